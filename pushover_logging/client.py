@@ -1,0 +1,244 @@
+"""PushoverClient on requests: one call, one answer, failures as exceptions of ours."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from pushover_logging.exceptions import (
+    ConfigurationError,
+    QuotaError,
+    RejectedError,
+    TemporaryError,
+)
+from pushover_logging.message import Message, are_users, is_key
+from pushover_logging.redaction import masked, without
+from pushover_logging.text import cut
+
+API_URL = "https://api.pushover.net"
+TIMEOUT = (5.0, 10.0)
+ANSWER_LIMIT = 64 * 1024
+UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
+RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
+RETRY_AFTER_MAXIMUM = 3600.0
+RETRY_AFTER_DEFAULT = 60.0
+WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_NOT_PARAMETERS = {"status", "request", "errors", "receipt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The account's messages a month, what is left of them, and the Unix time of the reset."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An accepted Message: the service's id of the request, and an emergency's receipt."""
+
+    request: str
+    receipt: str | None = None
+
+
+def checked_url(api_url: object) -> str:
+    """Return ``api_url`` without a closing slash; http is for loopback only.
+
+    Raises ConfigurationError.
+    """
+    parts = urlsplit(api_url) if isinstance(api_url, str) else urlsplit("")
+    host = parts.hostname or ""
+    safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    if not safe or not host or parts.query or parts.username:
+        shown = f"{parts.scheme}://{host}" if host else repr(api_url)
+        msg = f"api_url: got {shown}, takes an https URL, or an http one on loopback"
+        raise ConfigurationError(msg, option="api_url")
+    return str(api_url).rstrip("/")
+
+
+def checked_credentials(token: object, user: object) -> tuple[str, str]:
+    """Return both where they have the service's shape. Raises ConfigurationError, masked."""
+    if not is_key(token):
+        msg = f"token: got {masked(token)}, takes an application token, 30 of A-Z, a-z, 0-9"
+        raise ConfigurationError(msg, option="token")
+    if not are_users(user):
+        msg = (
+            f"user: got {masked(user)}, takes a user or group key, 30 of A-Z, a-z, 0-9, "
+            "or up to 50 of them joined by commas"
+        )
+        raise ConfigurationError(msg, option="user")
+    return str(token), str(user)
+
+
+class PushoverClient:
+    """The service, called by one thread at a time over one kept-alive connection.
+
+    ``timeout`` is (connect, read) in seconds; ``api_url`` is where the service is. Makes no
+    connection before the first call. Raises ConfigurationError for what cannot work.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        user: str,
+        *,
+        api_url: str = API_URL,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> None:
+        self._token, self._user = checked_credentials(token, user)
+        self.api_url = checked_url(api_url)
+        self._timeout = timeout
+        self._session: requests.Session | None = None
+        self.quota: Quota | None = None
+
+    def __repr__(self) -> str:
+        """Show where it sends to, and no secret."""
+        return f"{type(self).__name__}(api_url={self.api_url!r})"
+
+    def send(self, message: Message) -> Sent:
+        """Send one Message and return the service's word for it.
+
+        Raises TemporaryError, QuotaError or RejectedError, by
+        https://pushover.net/api#friendly; nothing of them shows the token or the user.
+        """
+        data = {"token": self._token, "user": self._user, **_parameters(message)}
+        upload = message.attachment
+        kind = message.attachment_type or "application/octet-stream"
+        files = None if upload is None else {"attachment": ("image", upload, kind)}
+        status, headers, body = self._post("/1/messages.json", data, files)
+        self.quota = _quota(headers) or self.quota
+        if status == requests.codes.too_many_requests:
+            msg = "the quota is used up, or too much was sent at once (429)"
+            raise QuotaError(msg, wait=_wait(headers, time.time()))
+        answer = self._answer(status, body)
+        return Sent(str(answer.get("request", "")), answer.get("receipt"))
+
+    def close(self) -> None:
+        """Close the connection; a later call opens a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def forget(self) -> None:
+        """Leave the connection to the parent process, whose it is, after a fork."""
+        self._session = None
+
+    def _post(
+        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            self._session = requests.Session()
+        size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
+        connect, read = (limit + size / UPLOAD_RATE for limit in self._timeout)
+        try:
+            response = self._session.post(
+                self.api_url + path,
+                data=data,
+                files=files,
+                timeout=(connect, read),
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                return response.status_code, response.headers, _read(response, self._timeout[1])
+        except (requests.RequestException, HTTPError, OSError) as error:
+            if isinstance(error, requests.RequestException):
+                error.request = None  # its body holds the token
+            timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
+            msg = f"no answer from {self.api_url}: {type(error).__name__}"
+            raise TemporaryError(msg, timed_out=timed_out) from error
+
+    def _answer(self, status: int, body: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = None
+        refused = requests.codes.bad_request <= status < requests.codes.server_error
+        if not isinstance(answer, dict):
+            answer = {}
+            if not refused:
+                msg = f"the service answered {status} with something that is not its JSON"
+                raise TemporaryError(msg)
+        if status == requests.codes.ok and answer.get("status") == 1:
+            return answer
+        if not refused and status != requests.codes.ok:
+            msg = f"the service answered {status}"
+            raise TemporaryError(msg)
+        raise self._rejection(status, answer)
+
+    def _rejection(self, status: int, answer: Mapping[str, Any]) -> RejectedError:
+        given = answer.get("errors")
+        sentences = given if isinstance(given, list) else []
+        secrets = (self._token, self._user)
+        errors = tuple(cut(without(str(one), secrets), 200) for one in sentences[:10])
+        named = frozenset(cut(without(str(key), secrets), 40) for key in answer.keys() - _NOT_PARAMETERS)
+        text = "; ".join(errors) or ", ".join(sorted(named)) or "no reason given"
+        return RejectedError(
+            f"the service refused it ({status}): {text}",
+            parameters=named,
+            errors=errors,
+            status=status,
+        )
+
+
+def _parameters(message: Message) -> dict[str, Any]:
+    values = {one.name: getattr(message, one.name) for one in fields(message)}
+    del values["attachment"]
+    if message.attachment is not None:
+        del values["attachment_type"]
+    return {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in values.items()
+        if value is not None and value is not False
+    }
+
+
+def _read(response: requests.Response, seconds: float) -> bytes:
+    """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, for at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    body = b""
+    while len(body) < ANSWER_LIMIT:
+        part = response.raw.read1(ANSWER_LIMIT, decode_content=True)
+        if not part:
+            break
+        body += part
+        if time.monotonic() > deadline:
+            msg = "the answer came too slowly"
+            raise TimeoutError(msg)
+    return body
+
+
+def _quota(headers: Mapping[str, str]) -> Quota | None:
+    try:
+        return Quota(*(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset")))
+    except (KeyError, ValueError):
+        return None
+
+
+def _wait(headers: Mapping[str, str], now: float) -> float:
+    quota = _quota(headers)
+    if quota is not None and quota.reset > now:
+        return max(WAIT_MINIMUM, min(quota.reset - now, RESET_MAXIMUM))
+    given = headers.get("Retry-After", "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(given).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            seconds = RETRY_AFTER_DEFAULT
+    if not seconds > 0:  # also what is not a number
+        seconds = RETRY_AFTER_DEFAULT
+    return max(WAIT_MINIMUM, min(seconds, RETRY_AFTER_MAXIMUM))

@@ -1,0 +1,30 @@
+"""Time, chance and threads as one object, so that a test can stand in for all three."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """The real ones. A test passes its own: no test waits for time to pass."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards; only differences mean something."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Return the wall clock's Unix time in seconds."""
+        return time.time()
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number between ``low`` and ``high``."""
+        return random.uniform(low, high)  # noqa: S311  spreads retries, keeps no secret
+
+    def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
+        """Start a daemon thread. Raises RuntimeError where the interpreter has none to give."""
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread

@@ -1,0 +1,200 @@
+"""What the Pushover API refuses, as pure functions, so that the stand-in answers as the service does.
+
+Where the service's answer has been recorded, the body is that one, word for word; where it has not,
+a comment says so and the body keeps the recorded ones' style.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+# https://pushover.net/api#messages and #limits: characters are Unicode code points.
+MAX_LENGTHS = {"message": 1024, "title": 250, "url": 512, "url_title": 100}
+# https://pushover.net/api#identifiers
+KEY = re.compile(r"[A-Za-z0-9]{30}")
+MAX_USERS = 50
+# https://pushover.net/api#attachments
+MAX_ATTACHMENT_BYTES = 5_242_880
+# https://pushover.net/api#priority
+PRIORITIES = {"-2": "lowest", "-1": "low", "0": "normal", "1": "high", "2": "emergency"}
+EMERGENCY = "2"
+MIN_RETRY_SECONDS = 30
+MAX_EXPIRE_SECONDS = 10_800
+
+BAD_REQUEST = 400
+TOO_MANY_REQUESTS = 429
+
+# More digits than any limit has: a longer number is out of range without being computed.
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+Refusal = tuple[int, dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a message: its name, its MIME type and its size in bytes."""
+
+    name: str
+    type: str
+    size: int
+
+
+def check(
+    fields: Mapping[str, str],
+    attachment: Attachment | None = None,
+    *,
+    refused: Collection[str] = (),
+    exceeded_limit: int | None = None,
+) -> Refusal | None:
+    """Judge the body of a ``POST /1/messages.json``.
+
+    ``attachment`` is the file of a multipart body, ``refused`` are tokens and users that are well
+    shaped and refused all the same, ``exceeded_limit`` is the quota when it is used up, else None.
+    Returns None for what the service accepts, else the HTTP status and the answer's body; the first
+    fault that is found is the only one told, as the service does it.
+    """
+    return (
+        _check_token(fields, refused)
+        or _check_quota(exceeded_limit)
+        or _check_user(fields, refused)
+        or _check_texts(fields)
+        or _check_markup(fields)
+        or _check_priority(fields)
+        or _check_ttl(fields)
+        or _check_attachment(fields, attachment)
+    )
+
+
+def users_of(fields: Mapping[str, str]) -> list[str]:
+    """Return the user and group keys that a message is for; each of them costs one of the quota."""
+    return fields.get("user", "").split(",")
+
+
+def decoded_size(text: str) -> int | None:
+    """Return how many bytes a Base64 text stands for, None where it is not Base64."""
+    try:
+        return len(base64.b64decode("".join(text.split()), validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _refusal(blamed: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> Refusal:
+    body: dict[str, object] = {**blamed, "errors": [error], "status": 0}
+    return status, {**body, "request": str(uuid.uuid4())}
+
+
+def _is_on(value: str | None) -> bool:
+    return value == "1"
+
+
+def _number(value: str) -> int | None:
+    return int(value) if _WHOLE_NUMBER.fullmatch(value) else None
+
+
+def _check_token(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
+    token = fields.get("token", "")
+    if KEY.fullmatch(token) and token not in refused:
+        return None
+    error = "application token is invalid, see https://pushover.net/api"
+    return _refusal({"token": "invalid"}, error)
+
+
+def _check_quota(exceeded_limit: int | None) -> Refusal | None:
+    if exceeded_limit is None:
+        return None
+    error = f"application has exceeded current limit of {exceeded_limit} messages"
+    return _refusal({"token": "invalid"}, error, TOO_MANY_REQUESTS)
+
+
+def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
+    users = users_of(fields)
+    shaped = all(KEY.fullmatch(user) and user not in refused for user in users)
+    # What the service says to more than 50 users is not known: taken for an invalid one.
+    if shaped and len(users) <= MAX_USERS:
+        return None
+    error = (
+        "user identifier is not a valid user, group, or subscribed user key, "
+        "see https://pushover.net/api#identifiers"
+    )
+    return _refusal({"user": "invalid"}, error)
+
+
+def _check_texts(fields: Mapping[str, str]) -> Refusal | None:
+    if not fields.get("message", "").strip():
+        return _refusal({"message": "cannot be blank"}, "message cannot be blank")
+    # Whether the service refuses or cuts an over-long text is not known; refusing is what finds
+    # the client that sends one.
+    for name, limit in MAX_LENGTHS.items():
+        if len(fields.get(name, "")) > limit:
+            problem = f"is too long, must be at most {limit} characters"
+            return _refusal({name: problem}, f"{name} is too long")
+    return None
+
+
+def _check_markup(fields: Mapping[str, str]) -> Refusal | None:
+    if not (_is_on(fields.get("html")) and _is_on(fields.get("monospace"))):
+        return None
+    blamed = {"html": "cannot be set with monospace", "monospace": "cannot be set with html"}
+    return _refusal(blamed, "html and monospace are mutually exclusive")
+
+
+def _check_priority(fields: Mapping[str, str]) -> Refusal | None:
+    priority = fields.get("priority") or "0"
+    if priority not in PRIORITIES:
+        problem = "is invalid, can only be -2, -1, 0, 1, or 2"
+        error = "priority is invalid, see https://pushover.net/api#priority"
+        return _refusal({"priority": problem}, error)
+    return _check_emergency(fields) if priority == EMERGENCY else None
+
+
+def _check_emergency(fields: Mapping[str, str]) -> Refusal | None:
+    # The answer recorded for a message with neither names expire alone, so expire comes first.
+    for name in ("expire", "retry"):
+        if not fields.get(name):
+            problem = "must be supplied with priority=2"
+            return _refusal({name: problem}, f"{name} {problem}")
+    retry = _number(fields["retry"])
+    if retry is None or retry < MIN_RETRY_SECONDS:
+        problem = f"is too small, must be at least {MIN_RETRY_SECONDS} seconds"
+        return _refusal({"retry": problem}, "retry is invalid")
+    expire = _number(fields["expire"])
+    # The service's words on a bad expire are not known.
+    if expire is None or not 0 < expire <= MAX_EXPIRE_SECONDS:
+        problem = f"is invalid, must be from 1 to {MAX_EXPIRE_SECONDS} seconds"
+        return _refusal({"expire": problem}, "expire is invalid")
+    return None
+
+
+def _check_ttl(fields: Mapping[str, str]) -> Refusal | None:
+    # https://pushover.net/api#ttl: ignored at priority 2. The words on a bad one are not known.
+    if not fields.get("ttl") or fields.get("priority") == EMERGENCY:
+        return None
+    ttl = _number(fields["ttl"])
+    if ttl is not None and ttl > 0:
+        return None
+    problem = "is invalid, must be a positive number of seconds"
+    return _refusal({"ttl": problem}, "ttl is invalid")
+
+
+def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) -> Refusal | None:
+    # The service's words on a bad attachment are not known.
+    size = attachment.size if attachment else 0
+    name = "attachment"
+    if "attachment_base64" in fields:
+        decoded = decoded_size(fields["attachment_base64"])
+        name = "attachment_base64"
+        if decoded is None:
+            return _refusal({name: "is not valid Base64"}, f"{name} is invalid")
+        size = max(size, decoded)
+    if size <= MAX_ATTACHMENT_BYTES:
+        return None
+    problem = f"is too large, must be at most {MAX_ATTACHMENT_BYTES} bytes"
+    return _refusal({name: problem}, f"{name} is too large")

@@ -1,0 +1,81 @@
+"""Which Message fields a logging level brings: its priority, and whatever else it is given."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.message import FIELDS, Message, priority_number
+
+# Emergencies are opt-in: libraries say CRITICAL too.
+DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
+    {logging.DEBUG: -2, logging.INFO: -1, logging.WARNING: -1, logging.ERROR: 0, logging.CRITICAL: 1}
+)
+
+
+def level_number(level: object) -> int:
+    """Return the number of a level given by number, name or a number as text.
+
+    Raises ConfigurationError for a name that `logging` does not know.
+    """
+    if isinstance(level, int) and not isinstance(level, bool):
+        return level
+    if isinstance(level, str):
+        name = level.strip()
+        if name.isdecimal():
+            return int(name)
+        number = logging.getLevelName(name.upper())
+        if isinstance(number, int):
+            return number
+    msg = f"level: got {level!r}, takes a level's name or number, as logging knows it"
+    raise ConfigurationError(msg, option="level")
+
+
+class Levels:
+    """Thresholds, each with the Message fields of its level and those up to the next.
+
+    ``overrides`` maps a level to a priority, its name, or a mapping of Message fields; it is laid
+    over the defaults. Raises ConfigurationError that names the level.
+    """
+
+    def __init__(self, overrides: Mapping[Any, Any] | None = None) -> None:
+        table: dict[int, Mapping[str, Any]] = {
+            level: {"priority": priority} for level, priority in DEFAULT_PRIORITIES.items()
+        }
+        if overrides is not None and not isinstance(overrides, Mapping):
+            msg = f"levels: got {overrides!r}, takes a mapping of level to priority or Message fields"
+            raise ConfigurationError(msg, option="levels")
+        for level, value in (overrides or {}).items():
+            number = level_number(level)
+            table[number] = {**table.get(number, {}), **_fields(level, value)}
+        self._thresholds = sorted(table)
+        self._table = table
+
+    def fields(self, level: int) -> Mapping[str, Any]:
+        """Return the Message fields of the nearest threshold at or below ``level``.
+
+        A level below them all takes the lowest.
+        """
+        index = bisect_right(self._thresholds, level) - 1
+        return self._table[self._thresholds[max(index, 0)]]
+
+
+def _fields(level: object, value: object) -> dict[str, Any]:
+    given = dict(value) if isinstance(value, Mapping) else {"priority": value}
+    unknown = given.keys() - (FIELDS - {"message"})
+    if unknown:
+        takes = ", ".join(sorted(FIELDS - {"message"}))
+        msg = f"levels: {level!r} got {sorted(map(str, unknown))}, takes {takes}"
+        raise ConfigurationError(msg, option="levels")
+    try:
+        if "priority" in given:
+            given["priority"] = priority_number(given["priority"])
+        Message(message="checked here, not at the first alert", **given)
+    except ConfigurationError as error:
+        msg = f"levels: {level!r}: {error}"
+        raise ConfigurationError(msg, option="levels") from error
+    return given

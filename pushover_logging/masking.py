@@ -1,0 +1,133 @@
+"""What varies in a message, taken out, so that two reports of one problem read the same.
+
+Stateless: the same text gives the same result in every process and on every host, which a learning
+parser cannot promise.  General masks only: what one program calls its things is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+MAX_CHARACTERS = 2048
+"""How much of a text is read; what differs after it is the same problem."""
+
+# Every repetition below is over one character class, or over groups that start with a character
+# that the class before them cannot take, and the long ones start only where nothing like them
+# stands before: so that no text makes the search go back far, or twice.
+_METHOD = "(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE)"
+_REASON = (
+    r"(?:Client\ Error|Server\ Error|Bad\ Request|Unauthorized|Forbidden|Not\ Found|Conflict"
+    r"|Too\ Many|Unprocessable|Internal\ Server|Not\ Implemented|Bad\ Gateway"
+    r"|Service\ Unavail|Gateway\ Time)"
+)
+_CLOCK = r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:\ ?(?:Z|[AP]M|UTC|GMT|[+-]\d\d:?\d\d))?"
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_UNIT = (
+    "(?:[num\u00b5\u03bc]?s|secs?|seconds?|milliseconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"
+    "|[kKMGTP]i?[Bb]?|[Bb]|bytes?|[kMG]?Hz|[KMGT]?[Bb]ps|[KMGT]i?B/s)"
+)
+_HEX = "[0-9a-fA-F]"
+
+_PATTERN = re.compile(
+    rf"""
+    (?<!\w)(?:
+    # What tells problems apart.
+      (?P<keep>
+        \[(?:Errno|WinError)\ -?\d{{1,6}}\]
+      | (?=[HhSsEeRrCc])(?i:http|status|status[\ _]code|exit[\ _]?code|exit\ status
+        |return[\ _]?code|errno|error|error[\ _]code|code|signal|sqlstate)
+        (?:\ |:\ ?|\ ?=\ ?|\ is\ )-?\d{{1,5}}(?![\w.:])
+      | [1-5]\d\d(?=\ {_REASON})
+      | [A-Z]{{2,4}}-\d{{5}}(?!\w)
+      | E\d{{3,5}}(?!\w)
+      | (?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)
+      | HTTP/\d(?:\.\d)?(?:"?\ \d{{3}}(?!\w))?
+      | (?P<q>["'])(?:event|message|msg|error|detail)(?P=q):\ ?["']
+      | ["'][A-Za-z_]\w{{0,40}}["'](?=:)
+      )
+    | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
+      (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
+    | (?P<value>(?P<key>ruser=|r?host(?:name)?=|login=|account=|client=|token=|session=
+        |(?i:user)\ (?=[\w.-]{{1,64}}\ (?:from|by|\[))|for\ (?=[\w.-]{{1,64}}\ from\ \d))
+      [^\s"',;&()\[\]{{}}<>]+)
+    | (?P<date>(?=[MTWFSJAOND\d])(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{{0,6}},?\ )?
+        (?:{_MONTH}\ {{1,2}}\d{{1,2}}|\d{{1,2}}\ {_MONTH})(?:,?\ \d{{4}})?(?!\w)
+        (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
+    # A plain word needs no further look.
+    | (?![^\W\d_]+(?:[\ ,;]|\Z))(?:
+      (?P<url>[A-Za-z][A-Za-z0-9+.-]{{1,15}}://[^\s"'<>]*[^\s"'<>.,;:)\]}}])
+    | (?P<str>[bu]?(?:"[^"\n]*"|'(?:[^'\n]|(?<=\w)'(?=\w))*'(?!\w)|“[^“”\n]*”|«[^«»\n]*»))
+    | (?P<email>(?<![\w.+-])[\w.+-]{{1,64}}@[\w-]+(?:\.[\w-]+)+)
+    | (?P<uuid>{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!\w))
+    | (?P<time>
+        \d{{4}}(?P<time_sep>[-/.])\d{{1,2}}(?P=time_sep)\d{{1,2}}(?:[T:\ ,]\ ?{_CLOCK})?(?!\w)
+      | \d{{1,2}}[/.-](?:\d{{1,2}}|{_MONTH})[/.-]\d{{4}}(?:[:\ ]{_CLOCK})?(?!\w)
+      | {_CLOCK}(?![\w:])
+      )
+    | (?P<ip>
+        \d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])
+      | (?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?!\w)
+      | \[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
+        (?:\]:\d{{1,5}})?(?![\w:])
+      )
+    | (?P<path>
+        (?:[A-Za-z]:|\\)[\\/][^\s"'<>|*?:,;)\]}}]+
+      | (?:~|\.{{1,2}})?/[\w.@%+~=-][^\s"'<>|*?:,;)\]}}]*
+      | (?<![\w./-])[\w.-]{{1,64}}(?:/[\w.@%+~=-]+){{2,}}
+      )(?::\d{{1,6}}(?!\w))?
+    | (?P<host>(?<![\w.-])(?:
+        [A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:(?<=\.com)|(?<=\.net)|(?<=\.org)|(?<=\.edu)|(?<=\.local)
+        |(?<=\.internal))(?::\d{{1,5}})?(?![\w.])
+      | (?=[A-Za-z-]*\d)[\w-]+(?:\.[A-Za-z][\w-]*){{2,}}(?::\d{{1,5}})?(?![\w.])
+      | (?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+|(?=[A-Za-z]+[\d-])[A-Za-z][\w-]*)
+        :\d{{2,5}}(?![\w.])
+      ))
+    | (?P<hex>0[xX]{_HEX}+|(?:(?=[a-fA-F]*\d){_HEX}{{6,7}}|{_HEX}{{8,}})(?!\w))
+    | (?P<num>[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
+    | (?P<id>(?<![\w-])(?=[^\W\d]*[-_\d])\w[\w-]*(?<![-]))
+    ))
+    """,
+    re.VERBOSE,
+)
+
+_WORD_WITH_DIGITS = re.compile(
+    "[a-z]{1,6}[0-9]{1,3}"  # sha256, utf8, s3
+    "|[A-Z]{1,6}[0-9]{1,3}"  # MD5, EC2, S3
+    "|[A-Z][a-z]+[0-9]{1,2}[A-Za-z]+"  # Slf4jLogger
+    "|[A-Z]{1,2}[a-z]+[A-Z]?[0-9][A-Za-z]*"  # OAuth2Session, Base64
+    "|[1-5]xx"
+)
+_DIGIT = re.compile(r"\d")
+
+
+def mask(text: str) -> str:
+    """Return `text` with what varies from one report to the next replaced by placeholders.
+
+    URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
+    hexadecimal numbers, quoted strings, numbers with or without a unit, and identifiers with digits
+    become `<url>`, `<email>` and so on; so does who or what `session=`, `login=`, `host=` and
+    `user ... from` name.  Codes that tell problems apart stay: `[Errno 28]`,
+    `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
+    Only the first 2,048 characters are read and returned, in time linear in them.
+    """
+    return _mask(text[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=1024)
+def _mask(text: str) -> str:
+    return _PATTERN.sub(_placeholder, text)
+
+
+def _placeholder(found: re.Match[str]) -> str:
+    kind = found.lastgroup
+    whole = found.group()
+    if kind == "keep":
+        return whole
+    if kind == "request":
+        return f"{found['method']}<path>{found['status'] or ''}"
+    if kind == "value":
+        return f"{found['key']}<value>"
+    if kind == "id" and (_WORD_WITH_DIGITS.fullmatch(whole) or not _DIGIT.search(whole)):
+        return whole
+    return "<time>" if kind == "date" else f"<{kind}>"

@@ -1,0 +1,203 @@
+"""What one API call sends: every parameter of ``messages.json``, checked when it is made."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
+
+from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.redaction import masked
+
+# https://pushover.net/api: lengths in characters (Unicode code points), sizes in bytes.
+MESSAGE_LIMIT = 1024
+TITLE_LIMIT = 250
+URL_LIMIT = 512
+URL_TITLE_LIMIT = 100
+ATTACHMENT_LIMIT = 5_242_880
+USERS_LIMIT = 50
+# https://pushover.net/api#priority: seconds.
+RETRY_MINIMUM = 30
+EXPIRE_MAXIMUM = 10_800
+RETRY_DEFAULT = 60
+EXPIRE_DEFAULT = 3600
+
+# https://pushover.net/api#priority, by the names that the apps show.
+PRIORITIES = {"lowest": -2, "low": -1, "normal": 0, "high": 1, "emergency": 2}
+EMERGENCY = PRIORITIES["emergency"]
+
+_KEY = re.compile(r"[A-Za-z0-9]{30}")
+_DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
+_LIMITS = {
+    "message": MESSAGE_LIMIT,
+    "title": TITLE_LIMIT,
+    "url": URL_LIMIT,
+    "url_title": URL_TITLE_LIMIT,
+}
+
+
+def is_key(value: object) -> bool:
+    """Tell whether ``value`` has the shape of a token or a single user or group key."""
+    return isinstance(value, str) and _KEY.fullmatch(value) is not None
+
+
+def are_users(value: object) -> bool:
+    """Tell whether ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
+    if not isinstance(value, str):
+        return False
+    keys = value.split(",")
+    return len(keys) <= USERS_LIMIT and all(map(is_key, keys))
+
+
+def priority_number(value: object) -> int:
+    """Return -2 to 2 for a priority's number or name (``"emergency"``).
+
+    Raises ConfigurationError for anything else.
+    """
+    if isinstance(value, str):
+        value = PRIORITIES.get(value.strip().lower(), value)
+    if isinstance(value, int) and not isinstance(value, bool) and -2 <= value <= EMERGENCY:
+        return value
+    names = ", ".join(PRIORITIES)
+    msg = f"priority: got {value!r}, takes -2 to 2 or one of {names}"
+    raise ConfigurationError(msg, option="priority")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One push, immutable, as https://pushover.net/api describes it.
+
+    ``message`` has 1 to 1,024 characters, ``title`` at most 250, ``url`` 512, ``url_title`` 100.
+    ``priority`` is -2 to 2 or its name; 2 takes ``retry`` (seconds between the repeats, 30 or
+    more; 60 unless said), ``expire`` (seconds until it gives up, at most 10,800; 3,600 unless
+    said), ``tags`` (comma-separated, or a list) and ``callback`` (a URL). ``timestamp`` is Unix
+    time, ``ttl`` seconds until the message deletes itself. ``user`` names a user or group other
+    than the client's own. ``device`` is names joined by commas, or a list. ``attachment`` is an
+    image's bytes with ``attachment_type``, its MIME type; ``attachment_base64`` the same as
+    Base64 text. Raises ConfigurationError that names the field.
+    """
+
+    message: str
+    title: str | None = None
+    priority: int = 0
+    user: str | None = field(default=None, repr=False)
+    device: str | None = None
+    sound: str | None = None
+    url: str | None = None
+    url_title: str | None = None
+    timestamp: int | None = None
+    ttl: int | None = None
+    retry: int | None = None
+    expire: int | None = None
+    tags: str | None = None
+    callback: str | None = None
+    html: bool = False
+    monospace: bool = False
+    attachment: bytes | None = field(default=None, repr=False)
+    attachment_base64: str | None = field(default=None, repr=False)
+    attachment_type: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field; fill in what an emergency needs."""
+        if not isinstance(self.message, str) or not self.message.strip():
+            _refuse("message", self.message, "a text that is not blank")
+        for name, limit in _LIMITS.items():
+            _check_text(name, getattr(self, name), limit)
+        self._set("priority", priority_number(self.priority))
+        self._set("device", _joined(self.device))
+        self._set("tags", _joined(self.tags))
+        self._check_addresses()
+        self._check_numbers()
+        for name in ("html", "monospace"):
+            if not isinstance(getattr(self, name), bool):
+                _refuse(name, getattr(self, name), "True or False")
+        if self.html and self.monospace:
+            _refuse("html", value=True, takes="False where monospace is set: they exclude each other")
+        self._check_attachment()
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_addresses(self) -> None:
+        if self.user is not None and not are_users(self.user):
+            msg = f"user: got {masked(self.user)}, takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
+            raise ConfigurationError(msg, option="user")
+        for name in ("sound", "tags", "attachment_type"):
+            _check_text(name, getattr(self, name), URL_LIMIT)
+        if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
+            _refuse("device", self.device, "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas")
+        if self.callback is not None:
+            _check_text("callback", self.callback, URL_LIMIT)
+            if urlsplit(self.callback).scheme not in {"http", "https"}:
+                _refuse("callback", self.callback, "an http or https URL")
+
+    def _check_numbers(self) -> None:
+        if self.priority == EMERGENCY:
+            self._set("retry", RETRY_DEFAULT if self.retry is None else self.retry)
+            self._set("expire", EXPIRE_DEFAULT if self.expire is None else self.expire)
+        _check_seconds("retry", self.retry, RETRY_MINIMUM, None)
+        _check_seconds("expire", self.expire, 1, EXPIRE_MAXIMUM)
+        _check_seconds("ttl", self.ttl, 1, None)
+        _check_seconds("timestamp", self.timestamp, 0, None)
+
+    def _check_attachment(self) -> None:
+        if self.attachment is not None and self.attachment_base64 is not None:
+            takes = "nothing where attachment_base64 is set: a message has one image"
+            _refuse("attachment", f"{len(self.attachment)} bytes", takes)
+        if self.attachment is not None:
+            if not isinstance(self.attachment, bytes):
+                _refuse("attachment", type(self.attachment).__name__, "an image's bytes")
+            _check_size("attachment", len(self.attachment))
+        if self.attachment_base64 is not None:
+            try:
+                _check_size("attachment_base64", len(b64decode(self.attachment_base64, validate=True)))
+            except (binascii.Error, TypeError, ValueError) as error:
+                if isinstance(error, ConfigurationError):
+                    raise
+                msg = "attachment_base64: takes an image as Base64 text"
+                raise ConfigurationError(msg, option="attachment_base64") from error
+            if self.attachment_type is None:
+                _refuse("attachment_type", None, "the MIME type of attachment_base64")
+
+
+FIELDS = frozenset(one.name for one in fields(Message))
+
+
+def _refuse(name: str, value: object, takes: str) -> None:
+    shown = repr(value)
+    if len(shown) > 80:  # noqa: PLR2004  as much as reads well in one line
+        shown = shown[:79] + "…"
+    msg = f"{name}: got {shown}, takes {takes}"
+    raise ConfigurationError(msg, option=name)
+
+
+def _check_text(name: str, value: object, limit: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        _refuse(name, value, "a text")
+    elif len(value) > limit:
+        _refuse(name, f"{len(value)} characters", f"at most {limit}")
+    elif not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        _refuse(name, value, "text without lone surrogates, which UTF-8 cannot say")
+
+
+def _check_seconds(name: str, value: object, low: int, high: int | None) -> None:
+    if value is None:
+        return
+    takes = f"{low} or more" if high is None else f"{low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        _refuse(name, value, f"whole seconds, {takes}")
+    elif value < low or (high is not None and value > high):
+        _refuse(name, value, f"{takes} seconds")
+
+
+def _check_size(name: str, size: int) -> None:
+    if not 0 < size <= ATTACHMENT_LIMIT:
+        _refuse(name, f"{size} bytes", f"1 to {ATTACHMENT_LIMIT} bytes")
+
+
+def _joined(value: object) -> object:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,114 @@
+"""Text that the API can take, cut where a reader would cut it.
+
+The API refuses what is too long and what is not valid UTF-8; a notification must never be lost, or
+torn inside a character, for either reason.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+_LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
+
+_ELLIPSIS = "…"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_JOINERS = "\u200c\u200d"
+_ZERO_WIDTH_JOINER = "\u200d"
+_REGIONAL_INDICATORS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+
+_MAX_BACKING_UP = 32
+"""Code points given up for a whole character; the longest emoji sequences in use have about ten."""
+
+_FLAG_WINDOW = 4096
+"""Code points searched for the start of a run of flags; even, and above all of the API's limits."""
+
+
+def clean(text: str) -> str:
+    r"""Return `text` as the API can take it.
+
+    Lone surrogates (not encodable as UTF-8), NUL and the other C0 control characters except newline
+    and tab become U+FFFD; `\r\n` and `\r` become `\n`.  A clean text comes back unchanged.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSENDABLE.sub(_REPLACEMENT, text)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most `limit` code points of `text`, which is how the API counts.
+
+    What is over ends in "…", inside the limit, after a whole user-perceived character in the sense
+    of Unicode Standard Annex #29: emoji sequences, flags, combining marks, Hangul syllables and
+    CRLF stay whole.  Where that would give up more than 32 code points, the cut is a hard one.  A
+    limit below 1 gives "".
+    """
+    if limit < 1:
+        return ""
+    if len(text) <= limit:
+        return text
+    end = limit - 1
+    for position in range(end, max(end - _MAX_BACKING_UP, 0) - 1, -1):
+        if _is_boundary(text, position):
+            end = position
+            break
+    return text[:end] + _ELLIPSIS
+
+
+def first_line(text: str) -> str:
+    """Return the first line of `text` that is not blank, stripped; "" where there is none."""
+    found = _LINE.search(text)
+    return found.group().rstrip() if found else ""
+
+
+def _is_boundary(text: str, position: int) -> bool:
+    """Tell whether a user-perceived character ends before `position`, which is inside the text."""
+    if position == 0:
+        return True
+    before, after = text[position - 1], text[position]
+    if before == "\r" and after == "\n":
+        return False
+    if before == _ZERO_WIDTH_JOINER or _extends(after):
+        return False
+    if before in _REGIONAL_INDICATORS and after in _REGIONAL_INDICATORS:
+        return _flags_are_whole(text, position)
+    return not _hangul_joins(_hangul_type(before), _hangul_type(after))
+
+
+def _extends(character: str) -> bool:
+    """Tell whether `character` belongs to the one before it."""
+    return (
+        character in _JOINERS
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= character <= "\U000e007f"  # tags, as in the flag of Scotland
+        or unicodedata.category(character).startswith("M")
+    )
+
+
+def _flags_are_whole(text: str, position: int) -> bool:
+    """Tell whether an even number of regional indicators, two to a flag, ends at `position`."""
+    window = text[max(position - _FLAG_WINDOW, 0) : position]
+    return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0
+
+
+def _hangul_type(character: str) -> str:
+    """Return the Hangul_Syllable_Type (L, V, T, LV or LVT), "" for all else."""
+    if "\uac00" <= character <= "\ud7a3":
+        return "LVT" if (ord(character) - 0xAC00) % 28 else "LV"
+    if "\u1100" <= character <= "\u115f" or "\ua960" <= character <= "\ua97c":
+        return "L"
+    if "\u1160" <= character <= "\u11a7" or "\ud7b0" <= character <= "\ud7c6":
+        return "V"
+    if "\u11a8" <= character <= "\u11ff" or "\ud7cb" <= character <= "\ud7fb":
+        return "T"
+    return ""
+
+
+def _hangul_joins(before: str, after: str) -> bool:
+    """Tell whether two Hangul types form one syllable (rules GB6 to GB8 of Annex #29)."""
+    if before == "L":
+        return after in {"L", "V", "LV", "LVT"}
+    if before in {"V", "LV"}:
+        return after in {"V", "T"}
+    return before in {"T", "LVT"} and after == "T"

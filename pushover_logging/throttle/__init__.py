@@ -1,0 +1,1 @@
+"""One problem, one push: the rules (machine) and where their state lives (local)."""

@@ -1,0 +1,89 @@
+"""What the API can take, and where a text may be cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from pushover_logging.text import clean, cut, first_line
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+THUMB = "\U0001f44d\U0001f3fd"
+FLAG = "\U0001f1eb\U0001f1f7"
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("disk full, été \U0001f4a5\n\tend", "disk full, été \U0001f4a5\n\tend"),
+        ("a\r\nb\rc\n", "a\nb\nc\n"),
+        ("a\x00b\x1bc\x0bd\x1fe", "a\ufffdb\ufffdc\ufffdd\ufffde"),
+        ("lone \ud83d surrogate", "lone \ufffd surrogate"),
+    ],
+)
+def test_clean(text: str, expected: str) -> None:
+    """Controls and lone surrogates are replaced, line ends are newlines, all else stays."""
+    assert expected == clean(text)
+
+
+def test_what_is_clean_can_be_encoded() -> None:
+    """No code point is left that UTF-8 cannot carry, and cleaning again changes nothing."""
+    every = clean("".join(map(chr, range(0x110000))))
+    assert every == clean(every.encode().decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+        ("", 0, ""),
+        ("abc", -1, ""),
+        ("ab" + FAMILY + "c", 7, "ab…"),
+        ("ab" + FAMILY + "cd", 8, "ab" + FAMILY + "…"),
+        ("ab" + FAMILY, 4, "ab…"),
+        ("ab" + THUMB + "c", 4, "ab…"),
+        ("ab\u2764\ufe0fc", 4, "ab…"),
+        ("ab" + SCOTLAND, 6, "ab…"),
+        ("a" + FLAG * 3, 5, "a" + FLAG + "…"),
+        ("a" + FLAG * 3, 6, "a" + FLAG * 2 + "…"),
+        ("abe\u0301c", 4, "ab…"),
+        ("ab\u0915\u093fc", 4, "ab…"),
+        ("ab\r\nc", 4, "ab…"),
+        ("ab\u1112\u1161\u11abc", 4, "ab…"),
+        ("ab\u1112\u1161\u11abc", 5, "ab…"),
+        ("ab\ud558\u11abc", 4, "ab…"),
+        ("ab\ud55c\u11a8c", 4, "ab…"),
+        ("ab\ud55c\ud55cc", 4, "ab\ud55c…"),
+        (FAMILY, 3, "…"),
+    ],
+)
+def test_cut(text: str, limit: int, expected: str) -> None:
+    """A text over its limit ends in "…" within it, after a whole user-perceived character."""
+    assert expected == cut(text, limit)
+
+
+@pytest.mark.parametrize("unit", ["a", "\u0301", FLAG, FAMILY, "\u200d", "\u1100", "\r\n"])
+@pytest.mark.parametrize("limit", [1, 2, 50, 250, 1024])
+def test_cut_is_bounded(unit: str, limit: int) -> None:
+    """A text that never offers a boundary still fills all but 32 code points, and is cut once."""
+    once = cut("e" + unit * 1_000_000, limit)
+    assert (True, once) == (limit - 33 <= len(once) <= limit, cut(once, limit))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        (" \n\t\r\n", ""),
+        ("\n  disk full \nmore", "disk full"),
+        ("disk\rfull", "disk"),
+        ("disk full", "disk full"),
+    ],
+)
+def test_first_line(text: str, expected: str) -> None:
+    """The first line that is not blank comes back stripped."""
+    assert expected == first_line(text)
