@@ -1,4 +1,4 @@
-"""The stand-in for the Pushover service: see and test pushes on this machine, without an account."""
+"""The stand-in for the Pushover service: see and test pushes without an account."""
 
 from __future__ import annotations
 

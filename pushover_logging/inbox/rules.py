@@ -1,4 +1,4 @@
-"""What the Pushover API refuses, as pure functions, so that the stand-in answers as the service does.
+"""What the Pushover API refuses, as pure functions, so that the stand-in answers as it does.
 
 Where the service's answer has been recorded, the body is that one, word for word; where it has not,
 a comment says so and the body keeps the recorded ones' style.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
+import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -84,6 +86,21 @@ def decoded_size(text: str) -> int | None:
         return len(base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, ValueError):
         return None
+
+
+def compact(body: object) -> str:
+    """Return JSON without spaces, as the service writes it."""
+    return json.dumps(body, separators=(",", ":"))
+
+
+def next_reset(now: float) -> int:
+    """Return the Unix time of the first quota reset after ``now``."""
+    # https://pushover.net/api#limits: 00:00 US Central time on the 1st, here always as UTC-6:
+    # daylight time would need a time zone database, for an hour that no client may rely on.
+    central = dt.timezone(dt.timedelta(hours=-6))
+    today = dt.datetime.fromtimestamp(now, central)
+    month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return int((month + dt.timedelta(days=32)).replace(day=1).timestamp())
 
 
 def _refusal(blamed: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> Refusal:

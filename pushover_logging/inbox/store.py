@@ -1,10 +1,8 @@
-"""What the stand-in service remembers: messages, attempts, the quota, and the faults it is to play."""
+"""What the stand-in remembers: messages, attempts, the quota, and the faults it is to play."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import json
 import secrets
 import threading
 import time
@@ -51,6 +49,10 @@ class Answer:
     headers: Mapping[str, str]
 
 
+# Goes nowhere: the connection has ended.
+_CLOSED = Answer(503, "", {})
+
+
 @dataclass(slots=True)
 class _Fault:
     status: int | None
@@ -82,7 +84,7 @@ class Store:
         self._faults: list[_Fault] = []
         self._limit = DEFAULT_LIMIT
         self._remaining = DEFAULT_LIMIT
-        self._reset = _next_reset(clock())
+        self._reset = rules.next_reset(clock())
         self._closing = threading.Event()
 
     @property
@@ -135,7 +137,7 @@ class Store:
         answered = dict(headers or {})
         if body is not None and not isinstance(body, str):
             answered = {"Content-Type": "application/json", **answered}
-            body = compact(body)
+            body = rules.compact(body)
         if status is None and (body is not None or headers):
             status = 200
         fault = _Fault(status, body or "", answered, delay, hang, times, match)
@@ -191,10 +193,12 @@ class Store:
         if fault.hang:
             self._record(came)
             self._closing.wait()
-            return Answer(503, "", {})
+            return _CLOSED
         if fault.status is None:
-            self._closing.wait(fault.delay)
-            return self._judge(came, attachment)
+            if not self._closing.wait(fault.delay):
+                return self._judge(came, attachment)
+            self._record(came)
+            return _CLOSED
         self._record(dataclasses.replace(came, status=fault.status))
         self._closing.wait(fault.delay)
         return Answer(fault.status, fault.body, fault.headers)
@@ -220,14 +224,14 @@ class Store:
         with self._changed:
             if self._clock() >= self._reset:
                 self._remaining = self._limit
-                self._reset = _next_reset(self._clock())
+                self._reset = rules.next_reset(self._clock())
             exceeded = self._limit if self._remaining <= 0 else None
             refusal = rules.check(
                 came.fields, attachment, refused=self.refused, exceeded_limit=exceeded
             )
             status, body = refusal or self._accept(came, attachment)
             self._record(dataclasses.replace(came, status=status))
-            return Answer(status, compact(body), self._limit_headers())
+            return Answer(status, rules.compact(body), self._limit_headers())
 
     def _accept(self, came: Attempt, attachment: rules.Attachment | None) -> rules.Refusal:
         fields = came.fields
@@ -250,17 +254,3 @@ class Store:
             "X-Limit-App-Remaining": str(self._remaining),
             "X-Limit-App-Reset": str(self._reset),
         }
-
-
-def compact(body: object) -> str:
-    """Return JSON without spaces, as the service writes it."""
-    return json.dumps(body, separators=(",", ":"))
-
-
-def _next_reset(now: float) -> int:
-    # https://pushover.net/api#limits: 00:00 US Central time on the 1st, here always as UTC-6:
-    # daylight time would need a time zone database, for an hour that no client may rely on.
-    central = datetime.timezone(datetime.timedelta(hours=-6))
-    today = datetime.datetime.fromtimestamp(now, central)
-    month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return int((month + datetime.timedelta(days=32)).replace(day=1).timestamp())

@@ -12,8 +12,9 @@ from pushover_logging.throttle.machine import Count, Verdict
 class Envelope:
     """One Message of the outbox; only the sender's thread changes it after ``put``.
 
-    ``key`` is the fingerprint that it tells, ``counts`` what it tells along, ``accepted_at`` the
-    monotonic second at which it was put. ``timeouts`` counts sends without an answer in time.
+    ``key`` is the fingerprint that it tells, ``counts`` what it tells along, ``title`` the
+    problem's own title, without words like ``Again:``; ``accepted_at`` is the monotonic second
+    at which it was put. ``timeouts`` counts sends without an answer in time.
     """
 
     message: Message
@@ -21,6 +22,7 @@ class Envelope:
     accepted_at: float
     key: str | None = None
     counts: tuple[Count, ...] = ()
+    title: str | None = None
     timeouts: int = 0
     size: int = field(init=False)
 

@@ -1,0 +1,36 @@
+"""Your program's errors on your phone, through Pushover: a `logging.Handler` that never harms.
+
+Start with `install`, or with `PushoverHandler` in a logging configuration.
+"""
+
+from pushover_logging.client import PushoverClient, Quota, Sent
+from pushover_logging.exceptions import (
+    ConfigurationError,
+    DeliveryError,
+    PushoverError,
+    QuotaError,
+    RejectedError,
+    TemporaryError,
+)
+from pushover_logging.formatter import PushoverFormatter
+from pushover_logging.handler import PushoverHandler
+from pushover_logging.install import install
+from pushover_logging.ledger import Stats
+from pushover_logging.message import Message
+
+__all__ = [
+    "ConfigurationError",
+    "DeliveryError",
+    "Message",
+    "PushoverClient",
+    "PushoverError",
+    "PushoverFormatter",
+    "PushoverHandler",
+    "Quota",
+    "QuotaError",
+    "RejectedError",
+    "Sent",
+    "Stats",
+    "TemporaryError",
+    "install",
+]

@@ -1,0 +1,242 @@
+"""PushoverHandler: puts the parts together; what each decides, it decides itself."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import queue
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from pushover_logging import lifecycle, options
+from pushover_logging.client import PushoverClient
+from pushover_logging.clock import Clock
+from pushover_logging.diagnostics import LOGGER_NAME, warn
+from pushover_logging.fingerprint import fingerprint
+from pushover_logging.formatter import PushoverFormatter
+from pushover_logging.ledger import Ledger, Stats
+from pushover_logging.levels import Levels, level_number
+from pushover_logging.message import FIELDS, Message
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.sender import Sender
+from pushover_logging.summary import told_again
+from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.machine import Count, Verdict, rules_from
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class PushoverHandler(logging.Handler):
+    """Sends records to phones through Pushover, from a background thread.
+
+    A logging call never waits on the network and never raises. Options, their defaults and where
+    they may come from are in the README's table; seconds are the unit of all times. ``clock`` is
+    for tests. Raises ConfigurationError that names the option, what it got and what it takes.
+    No thread, socket or file is opened before the first record that is let through.
+    """
+
+    sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
+
+    def __init__(  # noqa: PLR0913  each is an option of the table
+        self,
+        *,
+        token: str | None = None,
+        user: str | None = None,
+        level: int | str = logging.ERROR,
+        levels: Mapping[Any, Any] | None = None,
+        device: str | None = None,
+        sound: str | None = None,
+        url: str | None = None,
+        url_title: str | None = None,
+        ttl: int | None = None,
+        retry: int | None = None,
+        expire: int | None = None,
+        tags: str | None = None,
+        callback: str | None = None,
+        html: bool | None = None,
+        monospace: bool | None = None,
+        host: str | None = None,
+        throttle: object = None,
+        outbox: str | None = None,
+        encryption_key: str | None = None,
+        capacity: int = 1000,
+        max_age: float = 86_400,
+        close_timeout: float = 5.0,
+        timeout: float | tuple[float, float] | None = None,
+        api_url: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        given = locals()
+        super().__init__(level_number(level))
+        self._levels = Levels(levels)
+        self._fields = options.message_fields({name: given[name] for name in options.MESSAGE_OPTIONS})
+        self._clock = clock or Clock()
+        self._phone = PushoverFormatter(host=options.host(host))
+        rules = rules_from(options.throttle(throttle))
+        self._by = rules.by if rules else ()
+        options.not_yet("outbox", outbox)
+        options.not_yet("encryption_key", encryption_key)
+        size = int(options.number("capacity", capacity, low=1))
+        self._ledger = Ledger(LocalThrottle(rules) if rules else None, MemoryOutbox(size))
+        age = options.number("max_age", max_age, low=0)
+        self._close_timeout = options.number("close_timeout", close_timeout, low=0)
+        wait = options.timeout(timeout)
+        url_of_api = options.api_url(api_url)
+        self._sender: Sender | None = None
+        secret = options.credential("token", token)
+        if secret == options.OFF:
+            warn("PUSHOVER_TOKEN is off: nothing is sent")
+            return
+        client = PushoverClient(
+            secret,  # type: ignore[arg-type]  checked there
+            options.credential("user", user),  # type: ignore[arg-type]
+            api_url=url_of_api,  # type: ignore[arg-type]
+            timeout=wait,
+        )
+        self._sender = Sender(
+            self._ledger,
+            client,
+            clock=self._clock,
+            host=self._phone.host,
+            max_age=age,
+            close_timeout=self._close_timeout,
+        )
+        # A handler that is only let go of still has its backlog sent: the sender outlives it.
+        weakref.finalize(self, self._sender.request_close).atexit = False
+
+    def __repr__(self) -> str:
+        """Show level and destination, and no secret."""
+        level = logging.getLevelName(self.level)
+        return f"<{type(self).__name__} ({level}){'' if self._sender else ' off'}>"
+
+    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
+        """Filter and emit, without the handler's lock.
+
+        `logging.shutdown` and dictConfig hold that lock while they flush. Nothing comes through
+        from a thread that sends, nor from this library's own logger: root at DEBUG never loops.
+        """
+        thread = record.thread or threading.get_ident()
+        if thread in lifecycle.THREADS or record.name == LOGGER_NAME or self._sender is None:
+            return False
+        allowed = self.filter(record)
+        if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
+            record = allowed
+        if allowed:
+            self.emit(record)
+        return allowed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count the record and, where the throttle lets it through, hand its Message over."""
+        try:
+            self._take(record)
+        except Exception:  # noqa: BLE001  a logging call never raises into the program
+            self.handleError(record)
+        if not self._ledger.late.empty():
+            self._drain()
+
+    def message(self, record: logging.LogRecord) -> Message:
+        """Return the Message that this handler makes of a record, before the throttle's words."""
+        fields = {
+            **self._fields,
+            **self._levels.fields(record.levelno),
+            **{name: value for name, value in _own(record).items() if name in FIELDS},
+        }
+        if isinstance(self.formatter, PushoverFormatter):
+            return self.formatter.message(record, fields)
+        body = self.formatter.format(copy.copy(record)) if self.formatter else None
+        return self._phone.message(record, fields, body=body)
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
+        """Set what makes the body; a PushoverFormatter without a host takes the handler's."""
+        if isinstance(fmt, PushoverFormatter) and fmt.host is None:
+            fmt.host = self._phone.host
+        super().setFormatter(fmt)
+
+    def stats(self) -> Stats:
+        """Return the counters, the quota and the last error, as they stand at this moment."""
+        try:
+            if self._sender is None:
+                return self._ledger.stats(None, None)
+            return self._sender.stats()
+        finally:
+            self._drain()
+
+    def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
+        """Wait until nothing waits to be sent, ``close_timeout`` seconds unless said.
+
+        Returns False where something still waits. Does not wait at all where the calling thread
+        holds logging's own lock.
+        """
+        if self._sender is None:
+            return True
+        done = self._sender.wait(self._close_timeout if timeout is None else timeout)
+        self._drain()
+        return done
+
+    def close(self) -> None:
+        """Send what waits and the last counts, within ``close_timeout`` seconds.
+
+        What is left then goes on being sent while the process lives. A record that comes after
+        is sent all the same.
+        """
+        if self._sender is not None:
+            self._sender.request_close()
+            self.flush()
+        super().close()
+
+    def _take(self, record: logging.LogRecord) -> None:
+        sender = self._sender
+        if sender is None:
+            return
+        try:
+            unthrottled = _own(record).get("throttle") is False
+            key = None if unthrottled else fingerprint(record, self._by)
+        except BaseException:
+            if not self._ledger.fail_unseen():
+                self._ledger.late.put(record)  # fails again, and is counted, when it is drained
+                return
+            raise
+        now = self._clock.monotonic()
+        answer = self._ledger.admit(key, record.levelno, now, record.created)
+        if answer is None:
+            self._ledger.late.put(record)
+            return
+        verdict, count = answer
+        if verdict is Verdict.SUPPRESSED:
+            return
+        try:
+            envelope = self._envelope(record, key, verdict, count, now)
+        except BaseException:
+            self._ledger.fail(key, count, now)
+            raise
+        sender.deliver(envelope)
+
+    def _envelope(
+        self,
+        record: logging.LogRecord,
+        key: str | None,
+        verdict: Verdict,
+        count: Count | None,
+        now: float,
+    ) -> Envelope:
+        message = self.message(record)
+        told = told_again(message, verdict, count)
+        counts = (count,) if count else ()
+        return Envelope(told, verdict, now, key=key, counts=counts, title=message.title)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                record = self._ledger.late.get_nowait()
+            except queue.Empty:
+                return
+            self.emit(record)
+
+
+def _own(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Return what the record says in ``extra={"pushover": {...}}``."""
+    own = getattr(record, "pushover", None)
+    return own if isinstance(own, Mapping) else _NOTHING

@@ -1,0 +1,115 @@
+"""What happens to every sender of a process at once: exit, fork, and who may send.
+
+`_SENDERS` is written by whoever makes a sender, read by the exit hook and by a fork's child; a
+WeakSet, so that it keeps nothing alive (a thread with a backlog keeps its sender). `THREADS` holds
+the identities of the threads that send now; each adds and removes its own, which is atomic.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from typing import Protocol
+
+THREADS: set[int] = set()
+REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
+
+
+class Stoppable(Protocol):
+    """What the hooks ask of a sender."""
+
+    close_timeout: float
+
+    def request_close(self) -> None:
+        """Ask it to end when its backlog is out; returns at once."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds until nothing waits in it."""
+
+    def unsent(self) -> int:
+        """Return how many records it could not send."""
+
+    def reset(self) -> None:
+        """Start anew in a fork's child."""
+
+
+class _State:
+    """The process-wide state that a fork renews and an exit sets."""
+
+    def __init__(self) -> None:
+        self.hooked = False
+        self.deadline: float | None = None
+        self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+
+
+_SENDERS: weakref.WeakSet[Stoppable] = weakref.WeakSet()
+_STATE = _State()
+
+
+def register(sender: Stoppable) -> None:
+    """Make the hooks reach a new sender."""
+    _SENDERS.add(sender)
+
+
+def hook_exit() -> None:
+    """Register the exit hook, once a process: the first thread that starts does it.
+
+    It runs before `logging.shutdown`, which was registered earlier.
+    """
+    if not _STATE.hooked:
+        _STATE.hooked = True
+        atexit.register(_at_exit)
+
+
+def request_slot() -> threading.BoundedSemaphore:
+    """Return the semaphore that keeps all senders of the process within two requests at once."""
+    return _STATE.slots
+
+
+def patience(timeout: float) -> float:
+    """Return how long a wait may last: ``timeout`` seconds, at exit what is left for all."""
+    if _STATE.deadline is None:
+        return timeout
+    return max(0.0, min(timeout, _STATE.deadline - time.monotonic()))
+
+
+def may_wait() -> bool:
+    """Tell whether the calling thread may wait for a sender.
+
+    Not a sender for itself, and not whoever holds logging's own lock: dictConfig closes the old
+    handlers under it, and the sender's HTTP library needs it to ask for its loggers' levels.
+    """
+    owned = getattr(logging._lock, "_is_owned", None)  # type: ignore[attr-defined]  # noqa: SLF001
+    return threading.get_ident() not in THREADS and not (owned is not None and owned())
+
+
+def _at_exit() -> None:
+    senders = list(_SENDERS)
+    timeout = max((sender.close_timeout for sender in senders), default=0.0)
+    _STATE.deadline = time.monotonic() + timeout
+    for sender in senders:
+        sender.request_close()
+    for sender in senders:
+        sender.wait(timeout)
+    unsent = sum(sender.unsent() for sender in senders)
+    if unsent and sys.stderr is not None:
+        what = "message was" if unsent == 1 else "messages were"
+        sys.stderr.write(f"pushover_logging: {unsent} {what} not sent within {timeout:g} s\n")
+
+
+def _after_fork() -> None:
+    THREADS.clear()
+    hooked = _STATE.hooked
+    _STATE.__init__()  # type: ignore[misc]
+    _STATE.hooked = hooked
+    for sender in list(_SENDERS):
+        sender.reset()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch  Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

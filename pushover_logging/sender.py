@@ -1,0 +1,258 @@
+"""The background thread of one handler: claim, send, act on the answer, tell what is due.
+
+`step` does one thing and says how long to wait for the next, so that a test can drive it on a
+clock of its own. Its state (pause, backoff, circuit) belongs to the one thread that steps:
+`_running` is held by it, whether that is the sender's thread or, where none can be started, the
+program's. `_wakeups` and `_waiters` take from any thread, and from a signal handler, without a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from pushover_logging import lifecycle
+from pushover_logging.client import PushoverClient
+from pushover_logging.clock import Clock
+from pushover_logging.diagnostics import warn
+from pushover_logging.exceptions import DeliveryError, QuotaError, RejectedError, TemporaryError
+from pushover_logging.ledger import Ledger, Stats
+from pushover_logging.message import MESSAGE_LIMIT
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.summary import summary
+from pushover_logging.text import cut
+from pushover_logging.throttle.machine import Count, Verdict
+
+PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a failed try
+BACKOFF = (10.0, 300.0)  # first and longest, doubling
+PROBE = (600.0, 21_600.0)  # the same for a refused token or user
+TIMEOUTS_OF_ATTACHMENT = 2
+_LONGEST_WAIT = 3600.0
+
+
+class Sender:
+    """Sends one handler's Messages; times are in seconds, see `PushoverHandler` for them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        client: PushoverClient,
+        *,
+        clock: Clock,
+        host: str | None,
+        max_age: float,
+        close_timeout: float,
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._clock = clock
+        self._host = host
+        self._max_age = max_age
+        self.close_timeout = close_timeout
+        self.reset()
+        lifecycle.register(self)
+
+    def reset(self) -> None:
+        """Start anew: at first, and in a fork's child, which sends none of its parent's backlog."""
+        self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._running = threading.Lock()
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._waiters: deque[queue.SimpleQueue[None]] = deque()
+        self._closing = False
+        self._not_before = self._backoff = self._probe = 0.0
+        self._full_told = False
+        self._last_error: str | None = None
+        self._ledger.reset()
+        self._client.forget()
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Take a Message from the program: put it and see that a thread sends it."""
+        if self._pid != os.getpid():  # a fork that ran no hook
+            self.reset()
+        if self._ledger.put(envelope) and not self._full_told:
+            self._full_told = True
+            warn("the outbox is full: the least urgent messages are dropped, see stats()")
+        self.wake()
+
+    def wake(self) -> None:
+        """See that somebody steps; starts the thread where there is none."""
+        self._wakeups.put(None)
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if not self._running.acquire(blocking=False):
+            return  # another call starts it just now, or sends inline, and finds the Message
+        try:
+            lifecycle.hook_exit()
+            self._thread = self._clock.start_thread(self._run, "pushover-logging")
+        except RuntimeError:  # the interpreter ends, or has no threads to give
+            self._send_inline()
+        finally:
+            self._running.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until nothing is left to send, at most ``timeout`` seconds; tell whether it is so."""
+        deadline = time.monotonic() + lifecycle.patience(timeout)
+        waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._waiters.append(waiter)
+        try:
+            while not self._ledger.settled(last_words=self._closing):
+                left = deadline - time.monotonic()
+                if left <= 0 or not lifecycle.may_wait():
+                    return False
+                self.wake()
+                with contextlib.suppress(queue.Empty):
+                    waiter.get(timeout=left)
+            return True
+        finally:
+            self._waiters.remove(waiter)
+
+    def request_close(self) -> None:
+        """End the thread when the backlog and the last words are out; returns at once."""
+        self._closing = True
+        if not self._ledger.settled(last_words=True) or self._thread is not None:
+            self.wake()
+
+    def unsent(self) -> int:
+        """Return how many records' Messages are still here."""
+        return self._ledger.unsent()
+
+    def stats(self) -> Stats:
+        """Return the counters, the quota and the last error."""
+        return self._ledger.stats(self._client.quota, self._last_error)
+
+    def step(self) -> float:
+        """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
+        now = self._clock.monotonic()
+        if now < self._not_before:
+            return self._not_before - now
+        self._tell(self._ledger.due(now), now)
+        envelope = self._ledger.claim(now, self._max_age)
+        if envelope is None and self._closing:
+            self._tell(self._ledger.untold(), now, final=True)
+            envelope = self._ledger.claim(now, self._max_age)
+        if envelope is None:
+            self._full_told = False
+            due = self._ledger.next_due(now)
+            return _LONGEST_WAIT if due is None else due
+        self._send(envelope)
+        return 0.0
+
+    def _run(self) -> None:
+        ident = threading.get_ident()
+        lifecycle.THREADS.add(ident)
+        try:
+            while True:
+                wait = self.step()
+                if wait <= 0:
+                    continue
+                if self._ledger.settled(last_words=self._closing):
+                    self._tell_waiters()
+                    if self._closing:
+                        break
+                with contextlib.suppress(queue.Empty):
+                    self._wakeups.get(timeout=wait)
+        finally:
+            lifecycle.THREADS.discard(ident)
+            self._thread = None
+        self._client.close()
+        if self._ledger.unsent():  # put while this thread was ending
+            self.wake()
+
+    def _send_inline(self) -> None:
+        ident = threading.get_ident()
+        lifecycle.THREADS.add(ident)
+        try:
+            deadline = time.monotonic() + lifecycle.patience(self.close_timeout)
+            while time.monotonic() < deadline and not self._ledger.settled(last_words=False):
+                if self.step() > 0:
+                    break
+        finally:
+            lifecycle.THREADS.discard(ident)
+
+    def _tell_waiters(self) -> None:
+        for waiter in list(self._waiters):
+            waiter.put(None)
+
+    def _tell(self, counts: Sequence[Count], now: float, *, final: bool = False) -> None:
+        def addressee(count: Count) -> tuple[str, str]:
+            return count.user or "", count.device or ""
+
+        for _, group in groupby(sorted(counts, key=addressee), addressee):
+            told = tuple(group)
+            message = summary(told, self._host, final=final)
+            self._ledger.put(Envelope(message, Verdict.SUMMARY, now, counts=told))
+
+    def _send(self, envelope: Envelope) -> None:
+        try:
+            with lifecycle.request_slot():
+                self._client.send(envelope.message)
+        except DeliveryError as error:
+            self._last_error = str(error)
+            self._act_on(error, envelope)
+        except BaseException:
+            self._ledger.retry(envelope)
+            raise
+        else:
+            self._backoff = self._probe = 0.0
+            self._ledger.accepted(envelope, self._clock.monotonic())
+
+    def _act_on(self, error: DeliveryError, envelope: Envelope) -> None:
+        if isinstance(error, RejectedError):
+            self._act_on_rejection(error, envelope)
+            return
+        if isinstance(error, QuotaError):
+            warn("%s; nothing is sent for %d s", error, error.wait)
+            self._pause(error.wait)
+        else:
+            envelope.timeouts += isinstance(error, TemporaryError) and error.timed_out
+            if envelope.message.attachment and envelope.timeouts >= TIMEOUTS_OF_ATTACHMENT:
+                _change(envelope, "the attachment could not be sent", attachment=None)
+            self._backoff = min(self._backoff * 2 or BACKOFF[0], BACKOFF[1])
+            self._pause(PAUSE + self._clock.uniform(0, self._backoff - PAUSE))
+        self._ledger.retry(envelope)
+
+    def _act_on_rejection(self, error: RejectedError, envelope: Envelope) -> None:
+        message = envelope.message
+        if "token" not in error.parameters and "user" in error.parameters and message.user:
+            _change(envelope, "its own user was refused; sent to the default user", user=None)
+            warn("a user that a level or record names is refused: %s", error)
+        elif error.parameters & {"token", "user"}:
+            self._probe = min(self._probe * 2 or PROBE[0], PROBE[1])
+            which = "token" if "token" in error.parameters else "user"
+            warn("%s refused: %s; next try in %d s, messages wait", which, error, self._probe)
+            self._pause(self._probe)
+        elif _blames_attachment(error) and (message.attachment or message.attachment_base64):
+            _change(
+                envelope,
+                "the attachment was refused",
+                attachment=None,
+                attachment_base64=None,
+                attachment_type=None,
+            )
+        else:
+            warn("a message was rejected and is not sent again: %s", error)
+            self._ledger.rejected(envelope, self._clock.monotonic())
+            return
+        self._ledger.retry(envelope)
+
+    def _pause(self, seconds: float) -> None:
+        self._not_before = self._clock.monotonic() + seconds
+
+
+def _blames_attachment(error: RejectedError) -> bool:
+    return any(name.startswith("attachment") for name in error.parameters)
+
+
+def _change(envelope: Envelope, why: str, **fields: None) -> None:
+    """Change the Message to one that may work; its text says why."""
+    note = f"\n({why})"
+    text = cut(envelope.message.message, MESSAGE_LIMIT - len(note)) + note
+    envelope.message = replace(envelope.message, message=text, **fields)

@@ -1,0 +1,134 @@
+"""The command says on one line what is wrong, and its inbox serves until it is stopped."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from pushover_logging.cli import main
+from pushover_logging.inbox import Inbox
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT = 20
+
+
+def address_in(text: str) -> str:
+    (url,) = re.findall(r"export PUSHOVER_API_URL=(\S+)", text)
+    return str(url)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_inbox_serves_until_it_is_stopped(stop: signal.Signals) -> None:
+    """The printed variables point a program at it; Ctrl-C and SIGTERM end it with status 0."""
+    command = [sys.executable, "-m", "pushover_logging", "inbox", "--port", "0"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(5)]
+            variables = dict(re.findall(r"export (\w+)=(\S+)", "".join(lines)))
+            with requests.Session() as session:
+                session.trust_env = False
+                url = f"{variables['PUSHOVER_API_URL']}/1/messages.json"
+                keys = {
+                    "token": variables["PUSHOVER_TOKEN"],
+                    "user": variables["PUSHOVER_USER"],
+                    "message": "hello",
+                }
+                answer = session.post(url, data=keys, timeout=TIMEOUT)
+                process.send_signal(stop)
+                output = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
+    assert (200, 0, ("", "")) == (answer.status_code, process.returncode, output)
+
+
+def test_inbox_ends_at_ctrl_c_and_leaves_the_signals_as_they_were(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run inside a program, it returns 0 at Ctrl-C and gives the signal handlers back."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    started = threading.Event()
+    begin = Inbox.start
+
+    def start(self: Inbox) -> Inbox:
+        threading.Thread(target=interrupt).start()
+        return begin(self)
+
+    def interrupt() -> None:
+        started.wait(TIMEOUT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Inbox, "start", start)
+    monkeypatch.setattr(sys.stdout, "flush", started.set)
+    assert 0 == main(["inbox", "--port", "0"])
+    assert "http://127.0.0.1:" in address_in(capsys.readouterr().out)
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port in use is told on one line, with status 2."""
+    with Inbox() as inbox:
+        assert 2 == main(["inbox", "--port", str(inbox.port)])
+    told = capsys.readouterr().err
+    assert told.startswith(f"pushover-logging: the inbox cannot listen on 127.0.0.1 port {inbox}"[:60])
+    assert 1 == told.count("\n")
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "0000000"])
+def test_port_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    """What is no port is told by the argument's name, with status 2."""
+    with pytest.raises(SystemExit) as caught:
+        main(["inbox", f"--port={port}"])
+    assert 2 == caught.value.code
+    assert f"argument --port: '{port}' is not a port from 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_version_is_the_installed_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    """``--version`` tells the distribution's version, or that there is none."""
+
+    def version(name: str) -> str:
+        if not installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    shown = "1.2.3" if installed else "(not installed)"
+    assert (0, f"pushover-logging {shown}\n") == (caught.value.code, capsys.readouterr().out)
+
+
+def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a subcommand the usage is told, with status 2."""
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert 2 == caught.value.code
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_module_runs_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m pushover_logging`` is the command, and imported it does nothing."""
+    monkeypatch.setattr(sys, "argv", ["pushover-logging", "--help"])
+    runpy.run_module("pushover_logging.__main__", run_name="imported")
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("pushover_logging.__main__", run_name="__main__")
+    assert 0 == caught.value.code
+    assert "inbox" in capsys.readouterr().out
