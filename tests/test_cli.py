@@ -83,7 +83,8 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Inbox() as inbox:
         assert 2 == main(["inbox", "--port", str(inbox.port)])
     told = capsys.readouterr().err
-    assert told.startswith(f"pushover-logging: the inbox cannot listen on 127.0.0.1 port {inbox}"[:60])
+    where = f"127.0.0.1 port {inbox.port}"
+    assert told.startswith(f"pushover-logging: the inbox cannot listen on {where}: ")
     assert 1 == told.count("\n")
 
 
@@ -112,6 +113,12 @@ def test_version_is_the_installed_one(
         main(["--version"])
     shown = "1.2.3" if installed else "(not installed)"
     assert (0, f"pushover-logging {shown}\n") == (caught.value.code, capsys.readouterr().out)
+
+
+def test_demo_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Until it is built, the demo says so, with status 2."""
+    assert 2 == main(["demo", "--once"])
+    assert "pushover-logging: the demo is not built yet\n" == capsys.readouterr().err
 
 
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

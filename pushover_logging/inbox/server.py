@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Response
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox.app import MAX_BODY_BYTES, create_app
@@ -33,24 +34,28 @@ class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     # Nagle's algorithm and delayed acknowledgement together cost 40 ms an answer on loopback.
     disable_nagle_algorithm = True
-    _drained = False
 
-    def make_environ(self) -> dict[str, Any]:
-        # What the application leaves unread would be taken for the connection's next request, so
-        # the body is read here; a connection whose body is too large, or has no length, is closed.
-        environ = super().make_environ()
+    def run_wsgi(self) -> None:
+        # In place of Werkzeug's, which closes each connection and, to do that cleanly, reads on
+        # after the answer: on a connection that stays open, that is the next request.
+        if self.headers.get("Expect", "").strip().lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.environ = environ = self.make_environ()
         length = environ.get("CONTENT_LENGTH") or "0"
+        # What the application leaves unread would be taken for the next request, so the body is
+        # read here; a connection whose body is too large, or has no length, is closed instead.
         chunked = "wsgi.input_terminated" in environ
-        self._drained = not chunked and length.isdecimal() and int(length) <= MAX_BODY_BYTES
-        if self._drained:
+        drained = not chunked and length.isdecimal() and int(length) <= MAX_BODY_BYTES
+        if drained:
             environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(length)))
-        return environ
-
-    def send_header(self, keyword: str, value: str) -> None:
-        # Werkzeug closes each connection, for the reason above; the service keeps them open.
-        if keyword == "Connection" and self._drained:
-            return
-        super().send_header(keyword, value)
+        response = Response.from_app(self.server.app, environ, buffered=True)
+        self.send_response(response.status_code, response.status.partition(" ")[2])
+        for name, value in response.headers:
+            self.send_header(name, value)
+        if not drained:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(response.get_data())
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - Werkzeug's name
         """Say nothing: the page and the attempts tell what came."""
