@@ -183,7 +183,9 @@ class PushoverClient:
         sentences = given if isinstance(given, list) else []
         secrets = (self._token, self._user)
         errors = tuple(cut(without(str(one), secrets), 200) for one in sentences[:10])
-        named = frozenset(cut(without(str(key), secrets), 40) for key in answer.keys() - _NOT_PARAMETERS)
+        named = frozenset(
+            cut(without(str(key), secrets), 40) for key in answer.keys() - _NOT_PARAMETERS
+        )
         text = "; ".join(errors) or ", ".join(sorted(named)) or "no reason given"
         return RejectedError(
             f"the service refused it ({status}): {text}",
@@ -222,7 +224,9 @@ def _read(response: requests.Response, seconds: float) -> bytes:
 
 def _quota(headers: Mapping[str, str]) -> Quota | None:
     try:
-        return Quota(*(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset")))
+        return Quota(
+            *(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset"))
+        )
     except (KeyError, ValueError):
         return None
 

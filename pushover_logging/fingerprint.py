@@ -147,7 +147,11 @@ def _is_in_app(filename: str) -> bool:
 def _exception_parts(record: logging.LogRecord) -> tuple[str, ...]:
     """Return what tells the exception of `record` from others; () where there is none."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
-    if isinstance(info, tuple) and len(info) == 3 and isinstance(info[1], BaseException):
+    if (
+        isinstance(info, tuple)
+        and len(info) == len(("type", "value", "traceback"))
+        and isinstance(info[1], BaseException)
+    ):
         exc: BaseException = info[1]
         tb = info[2] if isinstance(info[2], TracebackType) else exc.__traceback__
         kinds = map(type, exception_chain(exc))

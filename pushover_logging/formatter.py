@@ -30,6 +30,7 @@ from pushover_logging.text import clean, cut, first_line
 NO_MESSAGE = "(no message)"
 LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
 _READ = 16_384  # characters of a message that are looked at; the rest could not be sent
+_FRAMES = 12  # of each exception, the innermost: more do not fit
 _LIMITS = {"title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT}
 _DEFAULT_LEVELS = Levels()
 
@@ -142,7 +143,9 @@ def _message(text: str, title: str, given: dict[str, Any]) -> Message:
             return Message(message=text, title=title, **given)
         except (ConfigurationError, TypeError) as error:
             name = error.option if isinstance(error, ConfigurationError) else None
-            wrong = {name} & given.keys() or given.keys() - Message.__dataclass_fields__.keys()
+            wrong = (
+                {name} if name else set()
+            ) & given.keys() or given.keys() - Message.__dataclass_fields__.keys()
             if not wrong:
                 raise
             for one in wrong:
@@ -153,8 +156,11 @@ def _message(text: str, title: str, given: dict[str, Any]) -> Message:
 def _filled(template: str, record: logging.LogRecord, *, address: bool) -> str:
     values = {**record.__dict__, "message": record.getMessage()}
     if address:
-        values = {key: quote(clean(str(value)), safe="") for key, value in values.items()
-                  if "{" + key in template}
+        values = {
+            key: quote(clean(str(value)), safe="")
+            for key, value in values.items()
+            if "{" + key in template
+        }
     try:
         return template.format_map(values)
     except (KeyError, IndexError, ValueError, AttributeError):
@@ -194,13 +200,17 @@ def _traceback(record: logging.LogRecord) -> list[str]:
     """Return the exceptions, the outermost first, each with its frames, the innermost first."""
     exc = record.exc_info[1] if record.exc_info else None
     if exc is None:
-        return [clean(line) for line in reversed((record.exc_text or "").splitlines()[:-1])]
+        return list(reversed((record.exc_text or "").splitlines()[:-1]))
+    chain = exception_chain(exc)
     lines = []
-    for one in exception_chain(exc):
+    for one in chain:
         lines.append(_line_of(one))
-        for frame in reversed(traceback.extract_tb(one.__traceback__, limit=-12)):
-            lines.append(f"  {_where(frame.name, frame.filename, frame.lineno or 0)}: {frame.line}")
-    return [clean(line) for line in lines[1:]] if len(exception_chain(exc)) == 1 else lines
+        frames = reversed(traceback.extract_tb(one.__traceback__, limit=-_FRAMES))
+        lines.extend(
+            f"  {_where(frame.name, frame.filename, frame.lineno or 0)}: {frame.line}"
+            for frame in frames
+        )
+    return lines[1:] if len(chain) == 1 else lines  # the title says a single one's own line
 
 
 def _fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:

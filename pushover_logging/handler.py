@@ -72,7 +72,9 @@ class PushoverHandler(logging.Handler):
         given = locals()
         super().__init__(level_number(level))
         self._levels = Levels(levels)
-        self._fields = options.message_fields({name: given[name] for name in options.MESSAGE_OPTIONS})
+        self._fields = options.message_fields(
+            {name: given[name] for name in options.MESSAGE_OPTIONS}
+        )
         self._clock = clock or Clock()
         self._phone = PushoverFormatter(host=options.host(host))
         rules = rules_from(options.throttle(throttle))
@@ -91,10 +93,7 @@ class PushoverHandler(logging.Handler):
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
         client = PushoverClient(
-            secret,  # type: ignore[arg-type]  checked there
-            options.credential("user", user),  # type: ignore[arg-type]
-            api_url=url_of_api,  # type: ignore[arg-type]
-            timeout=wait,
+            secret, options.credential("user", user), api_url=url_of_api, timeout=wait
         )
         self._sender = Sender(
             self._ledger,

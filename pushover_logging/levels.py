@@ -13,7 +13,13 @@ from pushover_logging.message import FIELDS, Message, priority_number
 
 # Emergencies are opt-in: libraries say CRITICAL too.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
-    {logging.DEBUG: -2, logging.INFO: -1, logging.WARNING: -1, logging.ERROR: 0, logging.CRITICAL: 1}
+    {
+        logging.DEBUG: -2,
+        logging.INFO: -1,
+        logging.WARNING: -1,
+        logging.ERROR: 0,
+        logging.CRITICAL: 1,
+    }
 )
 
 
@@ -47,7 +53,9 @@ class Levels:
             level: {"priority": priority} for level, priority in DEFAULT_PRIORITIES.items()
         }
         if overrides is not None and not isinstance(overrides, Mapping):
-            msg = f"levels: got {overrides!r}, takes a mapping of level to priority or Message fields"
+            msg = (
+                f"levels: got {overrides!r}, takes a mapping of level to priority or Message fields"
+            )
             raise ConfigurationError(msg, option="levels")
         for level, value in (overrides or {}).items():
             number = level_number(level)
@@ -65,7 +73,7 @@ class Levels:
 
 
 def _fields(level: object, value: object) -> dict[str, Any]:
-    given = dict(value) if isinstance(value, Mapping) else {"priority": value}
+    given: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"priority": value}
     unknown = given.keys() - (FIELDS - {"message"})
     if unknown:
         takes = ", ".join(sorted(FIELDS - {"message"}))

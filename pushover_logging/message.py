@@ -27,6 +27,7 @@ EXPIRE_DEFAULT = 3600
 # https://pushover.net/api#priority, by the names that the apps show.
 PRIORITIES = {"lowest": -2, "low": -1, "normal": 0, "high": 1, "emergency": 2}
 EMERGENCY = PRIORITIES["emergency"]
+LOWEST = PRIORITIES["lowest"]
 
 _KEY = re.compile(r"[A-Za-z0-9]{30}")
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
@@ -58,7 +59,7 @@ def priority_number(value: object) -> int:
     """
     if isinstance(value, str):
         value = PRIORITIES.get(value.strip().lower(), value)
-    if isinstance(value, int) and not isinstance(value, bool) and -2 <= value <= EMERGENCY:
+    if isinstance(value, int) and not isinstance(value, bool) and LOWEST <= value <= EMERGENCY:
         return value
     names = ", ".join(PRIORITIES)
     msg = f"priority: got {value!r}, takes -2 to 2 or one of {names}"
@@ -114,7 +115,9 @@ class Message:
             if not isinstance(getattr(self, name), bool):
                 _refuse(name, getattr(self, name), "True or False")
         if self.html and self.monospace:
-            _refuse("html", value=True, takes="False where monospace is set: they exclude each other")
+            _refuse(
+                "html", value=True, takes="False where monospace is set: they exclude each other"
+            )
         self._check_attachment()
 
     def _set(self, name: str, value: object) -> None:
@@ -127,7 +130,9 @@ class Message:
         for name in ("sound", "tags", "attachment_type"):
             _check_text(name, getattr(self, name), URL_LIMIT)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
-            _refuse("device", self.device, "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas")
+            _refuse(
+                "device", self.device, "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
+            )
         if self.callback is not None:
             _check_text("callback", self.callback, URL_LIMIT)
             if urlsplit(self.callback).scheme not in {"http", "https"}:
@@ -152,7 +157,9 @@ class Message:
             _check_size("attachment", len(self.attachment))
         if self.attachment_base64 is not None:
             try:
-                _check_size("attachment_base64", len(b64decode(self.attachment_base64, validate=True)))
+                _check_size(
+                    "attachment_base64", len(b64decode(self.attachment_base64, validate=True))
+                )
             except (binascii.Error, TypeError, ValueError) as error:
                 if isinstance(error, ConfigurationError):
                     raise

@@ -22,7 +22,7 @@ MESSAGE_OPTIONS = (
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
-def credential(name: str, given: object) -> object:
+def credential(name: str, given: str | None) -> str:
     """Return the option ``name`` (token or user): as given, from the environment, or from a file.
 
     Raises ConfigurationError that names the variables where there is none.
@@ -40,11 +40,13 @@ def credential(name: str, given: object) -> object:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
-        msg = f"{name}: {variable}_FILE names {path!r}, which cannot be read ({type(error).__name__})"
+        msg = (
+            f"{name}: {variable}_FILE names {path!r}, which cannot be read ({type(error).__name__})"
+        )
         raise ConfigurationError(msg, option=name) from error
 
 
-def api_url(given: object) -> object:
+def api_url(given: str | None) -> str:
     """Return the service's address: as given, ``PUSHOVER_API_URL``, or the real one."""
     return given if given is not None else os.environ.get("PUSHOVER_API_URL") or API_URL
 
@@ -60,7 +62,7 @@ def host(given: object) -> str | None:
         given = os.environ.get("PUSHOVER_HOST") or socket.gethostname()
         return None if _CONTAINER.fullmatch(given) else given
     if not isinstance(given, str):
-        raise _wrong("host", given, "a text; an empty one shows no host")
+        raise _wrong("host", given, "a text; an empty one shows no host")  # noqa: EM101  a name, not a text
     return given or None
 
 
@@ -74,10 +76,9 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def number(name: str, given: object, *, low: float) -> float:
     """Return a number of ``low`` or more. Raises ConfigurationError."""
-    fine = isinstance(given, (int, float)) and not isinstance(given, bool)
-    if not fine or not math.isfinite(given) or given < low:  # type: ignore[arg-type, operator]
-        raise _wrong(name, given, f"a number, {low:g} or more")
-    return given  # type: ignore[return-value]
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given < math.inf:
+        return given
+    raise _wrong(name, given, f"a number, {low:g} or more")
 
 
 def timeout(given: object) -> tuple[float, float]:
@@ -86,7 +87,7 @@ def timeout(given: object) -> tuple[float, float]:
         return TIMEOUT
     pair = given if isinstance(given, (list, tuple)) else (given, given)
     if len(pair) != 2:  # noqa: PLR2004  a pair
-        raise _wrong("timeout", given, "seconds, or a pair of them: connect, read")
+        raise _wrong("timeout", given, "seconds, or a pair of them: connect, read")  # noqa: EM101  a name
     return number("timeout", pair[0], low=0.001), number("timeout", pair[1], low=0.001)
 
 

@@ -18,7 +18,7 @@ def masked(secret: object) -> str:
 
 
 def without(text: str, secrets: Iterable[str | None]) -> str:
-    """Return ``text`` with each of the ``secrets`` replaced; None and empty ones are passed over."""
+    """Return ``text`` with the ``secrets`` replaced; None and empty ones are passed over."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, HIDDEN)

@@ -3,7 +3,7 @@
 `step` does one thing and says how long to wait for the next, so that a test can drive it on a
 clock of its own. Its state (pause, backoff, circuit) belongs to the one thread that steps:
 `_running` is held by it, whether that is the sender's thread or, where none can be started, the
-program's. `_wakeups` and `_waiters` take from any thread, and from a signal handler, without a lock.
+program's. `_wakeups` and `_waiters` take from any thread and any signal handler, without a lock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from pushover_logging import lifecycle
 from pushover_logging.client import PushoverClient
@@ -40,7 +41,7 @@ _LONGEST_WAIT = 3600.0
 class Sender:
     """Sends one handler's Messages; times are in seconds, see `PushoverHandler` for them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts, and the three options that are its own
         self,
         ledger: Ledger,
         client: PushoverClient,
@@ -98,7 +99,7 @@ class Sender:
             self._running.release()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until nothing is left to send, at most ``timeout`` seconds; tell whether it is so."""
+        """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so."""
         deadline = time.monotonic() + lifecycle.patience(timeout)
         waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(waiter)
@@ -255,4 +256,5 @@ def _change(envelope: Envelope, why: str, **fields: None) -> None:
     """Change the Message to one that may work; its text says why."""
     note = f"\n({why})"
     text = cut(envelope.message.message, MESSAGE_LIMIT - len(note)) + note
-    envelope.message = replace(envelope.message, message=text, **fields)
+    changes: dict[str, Any] = {"message": text, **fields}
+    envelope.message = replace(envelope.message, **changes)

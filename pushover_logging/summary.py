@@ -88,7 +88,9 @@ def _listed(counts: Sequence[Count]) -> list[str]:
 
 
 def _span(count: Count) -> str:
-    since, last = (time.strftime("%H:%M:%S", time.localtime(at)) for at in (count.since, count.last))
+    since, last = (
+        time.strftime("%H:%M:%S", time.localtime(at)) for at in (count.since, count.last)
+    )
     return since if since == last else f"{since}-{last}"
 
 

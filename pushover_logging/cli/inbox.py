@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import signal
 import sys
@@ -10,10 +9,10 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from types import FrameType
 
 DEFAULT_PORT = 8017
-HIGHEST_PORT = 65_535
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,7 +21,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = subparsers.add_parser("inbox", help=text, description=text)
     parser.add_argument(
         "--port",
-        type=_port,
+        type=int,
         default=DEFAULT_PORT,
         help="where to listen on 127.0.0.1; 0 takes a free one (default: %(default)s)",
     )
@@ -30,7 +29,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for a port in use."""
+    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for a port that cannot be used."""
     # Only here: the command's other parts do without Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
@@ -55,10 +54,3 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and len(text) <= len(str(HIGHEST_PORT)) and int(text) <= HIGHEST_PORT:
-        return int(text)
-    message = f"{text!r} is not a port from 0 to {HIGHEST_PORT}"
-    raise argparse.ArgumentTypeError(message)

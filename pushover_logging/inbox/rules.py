@@ -52,7 +52,6 @@ class Attachment:
 def check(
     fields: Mapping[str, str],
     attachment: Attachment | None = None,
-    *,
     refused: Collection[str] = (),
     exceeded_limit: int | None = None,
 ) -> Refusal | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EXAMPLE_TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"  # noqa: S105
 EXAMPLE_USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 
+HIGHEST_PORT = 65_535
+
 # How soon the server notices that it is to close, and how long closing may take; in seconds.
 _POLL_INTERVAL = 0.05
 _CLOSE_TIMEOUT = 5.0
@@ -38,8 +40,7 @@ class _Handler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         # In place of Werkzeug's, which closes each connection and, to do that cleanly, reads on
         # after the answer: on a connection that stays open, that is the next request.
-        if self.headers.get("Expect", "").strip().lower() == "100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # (``Expect: 100-continue`` was answered by http.server, before this.)
         self.environ = environ = self.make_environ()
         length = environ.get("CONTENT_LENGTH") or "0"
         # What the application leaves unread would be taken for the next request, so the body is
@@ -96,11 +97,15 @@ class Inbox:
     A context manager that serves from its entry to its exit. ``refused`` are tokens and user keys
     that it refuses although they are well shaped; the set may be changed at any time. After
     ``close``, ``start`` serves on the same port again and still knows what came before.
+    Raises ConfigurationError for a number that is no port.
     """
 
     def __init__(
         self, host: str = "127.0.0.1", port: int = 0, *, refused: set[str] | None = None
     ) -> None:
+        if not 0 <= port <= HIGHEST_PORT:
+            text = f"port: {port} is not from 0 to {HIGHEST_PORT}"
+            raise ConfigurationError(text)
         self.host = host
         self.port = port
         self._store = Store(refused)
@@ -128,7 +133,7 @@ class Inbox:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             listener = socket.create_server((self.host, self.port), family=family, backlog=128)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             text = f"the inbox cannot listen on {self.host} port {self.port}: {error}"
             raise ConfigurationError(text) from error
         with listener:

@@ -65,11 +65,7 @@ class _Fault:
 
 
 class Store:
-    """The memory of one stand-in service.
-
-    ``refused`` holds tokens and users that are refused although they are well shaped; it may be
-    changed at any time. ``clock`` gives Unix time.
-    """
+    """The memory of one stand-in; ``clock`` gives Unix time, ``refused`` is as the Inbox's."""
 
     def __init__(
         self, refused: set[str] | None = None, *, clock: Callable[[], float] = time.time
@@ -194,9 +190,9 @@ class Store:
             self._record(came)
             self._closing.wait()
             return _CLOSED
+        if fault.status is None and not self._closing.wait(fault.delay):
+            return self._judge(came, attachment)
         if fault.status is None:
-            if not self._closing.wait(fault.delay):
-                return self._judge(came, attachment)
             self._record(came)
             return _CLOSED
         self._record(dataclasses.replace(came, status=fault.status))
@@ -205,15 +201,13 @@ class Store:
 
     def _take_fault(self, fields: Mapping[str, str]) -> _Fault | None:
         with self._changed:
-            for fault in self._faults:
-                if fault.match is not None and not fault.match(fields):
-                    continue
-                if fault.times is not None:
-                    fault.times -= 1
-                if fault.times == 0:
+            matching = (each for each in self._faults if not each.match or each.match(fields))
+            fault = next(matching, None)
+            if fault and fault.times is not None:
+                fault.times -= 1
+                if not fault.times:
                     self._faults.remove(fault)
-                return fault
-        return None
+            return fault
 
     def _record(self, attempt: Attempt) -> None:
         with self._changed:
@@ -226,9 +220,7 @@ class Store:
                 self._remaining = self._limit
                 self._reset = rules.next_reset(self._clock())
             exceeded = self._limit if self._remaining <= 0 else None
-            refusal = rules.check(
-                came.fields, attachment, refused=self.refused, exceeded_limit=exceeded
-            )
+            refusal = rules.check(came.fields, attachment, self.refused, exceeded)
             status, body = refusal or self._accept(came, attachment)
             self._record(dataclasses.replace(came, status=status))
             return Answer(status, rules.compact(body), self._limit_headers())

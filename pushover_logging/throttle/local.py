@@ -118,7 +118,7 @@ class LocalThrottle:
         return [*self._problems.values(), *others]
 
     def _make_room(self, now: float) -> None:
-        # Expired first, then cooling, then the least recently seen without a count, last the oldest.
+        # Expired first, then cooling, then the longest unseen without a count, last the oldest.
         def worth(item: tuple[str, Problem]) -> tuple[int, float]:
             problem = item[1]
             if problem.pending or problem.number:
