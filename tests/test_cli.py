@@ -112,12 +112,6 @@ def test_version_is_the_installed_one(
     assert (0, f"pushover-logging {shown}\n") == (caught.value.code, capsys.readouterr().out)
 
 
-def test_demo_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    """Until it is built, the demo says so, with status 2."""
-    assert 2 == main(["demo", "--once"])
-    assert "pushover-logging: the demo is not built yet\n" == capsys.readouterr().err
-
-
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a subcommand the usage is told, with status 2."""
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,151 @@
+"""What the tests share: the inbox, a clock that they move, a handler that they drive."""
+
+import ipaddress
+import logging
+import socket
+import threading
+
+import pytest
+
+from pushover_logging import PushoverHandler
+from pushover_logging.clock import Clock
+from pushover_logging.inbox import Inbox
+
+TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
+USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+
+
+class FakeClock(Clock):
+    """Stands still until a test moves it; starts no thread: the test steps the sender itself."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def uniform(self, low, high):
+        return (low + high) / 2
+
+    def start_thread(self, target, name):
+        return None
+
+
+class Driven:
+    """A handler on a fake clock, with the real client against the real inbox."""
+
+    def __init__(self, inbox, **options):
+        self.clock = FakeClock()
+        self.inbox = inbox
+        given = {"token": TOKEN, "user": USER, "api_url": inbox.url, "host": "web-1", "level": 0}
+        self.handler = PushoverHandler(**{**given, **options}, clock=self.clock)
+        self.log = logging.Logger("shop")
+        self.log.addHandler(self.handler)
+
+    def settle(self):
+        """Do all that is to be done now; return the seconds until the next thing."""
+        while (wait := self.handler._sender.step()) <= 0:
+            pass
+        return wait
+
+    def advance(self, seconds):
+        """Let time pass, doing each thing when it is due."""
+        end = self.clock.now + seconds
+        while self.clock.now + (wait := self.settle()) <= end:
+            self.clock.now += wait
+        self.clock.now = end
+        self.settle()
+
+    @property
+    def titles(self):
+        return [one["title"] for one in self.inbox.messages]
+
+
+def adds_up(stats):
+    """Say whether the promise of the counters holds."""
+    ended = stats.sent + stats.suppressed + stats.rejected + stats.dropped + stats.failed
+    return stats.records == ended + stats.pending
+
+
+@pytest.fixture(scope="session")
+def served():
+    with Inbox() as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def inbox(served):
+    served.clear()
+    served.clear_faults()
+    served.refused.clear()
+    served.set_quota(limit=10_000, remaining=10_000)
+    return served
+
+
+@pytest.fixture
+def drive(inbox):
+    """Make driven handlers; after the test, each one's counters must add up."""
+    made = []
+
+    def make(**options):
+        made.append(Driven(inbox, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert adds_up(one.handler.stats()), one.handler.stats()
+        one.handler._ledger.reset()
+        one.handler._sender._client.close()
+
+
+@pytest.fixture
+def handler_for(inbox):
+    """Make real handlers, with their threads; closed, and their counters checked, at the end."""
+    made = []
+
+    def make(**options):
+        given = {"token": TOKEN, "user": USER, "api_url": inbox.url, "host": "web-1", "level": 0}
+        made.append(PushoverHandler(**{**given, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        assert adds_up(one.stats()), one.stats()
+
+
+@pytest.fixture
+def root():
+    """The root logger, as it was once the test is over."""
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    yield root
+    root.setLevel(before[0])
+    for handler in set(root.handlers) - set(before[1]):
+        root.removeHandler(handler)
+        handler.close()
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in ("TOKEN", "USER", "TOKEN_FILE", "USER_FILE", "API_URL", "THROTTLE", "HOST",
+                 "OUTBOX", "ENCRYPTION_KEY"):  # fmt: skip
+        monkeypatch.delenv(f"PUSHOVER_{name}", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch):
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            assert ipaddress.ip_address(address[0]).is_loopback, address
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def threads():
+    """The names of the library's threads that live now."""
+    return lambda: [t.name for t in threading.enumerate() if t.name == "pushover-logging"]

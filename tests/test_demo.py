@@ -1,0 +1,79 @@
+"""The play: what a newcomer sees first, with figures that add up."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pushover_logging.cli import demo, main
+
+
+def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
+    """Six pushes, the summary among them, and a last line of figures."""
+    monkeypatch.setattr(demo, "WINDOW", 0.5)
+    assert 0 == main(["demo", "--once"])
+    out = capsys.readouterr().out
+    assert 6 == len(re.findall(r"^  \[", out, re.MULTILINE))
+    assert "[low] x4999 more: Cannot connect to db-7" in out
+    last = "records 5004, sent 5, suppressed 4999, dropped 0, rejected 0, failed 0, pending 0, summaries 1"
+    assert last == out.splitlines()[-1]
+
+
+def test_demo_that_misses_a_push_says_so(capsys, monkeypatch):
+    """Where the figures do not add up, the status is 1."""
+    monkeypatch.setattr(demo, "PATIENCE", 0.05)
+    scene = demo.Scene("nothing is logged here", lambda log: log.log(logging.NOTSET, ""), 1)
+    monkeypatch.setattr(demo, "SCENES", (scene,))
+    assert 1 == main(["demo", "--once"])
+    assert "(a push is missing)" in capsys.readouterr().out
+
+
+@pytest.mark.process
+def test_demo_serves_until_ctrl_c():
+    """Without --once the page stays until Ctrl-C, which ends it quietly."""
+    command = [sys.executable, "-m", "pushover_logging", "demo"]
+    quick = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quick
+    ) as play:
+        for line in play.stdout:
+            if "until Ctrl-C" in line:
+                break
+        play.send_signal(signal.SIGINT)
+        assert ("\n", "") == play.communicate(timeout=20)
+    assert 0 == play.returncode
+
+
+def test_demo_ends_at_ctrl_c_in_this_process(monkeypatch, capsys):
+    """The same without a process of its own, for the branch coverage."""
+    monkeypatch.setattr(demo, "SCENES", ())
+
+    class Interrupted:
+        def wait(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo.threading, "Event", Interrupted)
+    monkeypatch.setattr("pushover_logging.inbox.Inbox", _Standing)
+    assert 0 == main(["demo"])
+    assert "until Ctrl-C" in capsys.readouterr().out
+
+
+class _Standing:
+    """An inbox that needs no Event of its own."""
+
+    url = "http://127.0.0.1:9"
+    environ = {"PUSHOVER_TOKEN": "t" * 30, "PUSHOVER_USER": "u" * 30}
+    messages = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def wait_for(self, count, timeout):
+        return []

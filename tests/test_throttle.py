@@ -1,0 +1,201 @@
+"""The rules of one problem, on a clock that the test moves, and the bounds of the table."""
+
+import logging
+
+import pytest
+
+from pushover_logging import ConfigurationError
+from pushover_logging.throttle.local import CAPACITY, LocalThrottle
+from pushover_logging.throttle.machine import Rules, Verdict, rules_from
+
+W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
+HOUR = 3600
+
+
+class Play:
+    """A throttle whose pushes are accepted at once; `told` collects (seconds, what, count)."""
+
+    def __init__(self, **rules):
+        self.throttle = LocalThrottle(Rules(**rules))
+        self.told = []
+
+    def timer(self, now):
+        while (due := self.throttle.next_due(now)) is not None and due <= 0:
+            self.told += [(now, "summary", count.number) for count in self.throttle.due(now)]
+
+    def until(self, end, now):
+        while (due := self.throttle.next_due(now)) is not None and now + due <= end:
+            now += due
+            self.timer(now)
+        return end
+
+    def record(self, now, level=E, key="a"):
+        verdict, count = self.throttle.admit(key, level, now, now)
+        if verdict is not Verdict.SUPPRESSED:
+            self.told.append((now, verdict.value, count.number if count else 0))
+            self.throttle.accepted(key, now)
+
+    def run(self, records, end):
+        now = 0
+        for at, level in records:
+            now = self.until(at, now)
+            self.record(at, level)
+        self.until(end, now)
+        return self.told
+
+
+def test_one_a_second_for_ten_minutes():
+    """FIRST, +299 after 5 min, +300 after 20, no more."""
+    told = Play().run([(at, E) for at in range(600)], 40 * 86_400)
+    assert [(0, "first", 0), (300, "summary", 299), (1200, "summary", 300)] == told
+
+
+def test_one_a_second_for_thirty_hours():
+    """Seven pushes: the windows grow, the last one repeats."""
+    told = Play().run([(at, E) for at in range(30 * HOUR)], 100 * 86_400)
+    assert [0, 299, 900, 3600, 14_400, 86_400, 2400] == [count for _, _, count in told]
+    assert [0, 300, 1200, 4800, 19_200, 105_600, 192_000] == [at for at, _, _ in told]
+
+
+def test_every_ten_minutes_for_a_day():
+    """FIRST, AGAIN, then summaries."""
+    told = Play().run([(at, E) for at in range(0, 24 * HOUR, 600)], 3 * 86_400)
+    assert [
+        (0, "first", 0), (600, "again", 0), (1500, "summary", 1), (5100, "summary", 6),
+        (19_500, "summary", 24), (105_900, "summary", 111),
+    ] == told  # fmt: skip
+
+
+def test_hourly_for_a_day_and_daily():
+    """AGAIN three times, then two summaries; what comes once a day is FIRST each time."""
+    told = Play().run([(at * HOUR, E) for at in range(24)], 3 * 86_400)
+    assert ["first", "again", "again", "again", "summary", "summary"] == [kind for _, kind, _ in told]
+    assert [(7 * HOUR, "summary", 3), (31 * HOUR, "summary", 17)] == told[4:]
+    daily = Play().run([(at * 86_400, E) for at in range(3)], 4 * 86_400)
+    assert ["first"] * 3 == [kind for _, kind, _ in daily]
+
+
+def test_every_sixty_five_minutes_for_a_month():
+    """Under 40 pushes in 30 days."""
+    assert len(Play().run([(at, E) for at in range(0, 30 * 86_400, 3900)], 32 * 86_400)) < 40
+
+
+def test_a_higher_level_is_told_at_once():
+    """ESCALATED with what was counted, each time the level rises."""
+    levels = [(0, W), (10, W), (20, E), (30, W), (40, C), (50, E)]
+    assert [
+        (0, "first", 0), (20, "escalated", 1), (40, "escalated", 1), (340, "summary", 1),
+    ] == Play().run(levels, HOUR)  # fmt: skip
+
+
+def test_a_critical_in_a_stream_of_warnings_is_told_within_the_hour():
+    """Ten days of a WARNING a minute; each noon's CRITICAL is told at once or within 1 h."""
+    noons = [day * 86_400 + 43_201 for day in range(10)]
+    warnings = [(at, W) for at in range(0, 10 * 86_400, 60)]
+    told = Play().run(sorted(warnings + [(noon, C) for noon in noons]), 11 * 86_400)
+    for noon in noons:
+        assert any(noon <= at <= noon + HOUR for at, _, _ in told), noon
+
+
+def test_the_end_of_a_window_comes_before_its_record():
+    """0 s and exactly 300 s: FIRST, AGAIN."""
+    assert ["first", "again"] == [kind for _, kind, _ in Play().run([(0, E), (300, E)], 301)]
+
+
+def test_pending_counts_without_a_summary():
+    """Before the API has accepted the FIRST, no summary is due."""
+    throttle = LocalThrottle(Rules())
+    throttle.admit("a", E, 0, 0)
+    throttle.admit("a", E, 1, 1)
+    assert (None, []) == (throttle.next_due(9999), throttle.due(9999))
+    throttle.refused("a", 10_000)
+    (count,) = throttle.due(10_300)
+    assert (1, True) == (count.number, count.refused)
+
+
+def test_a_first_that_was_lost_is_told_anew():
+    """A dropped FIRST leaves its problem ABSENT; with a count it is told by the summary."""
+    throttle = LocalThrottle(Rules())
+    throttle.admit("a", E, 0, 0)
+    throttle.lost("a", 0)
+    assert Verdict.FIRST is throttle.admit("a", E, 1, 1)[0]
+    throttle.admit("a", E, 2, 2)
+    throttle.lost("a", 2)
+    assert [1] == [count.number for count in throttle.due(400)]
+    throttle.lost("unknown", 3)
+    for forget in (throttle.accepted, throttle.refused):
+        forget("unknown", 3)
+    throttle.describe("unknown", "title", None, None)
+
+
+def test_a_count_that_did_not_arrive_is_taken_back():
+    """A summary that was dropped is told by the next one."""
+    play = Play()
+    play.record(0)
+    for at in (1, 2, 3):
+        play.record(at)
+    (count,) = play.throttle.due(300)
+    play.record(310)
+    play.throttle.restore(count, 320)
+    (again,) = play.throttle.due(1200)
+    assert (4, 1) == (again.number, again.since)
+
+
+def test_the_table_is_bounded_and_no_count_is_lost():
+    """Past its capacity the table tells old counts under other problems, newcomers always."""
+    throttle = LocalThrottle(Rules())
+    many = CAPACITY * 3
+    for number in range(many):
+        key = str(number)
+        assert Verdict.FIRST is throttle.admit(key, E, number, number)[0]
+        throttle.accepted(key, number)
+        assert Verdict.SUPPRESSED is throttle.admit(key, E, number, number)[0]
+    assert len(throttle._problems) <= CAPACITY
+    told = sum(count.number for count in throttle.due(many + 1e6))
+    assert many == told
+    assert not throttle.has_untold()
+
+
+def test_what_is_over_makes_room_first():
+    """Cooled problems go before cooling ones, and these before open ones."""
+    throttle = LocalThrottle(Rules())
+    for number in range(CAPACITY):
+        throttle.admit(str(number), E, 0, number)
+        throttle.accepted(str(number), {0: 0.0, 1: 30_000.0}.get(number, 39_900.0))
+    throttle.admit("new", E, 40_000, 40_000)
+    assert not {"0", "1"} & throttle._problems.keys()
+
+
+def test_untold_takes_everything_once():
+    """The last words name every count, and are said once."""
+    play = Play()
+    for key in "ab":
+        play.record(0, key=key)
+        play.record(1, key=key)
+    assert ["a", "b"] == [count.key for count in play.throttle.untold()]
+    assert [] == play.throttle.untold()
+
+
+@pytest.mark.parametrize(("option", "windows"), [
+    (None, Rules().windows), (True, Rules().windows), (60, (60.0,)), ("90", (90.0,)),
+    ({"windows": [1, 2]}, (1.0, 2.0)),
+])  # fmt: skip
+def test_option_gives_the_windows(option, windows):
+    """None, a number, a number as text, and a mapping."""
+    assert windows == rules_from(option).windows
+
+
+def test_option_may_switch_it_off_and_name_fields():
+    """False and its words in the environment switch it off; by takes one name or several."""
+    assert [None] * 4 == [rules_from(option) for option in (False, "off", "False", "0")]
+    assert [("a",), ("a", "b")] == [rules_from({"by": by}).by for by in ("a", ["a", "b"])]
+
+
+@pytest.mark.parametrize("option", [
+    "soon", {"window": 5}, {"windows": []}, {"windows": [0]}, {"windows": "x"}, -1, [5],
+    {"windows": 5}, float("nan"),
+])  # fmt: skip
+def test_wrong_option_is_named(option):
+    """Anything else is a ConfigurationError that says what it takes."""
+    with pytest.raises(ConfigurationError, match="throttle: "):
+        rules_from(option)
