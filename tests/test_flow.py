@@ -182,7 +182,7 @@ def test_refused_connection_is_tried_again(drive):
 def test_read_timeout_is_tried_again(drive):
     """An answer that does not come in time is a passing fault."""
     driven = drive(timeout=(1, 0.2))
-    driven.inbox.fail_with(delay=0.6)
+    driven.inbox.fail_with(500, delay=0.6)
     driven.log.error("boom happened")
     driven.advance(5)
     assert 1 == driven.handler.stats().pending
