@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 DEFAULT_PORT = 8017
+# How late, at most, a signal ends the command; in seconds.
+_SIGNAL_DELAY = 0.2
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,7 +31,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for a port that cannot be used."""
+    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for an unusable port."""
     # Only here: the command's other parts do without Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
@@ -43,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
             for name, value in inbox.environ.items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
             sys.stdout.flush()
-            threading.Event().wait()
+            # In short sleeps: a signal that arrives just before a wait does not interrupt it.
+            while True:
+                time.sleep(_SIGNAL_DELAY)
     except KeyboardInterrupt:
         pass
     finally:

@@ -1,0 +1,189 @@
+"""The same options from code, JSON, YAML and INI: every one arrives, every wrong one is named."""
+
+import json
+import logging
+import logging.config
+import re
+from pathlib import Path
+
+import pytest
+
+from pushover_logging import ConfigurationError, PushoverFormatter, PushoverHandler
+
+TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
+USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+OPTIONS = {
+    "token": TOKEN, "user": USER, "device": "phone", "sound": "bike",
+    "levels": {"ERROR": {"priority": "emergency", "sound": "siren"}},
+    "url": "https://logs.example/{name}?q={message}", "url_title": "Logs of {name}", "ttl": 600,
+    "retry": 45, "expire": 900, "tags": "shop,db", "callback": "https://logs.example/ack",
+    "html": True, "monospace": False, "host": "web-7",
+    "throttle": {"windows": [60, 120], "by": ["customer"]}, "capacity": 50, "max_age": 3600,
+    "close_timeout": 4, "timeout": [2, 3],
+}  # fmt: skip
+EXPECTED = {
+    "token": TOKEN, "user": USER, "device": "phone", "sound": "siren", "priority": "2",
+    "url": "https://logs.example/shop?q=Disk%20%2Fsrv%20%26%20more%20is%20full",
+    "url_title": "Logs of shop", "ttl": "600", "retry": "45", "expire": "900", "tags": "shop,db",
+    "callback": "https://logs.example/ack", "html": "1", "title": "Disk /srv & more is full",
+}  # fmt: skip
+
+
+def _check(inbox, root):
+    logging.getLogger("shop").error("Disk %s is full", "/srv & more", extra={"customer": 7})
+    (push,) = inbox.wait_for(1)
+    assert EXPECTED == {key: push[key] for key in EXPECTED}
+    assert "monospace" not in push
+    assert push["message"].endswith("customer: 7<br>ERROR · shop · web-7")
+    (handler,) = (one for one in root.handlers if isinstance(one, PushoverHandler))
+    assert logging.ERROR == handler.level
+
+
+def _dictionary(inbox):
+    phone = {"class": "pushover_logging.PushoverHandler", "level": "ERROR", **OPTIONS}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"phone": {**phone, "api_url": inbox.url}},
+        "root": {"level": "DEBUG", "handlers": ["phone"]},
+    }
+
+
+def test_every_option_from_json(inbox, root, tmp_path):
+    """dictConfig from a JSON file."""
+    file = tmp_path / "logging.json"
+    file.write_text(json.dumps(_dictionary(inbox)))
+    logging.config.dictConfig(json.loads(file.read_text()))
+    _check(inbox, root)
+
+
+def test_every_option_from_yaml(inbox, root, tmp_path):
+    """dictConfig from a YAML file."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra test")
+    file = tmp_path / "logging.yaml"
+    file.write_text(yaml.safe_dump(_dictionary(inbox)))
+    logging.config.dictConfig(yaml.safe_load(file.read_text()))
+    _check(inbox, root)
+
+
+def test_every_option_from_ini(inbox, root, tmp_path):
+    """fileConfig from an INI file."""
+    file = tmp_path / "logging.ini"
+    kwargs = repr({**OPTIONS, "api_url": inbox.url}).replace("%", "%%")
+    file.write_text(
+        "[loggers]\nkeys=root\n[handlers]\nkeys=phone\n[formatters]\nkeys=\n"
+        "[logger_root]\nlevel=DEBUG\nhandlers=phone\n"
+        "[handler_phone]\nclass=pushover_logging.PushoverHandler\nlevel=ERROR\nargs=()\n"
+        f"kwargs={kwargs}\n"
+    )
+    logging.config.fileConfig(file, disable_existing_loggers=False)
+    _check(inbox, root)
+
+
+def test_formatter_from_a_configuration(inbox, root):
+    """A PushoverFormatter with python-json-logger's options takes the handler's host."""
+    config = _dictionary(inbox)
+    config["handlers"]["phone"].update(formatter="push", html=False, throttle=False)
+    config["formatters"] = {
+        "push": {
+            "()": "pushover_logging.PushoverFormatter",
+            "static_fields": {"service": "payments"},
+            "rename_fields": {"customer": "who"},
+            "reserved_attrs": ["secret"],
+        }
+    }
+    config["formatters"]["push"].pop("reserved_attrs")
+    logging.config.dictConfig(config)
+    logging.getLogger("shop").error("boom", extra={"customer": 7})
+    (push,) = inbox.wait_for(1)
+    lines = push["message"].splitlines()
+    assert ["service: payments", "who: 7", "ERROR · shop · web-7"] == lines[1:]
+
+
+def test_environment_alone(inbox, monkeypatch, tmp_path):
+    """Token and user from variables, or from the files that variables name."""
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN + "\n")
+    monkeypatch.setenv("PUSHOVER_TOKEN_FILE", str(secret))
+    monkeypatch.setenv("PUSHOVER_USER", USER)
+    monkeypatch.setenv("PUSHOVER_API_URL", inbox.url + "/")
+    monkeypatch.setenv("PUSHOVER_THROTTLE", "off")
+    monkeypatch.setenv("PUSHOVER_HOST", "db-9")
+    handler = PushoverHandler()
+    for _ in range(2):
+        handler.handle(logging.makeLogRecord({"msg": "boom", "levelno": 40, "levelname": "ERROR"}))
+    assert "db-9" in inbox.wait_for(2)[1]["message"]
+    handler.close()
+
+
+def test_host_of_a_container_is_not_shown(monkeypatch):
+    """A hexadecimal name says nothing to a person."""
+    monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
+    assert None is PushoverHandler(token=TOKEN, user=USER)._phone.host
+
+
+def test_off_switches_the_handler_off(monkeypatch, caplog):
+    """PUSHOVER_TOKEN=off: nothing is sent, nothing fails, and it is said."""
+    monkeypatch.setenv("PUSHOVER_TOKEN", "off")
+    handler = PushoverHandler()
+    record = logging.makeLogRecord({"msg": "boom", "levelno": 40})
+    handler.handle(record)
+    handler.emit(record)
+    assert handler.flush()
+    handler.close()
+    assert 0 == handler.stats().records
+    assert "nothing is sent" in caplog.text
+    assert repr(handler).endswith("off>")
+
+
+@pytest.mark.parametrize(("option", "wrong"), [
+    ("token", "short"), ("token", 5), ("user", "u" * 29), ("level", "LOUD"), ("level", 1.5),
+    ("levels", {"ERROR": "urgent"}), ("levels", {"ERROR": {"nope": 1}}), ("levels", 3),
+    ("device", "a b"), ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
+    ("expire", 10_801), ("tags", 5), ("callback", "nowhere"), ("html", "yes"), ("host", 5),
+    ("throttle", "redis://localhost"), ("outbox", "/var/lib/outbox"), ("encryption_key", "0" * 64),
+    ("capacity", 0), ("max_age", "long"), ("close_timeout", -1), ("timeout", 0),
+    ("timeout", (1, 2, 3)), ("timeout", float("nan")), ("api_url", "http://example.org"),
+    ("api_url", "nowhere"), ("api_url", 5), ("api_url", "https://me:secret@example.org"),
+])  # fmt: skip
+def test_wrong_option_is_named(option, wrong):
+    """A ConfigurationError at construction names the option and shows no secret."""
+    given = {"token": TOKEN, "user": USER, **{option: wrong}}
+    with pytest.raises(ConfigurationError) as caught:
+        PushoverHandler(**given)
+    assert option == caught.value.option
+    assert option in str(caught.value)
+    for secret in (TOKEN, USER, "secret", "0" * 64, "u" * 29):
+        assert secret not in str(caught.value)
+
+
+def test_html_excludes_monospace():
+    """Two ways to show a text that contradict each other are refused."""
+    with pytest.raises(ConfigurationError, match="monospace"):
+        PushoverHandler(token=TOKEN, user=USER, html=True, monospace=True)
+
+
+def test_missing_credentials_name_the_variables(monkeypatch):
+    """Without a token the error says where it may come from; a file that is not there is said."""
+    with pytest.raises(ConfigurationError, match="PUSHOVER_TOKEN or PUSHOVER_TOKEN_FILE"):
+        PushoverHandler(user=USER)
+    monkeypatch.setenv("PUSHOVER_USER_FILE", "/does/not/exist")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        PushoverHandler(token=TOKEN)
+
+
+def test_every_option_is_in_the_readme():
+    """The README's table has each option of the handler, and no other."""
+    code = PushoverHandler.__init__.__code__
+    options = set(code.co_varnames[1 : 1 + code.co_kwonlyargcount])
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
+    assert options == {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_formatter_takes_the_place_of_one_in_an_ini(inbox):
+    """fileConfig hands a formatter its format, date format and style by position."""
+    formatter = PushoverFormatter(None, None, "%")
+    record = logging.makeLogRecord({"msg": {"event": "paid", "sum": 5}, "levelname": "ERROR"})
+    assert "event: paid" == formatter.message(record).title
+    assert "sum: 5" in formatter.format(record)

@@ -1,0 +1,174 @@
+"""What is installed: its name, what it needs, what it ships, and that importing it does nothing."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import importlib.resources
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pushover_logging
+from pushover_logging.cli import main
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it there
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "pushover-logging"
+# Names that no plain import may load: an extra's, and what only an outbox on disk needs.
+OPTIONAL = {"flask", "redis", "cryptography", "sqlite3"}
+TIMEOUT = 30
+
+# urllib3 tries a loopback socket for IPv6 when it is imported: the dependencies come first, so that
+# what the hook sees is ours.
+FRESH_IMPORT = """
+import json, sys, threading
+before = set(sys.modules)
+import requests, pythonjsonlogger.json
+seen = []
+watched = ("socket.", "sqlite3.", "subprocess.", "_thread.start", "os.fork")
+sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(watched) else None)
+import pushover_logging
+print(json.dumps({
+    "events": seen,
+    "threads": threading.active_count(),
+    "modules": sorted({name.split(".")[0] for name in set(sys.modules) - before}),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read_string((ROOT / "setup.cfg").read_text(encoding="utf-8"))
+    return parser
+
+
+@pytest.fixture(scope="module")
+def pyproject():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def distribution():
+    return importlib.metadata.distribution(NAME)
+
+
+@pytest.fixture(scope="module")
+def fresh_import():
+    """What a new process saw while it imported the package."""
+    command = [sys.executable, "-c", FRESH_IMPORT]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def required(distribution, extra=None):
+    """Return the names that the distribution, or one of its extras alone, needs."""
+    names = set()
+    for line in distribution.requires:
+        requirement, _, marker = line.partition(";")
+        found = re.search(r"extra == ['\"](.+?)['\"]", marker)
+        if (found.group(1) if found else None) == extra:
+            names.add(re.match(r"[\w.-]+", requirement).group().lower())
+    return names
+
+
+def test_setup_cfg_holds_what_ships_alone(setup_cfg):
+    """How it is built and checked never stands in setup.cfg."""
+    assert {"metadata", "options"} == {name.split(".")[0] for name in setup_cfg.sections()}
+
+
+def test_pyproject_holds_how_it_is_built_and_checked_alone(pyproject):
+    """What ships never stands in pyproject.toml, so no key can stand in both."""
+    assert {"build-system", "tool"} == set(pyproject)
+    assert "setuptools" not in pyproject["tool"]
+
+
+def test_name_and_license(distribution):
+    """The index shows the name that the README gives to pip, and the license in SPDX's words."""
+    metadata = distribution.metadata
+    assert (NAME, "MIT") == (metadata["Name"], metadata["License-Expression"])
+
+
+def test_version_is_the_changelogs_newest(distribution):
+    """No version is released of which its users are not told."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert newest.group(1) == distribution.version
+
+
+def test_core_needs_two_packages(distribution):
+    """Whoever installs it gets requests and python-json-logger, nothing else."""
+    assert {"requests", "python-json-logger"} == required(distribution)
+
+
+def test_extras(distribution):
+    """An extra is there from the day that something uses it."""
+    assert {"inbox", "test"} == set(distribution.metadata.get_all("Provides-Extra"))
+
+
+def test_inbox_extra_brings_its_framework(distribution):
+    """The demo's one command installs all that the demo needs."""
+    assert {"flask"} == required(distribution, "inbox")
+
+
+def test_test_extra_brings_the_inbox(distribution):
+    """The tests' one command installs all that the tests need."""
+    assert required(distribution, "inbox") < required(distribution, "test")
+
+
+def test_python_versions(distribution):
+    """The oldest Python that pip lets through is the oldest that is named, and is checked."""
+    named = re.findall(
+        r":: (3\.\d+)$", "\n".join(distribution.metadata.get_all("Classifier")), re.MULTILINE
+    )
+    assert ["3.10", "3.11", "3.12", "3.13"] == named
+    assert f">={named[0]}" == distribution.metadata["Requires-Python"]
+
+
+def test_ruff_checks_for_the_oldest_python(distribution, pyproject):
+    """No syntax is let through that the oldest Python does not have."""
+    oldest = distribution.metadata["Requires-Python"].removeprefix(">=")
+    assert f"py{oldest.replace('.', '')}" == pyproject["tool"]["ruff"]["target-version"]
+
+
+def test_command_is_installed():
+    """`pushover-logging` is the command line's own entry."""
+    [command] = importlib.metadata.entry_points(group="console_scripts", name=NAME)
+    assert main is command.load()
+
+
+@pytest.mark.parametrize("name", ["py.typed", "inbox/templates/messages.html"])
+def test_data_is_shipped(name):
+    """Type checkers see the types, and the inbox finds its page."""
+    assert importlib.resources.files("pushover_logging").joinpath(name).is_file()
+
+
+def test_public_names_resolve():
+    """Each name of the public API is there, named once, in order."""
+    names = pushover_logging.__all__
+    assert [] == [name for name in names if not hasattr(pushover_logging, name)]
+    assert sorted(set(names)) == names
+
+
+@pytest.mark.process
+def test_import_starts_nothing(fresh_import):
+    """Importing the package starts no thread or process and opens no socket."""
+    assert ([], 1) == (fresh_import["events"], fresh_import["threads"])
+
+
+@pytest.mark.process
+def test_import_loads_no_extra(fresh_import):
+    """Importing the package loads nothing that only an extra or an option needs."""
+    assert "pushover_logging" in fresh_import["modules"]
+    assert set() == OPTIONAL & set(fresh_import["modules"])

@@ -1,0 +1,66 @@
+"""Token and user key are in the request's body and nowhere else."""
+
+import io
+import logging
+import pickle
+import traceback
+
+import pytest
+
+from pushover_logging import DeliveryError, Message, PushoverClient
+from pushover_logging.redaction import masked, without
+
+TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
+USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+ANSWERS = [
+    (200, '{"status":1,"request":"x"}', {}),
+    (400, f'{{"token":"{TOKEN}","errors":["{TOKEN} of {USER} is invalid"],"status":0}}', {}),
+    (400, f'{{"{USER}":"invalid","errors":["no {USER}"],"status":0}}', {}),
+    (429, "{}", {"Retry-After": TOKEN}),
+    (500, TOKEN, {}),
+    (502, "<html>", {}),
+    (200, '{"status":0}', {}),
+    (200, "{", {}),
+    (302, "", {"Location": f"http://127.0.0.1/{TOKEN}"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers"), ANSWERS)
+def test_no_answer_brings_a_secret_out(drive, caplog, capfd, status, body, headers):
+    """Whatever the service says: not in repr, str, stats, errors, stderr, or root at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    driven = drive()
+    driven.inbox.fail_with(status, body, headers)
+    driven.log.error("boom happened")
+    driven.settle()
+    handler = driven.handler
+    shown = [repr(handler), str(handler.stats()), repr(handler._sender._client), caplog.text]
+    shown += [*capfd.readouterr(), *(repr(record.__dict__) for record in caplog.records)]
+    client = PushoverClient(TOKEN, USER, api_url=driven.inbox.url)
+    driven.inbox.fail_with(status, body, headers)
+    try:
+        client.send(Message(message="x"))
+    except DeliveryError as error:
+        stream = io.StringIO()
+        traceback.print_exc(file=stream)
+        again = pickle.loads(pickle.dumps(error))
+        shown += [stream.getvalue(), repr(error), repr(pickle.dumps(error)), repr(vars(again))]
+    client.close()
+    for text in shown:
+        assert TOKEN not in text
+        assert USER not in text
+
+
+def test_unreachable_service_shows_no_secret():
+    """The library's own exceptions below ours keep no request."""
+    client = PushoverClient(TOKEN, USER, api_url="http://127.0.0.1:9")
+    with pytest.raises(DeliveryError) as caught:
+        client.send(Message(message="x"))
+    assert None is caught.value.__cause__.request
+    client.close()
+
+
+def test_masked_shows_nothing():
+    """A secret is described by its length or its type alone."""
+    assert ["*** (3 characters)", "*** (a int)"] == [masked("abc"), masked(5)]
+    assert "a *** b" == without("a secret b", ["secret", None, ""])
