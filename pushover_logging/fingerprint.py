@@ -68,13 +68,13 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     if isinstance(options, Mapping) and options.get("fingerprint") is not None:
         return explicit(options["fingerprint"], values)
     if record.levelno < logging.WARNING:
-        return _key(NEWS, record.name, record.getMessage(), *values)
+        return _key(NEWS, str(record.name), record.getMessage(), *values)
     if record.exc_info or record.exc_text:
         parts = _exception_parts(record)
         if parts:
             return _key(EXCEPTION, *parts, *values)
     if record.args:
-        key = _template_key(record.name, str(record.msg)[:MAX_CHARACTERS], values)
+        key = _template_key(str(record.name), str(record.msg)[:MAX_CHARACTERS], values)
         if key:
             return key
     return _text_key(record, values)
@@ -204,7 +204,9 @@ def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
     if traceback and rest.strip():
         # QueueHandler.prepare leaves the traceback in the message, and nothing in exc_text.
         return _key(EXCEPTION, mask(head.rstrip("\r\n")), mask(_last_line(rest)), *values)
-    return _key(TEXT, record.name, str(record.module), str(record.funcName), mask(text), *values)
+    return _key(
+        TEXT, str(record.name), str(record.module), str(record.funcName), mask(text), *values
+    )
 
 
 def _key(rule: str, *parts: str) -> str:

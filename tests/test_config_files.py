@@ -148,7 +148,7 @@ def test_off_switches_the_handler_off(monkeypatch, caplog):
 ])  # fmt: skip
 def test_wrong_option_is_named(option, wrong):
     """A ConfigurationError at construction names the option and shows no secret."""
-    given = {"token": TOKEN, "user": USER, **{option: wrong}}
+    given = {"token": TOKEN, "user": USER, option: wrong}
     with pytest.raises(ConfigurationError) as caught:
         PushoverHandler(**given)
     assert option == caught.value.option
@@ -184,6 +184,6 @@ def test_every_option_is_in_the_readme():
 def test_formatter_takes_the_place_of_one_in_an_ini(inbox):
     """fileConfig hands a formatter its format, date format and style by position."""
     formatter = PushoverFormatter(None, None, "%")
-    record = logging.makeLogRecord({"msg": {"event": "paid", "sum": 5}, "levelname": "ERROR"})
+    record = logging.makeLogRecord({"msg": {"event": "paid", "sum": 5}, "levelno": 40})
     assert "event: paid" == formatter.message(record).title
     assert "sum: 5" in formatter.format(record)

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import MappingProxyType
 
 import pytest
 
@@ -19,7 +20,10 @@ def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert 6 == len(re.findall(r"^  \[", out, re.MULTILINE))
     assert "[low] x4999 more: Cannot connect to db-7" in out
-    last = "records 5004, sent 5, suppressed 4999, dropped 0, rejected 0, failed 0, pending 0, summaries 1"
+    last = (
+        "records 5004, sent 5, suppressed 4999, dropped 0, rejected 0, failed 0, pending 0, "
+        "summaries 1"
+    )
     assert last == out.splitlines()[-1]
 
 
@@ -66,7 +70,7 @@ class _Standing:
     """An inbox that needs no Event of its own."""
 
     url = "http://127.0.0.1:9"
-    environ = {"PUSHOVER_TOKEN": "t" * 30, "PUSHOVER_USER": "u" * 30}
+    environ = MappingProxyType({"PUSHOVER_TOKEN": "t" * 30, "PUSHOVER_USER": "u" * 30})
     messages = ()
 
     def __enter__(self):

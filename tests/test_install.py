@@ -1,6 +1,5 @@
 """The one line for a script."""
 
-import logging
 import sys
 import threading
 
@@ -24,7 +23,7 @@ def installed(inbox, root, monkeypatch):
         root.removeHandler(handler)
         handler.close()
     root.handlers = [*handlers, *root.handlers]
-    yield kinds, made[1], seen
+    return kinds, made[1], seen
 
 
 def test_root_keeps_its_stderr(installed):

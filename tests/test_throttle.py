@@ -69,7 +69,9 @@ def test_every_ten_minutes_for_a_day():
 def test_hourly_for_a_day_and_daily():
     """AGAIN three times, then two summaries; what comes once a day is FIRST each time."""
     told = Play().run([(at * HOUR, E) for at in range(24)], 3 * 86_400)
-    assert ["first", "again", "again", "again", "summary", "summary"] == [kind for _, kind, _ in told]
+    assert ["first", "again", "again", "again", "summary", "summary"] == [
+        kind for _, kind, _ in told
+    ]
     assert [(7 * HOUR, "summary", 3), (31 * HOUR, "summary", 17)] == told[4:]
     daily = Play().run([(at * 86_400, E) for at in range(3)], 4 * 86_400)
     assert ["first"] * 3 == [kind for _, kind, _ in daily]

@@ -77,9 +77,7 @@ def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
         throttle={"windows": [WINDOW, 60]},
         host="web-1",
     )
-    shop = logging.getLogger("shop")
-    shop.setLevel(logging.DEBUG)
-    shop.propagate = False
+    shop = logging.Logger("shop")  # noqa: LOG001  of its own: no trace in logging's tree
     shop.addHandler(handler)
     shown = 0
     try:
