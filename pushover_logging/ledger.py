@@ -11,10 +11,11 @@ A fork's child calls `reset`: a new lock, nothing inherited. At exit nothing her
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from pushover_logging.client import Quota
@@ -132,10 +133,15 @@ class Ledger:
             self._count["failed"] += 1
             return True
 
-    def claim(self, now: float, max_age: float) -> Envelope | None:
-        """Return the most urgent Message not older than ``max_age`` seconds; the others drop."""
+    def claim(
+        self, now: float, max_age: float, closed_to: Container[str | None] = ()
+    ) -> Envelope | None:
+        """Return the most urgent Message that is for none of the users ``closed_to``.
+
+        What is older than ``max_age`` seconds drops.
+        """
         with self:
-            while (envelope := self._outbox.claim()) is not None:
+            while (envelope := self._outbox.claim(closed_to)) is not None:
                 if now - envelope.accepted_at <= max_age:
                     return envelope
                 self._outbox.ack(envelope)
@@ -172,10 +178,10 @@ class Ledger:
         with self:
             return self._throttle.due(now)
 
-    def next_due(self, now: float) -> float | None:
-        """Return the seconds until the next window ends, None where none is open."""
+    def next_due(self, now: float) -> float:
+        """Return the seconds until the next window ends, infinity where none is open."""
         if self._throttle is None:
-            return None
+            return math.inf
         with self:
             return self._throttle.next_due(now)
 

@@ -1,7 +1,7 @@
 """The background thread of one handler: claim, send, act on the answer, tell what is due.
 
 `step` does one thing and says how long to wait for the next, so that a test can drive it on a
-clock of its own. Its state (pause, backoff, circuit) belongs to the one thread that steps:
+clock of its own. Its state belongs to the one thread that steps:
 `_running` is held by it, whether that is the sender's thread or, where none can be started, the
 program's. `_wakeups` and `_waiters` take from any thread and any signal handler, without a lock.
 """
@@ -15,26 +15,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 from pushover_logging import lifecycle
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import DeliveryError, QuotaError, RejectedError, TemporaryError
+from pushover_logging.exceptions import DeliveryError
 from pushover_logging.ledger import Ledger, Stats
-from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.recovery import Recovery
 from pushover_logging.summary import summary
-from pushover_logging.text import cut
 from pushover_logging.throttle.machine import Count, Verdict
 
-PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a failed try
-BACKOFF = (10.0, 300.0)  # first and longest, doubling
-PROBE = (600.0, 21_600.0)  # the same for a refused token or user
-TIMEOUTS_OF_ATTACHMENT = 2
+IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
 
 
@@ -68,7 +62,7 @@ class Sender:
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
         self._closing = False
-        self._not_before = self._backoff = self._probe = 0.0
+        self._recovery = Recovery(self._clock)
         self._full_told = False
         self._last_error: str | None = None
         self._ledger.reset()
@@ -132,17 +126,18 @@ class Sender:
     def step(self) -> float:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
         now = self._clock.monotonic()
-        if now < self._not_before:
-            return self._not_before - now
+        if (pause := self._recovery.pause(now)) > 0:
+            return pause
+        closed = self._recovery.closed_to(now)
         self._tell(self._ledger.due(now), now)
-        envelope = self._ledger.claim(now, self._max_age)
+        envelope = self._ledger.claim(now, self._max_age, closed)
         if envelope is None and self._closing:
             self._tell(self._ledger.untold(), now, final=True)
-            envelope = self._ledger.claim(now, self._max_age)
+            envelope = self._ledger.claim(now, self._max_age, closed)
         if envelope is None:
             self._full_told = False
-            due = self._ledger.next_due(now)
-            return _LONGEST_WAIT if due is None else due
+            return min(self._ledger.next_due(now), *closed.values(), _LONGEST_WAIT)
+        self._recovery.redirect(envelope, now)
         self._send(envelope)
         return 0.0
 
@@ -158,14 +153,22 @@ class Sender:
                     self._tell_waiters()
                     if self._closing:
                         break
-                with contextlib.suppress(queue.Empty):
-                    self._wakeups.get(timeout=wait)
+                self._rest(wait)
         finally:
             lifecycle.THREADS.discard(ident)
             self._thread = None
         self._client.close()
         if self._ledger.unsent():  # put while this thread was ending
             self.wake()
+
+    def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._wakeups.get(timeout=min(seconds, IDLE))
+            return
+        self._client.close()
+        if seconds > IDLE:
+            with contextlib.suppress(queue.Empty):
+                self._wakeups.get(timeout=seconds - IDLE)
 
     def _send_inline(self) -> None:
         ident = threading.get_ident()
@@ -197,64 +200,13 @@ class Sender:
                 self._client.send(envelope.message)
         except DeliveryError as error:
             self._last_error = str(error)
-            self._act_on(error, envelope)
+            if self._recovery.keeps(error, envelope):
+                self._ledger.retry(envelope)
+            else:
+                self._ledger.rejected(envelope, self._clock.monotonic())
         except BaseException:
             self._ledger.retry(envelope)
             raise
         else:
-            self._backoff = self._probe = 0.0
+            self._recovery.succeeded(envelope)
             self._ledger.accepted(envelope, self._clock.monotonic())
-
-    def _act_on(self, error: DeliveryError, envelope: Envelope) -> None:
-        if isinstance(error, RejectedError):
-            self._act_on_rejection(error, envelope)
-            return
-        if isinstance(error, QuotaError):
-            warn("%s; nothing is sent for %d s", error, error.wait)
-            self._pause(error.wait)
-        else:
-            envelope.timeouts += isinstance(error, TemporaryError) and error.timed_out
-            if envelope.message.attachment and envelope.timeouts >= TIMEOUTS_OF_ATTACHMENT:
-                _change(envelope, "the attachment could not be sent", attachment=None)
-            self._backoff = min(self._backoff * 2 or BACKOFF[0], BACKOFF[1])
-            self._pause(PAUSE + self._clock.uniform(0, self._backoff - PAUSE))
-        self._ledger.retry(envelope)
-
-    def _act_on_rejection(self, error: RejectedError, envelope: Envelope) -> None:
-        message = envelope.message
-        if "token" not in error.parameters and "user" in error.parameters and message.user:
-            _change(envelope, "its own user was refused; sent to the default user", user=None)
-            warn("a user that a level or record names is refused: %s", error)
-        elif error.parameters & {"token", "user"}:
-            self._probe = min(self._probe * 2 or PROBE[0], PROBE[1])
-            which = "token" if "token" in error.parameters else "user"
-            warn("%s refused: %s; next try in %d s, messages wait", which, error, self._probe)
-            self._pause(self._probe)
-        elif _blames_attachment(error) and (message.attachment or message.attachment_base64):
-            _change(
-                envelope,
-                "the attachment was refused",
-                attachment=None,
-                attachment_base64=None,
-                attachment_type=None,
-            )
-        else:
-            warn("a message was rejected and is not sent again: %s", error)
-            self._ledger.rejected(envelope, self._clock.monotonic())
-            return
-        self._ledger.retry(envelope)
-
-    def _pause(self, seconds: float) -> None:
-        self._not_before = self._clock.monotonic() + seconds
-
-
-def _blames_attachment(error: RejectedError) -> bool:
-    return any(name.startswith("attachment") for name in error.parameters)
-
-
-def _change(envelope: Envelope, why: str, **fields: None) -> None:
-    """Change the Message to one that may work; its text says why."""
-    note = f"\n({why})"
-    text = cut(envelope.message.message, MESSAGE_LIMIT - len(note)) + note
-    changes: dict[str, Any] = {"message": text, **fields}
-    envelope.message = replace(envelope.message, **changes)

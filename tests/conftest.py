@@ -2,8 +2,14 @@
 
 import ipaddress
 import logging
+import os
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +118,49 @@ def handler_for(inbox):
     for one in made:
         one.close()
         assert adds_up(one.stats()), one.stats()
+
+
+class Program:
+    """A Python program of its own, its environment pointed at an inbox."""
+
+    def __init__(self, directory, inbox):
+        self.directory = directory
+        self.environ = {**os.environ, **inbox.environ, "PUSHOVER_HOST": "web-1"}
+        self.environ.pop("PYTHONWARNINGS", None)
+        self.seconds = 0.0
+
+    def path(self, source):
+        """Write the program to a file."""
+        path = Path(self.directory, "program.py")
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return path
+
+    def start(self, source, **environ):
+        return subprocess.Popen(
+            [sys.executable, str(self.path(source))],
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, source, timeout=60, **environ):
+        """Run it to its end; return its status, what it said on stdout and on stderr."""
+        began = time.monotonic()
+        with self.start(source, **environ) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        self.seconds = time.monotonic() - began
+        return process.returncode, out, err
+
+
+@pytest.fixture
+def program(tmp_path, inbox):
+    return Program(tmp_path, inbox)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 
 from pushover_logging.inbox import Inbox
 
+USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+
 RECORDED = [
     ("message", '{"message":"cannot be blank","errors":["message cannot be blank"],"status":0}'),
     ("html", '{"html":"cannot be set with monospace","monospace":"cannot be set with html",'
@@ -199,7 +201,42 @@ def test_named_user_that_is_refused_falls_back_to_the_default(drive, caplog):
     driven.settle()
     (push,) = driven.inbox.messages
     assert push["message"].endswith("(its own user was refused; sent to the default user)")
-    assert "is refused" in caplog.text
+    assert 1 == caplog.text.count("user that a level or record names refused")
+
+
+def test_named_user_that_is_refused_is_asked_again_ever_more_rarely(drive, caplog):
+    """One probe after 10 min, then after 20: the others go to the default user without a try."""
+    other = "o" * 30
+    driven = drive(levels={"ERROR": {"user": other}}, throttle=False)
+    driven.inbox.refused.add(other)
+    for _ in range(40):
+        driven.log.error("boom happened")
+        driven.advance(60)
+    refused = [one for one in driven.inbox.attempts if one.status == 400]
+    assert (3, 40) == (len(refused), len(driven.inbox.messages))
+    driven.inbox.refused.clear()
+    driven.advance(3600)
+    for _ in range(2):
+        driven.log.error("boom happened")
+    driven.settle()
+    assert [other] * 2 == [push["user"] for push in driven.inbox.messages[40:]]
+    assert 1 == caplog.text.count("refused")
+
+
+def test_refused_default_user_leaves_the_others_alone(drive):
+    """While the default user's circuit is open, what names another user goes on."""
+    other = "o" * 30
+    driven = drive(levels={"CRITICAL": {"user": other}})
+    driven.inbox.refused.add(USER)
+    driven.log.error("first trouble")
+    driven.settle()
+    driven.log.critical("second trouble")
+    driven.log.error("third trouble")
+    driven.advance(590)
+    assert ["second trouble"] == driven.titles
+    driven.inbox.refused.clear()
+    driven.advance(10)
+    assert ["second trouble", "first trouble", "third trouble"] == driven.titles
 
 
 def test_refused_attachment_costs_the_picture_alone(drive):

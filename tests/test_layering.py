@@ -17,7 +17,7 @@ FLOORS = {
         (
             "exceptions message fingerprint masking text redaction database clock diagnostics",
             "formatter levels summary client encryption outbox throttle options",
-            "ledger sender lifecycle",
+            "ledger sender lifecycle recovery",
             "handler install",
             "inbox pytest_plugin",
             "cli __main__",

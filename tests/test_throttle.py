@@ -1,6 +1,7 @@
 """The rules of one problem, on a clock that the test moves, and the bounds of the table."""
 
 import logging
+import math
 
 import pytest
 
@@ -20,11 +21,11 @@ class Play:
         self.told = []
 
     def timer(self, now):
-        while (due := self.throttle.next_due(now)) is not None and due <= 0:
+        while self.throttle.next_due(now) <= 0:
             self.told += [(now, "summary", count.number) for count in self.throttle.due(now)]
 
     def until(self, end, now):
-        while (due := self.throttle.next_due(now)) is not None and now + due <= end:
+        while now + (due := self.throttle.next_due(now)) <= end:
             now += due
             self.timer(now)
         return end
@@ -109,7 +110,7 @@ def test_pending_counts_without_a_summary():
     throttle = LocalThrottle(Rules())
     throttle.admit("a", E, 0, 0)
     throttle.admit("a", E, 1, 1)
-    assert (None, []) == (throttle.next_due(9999), throttle.due(9999))
+    assert (math.inf, []) == (throttle.next_due(9999), throttle.due(9999))
     throttle.refused("a", 10_000)
     (count,) = throttle.due(10_300)
     assert (1, True) == (count.number, count.refused)

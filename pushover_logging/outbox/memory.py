@@ -6,6 +6,7 @@ Not thread-safe by itself: the ledger holds its lock around every call.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 
 from pushover_logging.message import EMERGENCY
 from pushover_logging.outbox.envelope import Envelope
@@ -53,11 +54,16 @@ class MemoryOutbox:
             self._leave(gone[-1])
         return gone
 
-    def claim(self) -> Envelope | None:
-        """Return the most urgent (priority, then age) and keep it out of other hands."""
+    def claim(self, closed_to: Container[str | None] = ()) -> Envelope | None:
+        """Return the most urgent (priority, then age) and keep it out of other hands.
+
+        What is for one of the users ``closed_to`` stays.
+        """
         for queue in self._queues.values():
-            if queue:
-                return queue.popleft()
+            for envelope in queue:
+                if envelope.message.user not in closed_to:
+                    queue.remove(envelope)
+                    return envelope
         return None
 
     def retry(self, envelope: Envelope) -> None:
@@ -69,10 +75,6 @@ class MemoryOutbox:
         self._leave(envelope)
 
     reject = ack
-
-    def waiting(self) -> bool:
-        """Tell whether anything could be claimed."""
-        return any(self._queues.values())
 
     def _enter(self, envelope: Envelope) -> None:
         self._length += 1

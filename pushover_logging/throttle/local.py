@@ -5,6 +5,8 @@ Not thread-safe by itself: the ledger holds its lock around every call.
 
 from __future__ import annotations
 
+import math
+
 from pushover_logging.throttle.machine import Count, Problem, Rules, Verdict
 
 CAPACITY = 1024
@@ -86,14 +88,14 @@ class LocalThrottle:
             self._others = None
         return counts
 
-    def next_due(self, now: float) -> float | None:
-        """Return the seconds until the next window ends, None where none is open."""
+    def next_due(self, now: float) -> float:
+        """Return the seconds until the next window ends, infinity where none is open."""
         ends = [
             problem.until - now
             for problem in self._every()
             if not problem.pending and (problem.number or problem.until > now)
         ]
-        return max(min(ends), 0.0) if ends else None
+        return max(min(ends, default=math.inf), 0.0)
 
     def clear(self) -> None:
         """Forget everything: a fork's child starts empty."""

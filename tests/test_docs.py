@@ -1,0 +1,87 @@
+"""What the README says is true: each of its code blocks runs, and does what stands beside it."""
+
+import configparser
+import logging.config
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from pushover_logging import PushoverHandler
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    "python3 -m venv .venv && .venv/bin/pip install '.[inbox]' && .venv/bin/pushover-logging demo",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+]
+
+
+def blocks(kind):
+    text = README.read_text(encoding="utf-8")
+    return [body for name, body in BLOCK.findall(text) if name == kind]
+
+
+def test_every_block_is_of_a_kind_that_is_run_here():
+    """A block of a new kind needs a test of its own."""
+    kinds = {kind for kind, _ in BLOCK.findall(README.read_text(encoding="utf-8"))}
+    assert {"ini", "python", "sh", "text", "yaml"} == kinds
+
+
+def test_commands_are_the_newcomers_own():
+    """The two set-up commands, word for word, and the one to install; `.ci/run` runs them."""
+    assert ["pip install pushover-logging\n", *(f"{one}\n" for one in COMMANDS)] == blocks("sh")
+
+
+@pytest.mark.process
+def test_example_ends_with_exactly_one_push(program, inbox):
+    """The README's example as a program of its own: the last statement logs, the phone shows it."""
+    code, _, err = program.run(blocks("python")[0])
+    assert 0 == code, err
+    (push,) = inbox.messages
+    assert "ValueError: card 4242 was declined" == push["title"]
+    assert "0" == push["priority"]
+    assert abs(int(push["timestamp"]) - time.time()) < 60
+    shown = f"{push['title']}\n{push['message']}\n"
+    place = re.compile(r"\S+/\w+\.py:")
+    assert place.sub("F:", blocks("text")[0]) == place.sub("F:", shown)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("number", [1, 2])
+def test_python_block_configures(program, inbox, number):
+    """What the block sets up takes an error to the phone."""
+    last = "import logging\nlogging.getLogger('shop').error('boom happened')\n"
+    code, _, err = program.run(blocks("python")[number] + last)
+    assert (0, "") == (code, err)
+    assert ["boom happened"] == [push["title"] for push in inbox.messages]
+
+
+@pytest.fixture
+def pointed(inbox, monkeypatch, root):
+    for name, value in inbox.environ.items():
+        monkeypatch.setenv(name, value)
+    handlers, root.handlers = root.handlers, []
+    yield inbox
+    for handler in root.handlers:
+        handler.close()
+    root.handlers = handlers
+
+
+def test_yaml_block_configures(pointed, root):
+    """The dictionary of the YAML block."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra test")
+    logging.config.dictConfig(yaml.safe_load(blocks("yaml")[0]))
+    assert isinstance(root.handlers[0], PushoverHandler)
+    root.critical("boom happened")
+    assert "siren" == pointed.wait_for(1)[0]["sound"]
+
+
+def test_ini_block_configures(pointed, root):
+    """The file of the INI block."""
+    parser = configparser.ConfigParser()
+    parser.read_string(blocks("ini")[0])
+    logging.config.fileConfig(parser, disable_existing_loggers=False)
+    root.critical("boom happened")
+    assert "2" == pointed.wait_for(1)[0]["priority"]

@@ -1,0 +1,141 @@
+"""Exit, configuration anew and fork, in processes of their own."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+
+def test_last_statement_is_delivered(program, inbox):
+    """An error logged as the last statement of a program arrives, once."""
+    code, _, err = program.run(
+        """
+        import logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler())
+        logging.error("boom happened")
+        """
+    )
+    assert (0, "") == (code, err)
+    assert ["boom happened"] == [push["title"] for push in inbox.messages]
+
+
+def test_exit_with_a_hanging_endpoint_ends_in_time_and_says_what_was_lost(program, inbox):
+    """Not later than close_timeout and half a second, with the number on stderr."""
+    inbox.fail_with(hang=True, times=None)
+    code, out, err = program.run(
+        """
+        import atexit, logging, time
+        began = []
+        atexit.register(lambda: print(time.monotonic() - began[0]))  # runs after ours
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(throttle=False, close_timeout=1))
+        for number in range(20):
+            logging.error("boom %d", number)
+        began.append(time.monotonic())
+        """
+    )
+    assert 0 == code
+    assert "pushover_logging: 20 messages were not sent within 1 s\n" == err
+    assert 1 <= float(out) < 1.5
+
+
+def test_three_handlers_share_one_deadline(program, inbox):
+    """Exit takes one close_timeout, however many handlers wait."""
+    inbox.fail_with(hang=True, times=None)
+    _, out, err = program.run(
+        """
+        import atexit, logging, time
+        began = []
+        atexit.register(lambda: print(time.monotonic() - began[0]))
+        from pushover_logging import PushoverHandler
+        for _ in range(3):
+            logging.getLogger().addHandler(PushoverHandler(close_timeout=1))
+        logging.error("boom happened")
+        began.append(time.monotonic())
+        """
+    )
+    assert "3 messages were not sent" in err
+    assert float(out) < 1.5
+
+
+def test_refused_token_is_readable_where_this_handler_is_alone(program, inbox):
+    """With no other handler to take the warning it goes to stderr, as Python itself would do."""
+    inbox.refused.add(inbox.environ["PUSHOVER_TOKEN"])
+    _, _, err = program.run(
+        """
+        import logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(close_timeout=1))
+        logging.error("boom happened")
+        """
+    )
+    assert "token refused" in err
+    assert "1 message was not sent" in err
+    assert inbox.environ["PUSHOVER_TOKEN"] not in err
+
+
+def test_configured_again_while_a_send_hangs(program, inbox):
+    """Returns at once, with urllib3's loggers never asked before; the old backlog arrives."""
+    inbox.fail_with(delay=2, times=1)
+    code, out, err = program.run(
+        """
+        import logging, logging.config, time
+        def configure():
+            logging.config.dictConfig({
+                "version": 1,
+                "disable_existing_loggers": False,
+                "handlers": {"phone": {"class": "pushover_logging.PushoverHandler"}},
+                "root": {"handlers": ["phone"]},
+            })
+        configure()
+        for name in ("first", "second", "third"):
+            logging.error("%s error happened" % name)
+        began = time.monotonic()
+        configure()
+        print(time.monotonic() - began)
+        logging.error("fourth error happened")
+        """
+    )
+    assert (0, "") == (code, err)
+    assert float(out) < 0.5
+    titles = sorted(push["title"].split()[0] for push in inbox.messages)
+    assert ["first", "fourth", "second", "third"] == titles
+
+
+def test_fork_leaves_the_backlog_to_the_parent(program, inbox):
+    """Each record of the parent is sent once; the child sends its own alone, both at exit."""
+    inbox.fail_with(delay=1, times=1)
+    code, _, err = program.run(
+        """
+        import logging, os
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(throttle=False))
+        for number in range(5):
+            logging.error("parent %d", number)
+        child = os.fork()
+        if child == 0:
+            logging.error("child")
+        else:
+            assert os.waitpid(child, 0)[1] == 0
+        """
+    )
+    assert (0, "") == (code, err)
+    titles = sorted(push["title"] for push in inbox.messages)
+    assert ["child", *(f"parent {number}" for number in range(5))] == titles
+
+
+def test_first_record_at_exit_is_delivered(program, inbox):
+    """From an atexit function, when Python starts no more threads, it is sent inline."""
+    code, _, err = program.run(
+        """
+        import atexit, logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler())
+        atexit.register(lambda: logging.error("boom at exit"))
+        """
+    )
+    assert 0 == code
+    assert "" == re.sub(r"pushover_logging: \d.*", "", err)
+    assert ["boom at exit"] == [push["title"] for push in inbox.messages]
