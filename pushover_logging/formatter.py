@@ -24,7 +24,14 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.fingerprint import exception_chain, in_app_frame
 from pushover_logging.levels import Levels
-from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT, URL_TITLE_LIMIT, Message
+from pushover_logging.message import (
+    FIELDS,
+    MESSAGE_LIMIT,
+    TITLE_LIMIT,
+    URL_LIMIT,
+    URL_TITLE_LIMIT,
+    Message,
+)
 from pushover_logging.text import clean, cut, first_line
 
 NO_MESSAGE = "(no message)"
@@ -138,18 +145,14 @@ class PushoverFormatter(JsonFormatter):
 
 
 def _message(text: str, title: str, given: dict[str, Any]) -> Message:
+    for name in given.keys() - FIELDS:
+        del given[name]
+        warn("a message field is left out: there is no %s", name)
     while True:
         try:
             return Message(message=text, title=title, **given)
-        except (ConfigurationError, TypeError) as error:
-            name = error.option if isinstance(error, ConfigurationError) else None
-            wrong = (
-                {name} if name else set()
-            ) & given.keys() or given.keys() - Message.__dataclass_fields__.keys()
-            if not wrong:
-                raise
-            for one in wrong:
-                del given[one]
+        except ConfigurationError as error:
+            del given[error.option or ""]
             warn("a message field is left out: %s", error)
 
 
@@ -177,10 +180,9 @@ def _cause(record: logging.LogRecord) -> str:
 
 
 def _line_of(exc: BaseException) -> str:
-    try:
-        return first_line("".join(traceback.format_exception_only(type(exc), exc)[-1:]))
-    except Exception:  # noqa: BLE001  the exception's own __str__ may do anything
-        return type(exc).__name__
+    # A SyntaxError's source, indented, comes before this line, an exception's notes after it.
+    lines = traceback.format_exception_only(type(exc), exc)
+    return first_line(next((line for line in lines if not line.startswith(" ")), ""))
 
 
 def _place(record: logging.LogRecord) -> str:

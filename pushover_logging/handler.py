@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import queue
@@ -24,7 +25,7 @@ from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.sender import Sender
 from pushover_logging.summary import told_again
 from pushover_logging.throttle.local import LocalThrottle
-from pushover_logging.throttle.machine import Count, Verdict, rules_from
+from pushover_logging.throttle.machine import Count, Rules, Verdict, rules_from
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -78,11 +79,12 @@ class PushoverHandler(logging.Handler):
         self._clock = clock or Clock()
         self._phone = PushoverFormatter(host=options.host(host))
         rules = rules_from(options.throttle(throttle))
-        self._by = rules.by if rules else ()
+        self._throttled, rules = rules is not None, rules or Rules()
+        self._by = rules.by
         options.not_yet("outbox", outbox)
         options.not_yet("encryption_key", encryption_key)
         size = int(options.number("capacity", capacity, low=1))
-        self._ledger = Ledger(LocalThrottle(rules) if rules else None, MemoryOutbox(size))
+        self._ledger = Ledger(LocalThrottle(rules), MemoryOutbox(size))
         age = options.number("max_age", max_age, low=0)
         self._close_timeout = options.number("close_timeout", close_timeout, low=0)
         wait = options.timeout(timeout)
@@ -129,11 +131,7 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record and, where the throttle lets it through, hand its Message over."""
-        try:
-            self._take(record)
-        except Exception:  # noqa: BLE001  a logging call never raises into the program
-            self.handleError(record)
-        if not self._ledger.late.empty():
+        if self._takes(record):
             self._drain()
 
     def message(self, record: logging.LogRecord) -> Message:
@@ -186,32 +184,41 @@ class PushoverHandler(logging.Handler):
             self.flush()
         super().close()
 
-    def _take(self, record: logging.LogRecord) -> None:
-        sender = self._sender
-        if sender is None:
-            return
+    def _takes(self, record: logging.LogRecord) -> bool:
+        """Take a record; False where it interrupts the books, which drain it when they close."""
+        taken = True
         try:
-            unthrottled = _own(record).get("throttle") is False
+            if self._sender is not None:
+                taken = self._admit(record, self._sender)
+        except Exception:  # noqa: BLE001  a logging call never raises into the program
+            self.handleError(record)
+        if not taken:
+            self._ledger.late.put(record)
+        return taken
+
+    def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
+        sender.check_process()
+        try:
+            unthrottled = not self._throttled or _own(record).get("throttle") is False
             key = None if unthrottled else fingerprint(record, self._by)
         except BaseException:
             if not self._ledger.fail_unseen():
-                self._ledger.late.put(record)  # fails again, and is counted, when it is drained
-                return
+                return False  # fails again, and is counted, when it is drained
             raise
         now = self._clock.monotonic()
         answer = self._ledger.admit(key, record.levelno, now, record.created)
         if answer is None:
-            self._ledger.late.put(record)
-            return
+            return False
         verdict, count = answer
         if verdict is Verdict.SUPPRESSED:
-            return
+            return True
         try:
             envelope = self._envelope(record, key, verdict, count, now)
         except BaseException:
             self._ledger.fail(key, count, now)
             raise
         sender.deliver(envelope)
+        return True
 
     def _envelope(
         self,
@@ -227,12 +234,9 @@ class PushoverHandler(logging.Handler):
         return Envelope(told, verdict, now, key=key, counts=counts, title=message.title)
 
     def _drain(self) -> None:
-        while True:
-            try:
-                record = self._ledger.late.get_nowait()
-            except queue.Empty:
-                return
-            self.emit(record)
+        with contextlib.suppress(queue.Empty):
+            while self._takes(self._ledger.late.get_nowait()):
+                pass
 
 
 def _own(record: logging.LogRecord) -> Mapping[str, Any]:

@@ -11,7 +11,6 @@ A fork's child calls `reset`: a new lock, nothing inherited. At exit nothing her
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 from collections import Counter
@@ -49,9 +48,9 @@ class Stats:
 
 
 class Ledger:
-    """Throttle, outbox and counters behind one lock. ``throttle`` None lets everything pass."""
+    """Throttle, outbox and counters behind one lock."""
 
-    def __init__(self, throttle: LocalThrottle | None, outbox: MemoryOutbox) -> None:
+    def __init__(self, throttle: LocalThrottle, outbox: MemoryOutbox) -> None:
         self._throttle = throttle
         self._outbox = outbox
         self.reset()
@@ -65,8 +64,7 @@ class Ledger:
         self._dropped: Counter[str] = Counter()
         self.late: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
         self._outbox.clear()
-        if self._throttle is not None:
-            self._throttle.clear()
+        self._throttle.clear()
 
     def __enter__(self) -> None:
         """Enter; `_busy` keeps out what interrupts this thread."""
@@ -92,7 +90,7 @@ class Ledger:
             self._busy = True
             try:
                 self._count["records"] += 1
-                if key is None or self._throttle is None:
+                if key is None:
                     self._forming += 1
                     return Verdict.UNTHROTTLED, None
                 answer = self._throttle.admit(key, level, now, created)
@@ -108,7 +106,7 @@ class Ledger:
         """Put an admitted record's Message, or a summary; return how many had to go for it."""
         with self:
             self._forming -= envelope.counts_as_record
-            if envelope.key is not None and self._throttle is not None:
+            if envelope.key is not None:
                 message = envelope.message
                 title = envelope.title or message.title or ""
                 self._throttle.describe(envelope.key, title, message.user, message.device)
@@ -158,7 +156,7 @@ class Ledger:
         with self:
             self._outbox.ack(envelope)
             self._count["sent" if envelope.counts_as_record else "summaries"] += 1
-            if envelope.key is not None and self._throttle is not None:
+            if envelope.key is not None:
                 self._throttle.accepted(envelope.key, now)
 
     def rejected(self, envelope: Envelope, now: float) -> None:
@@ -166,37 +164,29 @@ class Ledger:
         with self:
             self._outbox.reject(envelope)
             self._count["rejected"] += envelope.counts_as_record
-            if self._throttle is not None:
-                if envelope.key is not None:
-                    self._throttle.refused(envelope.key, now)
-                self._restore(envelope.counts, now)
+            if envelope.key is not None:
+                self._throttle.refused(envelope.key, now)
+            self._restore(envelope.counts, now)
 
     def due(self, now: float) -> list[Count]:
         """Close the windows that are over; return their counts."""
-        if self._throttle is None:
-            return []
         with self:
             return self._throttle.due(now)
 
     def next_due(self, now: float) -> float:
         """Return the seconds until the next window ends, infinity where none is open."""
-        if self._throttle is None:
-            return math.inf
         with self:
             return self._throttle.next_due(now)
 
     def untold(self) -> list[Count]:
         """Take all untold counts, for the last words."""
-        if self._throttle is None:
-            return []
         with self:
             return self._throttle.untold()
 
     def settled(self, *, last_words: bool) -> bool:
         """Tell whether nothing waits; with ``last_words``, no count either."""
         with self:
-            told = self._throttle is None or not (last_words and self._throttle.has_untold())
-            return not len(self._outbox) and told
+            return not len(self._outbox) and not (last_words and self._throttle.has_untold())
 
     def unsent(self) -> int:
         """Return how many records' Messages wait or are being sent."""
@@ -222,14 +212,11 @@ class Ledger:
         self._give_back(envelope.key, envelope.counts, now)
 
     def _give_back(self, key: str | None, counts: tuple[Count, ...], now: float) -> None:
-        if self._throttle is None:
-            return
         if key is not None:
             self._throttle.lost(key, now)
         self._restore(counts, now)
 
     def _restore(self, counts: tuple[Count, ...], now: float) -> None:
-        if self._throttle is not None:
-            for count in counts:
-                if count.following:  # last words that did not get through are not said again
-                    self._throttle.restore(count, now)
+        for count in counts:
+            if count.following:  # last words that did not get through are not said again
+                self._throttle.restore(count, now)

@@ -166,7 +166,7 @@ class Message:
                 msg = "attachment_base64: takes an image as Base64 text"
                 raise ConfigurationError(msg, option="attachment_base64") from error
             if self.attachment_type is None:
-                _refuse("attachment_type", None, "the MIME type of attachment_base64")
+                _refuse("attachment_base64", "no attachment_type", "its MIME type along")
 
 
 FIELDS = frozenset(one.name for one in fields(Message))

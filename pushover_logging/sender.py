@@ -68,10 +68,13 @@ class Sender:
         self._ledger.reset()
         self._client.forget()
 
+    def check_process(self) -> None:
+        """Start anew where the process was copied behind Python's back: a fork without hooks."""
+        if self._pid != os.getpid():
+            self.reset()
+
     def deliver(self, envelope: Envelope) -> None:
         """Take a Message from the program: put it and see that a thread sends it."""
-        if self._pid != os.getpid():  # a fork that ran no hook
-            self.reset()
         if self._ledger.put(envelope) and not self._full_told:
             self._full_told = True
             warn("the outbox is full: the least urgent messages are dropped, see stats()")
@@ -165,8 +168,8 @@ class Sender:
         with contextlib.suppress(queue.Empty):
             self._wakeups.get(timeout=min(seconds, IDLE))
             return
-        self._client.close()
         if seconds > IDLE:
+            self._client.close()
             with contextlib.suppress(queue.Empty):
                 self._wakeups.get(timeout=seconds - IDLE)
 

@@ -82,6 +82,7 @@ def test_summary_comes_by_the_real_timer(handler_for, inbox):
 
 @pytest.mark.parametrize(("status", "body"), [
     (500, "oops"), (502, "<html>Bad gateway</html>"), (200, "{broken"), (200, "[]"), (302, ""),
+    (503, '{"status":0}'),
 ])  # fmt: skip
 def test_passing_fault_is_tried_again_after_five_seconds(drive, status, body):
     """5xx, a page, broken JSON, a redirect: the same again, no sooner than 5 s, then growing."""
@@ -101,7 +102,7 @@ def test_passing_fault_is_tried_again_after_five_seconds(drive, status, body):
 
 
 @pytest.mark.parametrize(("status", "body"), [
-    *((400, body) for _, body in RECORDED), (404, "nothing"),
+    *((400, body) for _, body in RECORDED), (404, "nothing"), (404, "{}"),
     (200, '{"status":0,"errors":["no"]}'), (413, "[]"),
 ])  # fmt: skip
 def test_refused_message_is_never_sent_again(drive, caplog, status, body):
@@ -220,7 +221,7 @@ def test_named_user_that_is_refused_is_asked_again_ever_more_rarely(drive, caplo
         driven.log.error("boom happened")
     driven.settle()
     assert [other] * 2 == [push["user"] for push in driven.inbox.messages[40:]]
-    assert 1 == caplog.text.count("refused")
+    assert 1 == caplog.text.count("names refused")
 
 
 def test_refused_default_user_leaves_the_others_alone(drive):
@@ -312,6 +313,77 @@ def test_full_outbox_drops_the_least_urgent_and_says_so_once(drive, caplog):
     assert 1 == caplog.text.count("outbox is full")
 
 
+def test_full_outbox_tells_what_it_dropped_in_the_next_summary(drive):
+    """A first that had to go is a problem untold: its next record tells it."""
+    driven = drive(capacity=1)
+    driven.log.error("Cannot find %s", "it")
+    driven.log.critical("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.log.error("Cannot find %s", "it")
+    driven.settle()
+    assert ["Cannot connect to db-7", "Cannot find it"] == driven.titles
+    assert {"full": 1} == driven.handler.stats().dropped_by
+
+
+def test_summary_that_is_dropped_is_counted_again(drive):
+    """A count is never lost: the next summary has it, no record is counted as dropped."""
+    driven = drive(throttle={"windows": [60, 600]}, max_age=100)
+    for _ in range(5):
+        driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.inbox.fail_with(500, times=None)
+    driven.advance(500)
+    assert {} == driven.handler.stats().dropped_by
+    driven.inbox.clear_faults()
+    driven.advance(1000)
+    assert "x4 more: Cannot connect to db-7" == driven.titles[-1]
+
+
+def test_rejected_summary_is_counted_again(drive):
+    """The service refuses a summary: its count comes with the next one."""
+    driven = drive(throttle={"windows": [60, 600]})
+    for _ in range(5):
+        driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.inbox.fail_with(400, '{"message":"is bad","status":0}')
+    driven.advance(1000)
+    assert ["Cannot connect to db-7", "x4 more: Cannot connect to db-7"] == driven.titles
+
+
+def test_outbox_bounds_its_bytes_too(drive):
+    """Eight MiB of pictures, however few Messages."""
+    driven = drive(throttle=False)
+    for number in range(10):
+        picture = {"attachment": b"x" * 2**20, "attachment_type": "image/png"}
+        driven.log.error("trouble %d", number, extra={"pushover": picture})
+    stats = driven.handler.stats()
+    assert (7, {"full": 3}) == (stats.pending, stats.dropped_by)
+
+
+def test_outbox_that_holds_nothing_but_what_is_sent_keeps_it(drive):
+    """What is being sent is not dropped for a newcomer: the newcomer goes."""
+    driven = drive(throttle=False, capacity=1)
+    driven.log.error("first trouble")
+    ledger = driven.handler._ledger
+    claimed = ledger.claim(driven.clock.now, 1e9)
+    driven.log.critical("second trouble")
+    assert {"full": 1} == driven.handler.stats().dropped_by
+    ledger.retry(claimed)
+    driven.settle()
+    assert ["first trouble"] == driven.titles
+
+
+def test_429_is_told_once(drive, caplog):
+    """However often it comes, until something was sent."""
+    driven = drive()
+    limits = {f"X-Limit-App-{name}": "?" for name in ("Limit", "Remaining", "Reset")}
+    driven.inbox.fail_with(429, "{}", limits, times=3)
+    driven.log.error("boom happened")
+    driven.advance(600)
+    assert 1 == driven.handler.stats().sent
+    assert 1 == caplog.text.count("429")
+
+
 def test_too_old_a_message_is_dropped(drive):
     """What could not be sent within max_age is dropped, and counted by its reason."""
     driven = drive(max_age=60)
@@ -332,6 +404,19 @@ def test_last_counts_are_told_at_close(drive):
     driven.settle()
     digest = driven.inbox.messages[-1]
     assert ("x4 more of 2 problems", "-2") == (digest["title"], digest["priority"])
+
+
+def test_last_counts_that_do_not_get_through_are_not_said_again(drive):
+    """A digest that the service refuses at exit ends there: the exit ends as well."""
+    driven = drive()
+    for _ in range(3):
+        driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.inbox.fail_with(400, '{"message":"is bad","status":0}', times=None)
+    driven.handler._sender.request_close()
+    driven.settle()
+    assert 2 == len(driven.inbox.attempts)
+    assert driven.handler._ledger.settled(last_words=True)
 
 
 def test_again_and_escalated_say_so(drive):

@@ -27,6 +27,8 @@ IMAGE = base64.b64encode(b"\x89PNG").decode()
     ("user", {"user": ",".join(["u" * 30] * 51)}),
     ("device", {"device": "no spaces"}),
     ("sound", {"sound": 1}),
+    ("message", {"message": "x" * 1_000_000}),
+    ("message", {"message": b"x" * 100}),
     ("timestamp", {"timestamp": -1}),
     ("ttl", {"ttl": 0}),
     ("ttl", {"ttl": 1.5}),
@@ -42,7 +44,8 @@ IMAGE = base64.b64encode(b"\x89PNG").decode()
     ("attachment", {"attachment": b"x", "attachment_base64": IMAGE}),
     ("attachment_base64", {"attachment_base64": "?", "attachment_type": "image/png"}),
     ("attachment_base64", {"attachment_base64": "", "attachment_type": "image/png"}),
-    ("attachment_type", {"attachment_base64": IMAGE}),
+    ("attachment_base64", {"attachment_base64": IMAGE}),
+    ("attachment_type", {"attachment": b"1", "attachment_type": 5}),
 ])  # fmt: skip
 def test_wrong_field_is_named(field, fields):
     """Each wrong value is a ConfigurationError that names its field."""

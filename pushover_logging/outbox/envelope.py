@@ -29,9 +29,9 @@ class Envelope:
     def __post_init__(self) -> None:
         """Reckon the bytes that it holds, near enough for a bound."""
         message = self.message
-        texts = (message.message, message.title, message.url, message.attachment_base64)
-        held = sum(4 * len(text) for text in texts if text)
-        self.size = 512 + held + len(message.attachment or b"")
+        texts = sum(4 * len(text or "") for text in (message.message, message.title, message.url))
+        image = len(message.attachment or b"") + len(message.attachment_base64 or "")
+        self.size = 512 + texts + image
 
     @property
     def counts_as_record(self) -> bool:

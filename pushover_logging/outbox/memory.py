@@ -45,11 +45,8 @@ class MemoryOutbox:
         """
         self._enter(envelope)
         self._queues[envelope.message.priority].append(envelope)
-        gone = []
-        while self._length > self._capacity or self._bytes > self._capacity_bytes:
-            lowest = next((queue for queue in reversed(self._queues.values()) if queue), None)
-            if lowest is None:
-                break
+        gone: list[Envelope] = []
+        while self._is_over() and (lowest := self._lowest()):
             gone.append(lowest.pop())
             self._leave(gone[-1])
         return gone
@@ -75,6 +72,12 @@ class MemoryOutbox:
         self._leave(envelope)
 
     reject = ack
+
+    def _is_over(self) -> bool:
+        return self._length > self._capacity or self._bytes > self._capacity_bytes
+
+    def _lowest(self) -> deque[Envelope] | None:
+        return next((queue for queue in reversed(self._queues.values()) if queue), None)
 
     def _enter(self, envelope: Envelope) -> None:
         self._length += 1

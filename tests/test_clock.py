@@ -1,0 +1,17 @@
+"""The real time, chance and threads."""
+
+import threading
+import time
+
+from pushover_logging.clock import Clock
+
+
+def test_clock_is_the_systems_own():
+    """Its seconds are the system's, its chance keeps its bounds, its threads are daemons."""
+    clock = Clock()
+    assert abs(clock.time() - time.time()) < 1
+    assert abs(clock.monotonic() - time.monotonic()) < 1
+    assert 1 <= clock.uniform(1, 2) <= 2
+    ran = threading.Event()
+    assert clock.start_thread(ran.set, "one").daemon
+    assert ran.wait(10)

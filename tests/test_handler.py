@@ -1,0 +1,296 @@
+"""Composition: filters, interruptions, faults of a record, life without a thread or a token."""
+
+import copy
+import logging
+import signal
+import sys
+import threading
+import weakref
+
+import pytest
+from conftest import FakeClock
+
+from pushover_logging import PushoverHandler
+from pushover_logging.clock import Clock
+
+TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
+USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+
+
+def interrupted(work, interruption, number):
+    """Run ``work``; a signal does ``interruption`` at call ``number`` into this library's code.
+
+    Calls and returns are counted. Returns whether there were so many.
+    """
+    calls = 0
+
+    def profile(frame, event, _):
+        nonlocal calls
+        if event in {"call", "return"} and "pushover_logging" in frame.f_code.co_filename:
+            calls += 1
+            if calls == number:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: interruption())
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGUSR1, before)
+    return calls >= number
+
+
+@pytest.mark.parametrize("throttle", [None, False])
+def test_interruption_at_any_call_that_logs_is_counted_and_sent(drive, throttle):
+    """A record that comes in the middle of another is never lost, and never blocks."""
+    driven = drive(throttle=throttle, capacity=1_000_000)
+    number = 0
+    going = True
+    while going:
+        number += 1
+        going = interrupted(
+            lambda: driven.log.error("Outer", extra={"pushover": {"fingerprint": number}}),  # noqa: B023  called at once
+            lambda: driven.log.error("Inner problem"),
+            number,
+        )
+    stats = driven.handler.stats()
+    assert number > 50
+    assert 2 * number - 1 == stats.records
+    assert 0 == stats.failed
+
+
+def test_interruption_that_cannot_be_formatted_is_counted(drive, capsys):
+    """A record that fails in the middle of another fails once, in the books as on stderr."""
+    driven = drive()
+    number = 0
+    going = True
+    while going:
+        number += 1
+        going = interrupted(
+            lambda: driven.log.error("Outer problem happened"),
+            lambda: driven.log.error("%d", "x"),
+            number,
+        )
+    assert number - 1 == driven.handler.stats().failed
+    assert number - 1 == capsys.readouterr().err.count("--- Logging error ---")
+
+
+@pytest.mark.parametrize("throttle", [None, False])
+def test_record_in_the_middle_of_the_books_waits_for_their_end(
+    drive, monkeypatch, capsys, throttle
+):
+    """One that comes while the outbox is written, good or bad, is taken up right after."""
+    driven = drive(throttle=throttle)
+    outbox = driven.handler._ledger._outbox
+    put = outbox.put
+
+    def interrupted_put(envelope):
+        monkeypatch.setattr(outbox, "put", put)
+        driven.log.error("good one")
+        driven.log.error("%d", "bad one")
+        assert 1 == driven.handler._ledger._count["records"]
+        return put(envelope)
+
+    monkeypatch.setattr(outbox, "put", interrupted_put)
+    driven.log.error("outer one")
+    driven.settle()
+    assert ["outer one", "good one"] == driven.titles
+    assert (3, 1) == (driven.handler.stats().records, driven.handler.stats().failed)
+    assert "bad one" in capsys.readouterr().err
+
+
+def test_interruption_of_stats_is_counted(drive):
+    """Also what comes while the counters are read."""
+    driven = drive()
+    number = 0
+    while interrupted(
+        driven.handler.stats, lambda: driven.log.error("boom happened"), number := number + 1
+    ):
+        pass
+    assert number - 1 == driven.handler.stats().records
+
+
+def test_filter_lets_through_and_replaces(drive):
+    """A filter that says no costs nothing; one that returns a record (3.12) replaces it."""
+    driven = drive()
+
+    def replace(record):
+        if record.msg == "no":
+            return False
+        other = copy.copy(record)
+        other.msg = "replaced text"
+        return other if sys.version_info >= (3, 12) else True
+
+    driven.handler.addFilter(replace)
+    driven.log.error("no")
+    driven.log.error("given text")
+    driven.settle()
+    expected = "replaced text" if sys.version_info >= (3, 12) else "given text"
+    assert [expected] == driven.titles
+    assert 1 == driven.handler.stats().records
+
+
+def test_filter_that_replaces_the_record_is_followed(drive):
+    """What `filter` returns is what is sent: logging does so since 3.12, we on every version."""
+
+    class Replacing(PushoverHandler):
+        def filter(self, record):
+            other = copy.copy(record)
+            other.msg = "replaced text"
+            return other
+
+    handler = Replacing(token=TOKEN, user=USER, api_url=drive().inbox.url, clock=FakeClock())
+    handler.handle(logging.makeLogRecord({"msg": "given text", "levelno": 40}))
+    assert "replaced text" == handler._ledger.claim(0, 1e9).message.title
+
+
+def test_filter_that_logs_does_no_harm(drive):
+    """What a filter logs is a record like any other."""
+    driven = drive(throttle=False)
+
+    def tell(record):
+        if "again" not in record.msg:
+            driven.log.error("filtered again")
+        return True
+
+    driven.handler.addFilter(tell)
+    driven.log.error("boom happened")
+    driven.settle()
+    assert ["filtered again", "boom happened"] == driven.titles
+
+
+def test_body_that_cannot_be_made_is_a_failure_of_that_record(drive, capsys):
+    """An admitted record whose formatter raises: counted, shown, and its problem is told later."""
+    driven = drive()
+    driven.handler.setFormatter(logging.Formatter("%(missing)s"))
+    driven.log.error("Cannot connect to %s", "db-7")
+    driven.handler.setFormatter(None)
+    driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    assert ["Cannot connect to db-7"] == driven.titles
+    assert 1 == driven.handler.stats().failed
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_unthrottled_record_that_cannot_be_made_is_counted(drive, capsys):
+    """The same with the throttle off."""
+    driven = drive(throttle=False)
+    driven.log.error("%d", "x")
+    assert 1 == driven.handler.stats().failed
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_emit_raises_what_ends_a_program(drive):
+    """KeyboardInterrupt in a record's own __str__ goes through, and the books stay right."""
+
+    class Stop:
+        def __str__(self):
+            raise KeyboardInterrupt
+
+    driven = drive()
+    with pytest.raises(KeyboardInterrupt):
+        driven.log.error(Stop())
+    assert 1 == driven.handler.stats().failed
+
+
+def test_switched_off(monkeypatch, caplog):
+    """PUSHOVER_TOKEN=off: said once, nothing is counted or sent, every call still works."""
+    monkeypatch.setenv("PUSHOVER_TOKEN", "off")
+    handler = PushoverHandler()
+    assert "PUSHOVER_TOKEN is off" in caplog.text
+    record = logging.makeLogRecord({"msg": "boom", "levelno": 40})
+    assert False is handler.handle(record)
+    handler.emit(record)
+    assert (0, True) == (handler.stats().records, handler.flush())
+    handler.close()
+    assert "off" in repr(handler)
+
+
+class NoThreads(Clock):
+    """An interpreter that has no more threads to give."""
+
+    def start_thread(self, target, name):
+        raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_a_record_is_sent_inline(handler_for, inbox):
+    """At interpreter shutdown, and in a server that has none: one bounded send."""
+    handler = handler_for(clock=NoThreads())
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("boom happened")
+    assert ["boom happened"] == [push["title"] for push in inbox.messages]
+    inbox.fail_with(500)
+    log.error("other trouble")
+    assert 1 == handler.stats().pending
+
+
+def test_thread_that_dies_is_started_again(handler_for, inbox, monkeypatch):
+    """Whatever kills it: the next record starts another, and nothing is lost."""
+    died = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
+    handler = handler_for(throttle=False)
+    send = handler._sender._client.send
+
+    def kill(message):
+        monkeypatch.setattr(handler._sender._client, "send", send)
+        raise SystemExit("injected" + message.message)
+
+    monkeypatch.setattr(handler._sender._client, "send", kill)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("first trouble")
+    thread = handler._sender._thread
+    if thread is not None:
+        thread.join(10)
+    log.error("second trouble")
+    inbox.wait_for(2)
+    assert {"first trouble", "second trouble"} == {push["title"] for push in inbox.messages}
+
+
+def test_handler_that_is_let_go_of_has_its_backlog_sent(inbox):
+    """Removed and collected: the sender outlives it until its backlog is out."""
+    inbox.fail_with(delay=0.3)
+    handler = PushoverHandler(token=TOKEN, user=USER, api_url=inbox.url, throttle=False)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    for number in range(3):
+        log.error("trouble %d", number)
+    gone = weakref.ref(handler)
+    log.removeHandler(handler)
+    del handler
+    assert None is gone()
+    assert ["trouble 0", "trouble 1", "trouble 2"] == [p["title"] for p in inbox.wait_for(3)]
+
+
+def test_what_a_record_held_is_free_after_emit(drive):
+    """An exception's locals are collectable as soon as the call returns."""
+
+    class Large:
+        pass
+
+    driven = drive()
+    large = Large()
+    gone = weakref.ref(large)
+
+    def fail(held):
+        raise ValueError("bad thing" + str(held)[:0])
+
+    try:
+        fail(large)
+    except ValueError:
+        driven.log.exception("boom happened")
+    del large
+    assert None is gone()
+
+
+def test_text_is_the_one_at_the_call(drive):
+    """Arguments that change afterwards change nothing."""
+    driven = drive()
+    basket = ["apple"]
+    driven.log.error("Cannot ship %s", basket)
+    basket.append("pear")
+    driven.settle()
+    assert ["Cannot ship ['apple']"] == driven.titles

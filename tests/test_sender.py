@@ -1,0 +1,88 @@
+"""The thread's own life: when it starts, rests and ends."""
+
+import logging
+import time
+
+from pushover_logging import Message, sender
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.throttle.machine import Verdict
+
+
+def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch):
+    """After a rest it is closed; the next record opens another."""
+    monkeypatch.setattr(sender, "IDLE", 0.05)
+    handler = handler_for(throttle=False)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("first trouble")
+    inbox.wait_for(1)
+    deadline = time.monotonic() + 10
+    while handler._sender._client._session is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    log.error("second trouble")
+    inbox.wait_for(2)
+    assert 2 == len({attempt.connection for attempt in inbox.attempts})
+
+
+def test_no_thread_before_the_first_record_that_is_let_through(handler_for, threads):
+    """Neither the handler nor a suppressed level starts one."""
+    handler = handler_for(level=logging.ERROR)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.warning("below")
+    assert [] == threads()
+    log.error("boom happened")
+    assert ["pushover-logging"] == threads()
+
+
+def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monkeypatch):
+    """Put after the thread has seen that nothing waits: it starts the next one itself."""
+    driven = drive()
+    one, started = driven.handler._sender, []
+    monkeypatch.setattr(driven.clock, "start_thread", lambda target, _: started.append(target))
+    late = Envelope(Message(message="late one"), Verdict.UNTHROTTLED, driven.clock.now)
+
+    def put_late():
+        driven.handler._ledger.admit(None, 40, driven.clock.now, 0.0)
+        driven.handler._ledger.put(late)
+
+    monkeypatch.setattr(one._client, "close", put_late)
+    one._closing = True
+    one._run()
+    assert [one._run] == started
+    driven.settle()
+    assert ["late one"] == [push["message"] for push in driven.inbox.messages]
+
+
+def test_two_calls_start_one_thread(drive):
+    """A call that comes while another starts the thread leaves it to that one."""
+    driven = drive()
+    with driven.handler._sender._running:
+        driven.log.error("boom happened")
+    driven.settle()
+    assert 1 == driven.handler.stats().sent
+
+
+def test_fork_that_ran_no_hook_is_noticed(drive):
+    """Where a process was copied behind Python's back, its first record starts anew."""
+    driven = drive(throttle=False)
+    driven.log.error("of the parent")
+    driven.handler._sender._pid -= 1
+    driven.log.error("of the child")
+    driven.settle()
+    assert ["of the child"] == driven.titles
+    assert (1, 1, 0) == (
+        driven.handler.stats().records, driven.handler.stats().sent, driven.handler.stats().pending,
+    )  # fmt: skip
+
+
+def test_at_most_two_requests_at_once(handler_for, inbox):
+    """Over all handlers of a process, as the service asks."""
+    inbox.fail_with(delay=0.3, times=None)
+    for _ in range(4):
+        log = logging.Logger("shop")
+        log.addHandler(handler_for())
+        log.error("boom happened")
+    inbox.wait_for(4)
+    began = sorted(attempt.received for attempt in inbox.attempts)
+    assert began[2] - began[0] >= 0.25
