@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -192,9 +191,3 @@ def _loopback_only(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-@pytest.fixture
-def threads():
-    """The names of the library's threads that live now."""
-    return lambda: [t.name for t in threading.enumerate() if t.name == "pushover-logging"]

@@ -24,15 +24,15 @@ def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch)
     assert 2 == len({attempt.connection for attempt in inbox.attempts})
 
 
-def test_no_thread_before_the_first_record_that_is_let_through(handler_for, threads):
-    """Neither the handler nor a suppressed level starts one."""
+def test_no_thread_before_the_first_record_that_is_let_through(handler_for):
+    """Neither the handler nor a record below its level starts one."""
     handler = handler_for(level=logging.ERROR)
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.warning("below")
-    assert [] == threads()
+    assert None is handler._sender._thread
     log.error("boom happened")
-    assert ["pushover-logging"] == threads()
+    assert "pushover-logging" == handler._sender._thread.name
 
 
 def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monkeypatch):
