@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pushover_logging import lifecycle, options
-from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 from pushover_logging.fingerprint import fingerprint
@@ -71,7 +70,7 @@ class PushoverHandler(logging.Handler):
         clock: Clock | None = None,
     ) -> None:
         given = locals()
-        super().__init__(level_number(level))
+        number = level_number(level)
         self._levels = Levels(levels)
         self._fields = options.message_fields(
             {name: given[name] for name in options.MESSAGE_OPTIONS}
@@ -87,16 +86,13 @@ class PushoverHandler(logging.Handler):
         self._ledger = Ledger(LocalThrottle(rules), MemoryOutbox(size))
         age = options.number("max_age", max_age, low=0)
         self._close_timeout = options.number("close_timeout", close_timeout, low=0)
-        wait = options.timeout(timeout)
-        url_of_api = options.api_url(api_url)
+        client = options.client(token, user, api_url, timeout)
+        # Last: logging.Handler registers itself, and one that was refused must not stay there.
+        super().__init__(number)
         self._sender: Sender | None = None
-        secret = options.credential("token", token)
-        if secret == options.OFF:
+        if client is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
-        client = PushoverClient(
-            secret, options.credential("user", user), api_url=url_of_api, timeout=wait
-        )
         self._sender = Sender(
             self._ledger,
             client,

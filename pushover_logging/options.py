@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pushover_logging.client import API_URL, TIMEOUT
+from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
 
@@ -46,9 +46,17 @@ def credential(name: str, given: str | None) -> str:
         raise ConfigurationError(msg, option=name) from error
 
 
-def api_url(given: str | None) -> str:
-    """Return the service's address: as given, ``PUSHOVER_API_URL``, or the real one."""
-    return given if given is not None else os.environ.get("PUSHOVER_API_URL") or API_URL
+def client(
+    token: str | None, user: str | None, api_url: str | None, timeout: object
+) -> PushoverClient | None:
+    """Return the client that the four options make; None where the token is "off"."""
+    if api_url is None:
+        api_url = os.environ.get("PUSHOVER_API_URL") or API_URL
+    address, limits = checked_url(api_url), _timeout(timeout)
+    secret = credential("token", token)
+    if secret == OFF:
+        return None
+    return PushoverClient(secret, credential("user", user), api_url=address, timeout=limits)
 
 
 def throttle(given: object) -> object:
@@ -81,7 +89,7 @@ def number(name: str, given: object, *, low: float) -> float:
     raise _wrong(name, given, f"a number, {low:g} or more")
 
 
-def timeout(given: object) -> tuple[float, float]:
+def _timeout(given: object) -> tuple[float, float]:
     """Return (connect, read) in seconds, from one number for both or a pair."""
     if given is None:
         return TIMEOUT

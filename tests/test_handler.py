@@ -208,6 +208,15 @@ def test_switched_off(monkeypatch, caplog):
     assert "off" in repr(handler)
 
 
+def test_refused_options_leave_no_handler_behind():
+    """One that was never made is not flushed at exit."""
+    before = len(logging._handlerList)
+    with pytest.raises(ValueError, match="token") as caught:
+        PushoverHandler(token="short", user=USER)
+    assert before == len(logging._handlerList)
+    assert caught.value.option == "token"
+
+
 class NoThreads(Clock):
     """An interpreter that has no more threads to give."""
 
