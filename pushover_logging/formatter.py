@@ -11,6 +11,7 @@ import copy
 import html
 import json
 import logging
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -108,7 +109,8 @@ class PushoverFormatter(JsonFormatter):
         for name in _LIMITS.keys() & given.keys():
             if isinstance(given[name], str):
                 given[name] = cut(clean(given[name]), _LIMITS[name])
-        given.setdefault("timestamp", int(record.created))
+        if math.isfinite(record.created):
+            given.setdefault("timestamp", int(record.created))
         return _message(text, cut(title, TITLE_LIMIT), given)
 
     def _title(self, record: logging.LogRecord) -> str:
@@ -117,7 +119,7 @@ class PushoverFormatter(JsonFormatter):
 
     def _text(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, dict):
-            return "\n".join(self._extras(record)[:1])
+            return "\n".join(self._extras(record)[:1]) or NO_MESSAGE
         text = clean(record.getMessage()[:_READ]).strip()
         return text or ("" if record.exc_info or record.exc_text else NO_MESSAGE)
 
@@ -170,9 +172,15 @@ def _filled(template: str, record: logging.LogRecord, *, address: bool) -> str:
         return template
 
 
+def _exception(record: logging.LogRecord) -> BaseException | None:
+    info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
+    exc = info[1] if isinstance(info, tuple) and len(info) > 1 else None
+    return exc if isinstance(exc, BaseException) else None
+
+
 def _cause(record: logging.LogRecord) -> str:
     """Return the root exception's own line, empty where the record has no exception."""
-    exc = record.exc_info[1] if record.exc_info else None
+    exc = _exception(record)
     if exc is not None:
         return _line_of(exception_chain(exc)[-1])
     lines = (record.exc_text or "").strip().splitlines()
@@ -186,10 +194,10 @@ def _line_of(exc: BaseException) -> str:
 
 
 def _place(record: logging.LogRecord) -> str:
-    exc = record.exc_info[1] if record.exc_info else None
+    exc = _exception(record)
     found = in_app_frame(exception_chain(exc)[-1].__traceback__) if exc is not None else None
     if found is None:
-        return _where(record.funcName or "", record.pathname, record.lineno)
+        return _where(record.funcName or "", record.pathname or "", record.lineno)
     return _where(found.function, found.filename, found.lineno)
 
 
@@ -200,7 +208,7 @@ def _where(function: str, filename: str, lineno: int) -> str:
 
 def _traceback(record: logging.LogRecord) -> list[str]:
     """Return the exceptions, the outermost first, each with its frames, the innermost first."""
-    exc = record.exc_info[1] if record.exc_info else None
+    exc = _exception(record)
     if exc is None:
         return list(reversed((record.exc_text or "").splitlines()[:-1]))
     chain = exception_chain(exc)

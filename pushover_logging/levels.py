@@ -58,7 +58,11 @@ class Levels:
             )
             raise ConfigurationError(msg, option="levels")
         for level, value in (overrides or {}).items():
-            number = level_number(level)
+            try:
+                number = level_number(level)
+            except ConfigurationError as error:
+                msg = f"levels: {error}"
+                raise ConfigurationError(msg, option="levels") from error
             table[number] = {**table.get(number, {}), **_fields(level, value)}
         self._thresholds = sorted(table)
         self._table = table

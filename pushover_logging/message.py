@@ -107,8 +107,9 @@ class Message:
         for name, limit in _LIMITS.items():
             _check_text(name, getattr(self, name), limit)
         self._set("priority", priority_number(self.priority))
-        self._set("device", _joined(self.device))
-        self._set("tags", _joined(self.tags))
+        for name in ("device", "tags"):
+            self._set(name, _joined(getattr(self, name)))
+            _check_text(name, getattr(self, name), URL_LIMIT)
         self._check_addresses()
         self._check_numbers()
         for name in ("html", "monospace"):
@@ -127,7 +128,7 @@ class Message:
         if self.user is not None and not are_users(self.user):
             msg = f"user: got {masked(self.user)}, takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
             raise ConfigurationError(msg, option="user")
-        for name in ("sound", "tags", "attachment_type"):
+        for name in ("sound", "attachment_type"):
             _check_text(name, getattr(self, name), URL_LIMIT)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             _refuse(

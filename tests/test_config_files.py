@@ -139,7 +139,8 @@ def test_off_switches_the_handler_off(monkeypatch, caplog):
 @pytest.mark.parametrize(("option", "wrong"), [
     ("token", "short"), ("token", 5), ("user", "u" * 29), ("level", "LOUD"), ("level", 1.5),
     ("levels", {"ERROR": "urgent"}), ("levels", {"ERROR": {"nope": 1}}), ("levels", 3),
-    ("device", "a b"), ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
+    ("device", "a b"), ("device", 5), ("device", {"a": 1}), ("levels", {"LOUD": 1}),
+    ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
     ("expire", 10_801), ("tags", 5), ("callback", "nowhere"), ("html", "yes"), ("host", 5),
     ("throttle", "redis://localhost"), ("outbox", "/var/lib/outbox"), ("encryption_key", "0" * 64),
     ("capacity", 0), ("max_age", "long"), ("close_timeout", -1), ("timeout", 0),

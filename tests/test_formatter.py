@@ -82,6 +82,23 @@ def test_empty_exc_info_is_no_exception():
     assert "boom happened" == PushoverFormatter().message(made).title
 
 
+@pytest.mark.parametrize("changes", [
+    {"exc_info": "text"}, {"exc_info": (ValueError, None, None)}, {"exc_info": ()},
+    {"pathname": None, "lineno": None, "funcName": None}, {"created": float("nan")},
+    {"levelname": None, "name": None}, {"created": -5.0},
+])  # fmt: skip
+def test_record_from_elsewhere_may_be_incomplete(changes):
+    """What came over a socket, or was made by hand, arrives as far as it says something."""
+    made = record()
+    made.__dict__.update(changes)
+    assert "boom happened" == PushoverFormatter().message(made).title
+
+
+def test_empty_mapping_is_no_message():
+    """A structured record without a field says so."""
+    assert "(no message)" == PushoverFormatter().message(record({})).title
+
+
 def test_title_and_text_of_ones_own_win():
     """Message fields of the record stand in for what would be made of it."""
     fields = {"title": "Mine", "message": "as I say", "priority": 1}
