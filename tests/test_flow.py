@@ -35,6 +35,16 @@ def test_error_arrives_once_with_its_second_and_its_exception(drive):
     assert 1 == driven.handler.stats().sent
 
 
+def test_timestamp_is_the_records_own_second(drive):
+    """However late it is sent."""
+    driven = drive()
+    record = logging.makeLogRecord({"msg": "boom happened", "levelno": 40})
+    record.created = 1_700_000_000.9
+    driven.handler.handle(record)
+    driven.settle()
+    assert "1700000000" == driven.inbox.messages[0]["timestamp"]
+
+
 @pytest.mark.parametrize(("level", "priority"), [
     (5, "-2"), (10, "-2"), (20, "-1"), (25, "-1"), (30, "-1"), (40, "0"), (45, "0"), (50, "1"),
     (60, "1"),
