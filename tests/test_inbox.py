@@ -409,8 +409,11 @@ def test_wait_for_returns_when_the_messages_are_there(inbox: Inbox) -> None:
             post(inbox, session, title="one")
             post(inbox, session, title="two")
 
-    threading.Thread(target=send).start()
+    # The messages are there before their answers are: the inbox stays until the client is done.
+    client = threading.Thread(target=send)
+    client.start()
     assert ["one", "two"] == [message["title"] for message in inbox.wait_for(2)]
+    client.join(TIMEOUT)
 
 
 def test_wait_for_tells_what_came_instead(inbox: Inbox, session: requests.Session) -> None:
