@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.ledger import Stats
 from pushover_logging.message import PRIORITIES
@@ -54,16 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
     status = 0
-    try:
-        with Inbox() as inbox:
-            _say(f"A Pushover service of your own: {inbox.url}")
-            stats = _play(inbox)
-            status = 0 if _adds_up(stats) else 1
-            if not arguments.once:
-                _say(f"\nThe pushes stay on {inbox.url} until Ctrl-C.")
-                threading.Event().wait()
-    except KeyboardInterrupt:
-        _say("")  # leaves the shell's ^C on a line of its own
+    with stopped_quietly(), Inbox() as inbox:
+        _say(f"A Pushover service of your own: {inbox.url}")
+        stats = _play(inbox)
+        status = 0 if _adds_up(stats) else 1
+        if not arguments.once:
+            _say(f"\nThe pushes stay on {inbox.url} until Ctrl-C.")
+            wait_for_stop()
     return status
 
 
