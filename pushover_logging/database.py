@@ -1,0 +1,234 @@
+"""One SQLite file that the processes of a host share: opening, transactions, damage.
+
+One connection a process, never carried over a fork. Rollback journal and ``synchronous=FULL``: a
+committed transaction outlives a power cut, and the WAL's corruption bug, in the SQLite of many
+systems (3.7.0 to 3.51.2), cannot bite. Whatever goes wrong is one exception, `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
+_CONTENTION = 1.0  # seconds for which others are made way after one that had to wait
+_OPENING = 0.2  # seconds that opening waits at each of its steps
+_POLL = 0.001  # seconds between two tries to lock the file; SQLite's own waits grow to 100 ms
+_DAMAGE = ("malformed", "not a database", "unsupported file format")
+_ABANDONED: list[sqlite3.Connection] = []
+"""A parent's connections in a fork's child: to close one could roll back what the parent does."""
+
+
+class Unavailable(Exception):  # noqa: N818  a state of the file, which callers answer
+    """The file cannot be used now: locked, full, read-only, damaged, or of a newer version."""
+
+
+class Database:
+    """The file ``path``; ``migrations[n]`` brings its schema from version n to n + 1.
+
+    `transaction` may be called by any thread; `_lock` is held over the whole of it, because a
+    connection has one transaction at a time. It is reentrant: a signal handler that logs through
+    another handler of the same file joins the transaction that it interrupts. A fork's child calls
+    `renew`; an exit in the middle leaves a journal, from which the next process rolls back.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._connection: sqlite3.Connection | None = None
+        self.notice: str | None = None  # what a person is to know, for its user to say
+        self.renew()
+
+    def renew(self) -> None:
+        """Start anew in a fork's child."""
+        self._lock = threading.RLock()
+        self._waiting: set[int] = set()  # threads; each adds and removes itself, which is atomic
+        self._within = False
+        self._contended_until = 0.0
+        self._opened = 0
+        if self._connection is not None:
+            _ABANDONED.append(self._connection)
+        self._connection = None
+
+    @contextlib.contextmanager
+    def transaction(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
+        """Give the connection, in a transaction that is durable when the block ends.
+
+        Inside another one of the same thread, that one goes on. Raises Unavailable, after
+        ``patience`` seconds where others hold the file; then nothing of the block has happened.
+        """
+        deadline = time.monotonic() + patience
+        self._acquire(patience)
+        try:
+            if self._within and self._connection is not None:
+                yield self._connection
+            else:
+                with self._begun(deadline) as connection:
+                    yield connection
+        finally:
+            self._lock.release()
+        if self._waiting or time.monotonic() < self._contended_until:
+            time.sleep(_POLL)  # no lock here is fair: a storm would keep the others out
+
+    def _acquire(self, patience: float) -> None:
+        if self._lock.acquire(blocking=False):
+            return
+        self._waiting.add(threading.get_ident())
+        acquired = self._lock.acquire(timeout=patience)
+        self._waiting.discard(threading.get_ident())
+        if not acquired:
+            msg = f"{self.path} is in use by another thread"
+            raise Unavailable(msg)
+
+    def stamp(self) -> object:
+        """Return what is equal while nobody writes to the file; None where that cannot be told.
+
+        Costs a look at the file's first page. Within a transaction it is that transaction's.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._connection is None or not self._is_in_place():
+                return None
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        else:  # of others' changes, and of this connection's own
+            return self._opened, version, self._connection.total_changes
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close the connection; a later transaction opens another."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _begun(self, deadline: float) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._begin(deadline)
+            self._within = True
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.rollback()
+                raise
+            finally:
+                self._within = False
+        except (sqlite3.Error, OSError) as error:
+            self._forget(error)
+            msg = f"{self.path}: {error}"
+            raise Unavailable(msg) from error
+
+    def _begin(self, deadline: float) -> sqlite3.Connection:
+        while True:
+            try:
+                return self._try_to_begin()
+            except sqlite3.Error as error:
+                if _is_damage(error):
+                    self._quarantine(error)
+                elif "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            self._contended_until = time.monotonic() + _CONTENTION
+            time.sleep(_POLL)
+
+    def _try_to_begin(self) -> sqlite3.Connection:
+        if self._connection is not None and not self._is_in_place():
+            self.close()
+        if self._connection is None:
+            self._connection = self._open()
+            self._opened += 1
+        connection = self._connection
+        connection.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
+        self._migrate(connection)
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._identity = self._stat()
+        connection = sqlite3.connect(
+            self.path, timeout=_OPENING, isolation_level=None, check_same_thread=False
+        )
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            self._check_version(version)
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits itself, in short steps
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_version(self, version: int) -> None:
+        if version > len(self._migrations):
+            msg = f"its schema {version} is of a newer version of this library"
+            raise OSError(msg)
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statements in self._migrations[version:]:
+            for statement in statements.split(";"):
+                connection.execute(statement)
+        if version < len(self._migrations):
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+
+    def _stat(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._stat() == self._identity
+        except OSError:
+            return False
+
+    def _forget(self, error: Exception) -> None:
+        if _is_damage(error):
+            with contextlib.suppress(OSError, sqlite3.Error):
+                self._quarantine(error)
+
+    def _quarantine(self, error: Exception) -> None:
+        """Move a damaged file aside and save what can be read of it into a new one."""
+        self.close()
+        if not self._is_in_place():
+            return  # another process was first
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        self.path.rename(aside)
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        with contextlib.suppress(FileNotFoundError):
+            journal.rename(aside.with_name(f"{aside.name}-journal"))
+        self.notice = f"{self.path} is damaged ({error}): it was moved to {aside}"
+        with self._begun(time.monotonic() + PATIENCE) as connection:
+            _salvage(aside, connection)
+
+
+def _is_damage(error: Exception) -> bool:
+    text = str(error)  # Python 3.10 gives no error code
+    return isinstance(error, sqlite3.DatabaseError) and any(one in text for one in _DAMAGE)
+
+
+def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
+    """Copy the rows that can be read, from both ends of each table."""
+    with contextlib.closing(
+        sqlite3.connect(f"{damaged.resolve().as_uri()}?mode=ro", uri=True)
+    ) as old:
+        old.execute("PRAGMA writable_schema = ON")  # reads a file that was cut off, up to there
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in names:
+            for order in ("ASC", "DESC"):
+                with contextlib.suppress(sqlite3.Error):
+                    rows = old.execute(f"SELECT * FROM {table} ORDER BY rowid {order}")  # noqa: S608  our own names
+                    for row in rows:
+                        marks = ", ".join("?" * len(row))
+                        connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608

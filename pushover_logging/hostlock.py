@@ -1,0 +1,99 @@
+"""Locks that the processes of one host see, and that the operating system frees at their death.
+
+Each lock is one byte of a file (``fcntl.lockf``). A fork does not inherit it, and the same process
+may take it twice: `_held` is what keeps its threads apart. The file stays open while this object
+lives, because closing any descriptor of it would free every lock that the process has in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+
+class HostLock:
+    """The locks in the file ``path``; each is named by an offset.
+
+    Called by any thread; `_guard` is held over system calls that do not wait. A fork's child calls
+    `renew`, and holds nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Start anew in a fork's child, whose parent keeps the locks."""
+        self._guard = threading.RLock()
+        self._held: dict[int, object] = {}
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+    def try_hold(self, offset: int, owner: object) -> bool:
+        """Take the lock; False where another process, or another owner in this one, has it.
+
+        A file that somebody deleted is left, with all locks in it: others lock in a new one.
+        Raises OSError where the file cannot be used.
+        """
+        with self._guard:
+            if not self._is_in_place():
+                self.renew()
+            if offset in self._held:
+                return self._held[offset] is owner
+            if not self._lock(offset, 1):
+                return False
+            self._held[offset] = owner
+            return True
+
+    def release(self, offset: int, owner: object) -> None:
+        """Give the lock back; no effect where ``owner`` does not have it."""
+        with self._guard:
+            if self._held.get(offset) is owner:
+                del self._held[offset]
+                self._unlock(offset, 1)
+
+    def is_held(self, offset: int) -> bool:
+        """Tell whether anybody has the lock, this process included."""
+        with self._guard:
+            if offset in self._held:
+                return True
+            if not self._lock(offset, 1):
+                return True
+            self._unlock(offset, 1)
+            return False
+
+    def is_alone(self, offset: int, length: int) -> bool:
+        """Tell whether no other process holds a lock in this range.
+
+        For a moment, while it looks, this process's own are not held.
+        """
+        with self._guard:
+            if not self._lock(offset, length):
+                return False
+            self._unlock(offset, length)
+            for one in self._held:
+                self._lock(one, 1)
+            return True
+
+    def _is_in_place(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._file is None or os.path.samestat(os.fstat(self._file), self._path.stat())
+        return False
+
+    def _lock(self, offset: int, length: int) -> bool:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, offset)
+        except (BlockingIOError, PermissionError):  # which of the two, POSIX leaves open
+            return False
+        return True
+
+    def _unlock(self, offset: int, length: int) -> None:
+        if self._file is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, length, offset)
