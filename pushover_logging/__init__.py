@@ -3,7 +3,8 @@
 Start with `install`, or with `PushoverHandler` in a logging configuration.
 """
 
-from pushover_logging.client import PushoverClient, Quota, Sent
+from pushover_logging.books.stats import Stats
+from pushover_logging.client import PushoverClient, Sent
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,
@@ -15,8 +16,8 @@ from pushover_logging.exceptions import (
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.install import install
-from pushover_logging.ledger import Stats
 from pushover_logging.message import Message
+from pushover_logging.quota import Quota
 
 __all__ = [
     "ConfigurationError",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from pushover_logging.exceptions import (
     TemporaryError,
 )
 from pushover_logging.message import Message, are_users, is_key
+from pushover_logging.quota import Quota, quota_of, wait_of
 from pushover_logging.redaction import masked, without
 from pushover_logging.text import cut
 
@@ -27,22 +28,9 @@ API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
 ANSWER_LIMIT = 64 * 1024
 UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
-RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
-RETRY_AFTER_MAXIMUM = 3600.0
-RETRY_AFTER_DEFAULT = 60.0
-WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NOT_PARAMETERS = {"status", "request", "errors", "receipt"}
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """The account's messages a month, what is left of them, and the Unix time of the reset."""
-
-    limit: int
-    remaining: int
-    reset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +74,8 @@ class PushoverClient:
     """The service, called by one thread at a time over one kept-alive connection.
 
     ``timeout`` is (connect, read) in seconds; ``api_url`` is where the service is. Makes no
-    connection before the first call. Raises ConfigurationError for what cannot work.
+    connection before the first call. ``application`` and ``account`` are hashes of the token, and
+    of token and user. Raises ConfigurationError for what cannot work.
     """
 
     def __init__(
@@ -102,6 +91,8 @@ class PushoverClient:
         self._timeout = timeout
         self._session: requests.Session | None = None
         self.quota: Quota | None = None
+        self.application = _hash(self._token)
+        self.account = _hash(self._token, self._user)
 
     def __repr__(self) -> str:
         """Show where it sends to, and no secret."""
@@ -118,10 +109,10 @@ class PushoverClient:
         kind = message.attachment_type or "application/octet-stream"
         files = None if upload is None else {"attachment": ("image", upload, kind)}
         status, headers, body = self._post("/1/messages.json", data, files)
-        self.quota = _quota(headers) or self.quota
+        self.quota = quota_of(headers) or self.quota
         if status == requests.codes.too_many_requests:
             msg = "the quota is used up, or too much was sent at once (429)"
-            raise QuotaError(msg, wait=_wait(headers, time.time()))
+            raise QuotaError(msg, wait=wait_of(headers, time.time()))
         answer = self._answer(status, body)
         return Sent(str(answer.get("request", "")), answer.get("receipt"))
 
@@ -195,6 +186,11 @@ class PushoverClient:
         )
 
 
+def _hash(*secrets: str) -> str:
+    """Return a name for what must not be named."""
+    return blake2b("".join(secrets).encode(), digest_size=8, person=b"pushover").hexdigest()
+
+
 def _parameters(message: Message) -> dict[str, Any]:
     values = {one.name: getattr(message, one.name) for one in fields(message)}
     del values["attachment"]
@@ -220,29 +216,3 @@ def _read(response: requests.Response, seconds: float) -> bytes:
             msg = "the answer came too slowly"
             raise TimeoutError(msg)
     return body
-
-
-def _quota(headers: Mapping[str, str]) -> Quota | None:
-    try:
-        return Quota(
-            *(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset"))
-        )
-    except (KeyError, ValueError):
-        return None
-
-
-def _wait(headers: Mapping[str, str], now: float) -> float:
-    quota = _quota(headers)
-    if quota is not None and quota.reset > now:
-        return max(WAIT_MINIMUM, min(quota.reset - now, RESET_MAXIMUM))
-    given = headers.get("Retry-After", "")
-    try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(given).timestamp() - now
-        except (TypeError, ValueError, OverflowError):
-            seconds = RETRY_AFTER_DEFAULT
-    if not seconds > 0:  # also what is not a number
-        seconds = RETRY_AFTER_DEFAULT
-    return max(WAIT_MINIMUM, min(seconds, RETRY_AFTER_MAXIMUM))

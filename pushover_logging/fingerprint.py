@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pushover_logging.masking import MAX_CHARACTERS, mask
 from pushover_logging.text import first_line
@@ -52,6 +52,15 @@ class Place(NamedTuple):
     lineno: int
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
+def own(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Return what the record says in `extra={"pushover": {...}}`, empty where it says nothing."""
+    given = getattr(record, "pushover", None)
+    return given if isinstance(given, Mapping) else _NOTHING
+
+
 def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     """Return the key of the problem that `record` reports.
 
@@ -64,9 +73,9 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     for args that do not fit the template goes through.
     """
     values = tuple([str(getattr(record, name, "")) for name in by]) if by else ()
-    options = getattr(record, "pushover", None)
-    if isinstance(options, Mapping) and options.get("fingerprint") is not None:
-        return explicit(options["fingerprint"], values)
+    given = own(record).get("fingerprint")
+    if given is not None:
+        return explicit(given, values)
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), record.getMessage(), *values)
     if record.exc_info or record.exc_text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import queue
 import threading
 import weakref
@@ -12,21 +13,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from pushover_logging import lifecycle, options
+from pushover_logging.assembly import ledger_for
+from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
-from pushover_logging.fingerprint import fingerprint
+from pushover_logging.fingerprint import fingerprint, own
 from pushover_logging.formatter import PushoverFormatter
-from pushover_logging.ledger import Ledger, Stats
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.sender import Sender
-from pushover_logging.summary import told_again
-from pushover_logging.throttle.local import LocalThrottle
-from pushover_logging.throttle.machine import Count, Rules, Verdict, rules_from
-
-_NOTHING: Mapping[str, Any] = {}
+from pushover_logging.throttle.machine import Count, Rules, Verdict
 
 
 class PushoverHandler(logging.Handler):
@@ -60,7 +57,7 @@ class PushoverHandler(logging.Handler):
         monospace: bool | None = None,
         host: str | None = None,
         throttle: object = None,
-        outbox: str | None = None,
+        outbox: str | os.PathLike[str] | None = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
         max_age: float = 86_400,
@@ -77,16 +74,17 @@ class PushoverHandler(logging.Handler):
         )
         self._clock = clock or Clock()
         self._phone = PushoverFormatter(host=options.host(host))
-        rules = rules_from(options.throttle(throttle))
+        rules = options.rules(throttle)
         self._throttled, rules = rules is not None, rules or Rules()
         self._by = rules.by
-        options.not_yet("outbox", outbox)
         options.not_yet("encryption_key", encryption_key)
         size = int(options.number("capacity", capacity, low=1))
-        self._ledger = Ledger(LocalThrottle(rules), MemoryOutbox(size))
         age = options.number("max_age", max_age, low=0)
         self._close_timeout = options.number("close_timeout", close_timeout, low=0)
         client = options.client(token, user, api_url, timeout)
+        path = options.outbox(outbox, client.application) if client else None
+        account = client.account if client else ""
+        self._ledger = ledger_for(rules, size, path, account, self._clock)
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
         self._sender: Sender | None = None
@@ -135,7 +133,7 @@ class PushoverHandler(logging.Handler):
         fields = {
             **self._fields,
             **self._levels.fields(record.levelno),
-            **{name: value for name, value in _own(record).items() if name in FIELDS},
+            **{name: value for name, value in own(record).items() if name in FIELDS},
         }
         if isinstance(self.formatter, PushoverFormatter):
             return self.formatter.message(record, fields)
@@ -195,23 +193,22 @@ class PushoverHandler(logging.Handler):
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
         try:
-            unthrottled = not self._throttled or _own(record).get("throttle") is False
+            unthrottled = not self._throttled or own(record).get("throttle") is False
             key = None if unthrottled else fingerprint(record, self._by)
         except BaseException:
             if not self._ledger.fail_unseen():
                 return False  # fails again, and is counted, when it is drained
             raise
-        now = self._clock.monotonic()
-        answer = self._ledger.admit(key, record.levelno, now, record.created)
+        answer = self._ledger.admit(key, record.levelno, record.created)
         if answer is None:
             return False
         verdict, count = answer
         if verdict is Verdict.SUPPRESSED:
             return True
         try:
-            envelope = self._envelope(record, key, verdict, count, now)
+            envelope = self._envelope(record, key, verdict, count)
         except BaseException:
-            self._ledger.fail(key, count, now)
+            self._ledger.fail(key, count)
             raise
         sender.deliver(envelope)
         return True
@@ -222,20 +219,20 @@ class PushoverHandler(logging.Handler):
         key: str | None,
         verdict: Verdict,
         count: Count | None,
-        now: float,
     ) -> Envelope:
         message = self.message(record)
-        told = told_again(message, verdict, count)
-        counts = (count,) if count else ()
-        return Envelope(told, verdict, now, key=key, counts=counts, title=message.title)
+        return Envelope(
+            message,
+            verdict,
+            self._clock.monotonic(),
+            key=key,
+            level=record.levelno,
+            created=record.created,
+            counts=(count,) if count else (),
+            title=message.title,
+        )
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):
             while self._takes(self._ledger.late.get_nowait()):
                 pass
-
-
-def _own(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return what the record says in ``extra={"pushover": {...}}``."""
-    own = getattr(record, "pushover", None)
-    return own if isinstance(own, Mapping) else _NOTHING

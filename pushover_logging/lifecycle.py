@@ -31,8 +31,8 @@ class Stoppable(Protocol):
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until nothing waits in it."""
 
-    def unsent(self) -> int:
-        """Return how many records it could not send."""
+    def unsent(self) -> tuple[int, int]:
+        """Return how many records' Messages end with the process, and how many outlive it."""
 
     def reset(self) -> None:
         """Start anew in a fork's child."""
@@ -96,10 +96,15 @@ def _at_exit() -> None:
         sender.request_close()
     for sender in senders:
         sender.wait(timeout)
-    unsent = sum(sender.unsent() for sender in senders)
-    if unsent and sys.stderr is not None:
-        what = "message was" if unsent == 1 else "messages were"
-        sys.stderr.write(f"pushover_logging: {unsent} {what} not sent within {timeout:g} s\n")
+    unsent = [sender.unsent() for sender in senders]
+    _say(sum(lost for lost, _ in unsent), f"not sent within {timeout:g} s")
+    _say(sum(kept for _, kept in unsent), f"not sent within {timeout:g} s, and wait in the outbox")
+
+
+def _say(number: int, what: str) -> None:
+    if number and sys.stderr is not None:
+        subject = "message was" if number == 1 else "messages were"
+        sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
 
 
 def _after_fork() -> None:

@@ -6,13 +6,15 @@ import math
 import os
 import re
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
+from pushover_logging.throttle.machine import WINDOWS, Rules
 
 OFF = "off"
 MESSAGE_OPTIONS = (
@@ -59,9 +61,62 @@ def client(
     return PushoverClient(secret, credential("user", user), api_url=address, timeout=limits)
 
 
-def throttle(given: object) -> object:
-    """Return the throttle option: as given, ``PUSHOVER_THROTTLE``, or None for the defaults."""
-    return given if given is not None else os.environ.get("PUSHOVER_THROTTLE") or None
+def rules(option: object) -> Rules | None:
+    """Return the rules that the option ``throttle`` asks for, None for False.
+
+    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
+    of seconds (one fixed window), or a mapping with ``windows`` (seconds, ascending steps) and
+    ``by`` (names of record fields). Raises ConfigurationError.
+    """
+    if option is None:
+        option = os.environ.get("PUSHOVER_THROTTLE") or True
+    if option is True:
+        return Rules()
+    if option is False:
+        return None
+    if isinstance(option, str):
+        return rules(_from_text(option))
+    if isinstance(option, (int, float)):
+        return Rules(windows=_windows([option]))
+    if isinstance(option, Mapping) and option.keys() <= {"windows", "by"}:
+        by = option.get("by", ())
+        names = (by,) if isinstance(by, str) else tuple(by)
+        return Rules(windows=_windows(option.get("windows", WINDOWS)), by=names)
+    msg = (
+        f"throttle: got {option!r}, takes False, seconds for one fixed window, "
+        "or a mapping with windows and by"
+    )
+    raise ConfigurationError(msg, option="throttle")
+
+
+def outbox(given: object, application: str) -> Path | None:
+    """Return the outbox's file: as given, ``PUSHOVER_OUTBOX``, or None for memory.
+
+    "auto" is a file of its own for each ``application``, in ``$STATE_DIRECTORY`` (systemd's), else
+    in the user's state folder. Raises ConfigurationError for what can be no file.
+    """
+    given = given if given is not None else os.environ.get("PUSHOVER_OUTBOX") or None
+    if given is None:
+        return None
+    if not isinstance(given, (str, os.PathLike)) or not given:
+        raise _wrong("outbox", given, "a path, or auto")  # noqa: EM101  a name, not a text
+    if sys.platform == "win32":
+        raise _wrong("outbox", given, "nothing on Windows, where memory is the only outbox")  # noqa: EM101
+    path = _state_folder() / f"{application}.sqlite" if given == "auto" else Path(given)
+    if path.is_dir():
+        raise _wrong("outbox", given, "the path of a file, not of a folder")  # noqa: EM101
+    return path
+
+
+def _state_folder() -> Path:
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "pushover-logging"
+    return (
+        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "pushover-logging"
+    )
 
 
 def host(given: object) -> str | None:
@@ -105,6 +160,27 @@ def not_yet(name: str, given: object) -> None:
     if given is not None or os.environ.get(variable):
         msg = f"{name}: this version has none; leave out {name} and {variable}"
         raise ConfigurationError(msg, option=name)
+
+
+def _from_text(text: str) -> object:
+    if text.strip().lower() in {"off", "false", "no", "0"}:
+        return False
+    try:
+        return float(text)
+    except ValueError:
+        msg = f"throttle: got {text!r}, takes a number of seconds, or off"
+        raise ConfigurationError(msg, option="throttle") from None
+
+
+def _windows(values: Sequence[float]) -> tuple[float, ...]:
+    try:
+        windows = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        windows = ()
+    if not windows or not all(0 < window < float("inf") for window in windows):
+        msg = f"throttle: windows got {values!r}, takes one or more lengths in seconds, above 0"
+        raise ConfigurationError(msg, option="throttle")
+    return windows
 
 
 def _wrong(name: str, given: object, takes: str) -> ConfigurationError:

@@ -15,21 +15,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from pushover_logging import lifecycle
+from pushover_logging.books.ledger import Ledger
+from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError
-from pushover_logging.ledger import Ledger, Stats
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery
-from pushover_logging.summary import summary
+from pushover_logging.summary import summary, told_again
 from pushover_logging.throttle.machine import Count, Verdict
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
+_INLINE = 0.05  # seconds between two tries of a wait without a thread
 
 
 class Sender:
@@ -64,6 +67,7 @@ class Sender:
         self._closing = False
         self._recovery = Recovery(self._clock)
         self._full_told = False
+        self._used = 0.0
         self._last_error: str | None = None
         self._ledger.reset()
         self._client.forget()
@@ -106,8 +110,8 @@ class Sender:
                 if left <= 0 or not lifecycle.may_wait():
                     return False
                 self.wake()
-                with contextlib.suppress(queue.Empty):
-                    waiter.get(timeout=left)
+                with contextlib.suppress(queue.Empty):  # without a thread, `wake` sends inline
+                    waiter.get(timeout=left if self._thread else min(left, _INLINE))
             return True
         finally:
             self._waiters.remove(waiter)
@@ -118,8 +122,8 @@ class Sender:
         if not self._ledger.settled(last_words=True) or self._thread is not None:
             self.wake()
 
-    def unsent(self) -> int:
-        """Return how many records' Messages are still here."""
+    def unsent(self) -> tuple[int, int]:
+        """Return how many records' Messages end with the process, and how many outlive it."""
         return self._ledger.unsent()
 
     def stats(self) -> Stats:
@@ -129,17 +133,24 @@ class Sender:
     def step(self) -> float:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
         now = self._clock.monotonic()
+        sends = self._ledger.outbox.may_send()
+        self._tell(final=self._closing and not sends)
+        if trouble := self._ledger.outbox.trouble():
+            warn("%s", trouble)
+        beat = self._ledger.next_due(final=self._closing)
         if (pause := self._recovery.pause(now)) > 0:
-            return pause
+            return min(pause, beat)
+        if not sends:
+            self._client.close()
+            return beat
         closed = self._recovery.closed_to(now)
-        self._tell(self._ledger.due(now), now)
-        envelope = self._ledger.claim(now, self._max_age, closed)
+        envelope = self._ledger.claim(self._max_age, closed)
         if envelope is None and self._closing:
-            self._tell(self._ledger.untold(), now, final=True)
-            envelope = self._ledger.claim(now, self._max_age, closed)
+            self._tell(final=True)
+            envelope = self._ledger.claim(self._max_age, closed)
         if envelope is None:
             self._full_told = False
-            return min(self._ledger.next_due(now), *closed.values(), _LONGEST_WAIT)
+            return min(beat, *closed.values(), _LONGEST_WAIT)
         self._recovery.redirect(envelope, now)
         self._send(envelope)
         return 0.0
@@ -161,24 +172,25 @@ class Sender:
             lifecycle.THREADS.discard(ident)
             self._thread = None
         self._client.close()
-        if self._ledger.unsent():  # put while this thread was ending
+        self._ledger.outbox.release()
+        if not self._ledger.settled(last_words=False):  # put while this thread was ending
             self.wake()
 
     def _rest(self, seconds: float) -> None:
-        with contextlib.suppress(queue.Empty):
-            self._wakeups.get(timeout=min(seconds, IDLE))
-            return
-        if seconds > IDLE:
+        idle = self._used + IDLE - self._clock.monotonic()
+        if idle <= 0:
             self._client.close()
-            with contextlib.suppress(queue.Empty):
-                self._wakeups.get(timeout=seconds - IDLE)
+        with contextlib.suppress(queue.Empty):
+            self._wakeups.get(timeout=min(seconds, idle) if idle > 0 else seconds)
 
     def _send_inline(self) -> None:
         ident = threading.get_ident()
         lifecycle.THREADS.add(ident)
         try:
             deadline = time.monotonic() + lifecycle.patience(self.close_timeout)
-            while time.monotonic() < deadline and not self._ledger.settled(last_words=False):
+            while time.monotonic() < deadline and not self._ledger.settled(
+                last_words=self._closing
+            ):
                 if self.step() > 0:
                     break
         finally:
@@ -188,28 +200,38 @@ class Sender:
         for waiter in list(self._waiters):
             waiter.put(None)
 
-    def _tell(self, counts: Sequence[Count], now: float, *, final: bool = False) -> None:
+    def _summaries(self, counts: Sequence[Count], *, final: bool) -> list[Envelope]:
+        """Make the Messages that tell ``counts``: one for each user and device."""
+
         def addressee(count: Count) -> tuple[str, str]:
             return count.user or "", count.device or ""
 
+        envelopes = []
         for _, group in groupby(sorted(counts, key=addressee), addressee):
             told = tuple(group)
             message = summary(told, self._host, final=final)
-            self._ledger.put(Envelope(message, Verdict.SUMMARY, now, counts=told))
+            now, created = self._clock.monotonic(), self._clock.time()
+            envelopes.append(Envelope(message, Verdict.SUMMARY, now, created=created, counts=told))
+        return envelopes
+
+    def _tell(self, *, final: bool) -> None:
+        self._ledger.tell(partial(self._summaries, final=final), final=final)
 
     def _send(self, envelope: Envelope) -> None:
+        self._used = self._clock.monotonic()
         try:
             with lifecycle.request_slot():
-                self._client.send(envelope.message)
+                count = envelope.counts[0] if envelope.counts else None
+                self._client.send(told_again(envelope.message, envelope.verdict, count))
         except DeliveryError as error:
             self._last_error = str(error)
             if self._recovery.keeps(error, envelope):
-                self._ledger.retry(envelope)
+                self._ledger.outbox.retry(envelope)
             else:
-                self._ledger.rejected(envelope, self._clock.monotonic())
+                self._ledger.rejected(envelope, str(error))
         except BaseException:
-            self._ledger.retry(envelope)
+            self._ledger.outbox.retry(envelope)
             raise
         else:
             self._recovery.succeeded(envelope)
-            self._ledger.accepted(envelope, self._clock.monotonic())
+            self._ledger.accepted(envelope)

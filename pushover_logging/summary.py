@@ -42,7 +42,7 @@ def told_again(message: Message, verdict: Verdict, count: Count | None) -> Messa
     """Return ``message`` with the words of its verdict: ``Again:``, and a count that it brings."""
     if verdict is Verdict.AGAIN:
         return replace(message, title=cut(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT))
-    if count is None:
+    if verdict is not Verdict.ESCALATED or count is None:
         return message
     line = f"{count.number} more at a lower level {_span(count)} ({count.total} in all)"
     if message.html:

@@ -25,9 +25,13 @@ class FakeClock(Clock):
 
     def __init__(self):
         self.now = 1000.0
+        self.wall = time.time() - self.now
 
     def monotonic(self):
         return self.now
+
+    def time(self):
+        return self.wall + self.now
 
     def uniform(self, low, high):
         return (low + high) / 2
@@ -87,13 +91,14 @@ def inbox(served):
     return served
 
 
-@pytest.fixture
-def drive(inbox):
-    """Make driven handlers; after the test, each one's counters must add up."""
+@pytest.fixture(params=["memory", "file"])
+def drive(inbox, request, tmp_path):
+    """Make driven handlers, over each kind of outbox; at the end their counters must add up."""
     made = []
+    kept = {} if request.param == "memory" else {"outbox": tmp_path / "outbox.sqlite"}
 
     def make(**options):
-        made.append(Driven(inbox, **options))
+        made.append(Driven(inbox, **{**kept, **options}))
         return made[-1]
 
     yield make

@@ -83,14 +83,14 @@ def test_record_in_the_middle_of_the_books_waits_for_their_end(
 ):
     """One that comes while the outbox is written, good or bad, is taken up right after."""
     driven = drive(throttle=throttle)
-    outbox = driven.handler._ledger._outbox
+    outbox = driven.handler._ledger.outbox
     put = outbox.put
 
     def interrupted_put(envelope):
         monkeypatch.setattr(outbox, "put", put)
         driven.log.error("good one")
         driven.log.error("%d", "bad one")
-        assert 1 == driven.handler._ledger._count["records"]
+        assert 1 == driven.handler._ledger._books.stats(None, None).records
         return put(envelope)
 
     monkeypatch.setattr(outbox, "put", interrupted_put)
@@ -143,7 +143,7 @@ def test_filter_that_replaces_the_record_is_followed(drive):
 
     handler = Replacing(token=TOKEN, user=USER, api_url=drive().inbox.url, clock=FakeClock())
     handler.handle(logging.makeLogRecord({"msg": "given text", "levelno": 40}))
-    assert "replaced text" == handler._ledger.claim(0, 1e9).message.title
+    assert "replaced text" == handler._ledger.claim(1e9).message.title
 
 
 def test_filter_that_logs_does_no_harm(drive):
@@ -226,7 +226,7 @@ class NoThreads(Clock):
 
 def test_without_a_thread_a_record_is_sent_inline(handler_for, inbox):
     """At interpreter shutdown, and in a server that has none: one bounded send."""
-    handler = handler_for(clock=NoThreads())
+    handler = handler_for(clock=NoThreads(), close_timeout=0.5)
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.error("boom happened")

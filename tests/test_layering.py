@@ -15,9 +15,10 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions message fingerprint masking text redaction database clock diagnostics",
+            "exceptions message fingerprint masking text redaction database hostlock guard clock "
+            "diagnostics quota",
             "formatter levels summary client encryption outbox throttle options",
-            "ledger sender lifecycle recovery",
+            "books sender lifecycle recovery assembly",
             "handler install",
             "inbox pytest_plugin",
             "cli __main__",

@@ -3,6 +3,8 @@
 import logging
 import time
 
+import pytest
+
 from pushover_logging import Message, sender
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.machine import Verdict
@@ -40,10 +42,15 @@ def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monk
     driven = drive()
     one, started = driven.handler._sender, []
     monkeypatch.setattr(driven.clock, "start_thread", lambda target, _: started.append(target))
-    late = Envelope(Message(message="late one"), Verdict.UNTHROTTLED, driven.clock.now)
+    late = Envelope(
+        Message(message="late one"),
+        Verdict.UNTHROTTLED,
+        driven.clock.now,
+        created=driven.clock.time(),
+    )
 
     def put_late():
-        driven.handler._ledger.admit(None, 40, driven.clock.now, 0.0)
+        driven.handler._ledger.admit(None, 40, 0.0)
         driven.handler._ledger.put(late)
 
     monkeypatch.setattr(one._client, "close", put_late)
@@ -63,6 +70,7 @@ def test_two_calls_start_one_thread(drive):
     assert 1 == driven.handler.stats().sent
 
 
+@pytest.mark.parametrize("drive", ["memory"], indirect=True)
 def test_fork_that_ran_no_hook_is_noticed(drive):
     """Where a process was copied behind Python's back, its first record starts anew."""
     driven = drive(throttle=False)

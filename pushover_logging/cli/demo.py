@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pushover_logging.books.stats import Stats
 from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
 from pushover_logging.handler import PushoverHandler
-from pushover_logging.ledger import Stats
 from pushover_logging.message import PRIORITIES
 
 WINDOW = 3.0  # seconds, in place of 5 minutes: the summary comes within the play

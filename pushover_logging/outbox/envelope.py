@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from pushover_logging.message import Message
 from pushover_logging.throttle.machine import Count, Verdict
@@ -12,18 +15,27 @@ from pushover_logging.throttle.machine import Count, Verdict
 class Envelope:
     """One Message of the outbox; only the sender's thread changes it after ``put``.
 
-    ``key`` is the fingerprint that it tells, ``counts`` what it tells along, ``title`` the
-    problem's own title, without words like ``Again:``; ``accepted_at`` is the monotonic second
-    at which it was put. ``timeouts`` counts sends without an answer in time.
+    ``key`` is the fingerprint that it tells, ``level`` and ``created`` (Unix time) are its
+    record's, ``counts`` what it tells along, ``title`` the problem's own title, without words like
+    ``Again:``; ``accepted_at`` is the monotonic second at which it was put. ``timeouts`` counts
+    sends without an answer in time. ``row`` is its place in a file, where it is since the Unix time
+    ``put_at``, ``foreign`` the other living handler whose record it is. ``decided``: the shared
+    throttle has given its verdict.
     """
 
     message: Message
     verdict: Verdict
     accepted_at: float
     key: str | None = None
+    level: int = 0
+    created: float = 0.0
     counts: tuple[Count, ...] = ()
     title: str | None = None
     timeouts: int = 0
+    decided: bool = False
+    row: int | None = None
+    put_at: float = 0.0
+    foreign: int | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,3 +49,61 @@ class Envelope:
     def counts_as_record(self) -> bool:
         """Tell whether it carries a record of the program, and not a summary alone."""
         return self.verdict is not Verdict.SUMMARY
+
+
+Fate = Callable[[Envelope], "str | None"]
+"""Says what becomes of a claimed envelope without its being sent; None: it is sent."""
+
+_MESSAGE = [one.name for one in fields(Message) if one.name != "attachment"]
+_OWN = ("key", "level", "created", "title", "timeouts", "decided")
+
+
+def encoded(envelope: Envelope) -> str:
+    """Return the envelope as JSON, without its attachment's bytes and without any default."""
+    message = {name: getattr(envelope.message, name) for name in _MESSAGE}
+    return json.dumps(
+        {
+            "message": {name: value for name, value in message.items() if value is not None},
+            "verdict": envelope.verdict.value,
+            "counts": [asdict(count) for count in envelope.counts],
+            **{name: getattr(envelope, name) for name in _OWN},
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope:
+    """Return what `encoded` wrote. Raises ValueError for anything else: others may have been at it.
+
+    ``accepted_at`` is on this process's monotonic clock.
+    """
+    try:
+        data: dict[str, Any] = json.loads(text)
+        return Envelope(
+            Message(attachment=attachment, **data["message"]),
+            Verdict(data["verdict"]),
+            accepted_at,
+            key=_text(data["key"]),
+            level=int(data["level"]),
+            created=float(data["created"]),
+            counts=tuple(map(_count, data["counts"])),
+            title=_text(data["title"]),
+            timeouts=int(data["timeouts"]),
+            decided=bool(data["decided"]),
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        msg = f"no message of this library ({type(error).__name__})"
+        raise ValueError(msg) from error
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _count(data: dict[str, Any]) -> Count:
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "int": int, "float": float, "str": str, "bool": bool, "str | None": _text,
+    }  # fmt: skip
+    convert = {one.name: kinds[str(one.type)] for one in fields(Count)}
+    return Count(**{name: convert[name](value) for name, value in data.items()})

@@ -1,41 +1,40 @@
-"""The default outbox: Messages in this process's memory, the most urgent first, bounded.
-
-Not thread-safe by itself: the ledger holds its lock around every call.
-"""
+"""The default outbox: Messages in this process's memory, the most urgent first, bounded."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container
+from collections import Counter, deque
+from collections.abc import Callable, Container
 
+from pushover_logging.guard import Guard
 from pushover_logging.message import EMERGENCY
-from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.outbox.envelope import Envelope, Fate
 
 CAPACITY = 1000
 CAPACITY_BYTES = 8 * 1024 * 1024
 
 
 class MemoryOutbox:
-    """A queue a priority. ``capacity`` is in Messages, those being sent included."""
+    """A queue a priority. ``capacity`` is in Messages, those being sent included.
+
+    Any thread may call: each method enters the handler's guard, and none is slow inside.
+    """
 
     def __init__(self, capacity: int = CAPACITY, capacity_bytes: int = CAPACITY_BYTES) -> None:
+        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self.renew(Guard())
+
+    def renew(self, guard: Guard) -> None:
+        """Forget everything: a fork's child never sends its parent's Messages."""
+        self._guard = guard
         self._queues: dict[int, deque[Envelope]] = {
             priority: deque() for priority in range(EMERGENCY, -EMERGENCY - 1, -1)
         }
-        self._capacity = capacity
-        self._capacity_bytes = capacity_bytes
-        self._bytes = 0
-        self._length = 0
-        self.records = 0
-
-    def clear(self) -> None:
-        """Forget everything: a fork's child never sends its parent's Messages."""
-        for queue in self._queues.values():
-            queue.clear()
-        self._bytes = self._length = self.records = 0
+        self._length = self._bytes = 0
+        self._news: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        """Return how many wait or are being sent; ``records`` of them are not summaries."""
+        """Return how many wait or are being sent."""
         return self._length
 
     def put(self, envelope: Envelope) -> list[Envelope]:
@@ -43,48 +42,91 @@ class MemoryOutbox:
 
         What is being sent stays; the new one itself goes where nothing is below it.
         """
-        self._enter(envelope)
-        self._queues[envelope.message.priority].append(envelope)
-        gone: list[Envelope] = []
-        while self._is_over() and (lowest := self._lowest()):
-            gone.append(lowest.pop())
-            self._leave(gone[-1])
-        return gone
+        with self._guard:
+            self._reckon(1, envelope.size)
+            self._queues[envelope.message.priority].append(envelope)
+            gone: list[Envelope] = []
+            while self._is_over() and (lowest := self._lowest()):
+                gone.append(lowest.pop())
+                self._reckon(-1, -gone[-1].size)
+            return gone
 
-    def claim(self, closed_to: Container[str | None] = ()) -> Envelope | None:
+    def may_send(self) -> bool:
+        """Tell whether this handler sends: in memory always its own."""
+        return True
+
+    holds = may_send
+
+    def release(self) -> None:
+        """Let others send: in memory nobody else could."""
+
+    def exchange(self, work: Callable[[], None]) -> bool:
+        """Do ``work``; False where what it needs is unavailable."""
+        work()
+        return True
+
+    def add(self, envelope: Envelope) -> None:
+        """Put one within `exchange`."""
+        self.put(envelope)
+
+    def trouble(self) -> str | None:
+        """Return what is to be said of it: nothing."""
+        return None
+
+    def lost_of(self, pending: int) -> tuple[int, int]:
+        """Return how many of ``pending`` end with the process, and how many outlive it."""
+        return pending, 0
+
+    def news(self) -> dict[str, int]:
+        """Take what became of Messages that were claimed and not sent."""
+        news, self._news = self._news, Counter()
+        return dict(news)
+
+    def claim(self, closed_to: Container[str | None], fate: Fate) -> Envelope | None:
         """Return the most urgent (priority, then age) and keep it out of other hands.
 
-        What is for one of the users ``closed_to`` stays.
+        What is for one of the users ``closed_to`` stays. ``fate`` is asked of each, outside of the
+        guard: what it says ends the Message unsent and is noted in `news`; None has it sent.
         """
-        for queue in self._queues.values():
-            for envelope in queue:
-                if envelope.message.user not in closed_to:
-                    queue.remove(envelope)
-                    return envelope
-        return None
+        while (envelope := self._pop(closed_to)) is not None:
+            what = fate(envelope)
+            if what is None:
+                break
+            with self._guard:
+                self._reckon(-1, -envelope.size)
+            self._news[what] += 1
+        return envelope
 
     def retry(self, envelope: Envelope) -> None:
         """Put a claimed one back at the head of its priority."""
-        self._queues[envelope.message.priority].appendleft(envelope)
+        with self._guard:
+            self._queues[envelope.message.priority].appendleft(envelope)
 
-    def ack(self, envelope: Envelope) -> None:
-        """Let a claimed one go: it was accepted, refused, or is too old."""
-        self._leave(envelope)
+    def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:  # noqa: ARG002  what: for files
+        """Let a claimed one go; ``confirm`` is what else follows from it."""
+        with self._guard:
+            self._reckon(-1, -envelope.size)
+        confirm()
 
-    reject = ack
+    def is_last(self) -> bool:
+        """Tell whether no other process has this outbox in use: in memory none could."""
+        return True
+
+    def _pop(self, closed_to: Container[str | None]) -> Envelope | None:
+        with self._guard:
+            for queue in self._queues.values():
+                for envelope in queue:
+                    if envelope.message.user not in closed_to:
+                        queue.remove(envelope)
+                        return envelope
+            return None
+
+    def _reckon(self, number: int, size: int) -> None:
+        self._length += number
+        self._bytes += size
 
     def _is_over(self) -> bool:
         return self._length > self._capacity or self._bytes > self._capacity_bytes
 
     def _lowest(self) -> deque[Envelope] | None:
         return next((queue for queue in reversed(self._queues.values()) if queue), None)
-
-    def _enter(self, envelope: Envelope) -> None:
-        self._length += 1
-        self._bytes += envelope.size
-        self.records += envelope.counts_as_record
-
-    def _leave(self, envelope: Envelope) -> None:
-        self._length -= 1
-        self._bytes -= envelope.size
-        self.records -= envelope.counts_as_record

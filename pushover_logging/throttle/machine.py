@@ -9,16 +9,16 @@ AGAIN. `now` is in seconds of any clock that does not run backwards; `created` i
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-
-from pushover_logging.exceptions import ConfigurationError
+from typing import Protocol
 
 WINDOWS = (300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 CRITICAL_WINDOW = 3600.0
 COOLING = 6 * 3600.0
 ESCALATIONS = 4
+OTHERS = "other problems"  # the title of counts whose problems had to go
 
 
 class Verdict(Enum):
@@ -30,6 +30,14 @@ class Verdict(Enum):
     SUPPRESSED = "suppressed"
     UNTHROTTLED = "unthrottled"
     SUMMARY = "summary"
+
+
+class End(Enum):
+    """How a push ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # for good
+    LOST = "lost"  # dropped, or never made
 
 
 _SUPPRESSED: tuple[Verdict, None] = (Verdict.SUPPRESSED, None)
@@ -55,6 +63,37 @@ class Count:
     title: str = ""
     user: str | None = None
     device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A process's count for a shared throttle, with what it knows of the problem.
+
+    ``told`` is the highest level told, ``remaining`` the seconds until its window ends, None while
+    its first push was not accepted.
+    """
+
+    count: Count
+    told: int
+    remaining: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a shared throttle says of a problem; the fields are those of a `Report`."""
+
+    told: int
+    remaining: float | None
+
+
+class Throttle(Protocol):
+    """What every place where the state lives is told of the pushes."""
+
+    def ended(self, key: str, end: End) -> None:
+        """Know how a push of this problem ended."""
+
+    def restore(self, count: Count) -> None:
+        """Take back a count whose push did not arrive."""
 
 
 @dataclass(slots=True)
@@ -131,10 +170,18 @@ class Rules:
         self._count(problem, level, now, created)
         return _SUPPRESSED
 
-    def accepted(self, problem: Problem, now: float) -> None:
-        """The API took the FIRST, or refused it for good: its window begins."""
+    def ended(self, problem: Problem, end: End, now: float) -> bool:
+        """Take how a push ended: its window begins. False: the problem is ABSENT again.
+
+        What a push that was lost would have told, the next one tells; where nothing was counted,
+        the next record is a first.
+        """
+        if end is End.LOST and problem.pending and problem.number == 0:
+            return False
+        problem.refused = problem.refused or end is not End.ACCEPTED
         if problem.pending:
             self._open(problem, now, 0, problem.told)
+        return True
 
     def due(self, problem: Problem, now: float) -> bool:
         """Tell whether the window is over with something counted."""
@@ -148,6 +195,15 @@ class Rules:
         problem.number = 0
         self._open(problem, now, problem.step + 1, told)
         return count
+
+    def add(self, problem: Problem, count: Count) -> None:
+        """Count what somebody else counted."""
+        if problem.number == 0:
+            problem.since, problem.last, problem.seen = count.since, count.last, count.level
+        problem.since = min(problem.since, count.since)
+        problem.last = max(problem.last, count.last)
+        problem.seen = max(problem.seen, count.level)
+        problem.number += count.number
 
     def _open(self, problem: Problem, now: float, step: int, told: int) -> None:
         problem.pending = False
@@ -167,48 +223,10 @@ class Rules:
             problem.until = now + CRITICAL_WINDOW  # a CRITICAL is told within the hour
 
 
-def rules_from(option: object) -> Rules | None:
-    """Return the rules that the ``throttle`` option asks for, None for False.
-
-    It takes None or True (the defaults), False, a number of seconds (one fixed window), or a
-    mapping with ``windows`` (seconds, ascending steps) and ``by`` (names of record fields).
-    Raises ConfigurationError.
-    """
-    if option is None or option is True:
-        return Rules()
-    if option is False:
-        return None
-    if isinstance(option, str):
-        return rules_from(_from_text(option))
-    if isinstance(option, (int, float)):
-        return Rules(windows=_windows([option]))
-    if isinstance(option, Mapping) and option.keys() <= {"windows", "by"}:
-        by = option.get("by", ())
-        names = (by,) if isinstance(by, str) else tuple(by)
-        return Rules(windows=_windows(option.get("windows", WINDOWS)), by=names)
-    msg = (
-        f"throttle: got {option!r}, takes False, seconds for one fixed window, "
-        "or a mapping with windows and by"
-    )
-    raise ConfigurationError(msg, option="throttle")
-
-
-def _from_text(text: str) -> object:
-    if text.strip().lower() in {"off", "false", "no", "0"}:
-        return False
-    try:
-        return float(text)
-    except ValueError:
-        msg = f"throttle: got {text!r}, takes a number of seconds, or off"
-        raise ConfigurationError(msg, option="throttle") from None
-
-
-def _windows(values: Sequence[float]) -> tuple[float, ...]:
-    try:
-        windows = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        windows = ()
-    if not windows or not all(0 < window < float("inf") for window in windows):
-        msg = f"throttle: windows got {values!r}, takes one or more lengths in seconds, above 0"
-        raise ConfigurationError(msg, option="throttle")
-    return windows
+def settle(throttle: Throttle, end: End, key: str | None, counts: Sequence[Count]) -> None:
+    """Let a throttle know how a push ended; the counts of one that was not told go back."""
+    if key is not None:
+        throttle.ended(key, end)
+    for count in counts:
+        if end is not End.ACCEPTED and count.following:  # last words are not said again
+            throttle.restore(count)

@@ -1,0 +1,1 @@
+"""The books of one handler: what was admitted, what waits, what became of it."""

@@ -1,0 +1,214 @@
+"""The one place where a handler's throttle, outbox and counters change together.
+
+`_guard` is over the local throttle, a memory outbox and the counters. The program's threads enter
+with `admit`, `put` and `fail`, the sender's thread with the rest; nothing slow happens inside, but
+for the insert into an outbox file that was asked for. A signal handler or a `__del__` that logs
+while its own thread is inside is told so by `admit`, and its caller parks the record in `late`,
+which the interrupted call drains. What a file or a shared throttle is asked, the sender asks
+without the guard. A fork's child calls `reset`: nothing is inherited. At exit nothing here needs
+closing.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from pushover_logging.books.stats import Books, Stats
+from pushover_logging.clock import Clock
+from pushover_logging.guard import Guard
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.quota import Quota
+from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.machine import Count, End, Verdict, settle
+
+if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
+    from pushover_logging.books.sharing import Sharing, Told
+    from pushover_logging.outbox.sqlite import SqliteOutbox
+
+
+class Ledger:
+    """Throttle, outbox and counters; ``sharing`` is None where each process decides alone.
+
+    What concerns the ``outbox`` alone, the sender asks it itself.
+    """
+
+    def __init__(
+        self,
+        throttle: LocalThrottle,
+        outbox: MemoryOutbox | SqliteOutbox,
+        clock: Clock,
+        sharing: Sharing | None = None,
+    ) -> None:
+        self.outbox = outbox
+        self._throttle = throttle
+        self._clock = clock
+        self._sharing = sharing
+        self.reset()
+
+    def reset(self) -> None:
+        """Start with empty books, as a fork's child does."""
+        self._guard = Guard()
+        self._books = Books()
+        self._owes_last_words = False  # as the last process of those that share
+        self.late: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self.outbox.renew(self._guard)
+        self._throttle.clear()
+        if self._sharing is not None:
+            self._sharing.renew()
+
+    def admit(
+        self, key: str | None, level: int, created: float
+    ) -> tuple[Verdict, Count | None] | None:
+        """Count one record and say what becomes of it; None: interrupted, park it in ``late``.
+
+        ``key`` None passes the throttle by. Anything but SUPPRESSED must be followed by `put` or
+        `fail`.
+        """
+        with self._guard:
+            if self._guard.is_interrupted():
+                return None
+            verdict, count = Verdict.UNTHROTTLED, None
+            if key is not None:
+                verdict, count = self._throttle.admit(key, level, created)
+            self._books.take(pending=verdict is not Verdict.SUPPRESSED)
+            self._owes_last_words = self._sharing is not None
+            if count is not None and self._sharing is not None:
+                self._throttle.restore(count)  # told by who sends, with the others' counts
+                count = None
+            return verdict, count
+
+    def put(self, envelope: Envelope) -> int:
+        """Put an admitted record's Message, or a summary; return how many had to go for it."""
+        with self._guard:
+            self._books.summaries_pending += not envelope.counts_as_record
+            if envelope.key is not None:
+                message = envelope.message
+                title = envelope.title or message.title or ""
+                self._throttle.describe(envelope.key, title, message.user, message.device)
+            gone = self.outbox.put(envelope)
+            for one in gone:
+                self._books.end("full" if one.counts_as_record else "lost summary")
+                settle(self._throttle, End.LOST, one.key, one.counts)
+            return len(gone)
+
+    def fail(self, key: str | None, count: Count | None) -> None:
+        """Count an admitted record of which no Message could be made."""
+        with self._guard:
+            self._books.end("failed")
+            settle(self._throttle, End.LOST, key, (count,) if count else ())
+
+    def fail_unseen(self) -> bool:
+        """Count a record that failed before `admit`; False: interrupted, nothing was counted."""
+        with self._guard:
+            if self._guard.is_interrupted():
+                return False
+            self._books.take(pending=True)
+            self._books.end("failed")
+            return True
+
+    def claim(self, max_age: float, closed_to: Collection[str | None] = ()) -> Envelope | None:
+        """Return the most urgent Message that is for none of the users ``closed_to``.
+
+        What is older than ``max_age`` seconds drops; what another process has told is counted.
+        """
+        now = self._clock.monotonic()
+
+        def fate(envelope: Envelope) -> str | None:
+            if now - envelope.accepted_at <= max_age:
+                return self._sharing.decide(envelope) if self._sharing else None
+            if envelope.row is not None:
+                self._end_shared(envelope, End.LOST)
+            with self._guard:
+                self._end_local(envelope, End.LOST)
+            return "too old" if envelope.counts_as_record else "lost summary"
+
+        envelope = self.outbox.claim(closed_to, fate)
+        self._book_news()
+        return envelope
+
+    def accepted(self, envelope: Envelope) -> None:
+        """The API took it: it is told."""
+        self._finish(envelope, "sent" if envelope.counts_as_record else "summaries", End.ACCEPTED)
+
+    def rejected(self, envelope: Envelope, why: str) -> None:
+        """The API will never take it. A rejected summary's count is told by the next one."""
+        what = f"rejected: {why}" if envelope.counts_as_record else "lost summary"
+        self._finish(envelope, what, End.REFUSED)
+
+    def tell(self, told: Told, *, final: bool) -> None:
+        """Put the summaries that are due; with ``final`` all counts, as the last words."""
+        sharing = self._sharing
+        if sharing is not None and sharing.next_due(final=final) > 0:
+            return
+        if final:
+            self._owes_last_words = False  # until another record comes
+        if sharing is not None and self._exchange(sharing, told, final=final):
+            return
+        with self._guard:
+            counts = self._throttle.untold() if final else self._throttle.due()
+        for envelope in told(counts):
+            self.put(envelope)
+
+    def next_due(self, *, final: bool) -> float:
+        """Return the seconds until `tell` has something to do, infinity where it has not."""
+        if self._sharing is not None:
+            return self._sharing.next_due(final=final)
+        with self._guard:
+            return self._throttle.next_due()
+
+    def settled(self, *, last_words: bool) -> bool:
+        """Tell whether nothing waits; with ``last_words``, no count either."""
+        with self._guard:
+            waits = self._books.pending + self._books.summaries_pending
+            untold = self._throttle.has_untold() or self._owes_last_words
+            return not waits and not (last_words and untold)
+
+    def unsent(self) -> tuple[int, int]:
+        """Return how many records' Messages are lost if the process ends now, and how many wait."""
+        with self._guard:
+            return self.outbox.lost_of(self._books.pending)
+
+    def stats(self, quota: Quota | None, last_error: str | None) -> Stats:
+        """Return the counters as they stand together at one moment."""
+        with self._guard:
+            return self._books.stats(quota, last_error)
+
+    def _exchange(self, sharing: Sharing, told: Told, *, final: bool) -> bool:
+        """Report to the shared throttle and follow it; False where it cannot be reached."""
+        with self._guard:
+            reports = self._throttle.reports()
+            waiting = self._books.pending + self._books.summaries_pending > 0
+        answer = sharing.exchange(reports, told, final=final, waiting=waiting)
+        with self._guard:
+            if answer is not None:
+                views, summaries = answer
+                self._throttle.see(views)
+                self._books.summaries_pending += summaries
+            else:
+                for one in reports:
+                    self._throttle.restore(one.count)
+        self._book_news()
+        return answer is not None
+
+    def _finish(self, envelope: Envelope, what: str, end: End) -> None:
+        self.outbox.finish(envelope, what, lambda: self._end_shared(envelope, end))
+        with self._guard:
+            self._end_local(envelope, end)
+            if envelope.foreign is None:
+                self._books.end(what)
+
+    def _end_shared(self, envelope: Envelope, end: End) -> None:
+        if self._sharing is not None:
+            self._sharing.ended(envelope, end)
+
+    def _end_local(self, envelope: Envelope, end: End) -> None:
+        settle(self._throttle, end, envelope.key, () if envelope.row else envelope.counts)
+
+    def _book_news(self) -> None:
+        with self._guard:
+            for what, number in self.outbox.news().items():
+                self._books.end(what, number)

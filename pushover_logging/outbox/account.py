@@ -1,0 +1,180 @@
+"""The rows of one account in a file that all processes of a host share, as one handler sees them.
+
+One process at a time sends for an account (a token with its user): it holds the account's lock,
+which the operating system frees when it dies. A new holder takes over all rows at once, so rows
+have no leases. A row says which handler's record it is, its origin; that handler holds a lock of
+its own while it lives, and is told what became of the row. A dead origin's rows are adopted.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import weakref
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from pushover_logging.clock import Clock
+from pushover_logging.database import PATIENCE, Database
+from pushover_logging.hostlock import HostLock
+from pushover_logging.outbox import rows
+from pushover_logging.outbox.envelope import Envelope, Fate, decoded
+
+Work = Callable[[sqlite3.Connection], None]
+_ORIGINS = 2**31  # the first offset of an origin's lock; accounts have those below
+_RANGE = 2**61
+_UNREADABLE = "cannot be read"
+
+
+class HostFile:
+    """An outbox's file in this process, shared by its handlers: its database and its locks."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path, rows.MIGRATIONS)
+        self.lock = HostLock(path.with_name(f"{path.name}.lock"))
+        self._pid = os.getpid()
+
+    def renew(self) -> None:
+        """Start anew in a fork's child; the first of its handlers does it for all."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self.database.renew()
+            self.lock.renew()
+
+
+_FILES: weakref.WeakValueDictionary[str, HostFile] = weakref.WeakValueDictionary()
+"""One object a real path and process. `setdefault` is atomic where two threads make handlers."""
+
+
+def host_file(path: Path) -> HostFile:
+    """Return this process's object for the file ``path``; nothing is opened before it is used."""
+    real = os.path.realpath(path)
+    return _FILES.setdefault(real, HostFile(Path(real)))
+
+
+class Account:
+    """The account ``name`` (a hash of token and user) in ``file``.
+
+    Each method is a transaction of its own and raises Unavailable or OSError; then nothing of it
+    has happened. `news` counts what became of this handler's rows, for its books: any outcome,
+    "adopted" and "adopted summary". Called by the sender's thread, `insert` by the program's.
+    """
+
+    def __init__(self, file: HostFile, name: str, clock: Clock) -> None:
+        self.file = file
+        self.name = name
+        self._clock = clock
+        self._offset = int(name, 16) % _ORIGINS
+        self.renew()
+
+    def renew(self) -> None:
+        """Become another origin, in a fork's child."""
+        self.file.renew()
+        self._origin = secrets.randbelow(_RANGE)
+        self.holds = False
+        self._none_for: tuple[frozenset[str | None], object] | None = None
+        self.news: Counter[str] = Counter()
+
+    def insert(self, envelopes: Sequence[Envelope], patience: float = PATIENCE) -> None:
+        """Add Messages, all or none; durable on return."""
+        self._register()
+        with self.file.database.transaction(patience) as connection:
+            for envelope in envelopes:
+                envelope.put_at = self._clock.time()
+                rows.insert(connection, self.name, self._origin, envelope)
+
+    def hold(self) -> None:
+        """Take the account's lock where it is free, and over all that its last holder left."""
+        held = self.file.lock.try_hold(self._offset, self)
+        if held and not self.holds:
+            self._register()
+            news: Counter[str] = Counter()
+            with self.file.database.transaction() as connection:
+                for origin in rows.origins(connection, self.name):
+                    self._living(connection, origin, news)
+                for origin, what in rows.bury(connection, self.name, self._clock.time()):
+                    self._note(connection, origin, what, news)
+            self.news.update(news)
+        self.holds = held
+
+    def release(self) -> None:
+        """Give the account's lock back."""
+        self.holds = False
+        self.file.lock.release(self._offset, self)
+
+    def is_last(self) -> bool:
+        """Tell whether no other process has the file in use."""
+        self._register()
+        return self.file.lock.is_alone(_ORIGINS, _RANGE)
+
+    def write(self, works: Sequence[Work]) -> None:
+        """Do ``works`` in one transaction, and take the news that others left."""
+        with self.file.database.transaction() as connection:
+            for work in works:
+                work(connection)
+            news = rows.outcomes(connection, self._origin)
+        self.news.update(news)
+
+    def claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
+        """Return the most urgent (priority, then age), marked as being sent."""
+        closed, stamp = frozenset(closed_to), self.file.database.stamp()
+        if stamp is not None and self._none_for == (closed, stamp):
+            return None
+        news: Counter[str] = Counter()
+        with self.file.database.transaction() as connection:
+            while (row := rows.claim(connection, self.name, closed_to)) is not None:
+                origin = self._living(connection, row.origin, news)
+                try:
+                    envelope = self._envelope(row, origin)
+                except ValueError as error:
+                    why = f"{rows.SET_ASIDE}: {_UNREADABLE}: {error}"
+                    rows.end(connection, self.name, row.id, row.put_at, why)
+                    self._note(connection, row.origin, rows.LOST[row.summary], news)
+                    continue
+                what = fate(envelope)
+                if what is None:
+                    rows.keep(connection, envelope, sending=True)
+                    break
+                self.end(connection, envelope, what)
+                if origin is None:
+                    news[what] += 1
+            stamp = self.file.database.stamp()
+        self._none_for = None if row else (closed, stamp)
+        self.news.update(news)
+        return envelope if row is not None else None
+
+    def end(self, connection: sqlite3.Connection, envelope: Envelope, what: str) -> None:
+        """Let a claimed one go, within a transaction; its origin, where another's, is told."""
+        rows.end(connection, self.name, envelope.row or 0, envelope.put_at, what)
+        if envelope.foreign is not None:
+            rows.tell(connection, envelope.foreign, what, self._clock.time())
+
+    def _register(self) -> None:
+        self.file.lock.try_hold(_ORIGINS + self._origin, self)
+
+    def _living(
+        self, connection: sqlite3.Connection, origin: int, news: Counter[str]
+    ) -> int | None:
+        """Return ``origin`` where it is another handler that lives; adopt a dead one's rows."""
+        if origin == self._origin:
+            return None
+        if self.file.lock.is_held(_ORIGINS + origin):
+            return origin
+        news.update(rows.adopt(connection, self.name, origin, self._origin))
+        return None
+
+    def _note(
+        self, connection: sqlite3.Connection, origin: int, what: str, news: Counter[str]
+    ) -> None:
+        if self.file.lock.is_held(_ORIGINS + origin) and origin != self._origin:
+            rows.tell(connection, origin, what, self._clock.time())
+        else:
+            news[what] += 1
+
+    def _envelope(self, row: rows.Row, origin: int | None) -> Envelope:
+        age = max(0.0, self._clock.time() - row.put_at)
+        envelope = decoded(row.payload, row.attachment, self._clock.monotonic() - age)
+        envelope.row, envelope.foreign, envelope.put_at = row.id, origin, row.put_at
+        return envelope

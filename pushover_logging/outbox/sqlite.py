@@ -1,0 +1,186 @@
+"""The durable outbox: an account's rows in a file, and memory where the file cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from pushover_logging.clock import Clock
+from pushover_logging.database import Unavailable
+from pushover_logging.guard import Guard
+from pushover_logging.outbox import rows
+from pushover_logging.outbox.account import Account, Work
+from pushover_logging.outbox.envelope import Envelope, Fate
+from pushover_logging.outbox.memory import MemoryOutbox
+
+PATIENCE_OF_A_CALL = 0.25  # seconds that a logging call waits for the file
+AWAY = 30.0  # seconds that calls leave a file alone that cannot be used
+RETRY = 1.0  # seconds after which the sender tries it again: when it works, calls may as well
+
+
+class SqliteOutbox:
+    """An `Account` that never raises.
+
+    Where the file cannot be used, ``memory`` takes over; its Messages are sent from there, by each
+    process for itself, and inserted again when the file is back. `put` is called by the program's
+    threads under the handler's guard, the rest by its sender. What must be written and could not
+    be waits in `_unwritten`, of the sender's thread alone.
+    """
+
+    def __init__(self, account: Account, memory: MemoryOutbox, clock: Clock) -> None:
+        self.account = account
+        self._memory = memory
+        self._clock = clock
+
+    def renew(self, guard: Guard) -> None:
+        """Start anew: at first, and in a fork's child, which has none of its parent's rows."""
+        self.account.renew()
+        self._memory.renew(guard)
+        self._away_until = self._retry_at = 0.0
+        self._warned = False
+        self._trouble: str | None = None
+        self._unwritten: list[Work] = []
+
+    def __len__(self) -> int:
+        """Return how many wait in memory alone."""
+        return len(self._memory)
+
+    def put(self, envelope: Envelope) -> list[Envelope]:
+        """Insert one, durable on return; where the file is away memory takes it."""
+        if self._clock.monotonic() >= self._away_until:
+            try:
+                self.account.insert([envelope], PATIENCE_OF_A_CALL)
+            except (Unavailable, OSError):
+                self._away_until = self._clock.monotonic() + AWAY
+            else:
+                return []
+        return self._memory.put(envelope)
+
+    def may_send(self) -> bool:
+        """Tell whether this handler holds its account, or has Messages in memory to send."""
+        holds = self._try(self.account.hold) and self.account.holds
+        return holds or len(self._memory) > 0
+
+    def release(self) -> None:
+        """Let another handler send for the account."""
+        self.account.release()
+
+    def holds(self) -> bool:
+        """Tell whether this handler sends for its account."""
+        return self.account.holds
+
+    def stamp(self) -> object:
+        """Return what is equal while an exchange would bring nothing; None: it would."""
+        waits = self._unwritten or len(self._memory)
+        return None if waits else self.account.file.database.stamp()
+
+    def add(self, envelope: Envelope) -> None:
+        """Insert one within `exchange`. Raises Unavailable."""
+        self.account.insert([envelope])
+
+    def trouble(self) -> str | None:
+        """Take what is to be said of the file, once an episode."""
+        database = self.account.file.database
+        said = [text for text in (self._trouble, database.notice) if text]
+        self._trouble = database.notice = None
+        return "; ".join(said) or None
+
+    def lost_of(self, pending: int) -> tuple[int, int]:
+        """Return how many of ``pending`` end with the process, and how many outlive it."""
+        lost = min(pending, len(self._memory))
+        return lost, pending - lost
+
+    def exchange(self, work: Callable[[], None]) -> bool:
+        """Do ``work`` in a transaction, take the news, insert again what memory took.
+
+        Returns False where the file is away; then nothing of it has happened.
+        """
+        done = self._try(lambda: self._write(lambda _: work()))
+        if done and len(self._memory):
+            self._restore()
+        return done
+
+    def news(self) -> dict[str, int]:
+        """Take what became of this handler's Messages and is not in its books yet."""
+        news, self.account.news = self.account.news, type(self.account.news)()
+        news.update(self._memory.news())
+        return dict(news)
+
+    def claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
+        """Return the most urgent (priority, then age), marked as being sent; see MemoryOutbox."""
+        claimed = [self._memory.claim(closed_to, fate)]
+        if claimed[0] is None and self.account.holds:
+            self._try(lambda: claimed.append(self._claim(closed_to, fate)))
+        return claimed[-1]
+
+    def retry(self, envelope: Envelope) -> None:
+        """Put a claimed one back: an answer came, or none in time; its process lives."""
+        if envelope.row is None:
+            self._memory.retry(envelope)
+        else:
+            self._later(lambda connection: rows.keep(connection, envelope, sending=False))
+
+    def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:
+        """Let a claimed one go; ``confirm`` is in the same transaction."""
+        if envelope.row is None:
+            self._memory.finish(envelope, what, lambda: self._later(lambda _: confirm()))
+            return
+
+        def end(connection: rows.Connection) -> None:
+            confirm()
+            self.account.end(connection, envelope, what)
+
+        self._later(end)
+
+    def is_last(self) -> bool:
+        """Tell whether no other process has the file in use."""
+        last: list[bool] = []
+        return self._try(lambda: last.append(self.account.is_last())) and last[0]
+
+    def _later(self, work: Work) -> None:
+        self._unwritten.append(work)
+        self._try(self._write)
+
+    def _write(self, *more: Work) -> None:
+        self.account.write([*self._unwritten, *more])
+        self._unwritten.clear()
+
+    def _claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
+        if self._unwritten:  # a row that was sent already must not be claimed again
+            self._write()
+        return self.account.claim(closed_to, fate)
+
+    def _restore(self) -> None:
+        waiting: list[Envelope] = []
+        while (envelope := self._memory.claim((), _stays)) is not None:
+            waiting.append(envelope)
+        inserted = self._try(lambda: self.account.insert(waiting))
+        for envelope in reversed(waiting):
+            if inserted:
+                self._memory.finish(envelope, "inserted", _nothing)
+            else:
+                self._memory.retry(envelope)
+
+    def _try(self, work: Callable[[], object]) -> bool:
+        """Do ``work`` for the sender; where it fails, that is said, once until it works again."""
+        if self._clock.monotonic() < self._retry_at:
+            return False
+        try:
+            work()
+        except (Unavailable, OSError) as error:
+            now = self._clock.monotonic()
+            self._retry_at, self._away_until = now + RETRY, now + AWAY
+            if not self._warned:
+                self._warned = True
+                self._trouble = f"the outbox cannot be used, memory takes over: {error}"
+            return False
+        self._away_until = 0.0
+        self._warned = False
+        return True
+
+
+def _stays(_: Envelope) -> None:
+    """Say of each Message that it goes on."""
+
+
+def _nothing() -> None:
+    """Confirm to nobody."""

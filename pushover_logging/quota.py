@@ -1,0 +1,49 @@
+"""What the headers of an answer say of the quota, and of when to come again."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
+RETRY_AFTER_MAXIMUM = 3600.0
+RETRY_AFTER_DEFAULT = 60.0
+WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The account's messages a month, what is left of them, and the Unix time of the reset."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+def quota_of(headers: Mapping[str, str]) -> Quota | None:
+    """Return what an answer says of the quota, None where it says nothing that can be read."""
+    try:
+        return Quota(
+            *(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset"))
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def wait_of(headers: Mapping[str, str], now: float) -> float:
+    """Return for how many seconds after a 429 nothing may be sent; ``now`` is Unix time."""
+    quota = quota_of(headers)
+    if quota is not None and quota.reset > now:
+        return max(WAIT_MINIMUM, min(quota.reset - now, RESET_MAXIMUM))
+    given = headers.get("Retry-After", "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(given).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            seconds = RETRY_AFTER_DEFAULT
+    if not seconds > 0:  # also what is not a number
+        seconds = RETRY_AFTER_DEFAULT
+    return max(WAIT_MINIMUM, min(seconds, RETRY_AFTER_MAXIMUM))
