@@ -1,4 +1,4 @@
-"""What the README says is true: each of its code blocks runs, and does what stands beside it."""
+"""What README and docs/ say is true: each code block runs, and does what stands beside it."""
 
 import configparser
 import logging.config
@@ -11,6 +11,7 @@ import pytest
 from pushover_logging import PushoverHandler
 
 README = Path(__file__).parent.parent / "README.md"
+PAGES = sorted(README.parent.glob("docs/**/*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMANDS = [
     "python3 -m venv .venv && .venv/bin/pip install '.[inbox]' && .venv/bin/pushover-logging demo",
@@ -23,10 +24,29 @@ def blocks(kind):
     return [body for name, body in BLOCK.findall(text) if name == kind]
 
 
-def test_every_block_is_of_a_kind_that_is_run_here():
+def python_blocks():
+    """Each Python block of docs/, named by its page and its number there."""
+    for page in PAGES:
+        found = BLOCK.findall(page.read_text(encoding="utf-8"))
+        programs = [body for kind, body in found if kind == "python"]
+        for number, body in enumerate(programs, 1):
+            yield pytest.param(body, id=f"{page.stem}-{number}")
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_every_block_is_of_a_known_kind(page):
     """A block of a new kind needs a test of its own."""
-    kinds = {kind for kind, _ in BLOCK.findall(README.read_text(encoding="utf-8"))}
-    assert {"ini", "python", "sh", "text", "yaml"} == kinds
+    kinds = {kind for kind, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
+    assert set() == kinds - {"ini", "python", "sh", "text", "yaml", "json", "toml"}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("source", [*python_blocks()])
+def test_python_block_of_a_page_runs(program, source):
+    """As a program of its own that is pointed at an inbox, without a word on stderr of ours."""
+    code, _, err = program.run(source)
+    assert 0 == code, err
+    assert "pushover_logging" not in err
 
 
 def test_commands_are_the_newcomers_own():
