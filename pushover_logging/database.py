@@ -12,14 +12,16 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from pushover_logging.salvage import is_damage, salvage
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
 _CONTENTION = 1.0  # seconds for which others are made way after one that had to wait
 _OPENING = 0.2  # seconds that opening waits at each of its steps
 _POLL = 0.001  # seconds between two tries to lock the file; SQLite's own waits grow to 100 ms
-_DAMAGE = ("malformed", "not a database", "unsupported file format")
 _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
 
@@ -43,11 +45,13 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.notice: str | None = None  # what a person is to know, for its user to say
         self.renew()
+        _DATABASES.add(self)
 
     def renew(self) -> None:
         """Start anew in a fork's child."""
         self._lock = threading.RLock()
         self._waiting: set[int] = set()  # threads; each adds and removes itself, which is atomic
+        self._paused: set[int] = set()  # threads that fork; each adds and removes itself
         self._within = False
         self._contended_until = 0.0
         self._opened = 0
@@ -103,6 +107,21 @@ class Database:
         finally:
             self._lock.release()
 
+    def pause(self) -> None:
+        """See that no transaction is under way while this process forks.
+
+        SQLite's own note of a lock would go along into the child, which could not lock the file
+        ever after. Waits `PATIENCE` seconds at most: a fork must not hang.
+        """
+        if self._lock.acquire(timeout=PATIENCE):
+            self._paused.add(threading.get_ident())
+
+    def resume(self) -> None:
+        """Go on in the parent after the fork."""
+        if threading.get_ident() in self._paused:
+            self._paused.discard(threading.get_ident())
+            self._lock.release()
+
     def close(self) -> None:
         """Close the connection; a later transaction opens another."""
         with self._lock:
@@ -134,7 +153,7 @@ class Database:
             try:
                 return self._try_to_begin()
             except sqlite3.Error as error:
-                if _is_damage(error):
+                if is_damage(error):
                     self._quarantine(error)
                 elif "locked" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -194,7 +213,7 @@ class Database:
             return False
 
     def _forget(self, error: Exception) -> None:
-        if _is_damage(error):
+        if is_damage(error):
             with contextlib.suppress(OSError, sqlite3.Error):
                 self._quarantine(error)
 
@@ -210,25 +229,20 @@ class Database:
             journal.rename(aside.with_name(f"{aside.name}-journal"))
         self.notice = f"{self.path} is damaged ({error}): it was moved to {aside}"
         with self._begun(time.monotonic() + PATIENCE) as connection:
-            _salvage(aside, connection)
+            salvage(aside, connection)
 
 
-def _is_damage(error: Exception) -> bool:
-    text = str(error)  # Python 3.10 gives no error code
-    return isinstance(error, sqlite3.DatabaseError) and any(one in text for one in _DAMAGE)
+_DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
-def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
-    """Copy the rows that can be read, from both ends of each table."""
-    with contextlib.closing(
-        sqlite3.connect(f"{damaged.resolve().as_uri()}?mode=ro", uri=True)
-    ) as old:
-        old.execute("PRAGMA writable_schema = ON")  # reads a file that was cut off, up to there
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (table,) in names:
-            for order in ("ASC", "DESC"):
-                with contextlib.suppress(sqlite3.Error):
-                    rows = old.execute(f"SELECT * FROM {table} ORDER BY rowid {order}")  # noqa: S608  our own names
-                    for row in rows:
-                        marks = ", ".join("?" * len(row))
-                        connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+def _before_fork() -> None:
+    for database in list(_DATABASES):
+        database.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for database in list(_DATABASES):
+        database.resume()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

@@ -17,6 +17,7 @@ import weakref
 from typing import Protocol
 
 THREADS: set[int] = set()
+_AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case they log
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 
 
@@ -42,13 +43,14 @@ class _State:
     """The process-wide state that a fork renews and an exit sets."""
 
     def __init__(self) -> None:
-        self.hooked = False
+        self.hooked_child = False
         self.deadline: float | None = None
         self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
 
 
 _SENDERS: weakref.WeakSet[Stoppable] = weakref.WeakSet()
 _STATE = _State()
+_HOOKED: list[bool] = []  # once `_at_exit` is registered: a fork's child inherits that
 
 
 def register(sender: Stoppable) -> None:
@@ -59,11 +61,16 @@ def register(sender: Stoppable) -> None:
 def hook_exit() -> None:
     """Register the exit hook, once a process: the first thread that starts does it.
 
-    It runs before `logging.shutdown`, which was registered earlier.
+    It runs before `logging.shutdown`, which was registered earlier. A multiprocessing child runs
+    no atexit functions, but its own finalizers, and forgets its parent's.
     """
-    if not _STATE.hooked:
-        _STATE.hooked = True
+    if not _HOOKED:
+        _HOOKED.append(True)
         atexit.register(_at_exit)
+    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
+    if process and util and process.parent_process() and not _STATE.hooked_child:
+        _STATE.hooked_child = True
+        util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
 
 
 def request_slot() -> threading.BoundedSemaphore:
@@ -91,7 +98,8 @@ def may_wait() -> bool:
 def _at_exit() -> None:
     senders = list(_SENDERS)
     timeout = max((sender.close_timeout for sender in senders), default=0.0)
-    _STATE.deadline = time.monotonic() + timeout
+    if _STATE.deadline is None:
+        _STATE.deadline = time.monotonic() + timeout
     for sender in senders:
         sender.request_close()
     for sender in senders:
@@ -109,9 +117,7 @@ def _say(number: int, what: str) -> None:
 
 def _after_fork() -> None:
     THREADS.clear()
-    hooked = _STATE.hooked
     _STATE.__init__()  # type: ignore[misc]
-    _STATE.hooked = hooked
     for sender in list(_SENDERS):
         sender.reset()
 

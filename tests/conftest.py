@@ -140,8 +140,12 @@ class Program:
         return path
 
     def start(self, source, **environ):
+        return self.start_command([sys.executable, str(self.path(source))], **environ)
+
+    def start_command(self, command, cwd=None, **environ):
         return subprocess.Popen(
-            [sys.executable, str(self.path(source))],
+            command,
+            cwd=cwd,
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -165,6 +169,13 @@ class Program:
 @pytest.fixture
 def program(tmp_path, inbox):
     return Program(tmp_path, inbox)
+
+
+@pytest.fixture
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 @pytest.fixture
