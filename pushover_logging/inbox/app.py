@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Request, Response, render_template, request
 
 from pushover_logging.inbox import rules
+from pushover_logging.inbox.control import create_control
+from pushover_logging.inbox.serving import FAULTS, MAX_BODY_BYTES
 
 if TYPE_CHECKING:
+    from pushover_logging.inbox.connections import ConnectionLog
+    from pushover_logging.inbox.faults import Faults
     from pushover_logging.inbox.store import Store
 
-# Room for the largest attachment as percent-encoded Base64, with everything else.
-MAX_BODY_BYTES = 16 * 1024 * 1024
 # What a page that is loaded every two seconds shows.
 SHOWN = 200
 
 
-def create_app(store: Store) -> Flask:
-    """Return the WSGI application that fills ``store`` and shows what is in it."""
+def create_app(store: Store, faults: Faults, log: ConnectionLog) -> Flask:
+    """Return the WSGI application that fills ``store``, shows what is in it, and is told faults."""
     app = Flask(__name__, static_folder=None)
     # The second bounds one form field, which may be an attachment as Base64.
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES)
@@ -30,18 +32,13 @@ def create_app(store: Store) -> Flask:
         address = request.environ.get("REMOTE_ADDR", "")
         port = int(request.environ.get("REMOTE_PORT", 0))
         answer = store.answer(_fields(request), _attachment(request), (address, port))
+        if answer.fault:
+            request.environ[FAULTS].append(answer.fault)
         response = Response(answer.body, answer.status)
         response.headers.update(answer.headers)
         return response
 
-    @app.get("/inbox/messages")
-    def list_messages() -> Response:
-        return Response(rules.compact(store.messages), content_type="application/json")
-
-    @app.delete("/inbox/messages")
-    def clear_messages() -> Response:
-        store.clear()
-        return Response(status=204)
+    app.register_blueprint(create_control(store, faults, log))
 
     @app.get("/")
     def show_messages() -> Response:

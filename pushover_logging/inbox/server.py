@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
-from werkzeug.wrappers import Response
-
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.inbox.app import MAX_BODY_BYTES, create_app
-from pushover_logging.inbox.store import Attempt, Match, Store
+from pushover_logging.inbox.app import create_app
+from pushover_logging.inbox.connections import Connection, ConnectionLog, most_open
+from pushover_logging.inbox.control import made_fault
+from pushover_logging.inbox.faults import MESSAGES_PATH, Faults, Match
+from pushover_logging.inbox.serving import Server
+from pushover_logging.inbox.store import Attempt, Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,65 +29,6 @@ HIGHEST_PORT = 65_535
 # How soon the server notices that it is to close, and how long closing may take; in seconds.
 _POLL_INTERVAL = 0.05
 _CLOSE_TIMEOUT = 5.0
-
-
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Nagle's algorithm and delayed acknowledgement together cost 40 ms an answer on loopback.
-    disable_nagle_algorithm = True
-
-    def run_wsgi(self) -> None:
-        # In place of Werkzeug's, which closes each connection and, to do that cleanly, reads on
-        # after the answer: on a connection that stays open, that is the next request.
-        # (``Expect: 100-continue`` was answered by http.server, before this.)
-        self.environ = environ = self.make_environ()
-        length = environ.get("CONTENT_LENGTH") or "0"
-        # What the application leaves unread would be taken for the next request, so the body is
-        # read here; a connection whose body is too large, or has no length, is closed instead.
-        chunked = "wsgi.input_terminated" in environ
-        drained = not chunked and length.isdecimal() and int(length) <= MAX_BODY_BYTES
-        if drained:
-            environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(length)))
-        response = Response.from_app(self.server.app, environ, buffered=True)
-        self.send_response(response.status_code, response.status.partition(" ")[2])
-        for name, value in response.headers:
-            self.send_header(name, value)
-        if not drained:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(response.get_data())
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - Werkzeug's name
-        """Say nothing: the page and the attempts tell what came."""
-
-
-class _Server(ThreadedWSGIServer):
-    daemon_threads = True
-
-    def __init__(self, listener: socket.socket, store: Store) -> None:
-        # Shared by the accepting thread and one thread a connection.
-        self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
-        host, port = listener.getsockname()[:2]
-        super().__init__(host, port, create_app(store), _Handler, fd=listener.fileno())
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        with self._lock:
-            self._connections.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - socketserver's signature
-        with self._lock:
-            self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def drop_connections(self) -> None:
-        """End the connections that clients keep open, and the ones whose requests hang."""
-        with self._lock:
-            for connection in self._connections:
-                with contextlib.suppress(OSError):  # The client was first.
-                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class Inbox:
@@ -108,8 +48,10 @@ class Inbox:
             raise ConfigurationError(text)
         self.host = host
         self.port = port
-        self._store = Store(refused)
-        self._server: _Server | None = None
+        self._faults = Faults()
+        self._log = ConnectionLog()
+        self._store = Store(refused, faults=self._faults)
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -137,9 +79,10 @@ class Inbox:
             text = f"the inbox cannot listen on {self.host} port {self.port}: {error}"
             raise ConfigurationError(text) from error
         with listener:
-            self._server = _Server(listener, self._store)
+            app = create_app(self._store, self._faults, self._log)
+            self._server = Server(listener, app, self._faults, self._log)
         self.port = self._server.port
-        self._store.open()
+        self._faults.open()
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             args=(_POLL_INTERVAL,),
@@ -156,8 +99,8 @@ class Inbox:
             return
         self._server = self._thread = None
         server.shutdown()
-        server.drop_connections()
-        self._store.close()
+        self._log.end_all()
+        self._faults.close()
         thread.join(_CLOSE_TIMEOUT)
 
     @property
@@ -194,6 +137,16 @@ class Inbox:
         """All requests to send a message, oldest first; at most the last 10,000."""
         return self._store.attempts
 
+    @property
+    def connections(self) -> list[Connection]:
+        """The TCP connections, by the time of opening; of the closed ones the last 10,000."""
+        return self._log.connections
+
+    @property
+    def most_open(self) -> int:
+        """How many connections that carried API requests were open at the same time, at most."""
+        return most_open(self._log.connections)
+
     def wait_for(self, count: int, timeout: float = 10.0) -> list[dict[str, Any]]:
         """Return the messages once there are ``count``; AssertionError after ``timeout`` s."""
         return self._store.wait_for(count, timeout)
@@ -204,7 +157,7 @@ class Inbox:
         """Set messages a month, messages left, Unix time of the reset; None leaves one as it is."""
         self._store.set_quota(limit=limit, remaining=remaining, reset=reset)
 
-    def fail_with(  # noqa: PLR0913 - as Store.fail_with
+    def fail_with(  # noqa: PLR0913 - each is one trait of a fault, by its keyword
         self,
         status: int | None = None,
         body: str | Mapping[str, object] | None = None,
@@ -212,22 +165,42 @@ class Inbox:
         *,
         delay: float = 0.0,
         hang: bool = False,
+        drip: float = 0.0,
+        reset: bool = False,
+        lost: bool = False,
         times: int | None = 1,
         match: Match | None = None,
+        path: str = MESSAGES_PATH,
     ) -> None:
         """Queue a fault for the next ``times`` requests (None: until cleared) that ``match``.
 
-        ``status``, ``body`` and ``headers`` replace the answer, ``delay`` (seconds) comes before
-        it and alone makes the service slow, ``hang`` never answers. See ``Store.fail_with``.
+        ``status``, ``body`` (text, or a mapping that becomes JSON) and ``headers`` replace the
+        answer, ``delay`` (seconds) comes before it and alone makes the service slow, ``drip`` sends
+        the body a byte in so many seconds, ``hang`` never answers, ``reset`` breaks the connection
+        before anything is accepted, ``lost`` accepts the message and then ends the connection
+        without an answer. ``path`` is what the request's path begins with. The oldest fault that
+        matches is played. Raises ConfigurationError for what could never be played.
         """
-        self._store.fail_with(
-            status, body, headers, delay=delay, hang=hang, times=times, match=match
+        fault = made_fault(
+            status=status,
+            body=body,
+            headers=headers,
+            delay=delay,
+            hang=hang,
+            drip=drip,
+            reset=reset,
+            lost=lost,
+            times=times,
+            match=match,
+            path=path,
         )
+        self._faults.add(fault)
 
     def clear_faults(self) -> None:
         """Forget the queued faults."""
-        self._store.clear_faults()
+        self._faults.clear()
 
     def clear(self) -> None:
-        """Forget messages and attempts; quota, faults and what is refused stay."""
+        """Forget messages, attempts and closed connections; quota, faults and refused stay."""
         self._store.clear()
+        self._log.forget()

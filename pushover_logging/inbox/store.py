@@ -12,16 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
+from pushover_logging.inbox.faults import MESSAGES_PATH, Fault, Faults
 
 KEPT = 10_000
 # https://pushover.net/api#limits: what a free account may send in a month.
 DEFAULT_LIMIT = 10_000
 # The status in an Attempt of a request that got no answer.
 NOT_ANSWERED = 0
-
-Match = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +40,38 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to the client: HTTP status, body and headers."""
+    """What goes back to the client: HTTP status, body and headers, in the way of ``fault``."""
 
     status: int
     body: str
     headers: Mapping[str, str]
-
-
-# Goes nowhere: the connection has ended.
-_CLOSED = Answer(503, "", {})
-
-
-@dataclass(slots=True)
-class _Fault:
-    status: int | None
-    body: str
-    headers: dict[str, str]
-    delay: float
-    hang: bool
-    times: int | None
-    match: Match | None
+    fault: Fault | None = None
 
 
 class Store:
-    """The memory of one stand-in; ``clock`` gives Unix time, ``refused`` is as the Inbox's."""
+    """The memory of one stand-in.
+
+    ``refused`` is as the Inbox's, ``faults`` are the ones to play, ``clock`` gives Unix time.
+    """
 
     def __init__(
-        self, refused: set[str] | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        refused: set[str] | None = None,
+        *,
+        faults: Faults | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.refused: set[str] = set() if refused is None else refused
+        self._faults = faults or Faults()
         self._clock = clock
         # The one lock, over all that follows: a thread of the server for each connection, and the
-        # threads of the tests. It is reentrant, so that a fault's `match` may ask the store.
+        # threads of the tests.
         self._changed = threading.Condition()
         self._messages: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._attempts: deque[Attempt] = deque(maxlen=KEPT)
-        self._faults: list[_Fault] = []
         self._limit = DEFAULT_LIMIT
         self._remaining = DEFAULT_LIMIT
         self._reset = rules.next_reset(clock())
-        self._closing = threading.Event()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -107,44 +97,6 @@ class Store:
             self._remaining = self._remaining if remaining is None else remaining
             self._reset = self._reset if reset is None else int(reset)
 
-    def fail_with(  # noqa: PLR0913 - each is one trait of a fault, by its keyword
-        self,
-        status: int | None = None,
-        body: str | Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        delay: float = 0.0,
-        hang: bool = False,
-        times: int | None = 1,
-        match: Match | None = None,
-    ) -> None:
-        """Queue a fault for the next ``times`` message requests (None: until cleared).
-
-        ``status``, ``body`` (text, or a mapping that becomes JSON) and ``headers`` are answered
-        instead of the checks, and nothing else: no quota headers, nothing accepted. A body without
-        a status is answered with 200. With neither, the service is only slow: it answers as ever
-        after ``delay`` seconds. ``hang`` never answers. ``match`` says by a request's fields
-        whether it is meant; the oldest fault that matches is played.
-        Raises ConfigurationError for ``times`` below 1 or a negative ``delay``.
-        """
-        if (times is not None and times < 1) or delay < 0:
-            text = f"a fault takes times >= 1 (or None) and delay >= 0, got {times} and {delay}"
-            raise ConfigurationError(text)
-        answered = dict(headers or {})
-        if body is not None and not isinstance(body, str):
-            answered = {"Content-Type": "application/json", **answered}
-            body = rules.compact(body)
-        if status is None and (body is not None or headers):
-            status = 200
-        fault = _Fault(status, body or "", answered, delay, hang, times, match)
-        with self._changed:
-            self._faults.append(fault)
-
-    def clear_faults(self) -> None:
-        """Forget the faults that are queued; one that is being played goes on."""
-        with self._changed:
-            self._faults.clear()
-
     def clear(self) -> None:
         """Forget messages and attempts; quota, faults and what is refused stay."""
         with self._changed:
@@ -167,14 +119,6 @@ class Store:
         )
         raise AssertionError(text)
 
-    def open(self) -> None:
-        """Let faults delay and hang (again)."""
-        self._closing.clear()
-
-    def close(self) -> None:
-        """End each delay and hang now."""
-        self._closing.set()
-
     def answer(
         self,
         fields: dict[str, str],
@@ -183,38 +127,30 @@ class Store:
     ) -> Answer:
         """Answer one request to send a message; waits only where a fault says so."""
         came = Attempt(time.monotonic(), self._clock(), fields, connection, NOT_ANSWERED)
-        fault = self._take_fault(fields)
+        fault = self._faults.take(MESSAGES_PATH, fields)
         if fault is None:
             return self._judge(came, attachment)
-        if fault.hang:
+        if fault.status is not None:
+            self._record(dataclasses.replace(came, status=fault.status))
+            self._faults.wait(fault.delay)
+            return Answer(fault.status, fault.body, fault.headers, fault)
+        if fault.hang or fault.reset:
             self._record(came)
-            self._closing.wait()
-            return _CLOSED
-        if fault.status is None and not self._closing.wait(fault.delay):
-            return self._judge(came, attachment)
-        if fault.status is None:
+            self._faults.wait(None if fault.hang else fault.delay)
+            return Answer(NOT_ANSWERED, "", {}, fault)
+        if self._faults.wait(fault.delay):  # The inbox closes: nobody is told anything any more.
             self._record(came)
-            return _CLOSED
-        self._record(dataclasses.replace(came, status=fault.status))
-        self._closing.wait(fault.delay)
-        return Answer(fault.status, fault.body, fault.headers)
-
-    def _take_fault(self, fields: Mapping[str, str]) -> _Fault | None:
-        with self._changed:
-            matching = (each for each in self._faults if not each.match or each.match(fields))
-            fault = next(matching, None)
-            if fault and fault.times is not None:
-                fault.times -= 1
-                if not fault.times:
-                    self._faults.remove(fault)
-            return fault
+            return Answer(NOT_ANSWERED, "", {}, Fault(hang=True))
+        return dataclasses.replace(self._judge(came, attachment, lost=fault.lost), fault=fault)
 
     def _record(self, attempt: Attempt) -> None:
         with self._changed:
             self._attempts.append(attempt)
             self._changed.notify_all()
 
-    def _judge(self, came: Attempt, attachment: rules.Attachment | None) -> Answer:
+    def _judge(
+        self, came: Attempt, attachment: rules.Attachment | None, *, lost: bool = False
+    ) -> Answer:
         with self._changed:
             if self._clock() >= self._reset:
                 self._remaining = self._limit
@@ -222,7 +158,7 @@ class Store:
             exceeded = self._limit if self._remaining <= 0 else None
             refusal = rules.check(came.fields, attachment, self.refused, exceeded)
             status, body = refusal or self._accept(came, attachment)
-            self._record(dataclasses.replace(came, status=status))
+            self._record(dataclasses.replace(came, status=NOT_ANSWERED if lost else status))
             return Answer(status, rules.compact(body), self._limit_headers())
 
     def _accept(self, came: Attempt, attachment: rules.Attachment | None) -> rules.Refusal:
