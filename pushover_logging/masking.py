@@ -35,25 +35,31 @@ _PATTERN = re.compile(
     # What tells problems apart.
       (?P<keep>
         \[(?:Errno|WinError)\ -?\d{{1,6}}\]
-      | (?=[HhSsEeRrCc])(?i:http|status|status[\ _]code|exit[\ _]?code|exit\ status
-        |return[\ _]?code|errno|error|error[\ _]code|code|signal|sqlstate)
-        (?:\ |:\ ?|\ ?=\ ?|\ is\ )-?\d{{1,5}}(?![\w.:])
+      | (?=["']?[HhSsEeRrCc])["']?(?i:http|(?:http[\ _]?)?status|errno|error|sqlstate|signal|rc
+          |(?:(?:status|exit|return|error|response)[\ _-]?)?code|exit[\ _-]?status)
+        (?:["']?\ ?[:=]\ ?|\ (?:is\ |of\ |was\ )?)["'(\[]?
+        (?:-?\d{{1,10}}(?![\w.:])|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
+      | \(\d{{3,5}}(?=,\ ["'])
+      | (?i:SQLSTATE)\[[0-9A-Za-z]{{1,5}}\]
+      | (?i:returned|responded|with|got)\ [45]\d\d(?![\w.:])
       | [1-5]\d\d(?=\ {_REASON})
       | [A-Z]{{2,4}}-\d{{5}}(?!\w)
       | E\d{{3,5}}(?!\w)
       | (?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)
+      | (?i:python|lib[a-z]{{1,12}})\d\.\d{{1,2}}(?![\w.])
       | HTTP/\d(?:\.\d)?(?:"?\ \d{{3}}(?!\w))?
       | (?P<q>["'])(?:event|message|msg|error|detail)(?P=q):\ ?["']
       | ["'][A-Za-z_]\w{{0,40}}["'](?=:)
       )
     | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
       (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
-    | (?P<value>(?P<key>ruser=|r?host(?:name)?=|login=|account=|client=|token=|session=
-        |(?i:user)\ (?=[\w.-]{{1,64}}\ (?:from|by|\[))|for\ (?=[\w.-]{{1,64}}\ from\ \d))
-      [^\s"',;&()\[\]{{}}<>]+)
+    # Who or where, by the name in front of it.
+    | (?P<value>(?P<key>(?=\w{{1,32}}=)(?i:\w*(?:host|login|account|client|peer|session|token)
+        (?:name|id)?=)|(?i:user)\ (?=[\w.-]{{1,64}}\ (?:from|by)\ ))[^\s"',;&()\[\]{{}}<>]+)
     | (?P<date>(?=[MTWFSJAOND\d])(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{{0,6}},?\ )?
         (?:{_MONTH}\ {{1,2}}\d{{1,2}}|\d{{1,2}}\ {_MONTH})(?:,?\ \d{{4}})?(?!\w)
         (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
+    | (?P<hex>0[xX]{_HEX}+|(?:{_HEX}{{8,}}|(?=[a-fA-F]{{0,6}}\d){_HEX}{{6,7}})(?![\w-]))
     # A plain word needs no further look.
     | (?![^\W\d_]+(?:[\ ,;]|\Z))(?:
       (?P<url>[A-Za-z][A-Za-z0-9+.-]{{1,15}}://[^\s"'<>]*[^\s"'<>.,;:)\]}}])
@@ -66,7 +72,7 @@ _PATTERN = re.compile(
       | {_CLOCK}(?![\w:])
       )
     | (?P<ip>
-        \d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])
+        \d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
       | (?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?!\w)
       | \[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
         (?:\]:\d{{1,5}})?(?![\w:])
@@ -83,7 +89,6 @@ _PATTERN = re.compile(
       | (?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+|(?=[A-Za-z]+[\d-])[A-Za-z][\w-]*)
         :\d{{2,5}}(?![\w.])
       ))
-    | (?P<hex>0[xX]{_HEX}+|(?:(?=[a-fA-F]*\d){_HEX}{{6,7}}|{_HEX}{{8,}})(?!\w))
     | (?P<num>[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
     | (?P<id>(?<![\w-])(?=[^\W\d]*[-_\d])\w[\w-]*(?<![-]))
     ))
@@ -92,22 +97,27 @@ _PATTERN = re.compile(
 )
 
 _WORD_WITH_DIGITS = re.compile(
-    "[a-z]{1,6}[0-9]{1,3}"  # sha256, utf8, s3
-    "|[A-Z]{1,6}[0-9]{1,3}"  # MD5, EC2, S3
-    "|[A-Z][a-z]+[0-9]{1,2}[A-Za-z]+"  # Slf4jLogger
-    "|[A-Z]{1,2}[a-z]+[A-Z]?[0-9][A-Za-z]*"  # OAuth2Session, Base64
+    # Names of techniques, not of things.
+    "(?i:(?:sha|md|rsa|aes|crc|utf|latin|base|u?int|float|ipv|http|oauth|tls|mp|python|py|sqlite"
+    "|psycopg|urllib|boto|jinja)[0-9]{1,4}|utf8mb4|s3|ec2|h2|x86(?:_64)?|x64|amd64|arm64|k8s|i18n"
+    "|l10n|log4j|neo4j|p[59][05])"
+    "|[A-Z][A-Za-z]*[a-z0-9][0-9][A-Za-z]+"  # Slf4jLogger, OAuth2Session
     "|[1-5]xx"
 )
 _DIGIT = re.compile(r"\d")
+
+
+# One thing that is written in two ways.
+_PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
 
 
 def mask(text: str) -> str:
     """Return `text` with what varies from one report to the next replaced by placeholders.
 
     URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
-    hexadecimal numbers, quoted strings, numbers with or without a unit, and identifiers with digits
-    become `<url>`, `<email>` and so on; so does who or what `session=`, `login=`, `host=` and
-    `user ... from` name.  Codes that tell problems apart stay: `[Errno 28]`,
+    quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
+    become `<url>`, `<email>` and so on; so does whom or where `host=`, `session=` and their like,
+    and `user ... from`, name.  Codes that tell problems apart stay: `[Errno 28]`,
     `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
     Only the first 2,048 characters are read and returned, in time linear in them.
     """
@@ -120,7 +130,7 @@ def _mask(text: str) -> str:
 
 
 def _placeholder(found: re.Match[str]) -> str:
-    kind = found.lastgroup
+    kind = str(found.lastgroup)
     whole = found.group()
     if kind == "keep":
         return whole
@@ -130,4 +140,4 @@ def _placeholder(found: re.Match[str]) -> str:
         return f"{found['key']}<value>"
     if kind == "id" and (_WORD_WITH_DIGITS.fullmatch(whole) or not _DIGIT.search(whole)):
         return whole
-    return "<time>" if kind == "date" else f"<{kind}>"
+    return _PLACEHOLDERS.get(kind, f"<{kind}>")
