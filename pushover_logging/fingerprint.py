@@ -6,6 +6,7 @@ hides a problem behind another, which is worse.
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,16 @@ from typing import Any
 from pushover_logging.masking import MAX_CHARACTERS, mask
 from pushover_logging.text import first_line
 from pushover_logging.tracebacks import (
+    TRACEBACK,
     Place,
     exception_chain,
     in_app_frame,
     is_exc_info,
+    members,
+    naming_line,
     place_parts,
     root_cause,
+    text_place_parts,
 )
 
 __all__ = [
@@ -49,7 +54,6 @@ ROOT_CAUSE = "root cause:"
 The last two are no fingerprints: they say what several fingerprints have in common.
 """
 
-_TRACEBACK = "Traceback (most recent call last):\n"
 _PLACEHOLDER = re.compile(
     r"%(?:\(\w*\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z%]|\{\w*(?:[.\[!:][^{}]*)?\}"
 )
@@ -125,14 +129,38 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
     if not key.startswith(EXCEPTION):
         return None
     info: object = record.exc_info
-    if not is_exc_info(info):
+    if is_exc_info(info):
+        causes = {_cause(root_cause(each)) for each in members(root_cause(info[1]))}
+        cause = causes.pop() if len(causes) == 1 else None
+    else:
+        # Of a chain as text, the root's traceback stands first and ends at an empty line.
+        text = str(record.exc_text or record.getMessage())
+        first = text[text.find(TRACEBACK) :].split("\n\n", 1)[0]
+        cause = _cause_as_text(naming_line(first)) if TRACEBACK in text else None
+    return _key(ROOT_CAUSE, *cause, *_values(record, by)) if cause else None
+
+
+def _cause(exc: BaseException) -> tuple[str, str] | None:
+    kind = type(exc)
+    if kind.__module__ == "builtins" and not isinstance(exc, OSError):
         return None
-    root = root_cause(info[1])
-    kind = type(root)
-    if kind.__module__ == "builtins" and not isinstance(root, OSError):
+    return _qualified(kind), mask(_first_line_of(exc))
+
+
+def _cause_as_text(line: str) -> tuple[str, str] | None:
+    """Return what `_cause` does, of an exception's line in a traceback."""
+    name, _, said = line.partition(": ")
+    builtin = getattr(builtins, name, OSError)
+    if not (isinstance(builtin, type) and issubclass(builtin, OSError)):
         return None
-    cause = f"{kind.__module__}.{kind.__qualname__}", mask(_first_line_of(root))
-    return _key(ROOT_CAUSE, *cause, *_values(record, by))
+    return name, mask(said)
+
+
+def _qualified(kind: type) -> str:
+    """Return the name of an exception's type as a traceback shows it."""
+    if kind.__module__ in {"builtins", "__main__"}:
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _exception_parts(record: logging.LogRecord) -> tuple[str, ...]:
@@ -141,14 +169,30 @@ def _exception_parts(record: logging.LogRecord) -> tuple[str, ...]:
     if is_exc_info(info):
         exc = info[1]
         tb = info[2] if isinstance(info[2], TracebackType) else exc.__traceback__
-        kinds = map(type, exception_chain(exc))
-        types = [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
-        # The place is that of the exception which was logged, not of its root: only that traceback
-        # always reaches up to the code that logged it.
-        return (mask(str(record.msg)), *types, *place_parts(tb), mask(_first_line_of(exc)))
+        return (mask(str(record.msg)), *_parts_of(exc, tb), *_parts_of_members(exc))
     if isinstance(record.exc_text, str) and record.exc_text.strip():
-        return (mask(str(record.msg)), mask(_last_line(record.exc_text)))
+        return _parts_of_text(str(record.msg), record.exc_text)
     return ()
+
+
+def _parts_of(exc: BaseException, tb: TracebackType | None) -> tuple[str, ...]:
+    # The place is that of the exception which was logged, not of its root: only that traceback
+    # always reaches up to the code that logged it.
+    types = [_qualified(type(each)) for each in exception_chain(exc)]
+    return (*types, *place_parts(tb), mask(_first_line_of(exc)))
+
+
+def _parts_of_members(exc: BaseException) -> list[str]:
+    """Return what tells the members of the chain's groups apart, whatever their order and number.
+
+    A group's own words are often "unhandled errors in a TaskGroup", whatever went wrong.
+    """
+    inside = [each for link in exception_chain(exc) for each in members(link) if each is not link]
+    return sorted({_key("", *_parts_of(each, each.__traceback__)) for each in inside})
+
+
+def _parts_of_text(head: str, text: str) -> tuple[str, ...]:
+    return mask(head.rstrip("\r\n")), *text_place_parts(text), mask(naming_line(text))
 
 
 def _first_line_of(exc: BaseException) -> str:
@@ -156,10 +200,6 @@ def _first_line_of(exc: BaseException) -> str:
         return first_line(str(exc))
     except Exception:  # noqa: BLE001 - any code of the program; its type alone must do
         return ""
-
-
-def _last_line(text: str) -> str:
-    return text.rstrip().rpartition("\n")[2].strip()
 
 
 @lru_cache(maxsize=1024)
@@ -175,10 +215,10 @@ def _template_key(name: str, template: str, values: tuple[str, ...]) -> str | No
 
 def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
     text = record.getMessage()
-    head, traceback, rest = text.partition(_TRACEBACK)
+    head, traceback, rest = text.partition(TRACEBACK)
     if traceback and rest.strip():
         # QueueHandler.prepare leaves the traceback in the message, and nothing in exc_text.
-        return _key(EXCEPTION, mask(head.rstrip("\r\n")), mask(_last_line(rest)), *values)
+        return _key(EXCEPTION, *_parts_of_text(head, traceback + rest), *values)
     return _key(
         TEXT, str(record.name), str(record.module), str(record.funcName), mask(text), *values
     )

@@ -14,6 +14,13 @@ _STANDARD_LIBRARY = tuple(
     os.path.join(sysconfig.get_paths()[name], "")  # noqa: PTH118 - a prefix of file names
     for name in ("stdlib", "platstdlib")
 )
+TRACEBACK = "Traceback (most recent call last):\n"
+_FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
+_MARGIN = re.compile(r" *[|+] ")  # of an exception group's members
+
+MAX_MEMBERS = 100
+"""How many members of an exception group are looked at."""
+
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 
 
@@ -70,6 +77,55 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
 def root_cause(exc: BaseException) -> BaseException:
     """Return the exception that started it all: the end of `exception_chain(exc)`."""
     return exception_chain(exc)[-1]
+
+
+def members(exc: BaseException) -> list[BaseException]:
+    """Return the exceptions of a group, those of its inner groups in place; [exc] of any other.
+
+    At most `MAX_MEMBERS`.  What has a sequence `exceptions` is a group, so that CPython 3.10 with
+    the `exceptiongroup` package reads as later ones do.
+    """
+    found: list[BaseException] = []
+    seen: set[int] = set()
+    waiting = [exc]
+    while waiting and len(found) < MAX_MEMBERS:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        given = getattr(current, "exceptions", None)
+        inside = given if isinstance(given, (tuple, list)) else ()
+        inner = [each for each in inside if isinstance(each, BaseException)]
+        if inner:
+            waiting.extend(reversed(inner))
+        else:
+            found.append(current)
+    return found
+
+
+def naming_line(text: str) -> str:
+    """Return the line `Type: message` of the last traceback in `text`; else the last line.
+
+    Notes, a stack and the message's other lines may come after it.
+    """
+    for line in text[text.rfind(TRACEBACK) + len(TRACEBACK) :].splitlines():
+        bare = _MARGIN.sub("", line, count=1)
+        if TRACEBACK in text and bare[:1].strip():
+            return bare.strip()
+    return text.rstrip().rpartition("\n")[2].strip()
+
+
+def text_place_parts(text: str) -> tuple[str, str, str]:
+    """Return file name, function and source line of the in-app frame of a traceback as text.
+
+    As `place_parts`, of the last traceback in `text`; the file's name is without its folders, which
+    differ from host to host.
+    """
+    frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
+    if not frames:
+        return "", "", ""
+    filename, function, line = next((f for f in reversed(frames) if _is_in_app(f[0])), frames[-1])
+    return re.split(r"[\\/]", filename)[-1], function, line
 
 
 def in_app_frame(tb: TracebackType | None) -> Place | None:

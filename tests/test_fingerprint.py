@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
+import queue
+import re
+import sys
 from collections.abc import Callable
 from types import TracebackType
 
@@ -359,3 +363,173 @@ def test_what_says_little_is_no_root_cause(one: logging.LogRecord) -> None:
     named = "news" == one.msg
     key = explicit("mine") if named else fingerprint(one)
     assert root_cause_key(one, key) is None
+
+
+class Group(Exception):
+    """A group as CPython 3.11 has it, and the exceptiongroup package before."""
+
+    def __init__(self, *exceptions: object) -> None:
+        """Hold the members."""
+        super().__init__("unhandled errors in a TaskGroup")
+        self.exceptions = exceptions
+
+
+def test_groups_differ_by_their_members() -> None:
+    """Not by the members' order and number: a group's own words say nothing."""
+    price, stock = caught(raise_value_error), caught(lambda: {}["price"])
+    groups = [
+        Group(price, stock),
+        Group(stock, price, price),
+        Group(Group(price), "odd", Group(stock)),
+        Group(price),
+        Group(stock),
+        Group(),
+    ]
+    keys = [fingerprint(failed(each)) for each in groups]
+    assert [keys[0]] * 3 == keys[:3]
+    assert 4 == len(set(keys))
+
+
+def test_a_group_that_holds_itself_has_a_key() -> None:
+    """A cycle is walked once, and of endlessly many members the first hundred."""
+    one, many = Group(), Group(*map(ValueError, range(5000)))
+    one.exceptions = (one, ValueError("x"))
+    assert all(fingerprint(failed(each)).startswith(EXCEPTION) for each in (one, many))
+
+
+def test_a_group_has_a_root_cause_where_its_members_share_one() -> None:
+    """Thirty tasks of one dead database, yes; one of them a KeyError, no."""
+    refused = [Refused("port 7"), Refused("port 8")]
+    dead, mixed = Group(*refused), Group(*refused, KeyError("price"))
+    keys = [root_cause_key(failed(e), fingerprint(failed(e))) for e in (dead, mixed, refused[0])]
+    assert (keys[2], None) == (keys[0], keys[1])
+
+
+def test_a_suppressed_context_does_not_count() -> None:
+    """`raise from None` says that what was handled is not the cause."""
+
+    def hide(root: BaseException) -> None:
+        try:
+            raise root
+        except (KeyError, IndexError):
+            raise ValueError("no price") from None
+
+    one, two = (caught(lambda root=root: hide(root)) for root in (KeyError(), IndexError()))
+    assert fingerprint(failed(one)) == fingerprint(failed(two))
+
+
+def test_endless_recursion_is_one_problem() -> None:
+    """However deep it began."""
+
+    def recurse() -> None:
+        recurse()
+
+    def deeper(levels: int) -> None:
+        deeper(levels - 1) if levels else recurse()
+
+    one, two = (caught(lambda n=n: deeper(n)) for n in (1, 9))
+    assert fingerprint(failed(one)) == fingerprint(failed(two))
+
+
+def test_a_syntax_error_counts_by_its_words_and_file() -> None:
+    """The line's number does not count."""
+    sources = {("a.py", "x ="), ("a.py", "\n\nx ="), ("b.py", "x ="), ("a.py", "(")}
+    keys = [
+        fingerprint(failed(caught(lambda s=s, f=f: compile(s, f, "exec"))))
+        for f, s in sorted(sources)
+    ]
+    assert 3 == len(set(keys))
+
+
+def through_a_queue(one: logging.LogRecord) -> logging.LogRecord:
+    """Return a record as a QueueListener's handler gets it."""
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    logging.handlers.QueueHandler(waiting).handle(one)
+    return waiting.get()
+
+
+def test_one_framework_line_tells_its_exceptions_apart() -> None:
+    """As Django's log_response: one template, one place; directly and through a queue."""
+
+    def view(what: object) -> None:
+        raise LookupError(what)
+
+    raised = [
+        caught(raise_value_error),
+        caught(lambda: {}["price"]),
+        caught(lambda: [0].index(1)),
+        caught(lambda: view("no cart")),
+        caught(lambda: view("no till")),
+        caught(lambda: json.loads("{")),
+    ]
+    for way in (lambda one: one, through_a_queue):
+        records = [failed(exc, "Internal Server Error: %s") for exc in raised for _ in range(2)]
+        for number, each in enumerate(records):
+            each.args = (f"/cart/{number}/",)
+        assert len(raised) == len({fingerprint(way(each)) for each in records})
+
+
+def test_notes_and_stacks_do_not_hide_a_text_tracebacks_exception() -> None:
+    """What comes after the line that names the exception is the same for many."""
+
+    def noted(text: str) -> logging.LogRecord:
+        exc = caught(lambda: raise_value_error(f"{text}\n(Background on this error: see there)"))
+        one = failed(exc)
+        one.stack_info = "Stack (most recent call last):\n  somewhere"
+        return through_a_queue(one)
+
+    keys = [fingerprint(noted(text)) for text in ("no price", "no stock", "no price")]
+    assert (keys[0], 2) == (keys[2], len(set(keys)))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with CPython 3.11")
+def test_a_group_as_text_counts_by_its_last_member() -> None:
+    """Through a queue, a group is the lines that show it."""
+
+    def grouped(exc: BaseException) -> logging.LogRecord:
+        group = ExceptionGroup("unhandled errors", [exc])  # noqa: F821
+        return through_a_queue(failed(caught(lambda: exec("raise group", {"group": group}))))
+
+    raised = [caught(raise_value_error), caught(raise_value_error), caught(lambda: {}["price"])]
+    assert 2 == len({fingerprint(grouped(exc)) for exc in raised})
+
+
+def test_a_text_traceback_counts_by_its_in_app_place() -> None:
+    """Thirty KeyErrors of thirty views are thirty problems; a host's folders do not count."""
+
+    def text(folder: str, view: str) -> logging.LogRecord:
+        lines = [
+            "Traceback (most recent call last):",
+            f'  File "{folder}/views.py", line 3, in {view}',
+            "    return cart[key]",
+            '  File "/v/site-packages/box.py", line 9, in get',
+            "KeyError: 'price'",
+        ]
+        return record(exc_text="\n".join(lines))
+
+    keys = [
+        fingerprint(each) for each in (text("/a", "pay"), text("/b", "pay"), text("/a", "sell"))
+    ]
+    assert (keys[0], 2) == (keys[1], len(set(keys)))
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        (Refused("port 5432"), True),
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (KeyError("price"), False),
+    ],
+)
+def test_a_root_cause_as_text_is_that_of_the_object(root: BaseException, expected: bool) -> None:
+    """A process that logs through a queue shares the key with one that does not."""
+    direct = caused_by(root, raise_value_error)
+    queued = through_a_queue(caused_by(root, raise_value_error))
+    as_exc_text = record(exc_text=re.sub(r"\A.*\n", "", queued.getMessage()))
+    keys = [root_cause_key(each, fingerprint(each)) for each in (direct, queued, as_exc_text)]
+    assert ([keys[0]] * 3, expected) == (keys, keys[0] is not None)
+
+
+def test_a_thousand_users_not_found_are_one_problem() -> None:
+    """As an f-string, with no args."""
+    assert 1 == len({fingerprint(record(f"User {i} not found")) for i in range(1000)})
