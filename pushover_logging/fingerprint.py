@@ -215,13 +215,18 @@ def _template_key(name: str, template: str, values: tuple[str, ...]) -> str | No
 
 def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
     text = record.getMessage()
-    head, traceback, rest = text.partition(TRACEBACK)
-    if traceback and rest.strip():
+    if TRACEBACK in text:
         # QueueHandler.prepare leaves the traceback in the message, and nothing in exc_text.
-        return _key(EXCEPTION, *_parts_of_text(head, traceback + rest), *values)
-    return _key(
-        TEXT, str(record.name), str(record.module), str(record.funcName), mask(text), *values
-    )
+        head, traceback, rest = text.partition(TRACEBACK)
+        if rest.strip():
+            return _key(EXCEPTION, *_parts_of_text(head, traceback + rest), *values)
+    place = str(record.name), str(record.module), str(record.funcName)
+    return _free_text_key(place, text[:MAX_CHARACTERS], values)
+
+
+@lru_cache(maxsize=1024)
+def _free_text_key(place: tuple[str, ...], text: str, values: tuple[str, ...]) -> str:
+    return _key(TEXT, *place, mask(text), *values)
 
 
 def _key(rule: str, *parts: str) -> str:

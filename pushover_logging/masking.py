@@ -31,9 +31,9 @@ _HEX = "[0-9a-fA-F]"
 
 _PATTERN = re.compile(
     rf"""
-    (?<!\w)(?:
-    # What tells problems apart.
-      (?P<keep>
+    (?<!\w)(?=[^\s,;)])(?:
+    # What tells problems apart; the first look spares most words the rest.
+      (?=["'(\[1-5A-Zaceghilprsuw])(?P<keep>
         \[(?:Errno|WinError)\ -?\d{{1,6}}\]
       | (?=["']?[HhSsEeRrCc])["']?(?i:http|(?:http[\ _]?)?status|errno|error|sqlstate|signal|rc
           |(?:(?:status|exit|return|error|response)[\ _-]?)?code|exit[\ _-]?status)
@@ -59,7 +59,8 @@ _PATTERN = re.compile(
     | (?P<date>(?=[MTWFSJAOND\d])(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{{0,6}},?\ )?
         (?:{_MONTH}\ {{1,2}}\d{{1,2}}|\d{{1,2}}\ {_MONTH})(?:,?\ \d{{4}})?(?!\w)
         (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
-    | (?P<hex>0[xX]{_HEX}+|(?:{_HEX}{{8,}}|(?=[a-fA-F]{{0,6}}\d){_HEX}{{6,7}})(?![\w-]))
+    | (?P<hex>0[xX]{_HEX}+
+        |(?=\d*[a-fA-F])(?:{_HEX}{{8,}}|(?=[a-fA-F]*\d){_HEX}{{6,7}})(?![\w-]))
     # A plain word needs no further look.
     | (?![^\W\d_]+(?:[\ ,;]|\Z))(?:
       (?P<url>[A-Za-z][A-Za-z0-9+.-]{{1,15}}://[^\s"'<>]*[^\s"'<>.,;:)\]}}])
@@ -80,6 +81,7 @@ _PATTERN = re.compile(
     | (?P<path>
         (?:[A-Za-z]:|\\)[\\/][^\s"'<>|*?:,;)\]}}]+
       | (?:~|\.{{1,2}})?/[\w.@%+~=-][^\s"'<>|*?:,;)\]}}]*
+      | /\Z
       | (?<![\w./-])[\w.-]{{1,64}}(?:/[\w.@%+~=-]+){{2,}}
       )(?::\d{{1,6}}(?!\w))?
     | (?P<host>(?<![\w.-])(?:
