@@ -132,10 +132,12 @@ class Program:
         self.environ = {**os.environ, **inbox.environ, "PUSHOVER_HOST": "web-1"}
         self.environ.pop("PYTHONWARNINGS", None)
         self.seconds = 0.0
+        self.written = 0
 
     def path(self, source):
-        """Write the program to a file."""
-        path = Path(self.directory, "program.py")
+        """Write the program to a file of its own."""
+        self.written += 1
+        path = Path(self.directory, f"program{self.written}.py")
         path.write_text(textwrap.dedent(source), encoding="utf-8")
         return path
 
@@ -176,6 +178,20 @@ def free_port():
     """A port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 128 KiB, which only root may make."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture

@@ -269,20 +269,6 @@ def test_deleted_while_open_is_made_anew(file, path):
     assert ["after"] == names(Database(path, [FIRST]))
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 128 KiB, which only root may make."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)]
-    if run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    run(["umount", str(place)], check=True)
-
-
 def test_full_disk(small_disk):
     """Unavailable, and whole: what was in it stays, and it works when there is room again."""
     file = Database(small_disk / "file.sqlite", [FIRST])

@@ -49,9 +49,10 @@ class SqliteOutbox:
         if self._clock.monotonic() >= self._away_until:
             try:
                 self.account.insert([envelope], PATIENCE_OF_A_CALL)
-            except (Unavailable, OSError):
-                self._away_until = self._clock.monotonic() + AWAY
+            except (Unavailable, OSError) as error:
+                self._leave(error)
             else:
+                self._warned = False
                 return []
         return self._memory.put(envelope)
 
@@ -95,6 +96,8 @@ class SqliteOutbox:
         Returns False where the file is away; then nothing of it has happened.
         """
         done = self._try(lambda: self._write(lambda _: work()))
+        if done:
+            self._away_until = 0.0
         if done and len(self._memory):
             self._restore()
         return done
@@ -154,6 +157,7 @@ class SqliteOutbox:
         while (envelope := self._memory.claim((), _stays)) is not None:
             waiting.append(envelope)
         inserted = self._try(lambda: self.account.insert(waiting))
+        self._warned = self._warned and not inserted
         for envelope in reversed(waiting):
             if inserted:
                 self._memory.finish(envelope, "inserted", _nothing)
@@ -161,21 +165,23 @@ class SqliteOutbox:
                 self._memory.retry(envelope)
 
     def _try(self, work: Callable[[], object]) -> bool:
-        """Do ``work`` for the sender; where it fails, that is said, once until it works again."""
+        """Do ``work`` for the sender; False where the file cannot be used."""
         if self._clock.monotonic() < self._retry_at:
             return False
         try:
             work()
         except (Unavailable, OSError) as error:
-            now = self._clock.monotonic()
-            self._retry_at, self._away_until = now + RETRY, now + AWAY
-            if not self._warned:
-                self._warned = True
-                self._trouble = f"the outbox cannot be used, memory takes over: {error}"
+            self._retry_at = self._clock.monotonic() + RETRY
+            self._leave(error)
             return False
-        self._away_until = 0.0
-        self._warned = False
         return True
+
+    def _leave(self, error: Exception) -> None:
+        """Leave the file alone for a while; that is said once until an insert works again."""
+        self._away_until = self._clock.monotonic() + AWAY
+        if not self._warned:
+            self._warned = True
+            self._trouble = f"the outbox cannot be used, memory takes over: {error}"
 
 
 def _stays(_: Envelope) -> None:

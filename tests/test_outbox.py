@@ -1,0 +1,313 @@
+"""The outbox in a file: what `emit` returned from is delivered, whatever happens to the process."""
+
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+import time
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+
+TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
+OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.sqlite"
+
+
+def logger_for(handler):
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    return log
+
+
+def waiting(path):
+    """Return how many rows wait in the file, set aside ones not counted."""
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        return file.execute("SELECT COUNT(*) FROM message WHERE set_aside IS NULL").fetchone()[0]
+
+
+KILLED = """
+import logging, os, random, signal, time
+from pushover_logging import PushoverHandler
+
+ROUNDS = 100
+
+def live(start, returned):
+    handler = PushoverHandler(throttle=False, close_timeout=60)
+    logging.getLogger().addHandler(handler)
+    for number in range(start, start + 10):
+        logging.error("record %d", number)
+        os.write(returned, b"%d\\n" % number)
+        time.sleep(0.001)
+    handler.flush(60)
+    time.sleep(60)
+
+chance = random.Random(17)
+for round in range(ROUNDS):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        live(round * 10, write)
+    os.close(write)
+    time.sleep(chance.uniform(0, 0.08))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with open(read, encoding="ascii") as lines:
+        print(lines.read(), end="")
+logging.getLogger().addHandler(handler := PushoverHandler(throttle=False))
+logging.error("the last")
+print("flushed", handler.flush(60))
+stats = handler.stats()
+print("stats", stats.records, stats.sent, stats.pending)
+"""
+
+
+@pytest.mark.process
+def test_kill_at_a_hundred_moments(program, inbox, path):
+    """Each record that `emit` returned from is delivered; at most one twice for each kill."""
+    code, out, err = program.run(KILLED, timeout=120, PUSHOVER_OUTBOX=str(path))
+    assert (0, "") == (code, err)
+    returned = {f"record {number}" for number in re.findall(r"^\d+$", out, re.MULTILINE)}
+    arrived = Counter(push["title"] for push in inbox.messages)
+    assert len(returned) > 200  # the kills came in the middle of it, not before
+    assert set() == returned - arrived.keys()
+    assert sum(arrived.values()) - len(arrived) <= 100
+    assert "flushed True" in out
+    records, sent, pending = map(int, re.search(r"stats (\d+) (\d+) (\d+)", out).groups())
+    assert (records, 0) == (sent, pending)
+    assert 0 == waiting(path)
+
+
+@pytest.mark.process
+def test_two_accounts_share_a_file(program, inbox, path):
+    """Each row goes out under its own token, by whoever sends for that account."""
+    source = """
+    import logging
+    from pushover_logging import PushoverHandler
+    logging.getLogger().addHandler(PushoverHandler(throttle=False, close_timeout=30))
+    for number in range(20):
+        logging.error("{name} %d", number)
+    """
+    first = program.start(source.replace("{name}", "first"), PUSHOVER_OUTBOX=str(path))
+    with first:
+        code, _, err = program.run(
+            source.replace("{name}", "other"), PUSHOVER_OUTBOX=str(path), PUSHOVER_TOKEN=OTHER_TOKEN
+        )
+        assert "" == first.communicate(timeout=60)[1]
+    assert (0, "") == (code, err)
+    went = Counter((push["token"], push["title"]) for push in inbox.messages)
+    expected = [(TOKEN, f"first {n}") for n in range(20)]
+    expected += [(OTHER_TOKEN, f"other {n}") for n in range(20)]
+    assert Counter(expected) == went
+
+
+@pytest.mark.process
+def test_eight_processes_deliver_each_record_once(program, inbox, path):
+    """4,000 records of 8 processes, over one connection at a time."""
+    code, _, err = program.run(
+        """
+        import logging, os
+        from pushover_logging import PushoverHandler
+        handler = PushoverHandler(throttle=False, close_timeout=100)
+        logging.getLogger().addHandler(handler)
+        children = []
+        for process in range(8):
+            child = os.fork()
+            if child == 0:
+                for number in range(500):
+                    logging.error("%d of %d", number, process)
+                os._exit(0 if handler.flush(100) else 1)
+            children.append(child)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+        """,
+        timeout=150,
+        PUSHOVER_OUTBOX=str(path),
+    )
+    assert (0, "") == (code, err)
+    arrived = Counter(push["title"] for push in inbox.messages)
+    assert Counter(f"{n} of {process}" for n in range(500) for process in range(8)) == arrived
+    assert 1 == inbox.most_open
+
+
+@pytest.mark.process
+def test_another_goes_on_when_the_sender_is_killed(program, inbox, path):
+    """Its lock is freed by the operating system: its rows and the other's go out."""
+    source = """
+    import logging, sys, time
+    from pushover_logging import PushoverHandler
+    logging.getLogger().addHandler(handler := PushoverHandler(throttle=False, close_timeout=30))
+    for number in range(20):
+        logging.error("{name} %d", number)
+    print("logged", flush=True)
+    sys.stdin.read()
+    """
+    inbox.fail_with(delay=0.05, times=None)
+    environ = {"PUSHOVER_OUTBOX": str(path)}
+    with program.start(source.replace("{name}", "first"), **environ) as first:
+        first.stdout.readline()
+        inbox.wait_for(3)
+        with program.start(source.replace("{name}", "other"), **environ) as other:
+            other.stdout.readline()
+            first.kill()
+            killed = time.monotonic()
+            sent = len(inbox.attempts)
+            inbox.wait_for(sent + 2, timeout=10)
+            assert inbox.attempts[-1].monotonic - killed < 2
+            assert "" == other.communicate(timeout=60)[1]
+        first.communicate(timeout=10)
+    arrived = Counter(push["title"] for push in inbox.messages)
+    expected = {f"{name} {n}" for name in ("first", "other") for n in range(20)}
+    assert expected == set(arrived)
+    assert sum(arrived.values()) <= 41
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the file as another program would that writes to it for long."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.process
+def test_locked_file_gives_way_to_memory_and_gets_it_back(handler_for, inbox, path, caplog):
+    """Calls stay short, one warning; what waited in memory is inserted when the lock is gone."""
+    inbox.refused.add(TOKEN)  # so that all of it waits
+    handler = handler_for(outbox=path, throttle=False, close_timeout=0.1)
+    log = logger_for(handler)
+    log.error("before")
+    with locked(path):
+        began = time.monotonic()
+        for number in range(5):
+            log.error("meanwhile %d", number)
+        assert time.monotonic() - began < 0.5
+        wait_until(lambda: "memory takes over" in caplog.text)
+    wait_until(lambda: waiting(path) == 6)
+    assert 1 == caplog.text.count("memory takes over")
+
+
+def wait_until(true, timeout=20):
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+DAMAGE = {
+    "garbage": lambda path: path.write_bytes(os.urandom(20_000)),
+    "cut off": lambda path: os.truncate(path, 5000),
+    "empty": lambda path: os.truncate(path, 0),
+    "deleted": lambda path: path.unlink(),
+    "another": lambda path: path.write_text("a text that somebody wrote here\n" * 1000),
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_while_open_harms_no_later_record(handler_for, inbox, path, kind, capfd):
+    """What comes after is delivered, and the logging call neither raises nor waits."""
+    handler = handler_for(outbox=path, throttle=False)
+    log = logger_for(handler)
+    log.error("before")
+    inbox.wait_for(1)
+    assert handler.flush(10)
+    DAMAGE[kind](path)
+    for number in range(3):
+        began = time.monotonic()
+        log.error("after %d", number)
+        assert time.monotonic() - began < 0.5
+    assert handler.flush(20)
+    assert {"before", "after 0", "after 1", "after 2"} == {p["title"] for p in inbox.messages}
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_full_disk_gives_way_to_memory(small_disk, handler_for, inbox, caplog):
+    """One warning, the calls go on, everything is delivered; with room again the file is back."""
+    handler = handler_for(outbox=small_disk / "outbox.sqlite", throttle=False)
+    log = logger_for(handler)
+    log.error("before")
+    assert handler.flush(10)
+    (small_disk / "big").write_bytes(b"x" * free_bytes(small_disk))
+    for number in range(5):
+        log.error("full %d %s", number, "x" * 2000)
+    assert handler.flush(10)
+    assert 6 == len(inbox.messages)
+    assert 1 == caplog.text.count("memory takes over")
+    (small_disk / "big").unlink()
+
+
+def free_bytes(place):
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize
+
+
+def test_newer_schema_gives_way_to_memory(handler_for, inbox, path, caplog):
+    """A file of a newer version is left as it is; what comes is sent from memory."""
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA user_version = 99")
+    log = logger_for(handler_for(outbox=path))
+    log.error("boom happened")
+    inbox.wait_for(1)
+    assert "newer version" in caplog.text
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert (99,) == file.execute("PRAGMA user_version").fetchone()
+
+
+def test_power_loss_order_is_right_by_construction(drive, path):
+    """Each commit is on the disk before `emit` returns: synchronous is FULL, no WAL."""
+    driven = drive(outbox=path)
+    driven.log.error("boom happened")
+    connection = driven.handler._ledger.outbox.account.file.database._connection
+    assert (2,) == connection.execute("PRAGMA synchronous").fetchone()
+    assert ("truncate",) == connection.execute("PRAGMA journal_mode").fetchone()
+
+
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_wall_clock_that_jumps(drive, path, jump):
+    """No burst, nothing stuck: what waits goes out, and a summary comes no later than it should."""
+    driven = drive(outbox=path)
+    for _ in range(3):
+        driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.clock.wall += jump
+    driven.log.error("Another problem")
+    driven.advance(310)
+    driven.advance(310)
+    assert Counter(
+        ["Cannot connect to db-7", "x2 more: Cannot connect to db-7", "Another problem"]
+    ) == Counter(driven.titles)
+    assert 0 == driven.handler.stats().pending
+
+
+def test_endpoint_down_for_half_an_hour_with_three_processes(drive, path):
+    """One problem, one FIRST when it is back; nothing is set aside, nothing told twice."""
+    processes = [drive(outbox=path) for _ in range(3)]
+    clock = processes[0].clock
+    for one in processes[1:]:
+        one.clock.now = clock.now
+    inbox = processes[0].inbox
+    inbox.fail_with(503, times=None)
+    for minute in range(30):
+        for one in processes:
+            one.log.error("Cannot connect to %s", "db-7")
+        if minute == 15:
+            assert [] == inbox.messages
+        for one in processes:
+            one.advance(60)
+    inbox.clear_faults()
+    for _ in range(10):
+        for one in processes:
+            one.advance(31)
+    assert "Cannot connect to db-7" == inbox.messages[0]["title"]
+    assert 1 == [push["title"] for push in inbox.messages].count("Cannot connect to db-7")
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert (0,) == file.execute("SELECT COUNT(*) FROM message").fetchone()
