@@ -1,6 +1,5 @@
 """One file for several processes: what is durable, and what happens when the disk is not well."""
 
-import os
 import sqlite3
 import stat
 import sys

@@ -12,6 +12,10 @@ import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
+from pushover_logging import ConfigurationError, options
+from pushover_logging.cli import main
+from pushover_logging.hostlock import HostLock
+
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
 
@@ -311,3 +315,208 @@ def test_endpoint_down_for_half_an_hour_with_three_processes(drive, path):
     assert 1 == [push["title"] for push in inbox.messages].count("Cannot connect to db-7")
     with contextlib.closing(sqlite3.connect(path)) as file:
         assert (0,) == file.execute("SELECT COUNT(*) FROM message").fetchone()
+
+
+def change(path, statement, *values):
+    """Do to the file what no process of ours does."""
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
+        file.execute(statement, values)
+
+
+NOBODY = 5  # an origin that no process holds
+
+
+@pytest.fixture
+def stuck(drive, path):
+    """Two handlers of one file; the first sends for the account, and everything waits."""
+    first = drive(outbox=path, throttle=False)
+    first.inbox.fail_with(503, times=None)
+    first.log.error("boom happened")
+    first.settle()
+    other = drive(outbox=path, throttle=False)
+    other.clock.now = first.clock.now
+    return first, other
+
+
+def test_what_ten_processes_died_of_is_set_aside(stuck, path):
+    """It is sent no more, its counters say so, and a person can look at it."""
+    first, other = stuck
+    change(path, "UPDATE message SET sending = 1, deaths = 9, origin = ?", NOBODY)
+    first.handler._sender._ledger.outbox.release()
+    other.settle()
+    assert {"set aside": 1} == other.handler.stats().dropped_by
+    first.inbox.clear_faults()
+    other.advance(100)
+    assert [] == other.titles
+
+
+def test_what_ten_processes_died_of_is_told_to_its_living_handler(stuck, path):
+    """The handler whose record it was counts it, not the one that found it."""
+    first, other = stuck
+    change(path, "UPDATE message SET sending = 1, deaths = 9")
+    first.handler._sender._ledger.outbox.release()
+    other.settle()
+    first.advance(2)
+    assert {"set aside": 1} == first.handler.stats().dropped_by
+    assert {} == other.handler.stats().dropped_by
+
+
+@pytest.mark.parametrize("payload", ["{}", "no JSON", '{"message": 5}', '{"message": {}}'])
+def test_row_that_cannot_be_read_is_set_aside(stuck, path, payload):
+    """Others may have been at the file: what is none of ours costs nothing else."""
+    first, _ = stuck
+    change(path, "UPDATE message SET payload = ?", payload)
+    first.inbox.clear_faults()
+    first.log.error("next problem")
+    first.advance(100)
+    assert ["next problem"] == first.titles
+    assert {"set aside": 1} == first.handler.stats().dropped_by
+
+
+def test_summary_of_a_dead_process_is_told_by_another(drive, path):
+    """It is adopted as what it is, and counted apart."""
+    first = drive(outbox=path)
+    for _ in range(3):
+        first.log.error("Cannot connect to %s", "db-7")
+    first.settle()
+    first.inbox.fail_with(503, times=None)
+    first.advance(310)
+    change(path, "UPDATE message SET origin = ?", NOBODY)
+    first.handler._sender._ledger.outbox.release()
+    first.inbox.clear_faults()
+    other = drive(outbox=path)
+    other.clock.now = first.clock.now
+    other.advance(2)
+    assert ["Cannot connect to db-7", "x2 more: Cannot connect to db-7"] == other.titles
+    assert (0, 1) == (other.handler.stats().records, other.handler.stats().summaries)
+
+
+@pytest.fixture
+def command(capsys):
+    def call(*arguments):
+        status = main(["outbox", *map(str, arguments)])
+        return (status, *capsys.readouterr())
+
+    return call
+
+
+def test_command_shows_what_waits(stuck, path, command):
+    """Age, priority and title; no token, no user."""
+    status, out, err = command(path)
+    assert (0, "") == (status, err)
+    assert re.search(
+        r"^1  account \w{16}  \S+ s  priority 0  boom happened  waiting$", out, re.MULTILINE
+    )
+    assert out.endswith("1 waiting, 0 set aside\n")
+    assert TOKEN not in out
+
+
+def test_command_retries_and_purges_what_was_set_aside(stuck, path, command):
+    """Each says how many."""
+    first, _ = stuck
+    first.inbox.clear_faults()
+    first.inbox.fail_with(400, '{"message":"is bad","errors":["message is bad"],"status":0}')
+    first.advance(10)
+    assert "set aside (rejected: the service refused it (400): message is bad)" in command(path)[1]
+    assert "1 taken up again\n" == command(path, "retry")[1]
+    first.advance(10)
+    assert ["boom happened"] == first.titles
+    first.inbox.fail_with(400, '{"message":"is bad","errors":["message is bad"],"status":0}')
+    first.log.error("other problem")
+    first.settle()
+    assert "1 purged\n" == command(path, "purge")[1]
+    assert "0 waiting, 0 set aside\n" == command(path)[1]
+
+
+def test_command_shows_nothing_that_a_terminal_obeys(stuck, path, command):
+    """A record's text is not to be trusted; a row that is none of ours is said to be one."""
+    first, _ = stuck
+    first.log.error("red \x9b31m \u202e text")
+    assert "red  31m   text" in command(path)[1]
+    change(path, "UPDATE message SET payload = 'nonsense'")
+    assert 2 == command(path)[1].count("(cannot be read)")
+
+
+def test_command_says_what_is_wrong_with_the_file(tmp_path, path, command):
+    """No file is wrong usage; one that cannot be used now is status 1."""
+    status, _, err = command(tmp_path / "none.sqlite")
+    assert (2, f"pushover-logging: outbox: there is no file {tmp_path / 'none.sqlite'}\n") == (
+        status,
+        err,
+    )
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA user_version = 99")
+    status, _, err = command(path)
+    assert 1 == status
+    assert "newer version" in err
+
+
+@pytest.mark.parametrize("environ", [
+    {"STATE_DIRECTORY": "{}/pushover-logging:/other"}, {"XDG_STATE_HOME": "{}"},
+])  # fmt: skip
+def test_auto_is_a_file_in_the_state_folder(monkeypatch, tmp_path, environ):
+    """systemd's, else the user's; one for each application."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value.format(tmp_path))
+    path = options.outbox("auto", "0123")
+    assert tmp_path / "pushover-logging" / "0123.sqlite" == path
+
+
+def test_auto_on_a_mac(monkeypatch):
+    """Where its programs keep such files."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr(options.sys, "platform", "darwin")
+    assert options.outbox("auto", "01").match("Library/Application Support/pushover-logging/01.*")
+
+
+def test_no_outbox_on_windows(monkeypatch, path):
+    """Said when it is set, not at the first record."""
+    monkeypatch.setattr(options.sys, "platform", "win32")
+    with pytest.raises(ConfigurationError, match="Windows"):
+        options.outbox(path, "01")
+
+
+@pytest.mark.parametrize("given", [5, "", b"x"])
+def test_outbox_that_is_no_path(given):
+    """What it got, and what it takes."""
+    with pytest.raises(ConfigurationError, match="outbox: got"):
+        options.outbox(given, "01")
+
+
+def test_outbox_that_is_a_folder(tmp_path):
+    """A folder is no file."""
+    with pytest.raises(ConfigurationError, match="not of a folder"):
+        options.outbox(tmp_path, "01")
+
+
+def test_host_lock_that_was_deleted_is_left(tmp_path):
+    """Others lock in a new file: whoever holds one in the old file holds nothing."""
+    one = HostLock(tmp_path / "lock")
+    assert one.try_hold(1, "me")
+    assert not one.try_hold(1, "another in this process")
+    (tmp_path / "lock").unlink()
+    assert one.try_hold(1, "another in this process")
+    one.release(1, "me")
+    assert one.is_held(1)
+    one.renew()
+
+
+@pytest.mark.process
+def test_host_lock_is_seen_by_other_processes(tmp_path):
+    """Held, free, and whether this process is alone in a range."""
+    one = HostLock(tmp_path / "lock")
+    one.try_hold(1, "me")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        one.renew()
+        seen = [one.is_held(1), one.is_held(2), one.try_hold(1, "it"), one.is_alone(0, 10)]
+        os.write(write, repr(seen).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert b"[True, False, False, False]" == os.read(read, 100)
+    assert one.is_alone(0, 10)
+    assert one.is_held(1)
+    one.renew()
+    one.release(1, "me")

@@ -7,7 +7,7 @@ import importlib.metadata
 import sys
 from typing import TYPE_CHECKING
 
-from pushover_logging.cli import demo, inbox
+from pushover_logging.cli import demo, inbox, outbox
 from pushover_logging.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (inbox, demo):
+    for command in (inbox, demo, outbox):
         command.add_to(subparsers)
     arguments = parser.parse_args(argv)
     try:

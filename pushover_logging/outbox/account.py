@@ -72,7 +72,7 @@ class Account:
     def renew(self) -> None:
         """Become another origin, in a fork's child."""
         self.file.renew()
-        self._origin = secrets.randbelow(_RANGE)
+        self._origin = 1 + secrets.randbelow(_RANGE - 1)
         self.holds = False
         self._none_for: tuple[frozenset[str | None], object] | None = None
         self.news: Counter[str] = Counter()

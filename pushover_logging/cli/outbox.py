@@ -1,0 +1,79 @@
+"""``pushover-logging outbox``: what waits in an outbox's file, and what was set aside, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.summary import length
+from pushover_logging.text import cut
+
+if TYPE_CHECKING:
+    import argparse
+    import sqlite3
+
+    from pushover_logging.outbox.rows import Listed
+
+UNUSABLE = 1
+_WIDTH = 60  # characters of a title, so that a row stays a line
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``outbox``."""
+    text = "Show what waits in an outbox's file, or take up again what was set aside in it."
+    parser = subparsers.add_parser("outbox", help=text, description=text)
+    parser.add_argument("path", type=Path, help="the file that the option outbox names")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "retry", "purge"),
+        default="list",
+        help="list all (the default), retry what was set aside, or purge it",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the action; return 0, or 1 where the file cannot be used now."""
+    # Only here: the command's other parts do without SQLite, and Windows has no fcntl.
+    from pushover_logging.database import Database, Unavailable  # noqa: PLC0415
+    from pushover_logging.outbox import rows  # noqa: PLC0415
+
+    if not arguments.path.is_file():
+        text = f"outbox: there is no file {arguments.path}"
+        raise ConfigurationError(text)
+    database = Database(arguments.path, rows.MIGRATIONS)
+    try:
+        with contextlib.closing(database), database.transaction() as connection:
+            _act(arguments.action, connection)
+    except Unavailable as error:
+        sys.stderr.write(f"pushover-logging: {error}\n")
+        return UNUSABLE
+    return 0
+
+
+def _act(action: str, connection: sqlite3.Connection) -> None:
+    from pushover_logging.outbox import rows  # noqa: PLC0415  as above
+
+    if action == "list":
+        found = rows.listed(connection)
+        for one in found:
+            sys.stdout.write(f"{_line(one)}\n")
+        aside = sum(one.set_aside is not None for one in found)
+        sys.stdout.write(f"{len(found) - aside} waiting, {aside} set aside\n")
+    elif action == "retry":
+        sys.stdout.write(f"{rows.take_up(connection)} taken up again\n")
+    else:
+        sys.stdout.write(f"{rows.purge(connection)} purged\n")
+
+
+def _line(row: Listed) -> str:
+    age = length(max(0, round(time.time() - row.put_at)))
+    title = "".join(char if char.isprintable() else " " for char in row.title)
+    state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"
+    told = f"account {row.account}  {age}  priority {row.priority}"
+    return f"{row.id}  {told}  {cut(title, _WIDTH)}  {state}"
