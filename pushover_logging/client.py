@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from pushover_logging.exceptions import (
     ConfigurationError,
@@ -149,7 +149,9 @@ class PushoverClient:
                 error.request = None  # its body holds the token
             timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
             msg = f"no answer from {self.api_url}: {type(error).__name__}"
-            raise TemporaryError(msg, timed_out=timed_out) from error
+            raise TemporaryError(
+                msg, timed_out=timed_out, may_have_arrived=not _is_unconnected(error)
+            ) from error
 
     def _answer(self, status: int, body: bytes) -> dict[str, Any]:
         try:
@@ -184,6 +186,14 @@ class PushoverClient:
             errors=errors,
             status=status,
         )
+
+
+def _is_unconnected(error: Exception) -> bool:
+    """Tell whether no connection was made, so that nothing can have arrived."""
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError)):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError)  # its name was not found, too
 
 
 def _hash(*secrets: str) -> str:

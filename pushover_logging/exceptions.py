@@ -34,12 +34,16 @@ class DeliveryError(PushoverError):
 class TemporaryError(DeliveryError):
     """5xx, no answer, or one that cannot be read: the same again, no sooner than after 5 s.
 
-    ``timed_out`` tells that the answer did not come in time.
+    ``timed_out`` tells that the answer did not come in time, ``may_have_arrived`` that the request
+    was on its way and no answer to it came: to send it again may tell a person twice.
     """
 
-    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+    def __init__(
+        self, text: str, *, timed_out: bool = False, may_have_arrived: bool = False
+    ) -> None:
         super().__init__(text)
         self.timed_out = timed_out
+        self.may_have_arrived = may_have_arrived
 
 
 class QuotaError(DeliveryError):

@@ -132,6 +132,8 @@ class Ledger:
 
     def accepted(self, envelope: Envelope) -> None:
         """The API took it: it is told."""
+        with self._guard:
+            self._books.possible_duplicates += envelope.may_have_arrived
         self._finish(envelope, "sent" if envelope.counts_as_record else "summaries", End.ACCEPTED)
 
     def rejected(self, envelope: Envelope, why: str) -> None:

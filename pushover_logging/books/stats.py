@@ -16,7 +16,8 @@ class Stats:
     """The counters of one handler in this process, taken at one moment.
 
     ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
-    sent Messages that tell counts alone. ``dropped_by`` splits ``dropped`` by reason (``full``,
+    sent Messages that tell counts alone, ``possible_duplicates`` those accepted after a send that
+    had no answer. ``dropped_by`` splits ``dropped`` by reason (``full``,
     ``too old``, ``set aside``). ``quota`` is the account's as the last answer told it,
     ``last_error`` the text of the last failed send.
     """
@@ -29,6 +30,7 @@ class Stats:
     failed: int
     pending: int
     summaries: int
+    possible_duplicates: int = 0
     dropped_by: Mapping[str, int] = field(default_factory=dict)
     quota: Quota | None = None
     last_error: str | None = None
@@ -41,6 +43,7 @@ class Books:
         self._count: Counter[str] = Counter()
         self.pending = 0
         self.summaries_pending = 0
+        self.possible_duplicates = 0
 
     def take(self, *, pending: bool) -> None:
         """Count a record that came: suppressed at once, or pending."""
@@ -77,6 +80,7 @@ class Books:
             dropped=sum(dropped.values()),
             dropped_by=dropped,
             pending=self.pending,
+            possible_duplicates=self.possible_duplicates,
             quota=quota,
             last_error=last_error,
         )

@@ -177,4 +177,5 @@ class Account:
         age = max(0.0, self._clock.time() - row.put_at)
         envelope = decoded(row.payload, row.attachment, self._clock.monotonic() - age)
         envelope.row, envelope.foreign, envelope.put_at = row.id, origin, row.put_at
+        envelope.may_have_arrived = envelope.may_have_arrived or row.deaths > 0
         return envelope

@@ -18,9 +18,10 @@ class Envelope:
     ``key`` is the fingerprint that it tells, ``level`` and ``created`` (Unix time) are its
     record's, ``counts`` what it tells along, ``title`` the problem's own title, without words like
     ``Again:``; ``accepted_at`` is the monotonic second at which it was put. ``timeouts`` counts
-    sends without an answer in time. ``row`` is its place in a file, where it is since the Unix time
-    ``put_at``, ``foreign`` the other living handler whose record it is. ``decided``: the shared
-    throttle has given its verdict.
+    sends without an answer in time; ``may_have_arrived``: one of its sends had no answer at all,
+    so that the next may be a duplicate. ``row`` is its place in a file, where it is since the Unix
+    time ``put_at``, ``foreign`` the other living handler whose record it is. ``decided``: the
+    shared throttle has given its verdict.
     """
 
     message: Message
@@ -33,6 +34,7 @@ class Envelope:
     title: str | None = None
     timeouts: int = 0
     decided: bool = False
+    may_have_arrived: bool = False
     row: int | None = None
     put_at: float = 0.0
     foreign: int | None = None
@@ -55,7 +57,7 @@ Fate = Callable[[Envelope], "str | None"]
 """Says what becomes of a claimed envelope without its being sent; None: it is sent."""
 
 _MESSAGE = [one.name for one in fields(Message) if one.name != "attachment"]
-_OWN = ("key", "level", "created", "title", "timeouts", "decided")
+_OWN = ("key", "level", "created", "title", "timeouts", "decided", "may_have_arrived")
 
 
 def encoded(envelope: Envelope) -> str:
@@ -91,6 +93,7 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
             title=_text(data["title"]),
             timeouts=int(data["timeouts"]),
             decided=bool(data["decided"]),
+            may_have_arrived=bool(data["may_have_arrived"]),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         msg = f"no message of this library ({type(error).__name__})"

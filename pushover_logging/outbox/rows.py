@@ -57,6 +57,7 @@ class Row(NamedTuple):
     put_at: float
     payload: str
     attachment: bytes | None
+    deaths: int
 
 
 class Listed(NamedTuple):
@@ -102,7 +103,7 @@ def claim(
     marks = ", ".join("?" * len(named))
     others = f"AND (user IS NULL OR user NOT IN ({marks})) " if named else ""
     found = connection.execute(
-        "SELECT id, origin, summary, put_at, payload, attachment FROM message "  # noqa: S608  our own words
+        "SELECT id, origin, summary, put_at, payload, attachment, deaths FROM message "  # noqa: S608  our own words
         f"WHERE account = ? AND set_aside IS NULL {default}{others}"
         "ORDER BY (deaths >= 2), priority DESC, id LIMIT 1",
         (account, *named),
