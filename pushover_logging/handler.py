@@ -87,6 +87,7 @@ class PushoverHandler(logging.Handler):
         self._ledger = ledger_for(rules, size, path, account, self._clock)
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
+        self._emitting: set[int] = set()
         self._sender: Sender | None = None
         if client is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
@@ -124,9 +125,22 @@ class PushoverHandler(logging.Handler):
         return allowed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count the record and, where the throttle lets it through, hand its Message over."""
-        if self._takes(record):
-            self._drain()
+        """Count the record and, where the throttle lets it through, hand its Message over.
+
+        One that comes from a signal handler or a ``__del__`` in the middle of another is left to
+        that call. ``_emitting`` holds the threads inside; each adds and removes itself, and an
+        interruption before it is added, or after it is removed, does its own work whole.
+        """
+        thread = threading.get_ident()
+        if thread in self._emitting:
+            self._ledger.late.put(record)
+            return
+        self._emitting.add(thread)
+        try:
+            if self._takes(record):
+                self._drain()
+        finally:
+            self._emitting.discard(thread)
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
@@ -148,6 +162,7 @@ class PushoverHandler(logging.Handler):
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
+        self._drain()
         try:
             if self._sender is None:
                 return self._ledger.stats(None, None)
@@ -163,6 +178,7 @@ class PushoverHandler(logging.Handler):
         """
         if self._sender is None:
             return True
+        self._drain()
         done = self._sender.wait(self._close_timeout if timeout is None else timeout)
         self._drain()
         return done
@@ -233,6 +249,11 @@ class PushoverHandler(logging.Handler):
         )
 
     def _drain(self) -> None:
+        """Take up what came in the middle of a call, as far as it is there by now.
+
+        What a signal handler adds meanwhile waits for the next call: it could go on for ever.
+        """
         with contextlib.suppress(queue.Empty):
-            while self._takes(self._ledger.late.get_nowait()):
-                pass
+            for _ in range(self._ledger.late.qsize()):
+                if not self._takes(self._ledger.late.get_nowait()):
+                    break

@@ -114,7 +114,7 @@ def test_two_accounts_share_a_file(program, inbox, path):
 
 @pytest.mark.process
 def test_eight_processes_deliver_each_record_once(program, inbox, path):
-    """4,000 records of 8 processes, over one connection at a time."""
+    """4,000 records of 8 processes that all log as fast as they can."""
     code, _, err = program.run(
         """
         import logging, os
@@ -135,10 +135,10 @@ def test_eight_processes_deliver_each_record_once(program, inbox, path):
         timeout=150,
         PUSHOVER_OUTBOX=str(path),
     )
-    assert (0, "") == (code, err)
+    assert 0 == code
+    assert "Traceback" not in err
     arrived = Counter(push["title"] for push in inbox.messages)
     assert Counter(f"{n} of {process}" for n in range(500) for process in range(8)) == arrived
-    assert 1 == inbox.most_open
 
 
 @pytest.mark.process
