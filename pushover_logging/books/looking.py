@@ -1,0 +1,75 @@
+"""What is asked of a throttle just before a Message is sent, and told when it has ended."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.text import cut
+from pushover_logging.throttle.deciding import Throttle
+from pushover_logging.throttle.problem import Count, End, Settled, Verdict, settle
+from pushover_logging.throttle.table import About
+from pushover_logging.throttle.valves import Gate
+
+
+def about(envelope: Envelope) -> About:
+    """Return what the problem's summaries are to know of its push."""
+    message = envelope.message
+    title = envelope.title or message.title or ""
+    return About(title, message.user, message.device, message.priority)
+
+
+def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
+    """Say what becomes of a Message unsent, None: it is sent, perhaps with less of an alarm."""
+    key, message = envelope.key, envelope.message
+    if key is None or envelope.verdict is Verdict.RESOLVED:
+        return None
+    if throttle.gate is Gate.SCARCE and envelope.level < logging.CRITICAL:
+        throttle.withdraw(_counted(envelope, key))
+        return "suppressed"
+    if message.priority == EMERGENCY and not envelope.alarmed:
+        envelope.alarmed = True
+        why = throttle.alarm(key, float(message.expire or 0))
+        if why:
+            note = f"\n(no emergency: {why})"
+            text = cut(message.message, MESSAGE_LIMIT - len(note)) + note
+            high = PRIORITIES["high"]
+            envelope.message = replace(message, priority=high, message=text)
+        else:
+            tags = ",".join(filter(None, (message.tags, tag_of(key))))
+            envelope.message = replace(message, tags=tags)
+    return None
+
+
+def tag_of(key: str) -> str:
+    """Return the tag by which a problem's emergencies are cancelled."""
+    return f"problem-{key.rpartition(':')[2]}"
+
+
+def settle_envelope(
+    throttle: Settled, envelope: Envelope, end: End, *, with_counts: bool = True
+) -> None:
+    """Let a throttle know how a Message ended."""
+    key = None if envelope.verdict is Verdict.RESOLVED else envelope.key
+    settle(throttle, end, key, envelope.counts if with_counts else (), envelope.group)
+
+
+def _counted(envelope: Envelope, key: str) -> Count:
+    told = about(envelope)
+    before = sum(count.number for count in envelope.counts)
+    return Count(
+        key=key,
+        number=1 + before,
+        total=1 + before,
+        since=min([envelope.created, *(count.since for count in envelope.counts)]),
+        last=envelope.created,
+        level=envelope.level,
+        following=1.0,
+        title=told.title,
+        user=told.user,
+        device=told.device,
+        priority=told.priority,
+        group=envelope.group,
+    )
