@@ -6,29 +6,47 @@ hides a problem behind another, which is worse.
 
 from __future__ import annotations
 
-import linecache
 import logging
-import os
 import re
-import sysconfig
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pushover_logging.masking import MAX_CHARACTERS, mask
 from pushover_logging.text import first_line
+from pushover_logging.tracebacks import (
+    Place,
+    exception_chain,
+    in_app_frame,
+    is_exc_info,
+    place_parts,
+    root_cause,
+)
+
+__all__ = [
+    "Place",
+    "call_site_key",
+    "exception_chain",
+    "explicit",
+    "fingerprint",
+    "in_app_frame",
+    "own",
+    "root_cause",
+    "root_cause_key",
+]
 
 EXPLICIT = "explicit:"
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
 TEXT = "text:"
+CALL_SITE = "call site:"
+ROOT_CAUSE = "root cause:"
 """Each key starts with its rule, so that keys of two rules are never equal.
 
-A key of TEXT may be one of endlessly many from one call; what bounds them by call site reads
-`record.pathname` and `record.lineno`, which are no part of the key.
+The last two are no fingerprints: they say what several fingerprints have in common.
 """
 
 _TRACEBACK = "Traceback (most recent call last):\n"
@@ -36,21 +54,6 @@ _PLACEHOLDER = re.compile(
     r"%(?:\(\w*\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z%]|\{\w*(?:[.\[!:][^{}]*)?\}"
 )
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
-_STANDARD_LIBRARY = tuple(
-    os.path.join(sysconfig.get_paths()[name], "")  # noqa: PTH118 - a prefix of file names
-    for name in ("stdlib", "platstdlib")
-)
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-
-
-class Place(NamedTuple):
-    """Where an exception came from, held without its frame."""
-
-    function: str
-    """The qualified name on CPython 3.11 and newer, else the plain one."""
-    filename: str
-    lineno: int
-
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -72,7 +75,7 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     is missing counts as "".  The key is ASCII, at most 42 characters.  Whatever `getMessage` raises
     for args that do not fit the template goes through.
     """
-    values = tuple([str(getattr(record, name, "")) for name in by]) if by else ()
+    values = _values(record, by)
     given = own(record).get("fingerprint")
     if given is not None:
         return explicit(given, values)
@@ -89,6 +92,10 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     return _text_key(record, values)
 
 
+def _values(record: logging.LogRecord, by: Sequence[str]) -> tuple[str, ...]:
+    return tuple([str(getattr(record, name, "")) for name in by]) if by else ()
+
+
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program named itself.
 
@@ -97,92 +104,51 @@ def explicit(name: object, values: Sequence[str] = ()) -> str:
     return _key(EXPLICIT, str(name), *values)
 
 
-def exception_chain(exc: BaseException) -> list[BaseException]:
-    """Return `exc` and what led to it, outermost first.
+def call_site_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> str | None:
+    """Return what the free texts of one file and line have in common; None for other rules.
 
-    As a traceback prints it: `__cause__`, else `__context__` unless suppressed.  A chain that comes
-    back to itself ends there.  An exception group counts as one exception.
+    `key` is `fingerprint(record, by)`.  A text that no mask fits may give endlessly many keys from
+    one call.
     """
-    chain: list[BaseException] = []
-    seen: set[int] = set()
-    current: BaseException | None = exc
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        chain.append(current)
-        following = current.__cause__
-        if following is None and not current.__suppress_context__:
-            following = current.__context__
-        current = following
-    return chain
+    if not key.startswith(TEXT):
+        return None
+    return _key(CALL_SITE, str(record.pathname), str(record.lineno), *_values(record, by))
 
 
-def root_cause(exc: BaseException) -> BaseException:
-    """Return the exception that started it all: the end of `exception_chain(exc)`."""
-    return exception_chain(exc)[-1]
+def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> str | None:
+    """Return what all exceptions of one root cause have in common; None where it says little.
 
-
-def in_app_frame(tb: TracebackType | None) -> Place | None:
-    """Return the innermost place of `tb` in the program's own code; None without a traceback.
-
-    Not the program's own are the standard library, site-packages, dist-packages and frozen modules.
-    Where nothing else is there, the innermost place of all.
+    `key` is `fingerprint(record, by)`.  Type and masked first line of the root exception, and only
+    of OSError's family and of types from outside `builtins`: a dead database is one cause of many
+    failures, a KeyError is another one each time.
     """
-    entry = _in_app_entry(tb)
-    return _place(entry) if entry else None
-
-
-def _place(entry: TracebackType) -> Place:
-    code = entry.tb_frame.f_code
-    name: str = getattr(code, "co_qualname", code.co_name)
-    # CPython gives None for an instruction that no source line stands for.
-    return Place(name, code.co_filename, entry.tb_lineno or 0)
-
-
-def _in_app_entry(tb: TracebackType | None) -> TracebackType | None:
-    innermost = in_app = None
-    while tb is not None:
-        innermost = tb
-        if _is_in_app(tb.tb_frame.f_code.co_filename):
-            in_app = tb
-        tb = tb.tb_next
-    return in_app or innermost
-
-
-@lru_cache(maxsize=1024)
-def _is_in_app(filename: str) -> bool:
-    return not (filename.startswith(("<frozen", *_STANDARD_LIBRARY)) or _INSTALLED.search(filename))
+    if not key.startswith(EXCEPTION):
+        return None
+    info: object = record.exc_info
+    if not is_exc_info(info):
+        return None
+    root = root_cause(info[1])
+    kind = type(root)
+    if kind.__module__ == "builtins" and not isinstance(root, OSError):
+        return None
+    cause = f"{kind.__module__}.{kind.__qualname__}", mask(_first_line_of(root))
+    return _key(ROOT_CAUSE, *cause, *_values(record, by))
 
 
 def _exception_parts(record: logging.LogRecord) -> tuple[str, ...]:
     """Return what tells the exception of `record` from others; () where there is none."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
-    if (
-        isinstance(info, tuple)
-        and len(info) == len(("type", "value", "traceback"))
-        and isinstance(info[1], BaseException)
-    ):
-        exc: BaseException = info[1]
+    if is_exc_info(info):
+        exc = info[1]
         tb = info[2] if isinstance(info[2], TracebackType) else exc.__traceback__
         kinds = map(type, exception_chain(exc))
         types = [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
         # The place is that of the exception which was logged, not of its root: only that traceback
         # always reaches up to the code that logged it.
-        return (mask(str(record.msg)), *types, *_place_parts(tb), mask(_first_line_of(exc)))
+        return (mask(str(record.msg)), *types, *place_parts(tb), mask(_first_line_of(exc)))
     if isinstance(record.exc_text, str) and record.exc_text.strip():
         return (mask(str(record.msg)), mask(_last_line(record.exc_text)))
     return ()
-
-
-def _place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
-    entry = _in_app_entry(tb)
-    if entry is None:
-        return "", "", ""
-    place = _place(entry)
-    namespace = entry.tb_frame.f_globals
-    # The text of the line survives an edit above it; reading it costs one read of the file, which
-    # linecache keeps, and which a traceback in the notification needs as well.
-    line = linecache.getline(place.filename, place.lineno, namespace)
-    return str(namespace.get("__name__", "")), place.function, line.strip()
 
 
 def _first_line_of(exc: BaseException) -> str:

@@ -17,11 +17,13 @@ from pushover_logging.fingerprint import (
     TEMPLATE,
     TEXT,
     Place,
+    call_site_key,
     exception_chain,
     explicit,
     fingerprint,
     in_app_frame,
     root_cause,
+    root_cause_key,
 )
 
 
@@ -292,3 +294,68 @@ def test_a_duplicate_of_a_template_is_not_hashed_again(monkeypatch: pytest.Monke
     first = fingerprint(record("cart of %s lost", 1))
     monkeypatch.setattr(module, "blake2b", None)
     assert first == fingerprint(record("cart of %s lost", 2))
+
+
+def test_free_texts_of_one_line_have_their_call_site_in_common() -> None:
+    """File and line, and the fields of `by`, whatever the text; other rules have none."""
+    here = {"pathname": "/app/cart.py", "lineno": 7}
+    records = [
+        record("cart lost", **here),
+        record("till lost", **here),
+        record("cart lost", **{**here, "lineno": 8}),
+        record("cart lost", **{**here, "pathname": "/app/till.py"}),
+        record("cart lost", **here, tenant="b"),
+    ]
+    one, two, *others = (call_site_key(r, fingerprint(r, ["tenant"]), ["tenant"]) for r in records)
+    templated = record("cart of %s lost", 1, **here)
+    assert one == two
+    assert 4 == len({one, *others})
+    assert call_site_key(templated, fingerprint(templated)) is None
+
+
+class Refused(Exception):
+    """An exception of the program's own."""
+
+
+def caused_by(root: BaseException, function: Callable[[], object]) -> logging.LogRecord:
+    """Return a record of what `function` raises while `root` is handled."""
+
+    def raising() -> None:
+        try:
+            raise root
+        except type(root):
+            function()
+
+    return failed(caught(raising))
+
+
+@pytest.mark.parametrize("make", [Refused, ConnectionRefusedError, json.decoder.JSONDecodeError])
+def test_failures_of_one_cause_have_their_root_in_common(make: type[BaseException]) -> None:
+    """Whatever failed because of it, and wherever: type and masked first line count."""
+    args = ("port 5432", "x", 0) if make is json.decoder.JSONDecodeError else ("port 5432",)
+    other_args = (args[0].replace("port", "host"), *args[1:])
+    records = [
+        caused_by(make(*args), raise_value_error),
+        caused_by(make(*args), lambda: {}["price"]),
+        caused_by(make(*other_args), raise_value_error),
+    ]
+    keys = [root_cause_key(each, fingerprint(each)) for each in records]
+    assert keys[0] is not None
+    assert (keys[0], 2) == (keys[1], len(set(keys)))
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        failed(KeyError("price")),
+        record("payment failed"),
+        record(exc_text="Traceback"),
+        failed(Refused(), "news"),
+    ],
+    ids=["builtin", "no exception", "text", "named"],
+)
+def test_what_says_little_is_no_root_cause(one: logging.LogRecord) -> None:
+    """A KeyError is another one each time; what the program named itself stays as it is."""
+    named = "news" == one.msg
+    key = explicit("mine") if named else fingerprint(one)
+    assert root_cause_key(one, key) is None

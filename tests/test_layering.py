@@ -15,8 +15,8 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions message fingerprint masking text redaction database salvage hostlock guard "
-            "clock diagnostics quota",
+            "exceptions message fingerprint masking tracebacks text redaction database salvage "
+            "hostlock guard clock diagnostics quota",
             "formatter levels summary client encryption outbox throttle options",
             "books sender lifecycle recovery assembly",
             "handler install",
