@@ -12,14 +12,17 @@ from pushover_logging.throttle.machine import Rules
 
 
 def ledger_for(
-    rules: Rules, capacity: int, path: Path | None, account: str, clock: Clock
+    rules: Rules, capacity: int, path: Path | None, account: str, host: str, clock: Clock
 ) -> Ledger:
-    """Return books for ``account``; ``path`` is the outbox's file, None for memory."""
+    """Return books for ``account``; ``path`` is the outbox's file, None for memory.
+
+    ``host`` is what summaries call this one.
+    """
     throttle, memory = LocalThrottle(rules, clock), MemoryOutbox(capacity)
     if path is None:
         return Ledger(throttle, memory, clock)
     # Only here: most programs do without SQLite, and Windows has no fcntl.
-    from pushover_logging.books.sharing import Sharing  # noqa: PLC0415
+    from pushover_logging.books.sharing import HostSharing  # noqa: PLC0415
     from pushover_logging.outbox.account import Account, host_file  # noqa: PLC0415
     from pushover_logging.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
     from pushover_logging.throttle.sqlite import SqliteThrottle  # noqa: PLC0415
@@ -27,4 +30,4 @@ def ledger_for(
     file = host_file(path)
     outbox = SqliteOutbox(Account(file, account, clock), memory, clock)
     shared = SqliteThrottle(file.database, account, rules, clock)
-    return Ledger(throttle, outbox, clock, Sharing(shared, outbox, clock))
+    return Ledger(throttle, outbox, clock, HostSharing(shared, outbox, clock, host))

@@ -14,6 +14,7 @@ from typing import Any
 
 from pushover_logging import lifecycle, options
 from pushover_logging.assembly import ledger_for
+from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
@@ -21,9 +22,12 @@ from pushover_logging.fingerprint import fingerprint, own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.origin import origin_of, resolved_key
 from pushover_logging.sender import Sender
-from pushover_logging.throttle.machine import Count, Rules, Verdict
+from pushover_logging.summary import resolved
+from pushover_logging.throttle.machine import Rules
+from pushover_logging.throttle.problem import Origin, Verdict
+from pushover_logging.throttle.table import Answer
 
 
 class PushoverHandler(logging.Handler):
@@ -84,7 +88,9 @@ class PushoverHandler(logging.Handler):
         client = options.client(token, user, api_url, timeout)
         path = options.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
-        self._ledger = ledger_for(rules, size, path, account, self._clock)
+        self._ledger = ledger_for(
+            rules, size, path, account, self._phone.host or "", self._clock
+        )
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
         self._sender: Sender | None = None
@@ -146,6 +152,16 @@ class PushoverHandler(logging.Handler):
             fmt.host = self._phone.host
         super().setFormatter(fmt)
 
+    def resolve(self, name: str, **fields: object) -> None:
+        """End the problem whose records named it by the ``fingerprint`` ``name``.
+
+        Its emergencies stop repeating, a quiet push says how long it lasted and how often it came,
+        and the next record of it is told at once. Nothing happens where no such problem is known.
+        ``fields`` are the values of the record fields that the throttle's ``by`` names. Counts as
+        a record of the program in `stats`.
+        """
+        self.emit(logging.makeLogRecord({**fields, "pushover": {"resolves": name}}))
+
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
         try:
@@ -192,45 +208,46 @@ class PushoverHandler(logging.Handler):
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
+        resolves = own(record).get("resolves")
+        origin: Origin | None = None
         try:
             unthrottled = not self._throttled or own(record).get("throttle") is False
             key = None if unthrottled else fingerprint(record, self._by)
+            if key is not None and not self._ledger.knows(key):
+                origin = origin_of(record, key, self._by)
         except BaseException:
             if not self._ledger.fail_unseen():
                 return False  # fails again, and is counted, when it is drained
             raise
-        answer = self._ledger.admit(key, record.levelno, record.created)
+        if resolves is not None and self._throttled:
+            answer = self._ledger.resolve(resolved_key(record, resolves, self._by))
+        else:
+            answer = self._ledger.admit(key, record.levelno, record.created, origin)
         if answer is None:
             return False
-        verdict, count = answer
-        if verdict is Verdict.SUPPRESSED:
-            return True
-        try:
-            envelope = self._envelope(record, key, verdict, count)
-        except BaseException:
-            self._ledger.fail(key, count)
-            raise
-        sender.deliver(envelope)
+        if answer.verdict is not Verdict.SUPPRESSED:
+            self._hand_over(record, sender, answer, origin)
         return True
 
-    def _envelope(
-        self,
-        record: logging.LogRecord,
-        key: str | None,
-        verdict: Verdict,
-        count: Count | None,
-    ) -> Envelope:
-        message = self.message(record)
-        return Envelope(
-            message,
-            verdict,
-            self._clock.monotonic(),
-            key=key,
-            level=record.levelno,
-            created=record.created,
-            counts=(count,) if count else (),
-            title=message.title,
-        )
+    def _hand_over(
+        self, record: logging.LogRecord, sender: Sender, answer: Answer, origin: Origin | None
+    ) -> None:
+        """Make the Message of a record that is not just counted."""
+        try:
+            if answer.verdict is Verdict.RESOLVED:
+                message = resolved(own(record)["resolves"], record.getMessage(), record.created)
+            else:
+                message = self.message(record)
+        except BaseException:
+            if answer.verdict is not Verdict.DIGESTED:
+                self._ledger.fail(answer.key or None, answer.count)
+            raise
+        envelope = envelope_for(record, message, answer, origin, self._clock.monotonic())
+        if answer.verdict is Verdict.DIGESTED:
+            self._ledger.describe(answer.key, about(envelope))
+            sender.wake()
+        else:
+            sender.deliver(envelope)
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):

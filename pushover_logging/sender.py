@@ -9,6 +9,7 @@ program's. `_wakeups` and `_waiters` take from any thread and any signal handler
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import threading
@@ -20,6 +21,7 @@ from itertools import groupby
 
 from pushover_logging import lifecycle
 from pushover_logging.books.ledger import Ledger
+from pushover_logging.books.looking import tag_of
 from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
@@ -28,7 +30,8 @@ from pushover_logging.exceptions import DeliveryError
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery
 from pushover_logging.summary import summary, told_again
-from pushover_logging.throttle.machine import Count, Verdict
+from pushover_logging.throttle.problem import Count, Verdict
+from pushover_logging.throttle.valves import Gate, gate_of
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
@@ -68,6 +71,7 @@ class Sender:
         self._recovery = Recovery(self._clock)
         self._full_told = False
         self._used = 0.0
+        self._gate = Gate.OPEN
         self._last_error: str | None = None
         self._ledger.reset()
         self._client.forget()
@@ -134,10 +138,11 @@ class Sender:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
+        fresh = self._watch_quota()
         self._tell(final=self._closing and not sends)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
-        beat = self._ledger.next_due(final=self._closing)
+        beat = min(fresh, self._ledger.next_due(final=self._closing))
         if (pause := self._recovery.pause(now)) > 0:
             return min(pause, beat)
         if not sends:
@@ -214,14 +219,33 @@ class Sender:
             envelopes.append(Envelope(message, Verdict.SUMMARY, now, created=created, counts=told))
         return envelopes
 
+    def _watch_quota(self) -> float:
+        """Set the throttle's gate by what is left; return the seconds until that may change."""
+        quota = self._client.quota
+        left = math.inf if quota is None else quota.reset - self._clock.time()
+        gate = Gate.OPEN if quota is None or left <= 1 else gate_of(quota.remaining, quota.limit)
+        if quota is not None and gate > self._gate:
+            what = "only new and worse problems" if gate is Gate.LOW else "only critical problems"
+            warn("%d of %d messages are left: %s are pushed", quota.remaining, quota.limit, what)
+        if gate is not self._gate:
+            self._gate = gate
+            self._ledger.set_gate(gate)
+        return max(0.0, left - 1) if gate > Gate.OPEN else math.inf  # the reset's is a whole second
+
     def _tell(self, *, final: bool) -> None:
         self._ledger.tell(partial(self._summaries, final=final), final=final)
+
+    def _calm(self, envelope: Envelope, count: Count | None) -> None:
+        """Stop the emergencies of a problem that is resolved."""
+        if envelope.verdict is Verdict.RESOLVED and count is not None and count.alarm:
+            self._client.cancel(tag_of(count.key))
 
     def _send(self, envelope: Envelope) -> None:
         self._used = self._clock.monotonic()
         try:
             with lifecycle.request_slot():
                 count = envelope.counts[0] if envelope.counts else None
+                self._calm(envelope, count)
                 self._client.send(told_again(envelope.message, envelope.verdict, count))
         except DeliveryError as error:
             self._last_error = str(error)

@@ -17,7 +17,7 @@ FLOORS = {
         (
             "exceptions message fingerprint masking tracebacks text redaction database salvage "
             "hostlock guard clock diagnostics quota",
-            "formatter levels summary client encryption outbox throttle options",
+            "formatter levels summary client encryption outbox throttle options origin",
             "books sender lifecycle recovery assembly",
             "handler install",
             "inbox pytest_plugin",

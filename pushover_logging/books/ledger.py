@@ -87,6 +87,10 @@ class Ledger:
                 answer = answer._replace(count=None)
             return answer
 
+    def knows(self, key: str) -> bool:
+        """Tell, near enough and without the guard, whether a problem is no newcomer."""
+        return self._throttle.knows(key)
+
     def describe(self, key: str, about: About) -> None:
         """Remember how a problem is to be told."""
         with self._guard:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES
+from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES, Message
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.text import cut
 from pushover_logging.throttle.deciding import Throttle
-from pushover_logging.throttle.problem import Count, End, Settled, Verdict, settle
-from pushover_logging.throttle.table import About
+from pushover_logging.throttle.problem import Count, End, Origin, Settled, Verdict, settle
+from pushover_logging.throttle.table import About, Answer
 from pushover_logging.throttle.valves import Gate
 
 
@@ -19,6 +19,24 @@ def about(envelope: Envelope) -> About:
     message = envelope.message
     title = envelope.title or message.title or ""
     return About(title, message.user, message.device, message.priority)
+
+
+def envelope_for(
+    record: logging.LogRecord, message: Message, answer: Answer, origin: Origin | None, now: float
+) -> Envelope:
+    """Return the envelope of an admitted record; ``now`` is the monotonic second."""
+    return Envelope(
+        message,
+        answer.verdict,
+        now,
+        key=answer.key or None,
+        level=record.levelno,
+        created=record.created,
+        counts=(answer.count,) if answer.count else (),
+        title=message.title,
+        group=origin.group if origin else "",
+        place=origin.place if origin else "",
+    )
 
 
 def last_look(throttle: Throttle, envelope: Envelope) -> str | None:

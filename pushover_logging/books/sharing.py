@@ -5,6 +5,7 @@ A process goes on deciding for itself, from memory; this is where it hears of th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -85,16 +86,17 @@ class HostSharing:
     """Shared by the processes of a host, in the outbox's file: who sends decides for all."""
 
     def __init__(
-        self, throttle: SqliteThrottle, outbox: SqliteOutbox, clock: Clock, source: str
+        self, throttle: SqliteThrottle, outbox: SqliteOutbox, clock: Clock, host: str
     ) -> None:
         self.throttle = throttle
-        self.source = source
+        self._host = host
         self._outbox = outbox
         self._clock = clock
         self.renew()
 
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
+        self.source = f"{os.getpid()}@{self._host}"
         self.throttle.renew()
         self._exchanged = self._clock.monotonic() - BEAT
         self._seen: object = None

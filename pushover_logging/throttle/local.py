@@ -126,6 +126,11 @@ class LocalThrottle(Throttle):
                 return Answer(Verdict.SUPPRESSED, None, key)
         return super().admit(key, level, created, origin, about)
 
+    def knows(self, key: str) -> bool:
+        """Tell whether a record of this fingerprint would be no newcomer."""
+        problem = self._local.problems.get(key)
+        return problem is not None and not self.rules.is_over(problem, self._local.now())
+
     def reports(self, source: str) -> list[Report]:
         """Take every count, for a throttle that several processes share; ``source`` is this one."""
         now = self._local.now()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pushover_logging.throttle.problem import UNHEARD, Count, End, Problem, Verdict
 
@@ -34,7 +34,7 @@ class Rules:
 
     windows: tuple[float, ...] = WINDOWS
     by: tuple[str, ...] = ()
-    store: str | None = None
+    store: str | None = field(default=None, repr=False)  # may hold a password
     patience: float = math.inf
 
     def window(self, problem: Problem) -> float:

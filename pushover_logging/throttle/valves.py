@@ -19,7 +19,7 @@ DAY = 86_400.0
 ALARMS = 5  # emergencies an hour
 HOUR = 3600.0
 GROUPING = 300.0  # seconds within which newcomers of one group become one
-SITE, ROOT = "site:", "root:"
+SITE, ROOT = "call site", "root cause"  # the names of groups start so
 GROUP_LIMITS = {SITE: 5, ROOT: 3}  # newcomers of a group that are told one by one
 
 
@@ -126,4 +126,4 @@ class Group:
             one: at for one, at in self.members.items() if now - GROUPING < at <= now
         }
         self.members.setdefault(key, now)
-        return len(self.members) > GROUP_LIMITS[name[: len(SITE)]]
+        return len(self.members) > GROUP_LIMITS[name.partition(":")[0]]
