@@ -88,9 +88,7 @@ class PushoverHandler(logging.Handler):
         client = options.client(token, user, api_url, timeout)
         path = options.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
-        self._ledger = ledger_for(
-            rules, size, path, account, self._phone.host or "", self._clock
-        )
+        self._ledger = ledger_for(rules, size, path, account, self._phone.host or "", self._clock)
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
         self._sender: Sender | None = None
@@ -240,7 +238,7 @@ class PushoverHandler(logging.Handler):
                 message = self.message(record)
         except BaseException:
             if answer.verdict is not Verdict.DIGESTED:
-                self._ledger.fail(answer.key or None, answer.count)
+                self._ledger.fail(answer.key or None, answer.along)
             raise
         envelope = envelope_for(record, message, answer, origin, self._clock.monotonic())
         if answer.verdict is Verdict.DIGESTED:

@@ -9,15 +9,12 @@ program's. `_wakeups` and `_waiters` take from any thread and any signal handler
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 
 from pushover_logging import lifecycle
 from pushover_logging.books.ledger import Ledger
@@ -29,9 +26,9 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery
-from pushover_logging.summary import summary, told_again
+from pushover_logging.summary import told_again
+from pushover_logging.telling import QuotaWatch, Telling
 from pushover_logging.throttle.problem import Count, Verdict
-from pushover_logging.throttle.valves import Gate, gate_of
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
@@ -54,7 +51,7 @@ class Sender:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._host = host
+        self._telling = Telling(host, clock)
         self._max_age = max_age
         self.close_timeout = close_timeout
         self.reset()
@@ -71,7 +68,7 @@ class Sender:
         self._recovery = Recovery(self._clock)
         self._full_told = False
         self._used = 0.0
-        self._gate = Gate.OPEN
+        self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
         self._ledger.reset()
         self._client.forget()
@@ -138,7 +135,7 @@ class Sender:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
-        fresh = self._watch_quota()
+        fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
         self._tell(final=self._closing and not sends)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
@@ -205,35 +202,8 @@ class Sender:
         for waiter in list(self._waiters):
             waiter.put(None)
 
-    def _summaries(self, counts: Sequence[Count], *, final: bool) -> list[Envelope]:
-        """Make the Messages that tell ``counts``: one for each user and device."""
-
-        def addressee(count: Count) -> tuple[str, str]:
-            return count.user or "", count.device or ""
-
-        envelopes = []
-        for _, group in groupby(sorted(counts, key=addressee), addressee):
-            told = tuple(group)
-            message = summary(told, self._host, final=final)
-            now, created = self._clock.monotonic(), self._clock.time()
-            envelopes.append(Envelope(message, Verdict.SUMMARY, now, created=created, counts=told))
-        return envelopes
-
-    def _watch_quota(self) -> float:
-        """Set the throttle's gate by what is left; return the seconds until that may change."""
-        quota = self._client.quota
-        left = math.inf if quota is None else quota.reset - self._clock.time()
-        gate = Gate.OPEN if quota is None or left <= 1 else gate_of(quota.remaining, quota.limit)
-        if quota is not None and gate > self._gate:
-            what = "only new and worse problems" if gate is Gate.LOW else "only critical problems"
-            warn("%d of %d messages are left: %s are pushed", quota.remaining, quota.limit, what)
-        if gate is not self._gate:
-            self._gate = gate
-            self._ledger.set_gate(gate)
-        return max(0.0, left - 1) if gate > Gate.OPEN else math.inf  # the reset's is a whole second
-
     def _tell(self, *, final: bool) -> None:
-        self._ledger.tell(partial(self._summaries, final=final), final=final)
+        self._ledger.tell(partial(self._telling.envelopes, final=final), final=final)
 
     def _calm(self, envelope: Envelope, count: Count | None) -> None:
         """Stop the emergencies of a problem that is resolved."""

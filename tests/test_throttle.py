@@ -9,7 +9,7 @@ from conftest import FakeClock
 from pushover_logging import ConfigurationError, options
 from pushover_logging.throttle.local import CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Count, End, Origin, Verdict
+from pushover_logging.throttle.problem import End, Verdict
 from pushover_logging.throttle.table import About
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL

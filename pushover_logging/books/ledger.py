@@ -29,7 +29,7 @@ from pushover_logging.throttle.table import About, Answer
 from pushover_logging.throttle.valves import Gate
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
-    from pushover_logging.books.sharing import Sharing, Told
+    from pushover_logging.books.exchange import Sharing, Told
     from pushover_logging.outbox.sqlite import SqliteOutbox
 
 
@@ -82,9 +82,9 @@ class Ledger:
                 answer = self._throttle.admit(key, level, created, origin)
             self._books.take(pending=answer.verdict not in _HELD)
             self._owes_last_words = self._sharing is not None
-            if answer.count is not None and self._sharing is not None:
-                self._throttle.restore(answer.count)  # told by who sends, with the others' counts
-                answer = answer._replace(count=None)
+            if answer.along is not None and self._sharing is not None:
+                self._throttle.restore(answer.along)  # told by who sends, with the others' counts
+                answer = answer._replace(along=None)
             return answer
 
     def knows(self, key: str) -> bool:
@@ -97,20 +97,12 @@ class Ledger:
             self._throttle.describe(key, about)
 
     def resolve(self, key: str) -> Answer | None:
-        """End a problem, in the name of a record; answers as `admit` does.
-
-        RESOLVED brings what the problem was, where this process decides alone.
-        """
+        """End a problem, in the name of a record; answers as `admit` does, RESOLVED to be put."""
         with self._guard:
             if self._guard.is_interrupted():
                 return None
-            if self._sharing is not None:
-                self._throttle.part(key, self._sharing.source)
-                answer = Answer(Verdict.RESOLVED, None, key)
-            else:
-                count = self._throttle.resolve(key, self._clock.time())
-                verdict = Verdict.RESOLVED if count is not None else Verdict.SUPPRESSED
-                answer = Answer(verdict, count, key)
+            source = self._sharing.source if self._sharing is not None else None
+            answer = self._throttle.part(key, self._clock.time(), source)
             self._books.take(pending=answer.verdict is Verdict.RESOLVED)
             return answer
 
@@ -232,9 +224,8 @@ class Ledger:
             if answer is not None:
                 self._throttle.see(answer.views)
                 self._books.summaries_pending += answer.inserted
-            else:
-                for one in reports:
-                    self._throttle.restore(one.count)
+            for one in reports if answer is None else answer.back:
+                self._throttle.restore(one.count)
         for envelope in answer.to_put if answer is not None else ():
             self.put(envelope)
         self._book_news()

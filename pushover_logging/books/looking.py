@@ -10,6 +10,7 @@ from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.text import cut
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.problem import Count, End, Origin, Settled, Verdict, settle
+from pushover_logging.throttle.shared import SharedThrottle
 from pushover_logging.throttle.table import About, Answer
 from pushover_logging.throttle.valves import Gate
 
@@ -32,7 +33,7 @@ def envelope_for(
         key=answer.key or None,
         level=record.levelno,
         created=record.created,
-        counts=(answer.count,) if answer.count else (),
+        counts=(answer.along,) if answer.along else (),
         title=message.title,
         group=origin.group if origin else "",
         place=origin.place if origin else "",
@@ -59,6 +60,27 @@ def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
             tags = ",".join(filter(None, (message.tags, tag_of(key))))
             envelope.message = replace(message, tags=tags)
     return None
+
+
+def decide(throttle: SharedThrottle, envelope: Envelope) -> str:
+    """Decide for all processes what becomes of a Message; empty: it is sent."""
+    key = envelope.key
+    if key is None or envelope.verdict is Verdict.SUMMARY:
+        return ""
+    if envelope.verdict is Verdict.RESOLVED:
+        was = throttle.resolve(key, envelope.created)
+        envelope.decided = True
+        envelope.counts = () if was is None else (was,)
+        return "suppressed" if was is None else ""
+    if not envelope.decided:
+        verdict, count, envelope.key = throttle.admit(
+            key, envelope.level, envelope.created, envelope.origin, about(envelope)
+        )
+        if verdict in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
+            return "suppressed"
+        envelope.decided, envelope.verdict = True, verdict
+        envelope.counts = (count,) if count else ()
+    return last_look(throttle, envelope) or ""
 
 
 def tag_of(key: str) -> str:

@@ -6,80 +6,15 @@ A process goes on deciding for itself, from memory; this is where it hears of th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
-from pushover_logging.books.looking import about, last_look, settle_envelope
+from pushover_logging.books.exchange import BEAT, LAST_BEAT, Exchanged, Told
+from pushover_logging.books.looking import decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.outbox.sqlite import SqliteOutbox
-from pushover_logging.throttle.problem import Count, End, Report, Verdict, View
-from pushover_logging.throttle.shared import SharedThrottle
+from pushover_logging.throttle.problem import End, Report, View
 from pushover_logging.throttle.sqlite import SqliteThrottle
-
-Told = Callable[[Sequence[Count]], Sequence[Envelope]]
-"""Makes the Messages that tell counts."""
-
-BEAT = 1.0  # seconds between two exchanges with what processes share
-LAST_BEAT = 0.1  # the same while a process waits for its end
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """What changed, how many summaries were put into the outbox, and those still to be put."""
-
-    views: Mapping[str, View]
-    inserted: int = 0
-    to_put: Sequence[Envelope] = ()
-
-
-class Sharing(Protocol):
-    """One handler's part in a shared throttle; called by its sender's thread, without its guard."""
-
-    throttle: SharedThrottle
-    source: str
-
-    def renew(self) -> None:
-        """Start anew, as a fork's child does."""
-
-    def next_due(self, *, final: bool) -> float:
-        """Return the seconds until the next exchange."""
-
-    def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, waiting: bool
-    ) -> Exchanged | None:
-        """Report counts, and tell what is due. None: nothing of it has happened."""
-
-    def decide(self, envelope: Envelope) -> str | None:
-        """Say what becomes of a Message unsent; empty: it is sent; None: not decided here."""
-
-    def ended(self, envelope: Envelope, end: End) -> None:
-        """Know how a push ended."""
-
-    def owns(self, envelope: Envelope) -> bool:
-        """Tell whether the envelope's counts are the shared throttle's."""
-
-
-def decide(throttle: SharedThrottle, envelope: Envelope) -> str:
-    """Decide for all processes what becomes of a Message; empty: it is sent."""
-    key = envelope.key
-    if key is None or envelope.verdict is Verdict.SUMMARY:
-        return ""
-    if envelope.verdict is Verdict.RESOLVED:
-        was = throttle.resolve(key, envelope.created)
-        envelope.decided = True
-        envelope.counts = () if was is None else (was,)
-        return "suppressed" if was is None else ""
-    if not envelope.decided:
-        verdict, count, envelope.key = throttle.admit(
-            key, envelope.level, envelope.created, envelope.origin, about(envelope)
-        )
-        if verdict in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
-            return "suppressed"
-        envelope.decided, envelope.verdict = True, verdict
-        envelope.counts = (count,) if count else ()
-    return last_look(throttle, envelope) or ""
 
 
 class HostSharing:

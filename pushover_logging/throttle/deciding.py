@@ -6,10 +6,11 @@ import logging
 import math
 from dataclasses import replace
 
+from pushover_logging.throttle.grouping import grouped
 from pushover_logging.throttle.machine import PLACES, Rules, merged
-from pushover_logging.throttle.problem import OTHERS, UNHEARD, Count, End, Origin, Problem, Verdict
+from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Problem, Verdict
 from pushover_logging.throttle.table import REMAINDER, About, Answer, Table
-from pushover_logging.throttle.valves import DAY, SITE, Gate, Group, Valves
+from pushover_logging.throttle.valves import DAY, Gate, Valves
 
 LONGEST_ALARM = 10_800.0  # https://pushover.net/api#priority: expire, in seconds
 
@@ -84,7 +85,7 @@ class Throttle:
         self.table.atomically(work)
 
     def alarm(self, key: str, seconds: float) -> str:
-        """Take an emergency that repeats for ``seconds``; say what speaks against it, if anything."""
+        """Take an emergency that repeats for ``seconds``; say what speaks against it, if any."""
 
         def work() -> str:
             now, problem, valves = self.table.now(), self.table.get(key), self.table.valves()
@@ -169,30 +170,30 @@ class Throttle:
         now = self.table.now()
         problem = self._present(key, now)
         if problem is None and origin is not None:
-            key, problem = self._grouped(key, origin, now, created)
+            key, problem = grouped(self.rules, self.table, key, origin, (now, created))
         verdict = self.rules.verdict(problem, level, now)
         if verdict is Verdict.AGAIN and not self._may_tell_again(level):
             verdict = Verdict.SUPPRESSED
-        if problem is None:
+        if self.table.get(key) is None:
             self._make_room()
+        if problem is None:
             problem = self.rules.begin(now, created)
             problem.group = origin.group if origin else ""
-        count = None
+        along = None
         if verdict is Verdict.SUPPRESSED:
             self.rules.count(problem, level, now, created)
         elif self._lets_through(level, now):
-            count = self.rules.tell(problem, verdict, key, level, now)
+            along = self.rules.tell(problem, verdict, key, level, now)
         else:
             self.rules.hold(problem, verdict, level, now, created)
             verdict = Verdict.DIGESTED
         if origin is not None and key == origin.group:
             problem.places = merged(problem.places, (origin.place,), PLACES)
         self.table.put(key, problem)
-        return Answer(verdict, count, key)
+        return Answer(verdict, along, key)
 
     def _present(self, key: str, now: float) -> Problem | None:
-        problem = self.table.get(key)
-        return None if problem is None or self.rules.is_over(problem, now) else problem
+        return self.rules.present(self.table.get(key), now)
 
     def _may_tell_again(self, level: int) -> bool:
         return self.gate is Gate.OPEN or (self.gate is Gate.SCARCE and level >= logging.CRITICAL)
@@ -205,42 +206,6 @@ class Throttle:
         through = valves.let_through(level, now)
         self.table.put_valves(valves)
         return through
-
-    def _grouped(
-        self, key: str, origin: Origin, now: float, created: float
-    ) -> tuple[str, Problem | None]:
-        """Return what a newcomer goes by: its own key, or the one problem of all of its origin."""
-        whole = self._present(origin.group, now)
-        if whole is not None and whole.told != UNHEARD:
-            return origin.group, whole
-        group = self.table.group(origin.group)
-        if not group.is_one(origin.group, key, now):
-            self.table.put_group(origin.group, group)
-            return key, None
-        self.table.put_group(origin.group, Group())
-        self._make_room()
-        whole = whole or self.rules.begin(now, created)
-        members = [(one, self.table.get(one)) for one in group.members]
-        for one, member in members:
-            if member is not None:
-                self._fold(whole, one, member, now)
-        whole.pending = all(member is None or member.pending for _, member in members)
-        whole.until = now + self.rules.lasts(whole)
-        if origin.group.startswith(SITE):
-            whole.title = f"different messages from {origin.place}"
-        return origin.group, whole
-
-    def _fold(self, whole: Problem, key: str, member: Problem, now: float) -> None:
-        whole.told = max(whole.told, member.told)
-        whole.total += member.total
-        whole.began = min(whole.began, member.began)
-        whole.newcomer = whole.newcomer or member.newcomer
-        whole.title = whole.title or member.title
-        whole.user, whole.device = member.user, member.device
-        whole.priority = max(whole.priority, member.priority)
-        if member.number:
-            self.rules.add(whole, member.counted(key, 0.0), now)
-        self.table.pop(key)
 
     def _restore(self, count: Count) -> None:
         now = self.table.now()

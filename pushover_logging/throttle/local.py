@@ -81,10 +81,7 @@ class LocalTable:
         return [(key, problem) for key, problem in self.problems.items() if problem.number]
 
     def expendable(self) -> Sequence[str]:
-        """Return who is over, then cooling, then the longest unseen without a count, then the oldest.
-
-        What waits to be told goes last.
-        """
+        """Return who is over, then cooling, then the longest unseen, then the oldest untold."""
         if len(self.problems) < CAPACITY:
             return ()
         now = self.now()
@@ -106,8 +103,8 @@ class LocalThrottle(Throttle):
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self._local = LocalTable(rules, clock)
+        self._parting: list[Report] = []
         super().__init__(rules, self._local)
-        self.clear()
 
     def admit(
         self,
@@ -134,7 +131,8 @@ class LocalThrottle(Throttle):
     def reports(self, source: str) -> list[Report]:
         """Take every count, for a throttle that several processes share; ``source`` is this one."""
         now = self._local.now()
-        reports, self._parting = self._parting, []
+        reports = [*self._parting]
+        self._parting.clear()
         for key, problem in self._local.counted():
             told, pending = problem.told, problem.pending
             problem.sources = (source,)
@@ -142,13 +140,21 @@ class LocalThrottle(Throttle):
             reports.append(Report(self.rules.take(problem, key, 0.0), told, remaining))
         return reports
 
-    def part(self, key: str, source: str) -> None:
-        """Forget a problem that is resolved for all; what it counted is in the next `reports`."""
+    def part(self, key: str, at: float, source: str | None) -> Answer:
+        """End a problem at the Unix time ``at``: RESOLVED, or SUPPRESSED where none is known.
+
+        Where ``source`` names this process among several, who decides for all knows what it was;
+        what was counted here is in the next `reports`.
+        """
+        if source is None:
+            was = self.resolve(key, at)
+            return Answer(Verdict.SUPPRESSED if was is None else Verdict.RESOLVED, was, key)
         problem = self._local.get(key)
         self._local.pop(key)
         if problem is not None and problem.number:
             problem.sources = (source,)
             self._parting.append(Report(problem.counted(key, 0.0), problem.told, None))
+        return Answer(Verdict.RESOLVED, None, key)
 
     def see(self, views: Mapping[str, View]) -> None:
         """Follow what the shared throttle says of the problems."""
@@ -167,7 +173,7 @@ class LocalThrottle(Throttle):
     def clear(self) -> None:
         """Forget everything: a fork's child starts empty."""
         self._local.clear()
-        self._parting: list[Report] = []
+        self._parting.clear()
 
     def has_untold(self) -> bool:
         """Tell whether `untold` would return anything."""

@@ -51,6 +51,10 @@ class Rules:
         cooling = 0.0 if problem.pending else max(COOLING, self.window(problem))
         return problem.resolved or (problem.number == 0 and now >= problem.until + cooling)
 
+    def present(self, problem: Problem | None, now: float) -> Problem | None:
+        """Return the problem, None where it is ABSENT."""
+        return None if problem is None or self.is_over(problem, now) else problem
+
     def verdict(self, problem: Problem | None, level: int, now: float) -> Verdict:
         """Say what one more record of a problem is; None, or one that is over, is ABSENT."""
         if problem is None or problem.told == UNHEARD or self.is_over(problem, now):
@@ -102,8 +106,7 @@ class Rules:
             problem.since = created
         problem.number += 1
         problem.last = created
-        if level > problem.seen:
-            problem.seen = level
+        problem.seen = max(problem.seen, level)
         if level >= logging.CRITICAL:
             self._hasten(problem, now)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pushover_logging.clock import Clock
 from pushover_logging.database import Database
@@ -132,7 +132,7 @@ class SqliteTable:
         found = self._select("SELECT state FROM problem WHERE account = ? AND key = ?", key)
         return decoded(kind, found[0][0]) if found else None
 
-    def _select(self, statement: str, *values: object) -> list[tuple[str]]:
+    def _select(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with self._database.transaction() as connection:
             return connection.execute(statement, (self._account, *values)).fetchall()
 

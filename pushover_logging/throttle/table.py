@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     """A verdict, the count that its push tells along, and the key that the record goes by."""
 
     verdict: Verdict
-    count: Count | None
+    along: Count | None
     key: str
 
 

@@ -122,8 +122,6 @@ class Group:
 
     def is_one(self, name: str, key: str, now: float) -> bool:
         """Take a newcomer; tell whether they are so many by now that they become one."""
-        self.members = {
-            one: at for one, at in self.members.items() if now - GROUPING < at <= now
-        }
+        self.members = {one: at for one, at in self.members.items() if now - GROUPING < at <= now}
         self.members.setdefault(key, now)
         return len(self.members) > GROUP_LIMITS[name.partition(":")[0]]
