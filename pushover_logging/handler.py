@@ -18,15 +18,15 @@ from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
-from pushover_logging.fingerprint import fingerprint, own
+from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import origin_of, resolved_key
+from pushover_logging.origin import Asked, asked_of
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Origin, Verdict
+from pushover_logging.throttle.problem import Verdict
 from pushover_logging.throttle.table import Answer
 
 
@@ -158,7 +158,8 @@ class PushoverHandler(logging.Handler):
         ``fields`` are the values of the record fields that the throttle's ``by`` names. Counts as
         a record of the program in `stats`.
         """
-        self.emit(logging.makeLogRecord({**fields, "pushover": {"resolves": name}}))
+        given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
+        self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
@@ -206,41 +207,36 @@ class PushoverHandler(logging.Handler):
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
-        resolves = own(record).get("resolves")
-        origin: Origin | None = None
         try:
-            unthrottled = not self._throttled or own(record).get("throttle") is False
-            key = None if unthrottled else fingerprint(record, self._by)
-            if key is not None and not self._ledger.knows(key):
-                origin = origin_of(record, key, self._by)
+            asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
         except BaseException:
             if not self._ledger.fail_unseen():
                 return False  # fails again, and is counted, when it is drained
             raise
-        if resolves is not None and self._throttled:
-            answer = self._ledger.resolve(resolved_key(record, resolves, self._by))
+        if asked.resolves is not None and asked.key is not None:
+            answer = self._ledger.resolve(asked.key)
         else:
-            answer = self._ledger.admit(key, record.levelno, record.created, origin)
+            answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
         if answer is None:
             return False
         if answer.verdict is not Verdict.SUPPRESSED:
-            self._hand_over(record, sender, answer, origin)
+            self._hand_over(record, sender, answer, asked)
         return True
 
     def _hand_over(
-        self, record: logging.LogRecord, sender: Sender, answer: Answer, origin: Origin | None
+        self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: Asked
     ) -> None:
         """Make the Message of a record that is not just counted."""
         try:
             if answer.verdict is Verdict.RESOLVED:
-                message = resolved(own(record)["resolves"], record.getMessage(), record.created)
+                message = resolved(asked.resolves, record.getMessage(), record.created)
             else:
                 message = self.message(record)
         except BaseException:
             if answer.verdict is not Verdict.DIGESTED:
                 self._ledger.fail(answer.key or None, answer.along)
             raise
-        envelope = envelope_for(record, message, answer, origin, self._clock.monotonic())
+        envelope = envelope_for(record, message, answer, asked.origin, self._clock.monotonic())
         if answer.verdict is Verdict.DIGESTED:
             self._ledger.describe(answer.key, about(envelope))
             sender.wake()

@@ -1,13 +1,45 @@
-"""What a record's problem may become one with others by: its call site, or its root exception."""
+"""What a record asks of the throttle: which problem it is of, and what that may become one with."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
+from typing import NamedTuple
 
-from pushover_logging.fingerprint import call_site_key, explicit, in_app_frame, root_cause_key
+from pushover_logging.fingerprint import (
+    call_site_key,
+    explicit,
+    fingerprint,
+    in_app_frame,
+    own,
+    root_cause_key,
+)
 from pushover_logging.throttle.problem import Origin
+
+
+class Asked(NamedTuple):
+    """A record's fingerprint, None to pass the throttle by; a newcomer's origin; what it ends."""
+
+    key: str | None = None
+    origin: Origin | None = None
+    resolves: object = None
+
+
+def asked_of(record: logging.LogRecord, by: Sequence[str], knows: Callable[[str], bool]) -> Asked:
+    """Return what ``record`` asks; only where nobody ``knows`` its fingerprint, its origin.
+
+    Raises what the record's own arguments raise.
+    """
+    given = own(record)
+    if given.get("throttle") is False:
+        return Asked()
+    resolves = given.get("resolves")
+    if resolves is not None:
+        key = explicit(resolves, [str(getattr(record, field, "")) for field in by])
+        return Asked(key, None, resolves)
+    key = fingerprint(record, by)
+    return Asked(key, None if knows(key) else origin_of(record, key, by))
 
 
 def origin_of(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> Origin | None:
@@ -21,8 +53,3 @@ def origin_of(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> Or
     info = record.exc_info
     found = in_app_frame(info[2]) if isinstance(info, tuple) else None
     return Origin(group, found.function if found else record.funcName or record.name)
-
-
-def resolved_key(record: logging.LogRecord, name: object, by: Sequence[str] = ()) -> str:
-    """Return the fingerprint that a record gave the ``name`` whose problem this one resolves."""
-    return explicit(name, [str(getattr(record, field, "")) for field in by])

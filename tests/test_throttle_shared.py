@@ -1,6 +1,5 @@
 """One throttle for several processes: an outbox's file, and a real Redis."""
 
-import os
 import shutil
 import signal
 import socket

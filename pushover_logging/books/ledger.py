@@ -37,10 +37,7 @@ _HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
 
 
 class Ledger:
-    """Throttle, outbox and counters; ``sharing`` is None where each process decides alone.
-
-    What concerns the ``outbox`` alone, the sender asks it itself.
-    """
+    """Throttle, outbox and counters; ``sharing`` is None where each process decides alone."""
 
     def __init__(
         self,
@@ -71,8 +68,7 @@ class Ledger:
     ) -> Answer | None:
         """Count one record and say what becomes of it; None: interrupted, park it in ``late``.
 
-        ``key`` None passes the throttle by. SUPPRESSED needs no more, DIGESTED a `describe`;
-        anything else must be followed by `put` or `fail`.
+        SUPPRESSED needs no more, DIGESTED a `describe`, anything else a `put` or a `fail`.
         """
         with self._guard:
             if self._guard.is_interrupted():

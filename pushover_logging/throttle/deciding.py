@@ -182,7 +182,7 @@ class Throttle:
         along = None
         if verdict is Verdict.SUPPRESSED:
             self.rules.count(problem, level, now, created)
-        elif self._lets_through(level, now):
+        elif self._lets_through(level, now, created):
             along = self.rules.tell(problem, verdict, key, level, now)
         else:
             self.rules.hold(problem, verdict, level, now, created)
@@ -198,12 +198,12 @@ class Throttle:
     def _may_tell_again(self, level: int) -> bool:
         return self.gate is Gate.OPEN or (self.gate is Gate.SCARCE and level >= logging.CRITICAL)
 
-    def _lets_through(self, level: int, now: float) -> bool:
+    def _lets_through(self, level: int, now: float, created: float) -> bool:
         if self.gate is Gate.SCARCE and level < logging.CRITICAL:
             return False
         valves = self.table.valves()
         valves.clamp(now)
-        through = valves.let_through(level, now)
+        through = valves.let_through(level, now, created if self.is_shared else math.inf)
         self.table.put_valves(valves)
         return through
 

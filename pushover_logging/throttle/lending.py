@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, Report, View, decoded, encoded
-from pushover_logging.throttle.redis import LEASE, Loan, RedisTable
+from pushover_logging.throttle.redis import KEPT, LEASE, LOAN, RedisTable
 from pushover_logging.throttle.shared import SharedThrottle, view_of
+
+
+@dataclass(slots=True)
+class Loan:
+    """A count that somebody is about to tell, as JSON, until when."""
+
+    until: float
+    count: str
 
 
 class RedisThrottle(SharedThrottle):
@@ -40,15 +48,15 @@ class RedisThrottle(SharedThrottle):
 
         def work() -> list[Count]:
             for name in self.items.overdue():
-                loan = self.items.loan(name)
-                self.items.pop_loan(name)
+                loan = self.items.kept(name, Loan)
+                self.items.pop(name)
                 count = decoded(Count, loan.count) if loan is not None else None
                 if count is not None:
                     self._restore(count)
             until = self.items.now() + LEASE
             counts = [replace(one, loan=secrets.token_hex(8)) for one in close()]
             for one in counts:
-                self.items.put_loan(one.loan, Loan(until, encoded(one)))
+                self._lend(one.loan, Loan(until, encoded(one)))
             return counts
 
         return self.items.atomically(work)
@@ -65,11 +73,11 @@ class RedisThrottle(SharedThrottle):
                     self.items.put(key, problem)
             gone = set()
             for name in loans:
-                loan = self.items.loan(name)
+                loan = self.items.kept(LOAN + name, Loan)
                 if loan is None:
                     gone.add(name)
                 else:
-                    self.items.put_loan(name, replace(loan, until=now + LEASE))
+                    self._lend(name, replace(loan, until=now + LEASE))
             return gone
 
         return self.items.atomically(work)
@@ -78,9 +86,12 @@ class RedisThrottle(SharedThrottle):
         """End a loan: the count was told, or comes back."""
 
         def work() -> None:
-            if self.items.loan(count.loan) is not None:
-                self.items.pop_loan(count.loan)
+            if self.items.kept(LOAN + count.loan, Loan) is not None:
+                self.items.pop(LOAN + count.loan)
                 if not told:
                     self._restore(replace(count, loan=""))
 
         self.items.atomically(work)
+
+    def _lend(self, name: str, loan: Loan) -> None:
+        self.items.keep(LOAN + name, loan, KEPT, loan.until)

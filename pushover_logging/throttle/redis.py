@@ -8,7 +8,6 @@ holds a lease on it: when that runs out untold, another process tells it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError
@@ -30,27 +29,19 @@ except ModuleNotFoundError as error:
 
 LEASE = 30.0  # seconds; longer than one attempt to send takes
 PATIENCE = 0.25  # seconds that Redis may take to answer
-_KEPT = 40 * 86_400.0  # seconds that a count waits for somebody who tells it
+KEPT = 40 * 86_400.0  # seconds that a count waits for somebody who tells it
 _MARGIN = 60.0
 _TRIES = 50
 _AT_ONCE = 500
 _VALVES = "valves"
 _MEMBERS = "members:"
-_LOAN = "loan:"
-_NO_PROBLEMS = (_VALVES, _MEMBERS, _LOAN)
+LOAN = "loan:"
+_NO_PROBLEMS = (_VALVES, _MEMBERS, LOAN)
 T = TypeVar("T")
 
 
 class Unreachable(Exception):  # noqa: N818  a state of Redis, which callers answer
     """Redis does not answer, or not in time."""
-
-
-@dataclass(slots=True)
-class Loan:
-    """A count that somebody is about to tell, as JSON, until when."""
-
-    until: float
-    count: str
 
 
 class RedisTable:
@@ -123,15 +114,15 @@ class RedisTable:
 
     def get(self, key: str) -> Problem | None:
         """Return a problem, None for one that is not there or was damaged."""
-        return clamped(self._rules, self._kept(key, Problem), self.now())
+        return clamped(self._rules, self.kept(key, Problem), self.now())
 
     def put(self, key: str, problem: Problem) -> None:
         """Keep a problem past its window and cooling, with a count until somebody tells it."""
         now = self.now()
         due = (now if problem.newcomer else problem.until) if problem.number else None
         cooling = max(COOLING, self._rules.window(problem))
-        lives = _KEPT if problem.number else max(0.0, problem.until - now) + cooling
-        self._put(key, problem, lives, due)
+        lives = KEPT if problem.number else max(0.0, problem.until - now) + cooling
+        self.keep(key, problem, lives, due)
 
     def pop(self, key: str) -> None:
         """Let an item go."""
@@ -139,44 +130,32 @@ class RedisTable:
 
     def valves(self) -> Valves:
         """Return the valves' state."""
-        return self._kept(_VALVES, Valves) or Valves()
+        return self.kept(_VALVES, Valves) or Valves()
 
     def put_valves(self, valves: Valves) -> None:
         """Keep it."""
-        self._put(_VALVES, valves, _KEPT, None)
+        self.keep(_VALVES, valves, KEPT, None)
 
     def group(self, name: str) -> Group:
         """Return the newcomers of one origin."""
-        return self._kept(_MEMBERS + name, Group) or Group()
+        return self.kept(_MEMBERS + name, Group) or Group()
 
     def put_group(self, name: str, group: Group) -> None:
         """Keep them; an empty one goes."""
         if group.members:
-            self._put(_MEMBERS + name, group, GROUPING, None)
+            self.keep(_MEMBERS + name, group, GROUPING, None)
         else:
             self.pop(_MEMBERS + name)
 
-    def loan(self, name: str) -> Loan | None:
-        """Return a loan, None for one that was paid back or has run out."""
-        return self._kept(_LOAN + name, Loan)
-
-    def put_loan(self, name: str, loan: Loan) -> None:
-        """Keep a loan until it runs out."""
-        self._put(_LOAN + name, loan, _KEPT, loan.until)
-
-    def pop_loan(self, name: str) -> None:
-        """Let a loan go."""
-        self.pop(_LOAN + name)
-
     def overdue(self) -> list[str]:
         """Return the loans that have run out."""
-        return [name[len(_LOAN) :] for name in self._due_names() if name.startswith(_LOAN)]
+        return [name for name in self._due_names() if name.startswith(LOAN)]
 
     def waiting(self) -> Sequence[tuple[str, Problem]]:
         """Return those whose end is there; what a clock that jumped has left far ahead, is put."""
         now = self.now()
         for name in self._call(self._redis.zrevrange, self._prefix + "due", 0, 9):
-            kept = None if name.startswith(_NO_PROBLEMS) else self._kept(name, Problem)
+            kept = None if name.startswith(_NO_PROBLEMS) else self.kept(name, Problem)
             if kept is None or kept.newcomer:
                 continue
             if kept.until > now + self._rules.lasts(kept):
@@ -200,7 +179,7 @@ class RedisTable:
         oldest = self._call(self._redis.zrange, self._prefix + "known", 0, CAPACITY // 8)
         self.expect(*oldest)
         names = [name for name in oldest if name != REMAINDER and not name.startswith(_NO_PROBLEMS)]
-        names.sort(key=lambda name: (problem := self._kept(name, Problem)) is not None
+        names.sort(key=lambda name: (problem := self.kept(name, Problem)) is not None
                    and problem.number > 0)  # fmt: skip
         return names[: CAPACITY // 16]
 
@@ -209,7 +188,7 @@ class RedisTable:
         one = report.count
         numbers = (one.number, one.since, one.last, one.level)
         keys = [self._prefix + name for name in ("due", one.key, f"receipt:{receipt}")]
-        lives, source = int(_KEPT * 1000), (one.sources or ("",))[0]
+        lives, source = int(KEPT * 1000), (one.sources or ("",))[0]
         given = [one.key, *map(str, numbers), source, lives, 50, CRITICAL_WINDOW]
         found = self._call(self._count, keys, given)
         if not found:
@@ -230,14 +209,16 @@ class RedisTable:
         )
         return names
 
-    def _kept(self, name: str, kind: type[T]) -> T | None:
+    def kept(self, name: str, kind: type[T]) -> T | None:
+        """Return an item, None for one that is not there or was damaged."""
         if name in self._written:
             return decoded(kind, self._written[name][0])
         if name not in self._read:
             self.expect(name)
         return decoded(kind, self._read[name])
 
-    def _put(self, name: str, item: object, lives: float, due: float | None) -> None:
+    def keep(self, name: str, item: object, lives: float, due: float | None) -> None:
+        """Keep an item for some seconds; ``due`` is the time at which somebody has to see to it."""
         self._written[name] = encoded(item), lives + _MARGIN, due
 
     def _commits(self) -> bool:

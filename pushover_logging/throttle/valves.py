@@ -16,6 +16,7 @@ CRITICAL_BURST = 5
 SUMMARIES_BURST = 10  # Messages that tell counts; more at once wait for each other
 DIGESTS = (60.0, 300.0, 900.0, 3600.0)  # seconds until a storm's digests; the last repeats
 DAY = 86_400.0
+CLOCKS_DIFFER = 5.0  # seconds, between a record's clock and the table's
 ALARMS = 5  # emergencies an hour
 HOUR = 3600.0
 GROUPING = 300.0  # seconds within which newcomers of one group become one
@@ -50,6 +51,7 @@ class Valves:
     pushes_at: float = 0.0
     criticals_at: float = 0.0
     summaries_at: float = 0.0
+    storm_since: float = 0.0
     digest_at: float = 0.0
     digests: int = 0
     over: bool = False
@@ -65,8 +67,11 @@ class Valves:
         self.daily_at = min(self.daily_at, now + DAY)
         self.alarms = tuple(at for at in self.alarms if now - HOUR < at <= now)
 
-    def let_through(self, level: int, now: float) -> bool:
-        """Tell whether a push goes out at once; else it waits for a digest, in a storm."""
+    def let_through(self, level: int, now: float, born: float) -> bool:
+        """Tell whether a push goes out at once; else it waits for a digest, in a storm.
+
+        ``born`` is when its record came: what is older than a storm is not held back by it.
+        """
         if level >= logging.CRITICAL:
             free = self.criticals_at <= now + (CRITICAL_BURST - 1) * EVERY
             if free:
@@ -77,7 +82,7 @@ class Valves:
             if free:
                 self.pushes_at = max(self.pushes_at, now) + EVERY
         if free:
-            return not self.digest_at
+            return not self.digest_at or born < self.storm_since + CLOCKS_DIFFER
         self.storm(now)
         return False
 
@@ -85,7 +90,7 @@ class Valves:
         """Begin a storm, or let it go on."""
         self.over = True
         if not self.digest_at:
-            self.digest_at, self.digests = now + DIGESTS[0], 1
+            self.storm_since, self.digest_at, self.digests = now, now + DIGESTS[0], 1
 
     def end_digest(self, now: float) -> None:
         """End a digest's window: another one follows, or the storm is over."""
