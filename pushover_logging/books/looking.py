@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from pushover_logging.fingerprint import EXPLICIT
 from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES, Message
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.text import cut
@@ -56,7 +57,7 @@ def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
             text = cut(message.message, MESSAGE_LIMIT - len(note)) + note
             high = PRIORITIES["high"]
             envelope.message = replace(message, priority=high, message=text)
-        else:
+        elif key.startswith(EXPLICIT):  # only what has a name can be resolved
             tags = ",".join(filter(None, (message.tags, tag_of(key))))
             envelope.message = replace(message, tags=tags)
     return None
