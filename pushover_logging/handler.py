@@ -22,7 +22,7 @@ from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import Asked, asked_of
+from pushover_logging.origin import Asked, asked_of, call_of
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
@@ -207,6 +207,9 @@ class PushoverHandler(logging.Handler):
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
+        call = call_of(record) if self._by == () else None
+        if call is not None and self._ledger.count_duplicate(call, record):
+            return True
         try:
             asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
         except BaseException:
@@ -217,6 +220,8 @@ class PushoverHandler(logging.Handler):
             answer = self._ledger.resolve(asked.key)
         else:
             answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
+            if call is not None and answer is not None and answer.key == asked.key:
+                self._ledger.remember(call, answer.key)
         if answer is None:
             return False
         if answer.verdict is not Verdict.SUPPRESSED:
@@ -244,6 +249,8 @@ class PushoverHandler(logging.Handler):
             sender.deliver(envelope)
 
     def _drain(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while self._takes(self._ledger.late.get_nowait()):
-                pass
+        late = self._ledger.late
+        while not late.empty():
+            with contextlib.suppress(queue.Empty):  # another thread was faster
+                if not self._takes(late.get_nowait()):
+                    return

@@ -42,6 +42,25 @@ def asked_of(record: logging.LogRecord, by: Sequence[str], knows: Callable[[str]
     return Asked(key, None if knows(key) else origin_of(record, key, by))
 
 
+def call_of(record: logging.LogRecord) -> tuple[object, ...] | None:
+    """Return what names a plain record's fingerprint, None where that takes a closer look.
+
+    Plain is a WARNING or worse without an exception and without words of its own for us, whose
+    message is a text.
+    """
+    if (
+        record.levelno < logging.WARNING
+        or record.exc_info
+        or record.exc_text
+        or type(record.msg) is not str
+        or "pushover" in record.__dict__
+    ):
+        return None
+    if record.args:
+        return (record.name, record.msg)
+    return (record.name, record.msg, record.module, record.funcName)
+
+
 def origin_of(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> Origin | None:
     """Return the origin of ``record``, whose fingerprint is ``key``; None for most."""
     group = call_site_key(record, key, by)

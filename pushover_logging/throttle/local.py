@@ -26,11 +26,12 @@ class LocalTable:
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self._rules = rules
         self.now = clock.monotonic
+        self.problems: dict[str, Problem] = {}
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self.problems: dict[str, Problem] = {}
+        self.problems.clear()
         self._valves = Valves()
         self._groups: dict[str, Group] = {}
 
@@ -103,6 +104,7 @@ class LocalThrottle(Throttle):
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self._local = LocalTable(rules, clock)
+        self._problems = self._local.problems
         self._parting: list[Report] = []
         super().__init__(rules, self._local)
 
@@ -122,6 +124,18 @@ class LocalThrottle(Throttle):
                 self.rules.count(problem, level, now, created)
                 return Answer(Verdict.SUPPRESSED, None, key)
         return super().admit(key, level, created, origin, about)
+
+    def count_duplicate(self, key: str, level: int, created: float) -> bool:
+        """Count a record that changes nothing else; False where it may. See `Rules.verdict`."""
+        problem = self._problems.get(key)
+        if problem is None or not problem.number or level > problem.told or problem.resolved:
+            return False
+        problem.total += 1
+        problem.number += 1
+        problem.last = created
+        if level > problem.seen:
+            self.rules.heed(problem, level, self._local.now())
+        return True
 
     def knows(self, key: str) -> bool:
         """Tell whether a record of this fingerprint would be no newcomer."""

@@ -106,6 +106,10 @@ class Rules:
             problem.since = created
         problem.number += 1
         problem.last = created
+        self.heed(problem, level, now)
+
+    def heed(self, problem: Problem, level: int, now: float) -> None:
+        """Take the level of a record that is counted: a CRITICAL is told within the hour."""
         problem.seen = max(problem.seen, level)
         if level >= logging.CRITICAL:
             self._hasten(problem, now)
