@@ -153,10 +153,9 @@ class PushoverHandler(logging.Handler):
     def resolve(self, name: str, **fields: object) -> None:
         """End the problem whose records named it by the ``fingerprint`` ``name``.
 
-        Its emergencies stop repeating, a quiet push says how long it lasted and how often it came,
-        and the next record of it is told at once. Nothing happens where no such problem is known.
-        ``fields`` are the values of the record fields that the throttle's ``by`` names. Counts as
-        a record of the program in `stats`.
+        Its emergencies stop repeating, a quiet push says how long it lasted, and the next record of
+        it is told at once; nothing happens where it is not known. ``fields`` are the values of the
+        record fields that the throttle's ``by`` names. Counts as a record in `stats`.
         """
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
@@ -208,7 +207,7 @@ class PushoverHandler(logging.Handler):
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
         call = call_of(record) if self._by == () else None
-        if call is not None and self._ledger.count_duplicate(call, record):
+        if call is not None and self._ledger.duplicates.count(call, record):
             return True
         try:
             asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
@@ -220,18 +219,14 @@ class PushoverHandler(logging.Handler):
             answer = self._ledger.resolve(asked.key)
         else:
             answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
-            if call is not None and answer is not None and answer.key == asked.key:
-                self._ledger.remember(call, answer.key)
-        if answer is None:
-            return False
-        if answer.verdict is not Verdict.SUPPRESSED:
+            self._ledger.duplicates.remember(call, asked.key, answer)
+        if answer is not None and answer.verdict is not Verdict.SUPPRESSED:
             self._hand_over(record, sender, answer, asked)
-        return True
+        return answer is not None
 
     def _hand_over(
         self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: Asked
     ) -> None:
-        """Make the Message of a record that is not just counted."""
         try:
             if answer.verdict is Verdict.RESOLVED:
                 message = resolved(asked.resolves, record.getMessage(), record.created)
@@ -250,7 +245,6 @@ class PushoverHandler(logging.Handler):
 
     def _drain(self) -> None:
         late = self._ledger.late
-        while not late.empty():
-            with contextlib.suppress(queue.Empty):  # another thread was faster
-                if not self._takes(late.get_nowait()):
-                    return
+        with contextlib.suppress(queue.Empty):  # where another thread was faster
+            while not late.empty() and self._takes(late.get_nowait()):
+                pass

@@ -6,7 +6,7 @@ Each plays through the real handler, client and inbox, on a clock that the test 
 import logging
 
 import pytest
-from conftest import Driven
+from conftest import Driven, adds_up
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -351,3 +351,17 @@ def test_emergency_holds_off_the_next(phone):
     late = [push["priority"] for push in one.inbox.messages[3:]]
     assert ["2"] * 4 + ["1"] * 2 == late
     assert "one of many emergencies" in one.bodies[-1]
+
+
+def test_known_call_counts_its_own_problem(memory):
+    """What is looked up by its call is never counted for another problem of the same line."""
+    for _ in range(3):
+        memory.log.error("%s: %s", "disk", "is full")
+        memory.log.error("%s: %s", "card", "was declined")
+        memory.log.error("Plain trouble")
+    memory.at(HOUR)
+    assert ["disk: is full", "card: was declined", "Plain trouble"] == [
+        title for _, title in memory.pushes[:3]
+    ]
+    assert "x6 more of 3 problems" == memory.pushes[3][1]
+    assert adds_up(memory.handler.stats())

@@ -16,6 +16,7 @@ import queue
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from pushover_logging.books.duplicates import Duplicates
 from pushover_logging.books.looking import about, last_look, settle_envelope
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
@@ -33,7 +34,6 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
     from pushover_logging.outbox.sqlite import SqliteOutbox
 
 
-CALLS = 2048  # that are remembered by their fingerprint; each is written whole, by any thread
 _HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
 
 
@@ -58,7 +58,7 @@ class Ledger:
         self._guard = Guard()
         self._books = Books()
         self._owes_last_words = False  # as the last process of those that share
-        self._calls: dict[tuple[object, ...], str] = {}
+        self.duplicates = Duplicates(self._guard, self._throttle, self._books)
         self.late: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
         self.outbox.renew(self._guard)
         self._throttle.clear()
@@ -84,33 +84,6 @@ class Ledger:
                 self._throttle.restore(answer.along)  # told by who sends, with the others' counts
                 answer = answer._replace(along=None)
             return answer
-
-    def count_duplicate(self, call: tuple[object, ...], record: logging.LogRecord) -> bool:
-        """Count a record whose ``call`` is known for a problem that goes on; False: look closer.
-
-        The commonest record by far, in one look-up: the path that a storm takes.
-        """
-        key = self._calls.get(call)
-        if key is None:
-            return False
-        guard = self._guard
-        with guard.lock:
-            if guard.depth:
-                return False
-            guard.depth = 1
-            try:
-                if not self._throttle.count_duplicate(key, record.levelno, record.created):
-                    return False
-                self._books.suppressed += 1
-                return True
-            finally:
-                guard.depth = 0
-
-    def remember(self, call: tuple[object, ...], key: str) -> None:
-        """Know the fingerprint of a plain record's call, for `count_duplicate`."""
-        if len(self._calls) >= CALLS:
-            self._calls.clear()
-        self._calls[call] = key
 
     def knows(self, key: str) -> bool:
         """Tell, near enough and without the guard, whether a problem is no newcomer."""
