@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.clock import Clock
@@ -10,21 +12,39 @@ from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 
+if TYPE_CHECKING:
+    from pushover_logging.books.exchange import Sharing
+    from pushover_logging.outbox.sqlite import SqliteOutbox
 
-def ledger_for(
-    rules: Rules, capacity: int, path: Path | None, account: str, clock: Clock
+_UNSEEN = 600.0  # seconds after which a first that nobody is heard to have told is tried again
+
+
+def ledger_for(  # noqa: PLR0913, PLR0917  what all parts of the books need
+    rules: Rules, capacity: int, path: Path | None, account: str, host: str, clock: Clock
 ) -> Ledger:
-    """Return books for ``account``; ``path`` is the outbox's file, None for memory."""
-    throttle, memory = LocalThrottle(rules, clock), MemoryOutbox(capacity)
-    if path is None:
-        return Ledger(throttle, memory, clock)
-    # Only here: most programs do without SQLite, and Windows has no fcntl.
-    from pushover_logging.books.sharing import Sharing  # noqa: PLC0415
-    from pushover_logging.outbox.account import Account, host_file  # noqa: PLC0415
-    from pushover_logging.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
-    from pushover_logging.throttle.sqlite import SqliteThrottle  # noqa: PLC0415
+    """Return books for ``account``; ``path`` is the outbox's file, None for memory.
 
-    file = host_file(path)
-    outbox = SqliteOutbox(Account(file, account, clock), memory, clock)
-    shared = SqliteThrottle(file.database, account, rules, clock)
-    return Ledger(throttle, outbox, clock, Sharing(shared, outbox, clock))
+    ``host`` is what summaries call this one.
+    """
+    memory = MemoryOutbox(capacity)
+    if path is None and rules.store is None:
+        return Ledger(LocalThrottle(rules, clock), memory, clock)
+    outbox: MemoryOutbox | SqliteOutbox = memory
+    sharing: Sharing | None = None
+    # Imported only here: most programs do without SQLite and Redis, and Windows has no fcntl.
+    if path is not None:
+        from pushover_logging.books.sharing import HostSharing  # noqa: PLC0415
+        from pushover_logging.outbox.account import Account, host_file  # noqa: PLC0415
+        from pushover_logging.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
+        from pushover_logging.throttle.sqlite import SqliteThrottle  # noqa: PLC0415
+
+        file = host_file(path)
+        outbox = SqliteOutbox(Account(file, account, clock), memory, clock)
+        shared = SqliteThrottle(file.database, account, rules, clock)
+        sharing = HostSharing(shared, outbox, clock, host)
+    if rules.store is not None:
+        from pushover_logging.books.remote import RedisSharing  # noqa: PLC0415
+        from pushover_logging.throttle.lending import RedisThrottle  # noqa: PLC0415
+
+        sharing = RedisSharing(RedisThrottle(rules.store, account, rules), clock, host)
+    return Ledger(LocalThrottle(replace(rules, patience=_UNSEEN), clock), outbox, clock, sharing)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
@@ -115,6 +115,21 @@ class PushoverClient:
             raise QuotaError(msg, wait=wait_of(headers, time.time()))
         answer = self._answer(status, body)
         return Sent(str(answer.get("request", "")), answer.get("receipt"))
+
+    def cancel(self, tag: str) -> None:
+        """Stop the repeats of the emergencies with this tag; those that are not there are no fault.
+
+        See https://pushover.net/api/receipts#cancel_by_tag. Raises TemporaryError or QuotaError.
+        """
+        status, headers, _ = self._post(
+            f"/1/receipts/cancel_by_tag/{quote(tag, safe='')}.json", {"token": self._token}, None
+        )
+        if status == requests.codes.too_many_requests:
+            msg = "too much was asked at once (429)"
+            raise QuotaError(msg, wait=wait_of(headers, time.time()))
+        if status >= requests.codes.server_error:
+            msg = f"the service answered {status}"
+            raise TemporaryError(msg)
 
     def close(self) -> None:
         """Close the connection; a later call opens a new one."""

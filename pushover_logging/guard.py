@@ -15,19 +15,19 @@ class Guard:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._depth = 0
+        self.lock = threading.RLock()
+        self.depth = 0
 
     def __enter__(self) -> None:
         """Enter; may be entered again from inside."""
-        self._lock.acquire()
-        self._depth += 1
+        self.lock.acquire()
+        self.depth += 1
 
     def __exit__(self, *_: object) -> None:
         """Leave."""
-        self._depth -= 1
-        self._lock.release()
+        self.depth -= 1
+        self.lock.release()
 
     def is_interrupted(self) -> bool:
         """Tell, once inside, whether this thread was inside already."""
-        return self._depth > 1
+        return self.depth > 1

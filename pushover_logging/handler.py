@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import os
-import queue
 import threading
 import weakref
 from collections.abc import Mapping
@@ -14,16 +12,20 @@ from typing import Any
 
 from pushover_logging import lifecycle, options
 from pushover_logging.assembly import ledger_for
+from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
-from pushover_logging.fingerprint import fingerprint, own
+from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.origin import Asked, asked_of, call_of
 from pushover_logging.sender import Sender
-from pushover_logging.throttle.machine import Count, Rules, Verdict
+from pushover_logging.summary import resolved
+from pushover_logging.throttle.machine import Rules
+from pushover_logging.throttle.problem import Verdict
+from pushover_logging.throttle.table import Answer
 
 
 class PushoverHandler(logging.Handler):
@@ -84,10 +86,9 @@ class PushoverHandler(logging.Handler):
         client = options.client(token, user, api_url, timeout)
         path = options.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
-        self._ledger = ledger_for(rules, size, path, account, self._clock)
+        self._ledger = ledger_for(rules, size, path, account, self._phone.host or "", self._clock)
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
-        self._emitting: set[int] = set()
         self._sender: Sender | None = None
         if client is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
@@ -125,22 +126,8 @@ class PushoverHandler(logging.Handler):
         return allowed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count the record and, where the throttle lets it through, hand its Message over.
-
-        One that comes from a signal handler or a ``__del__`` in the middle of another is left to
-        that call. ``_emitting`` holds the threads inside; each adds and removes itself, and an
-        interruption before it is added, or after it is removed, does its own work whole.
-        """
-        thread = threading.get_ident()
-        if thread in self._emitting:
-            self._ledger.late.put(record)
-            return
-        self._emitting.add(thread)
-        try:
-            if self._takes(record):
-                self._drain()
-        finally:
-            self._emitting.discard(thread)
+        """Count the record and, where the throttle lets it through, hand its Message over."""
+        self._ledger.entrance.enter(record, self._takes)
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
@@ -160,15 +147,25 @@ class PushoverHandler(logging.Handler):
             fmt.host = self._phone.host
         super().setFormatter(fmt)
 
+    def resolve(self, name: str, **fields: object) -> None:
+        """End the problem whose records named it by the ``fingerprint`` ``name``.
+
+        Its emergencies stop repeating, a quiet push says how long it lasted, and the next record of
+        it is told at once; nothing happens where it is not known. ``fields`` are the values of the
+        record fields that the throttle's ``by`` names. Counts as a record in `stats`.
+        """
+        given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
+        self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
+
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
-        self._drain()
+        self._ledger.entrance.drain(self._takes)
         try:
             if self._sender is None:
                 return self._ledger.stats(None, None)
             return self._sender.stats()
         finally:
-            self._drain()
+            self._ledger.entrance.drain(self._takes)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until nothing waits to be sent, ``close_timeout`` seconds unless said.
@@ -178,9 +175,9 @@ class PushoverHandler(logging.Handler):
         """
         if self._sender is None:
             return True
-        self._drain()
+        self._ledger.entrance.drain(self._takes)
         done = self._sender.wait(self._close_timeout if timeout is None else timeout)
-        self._drain()
+        self._ledger.entrance.drain(self._takes)
         return done
 
     def close(self) -> None:
@@ -195,65 +192,48 @@ class PushoverHandler(logging.Handler):
         super().close()
 
     def _takes(self, record: logging.LogRecord) -> bool:
-        """Take a record; False where it interrupts the books, which drain it when they close."""
-        taken = True
+        """Take a record; False where it interrupts the books."""
         try:
-            if self._sender is not None:
-                taken = self._admit(record, self._sender)
+            return self._sender is None or self._admit(record, self._sender)
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
-        if not taken:
-            self._ledger.late.put(record)
-        return taken
+            return True
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         sender.check_process()
+        call = call_of(record) if self._by == () else None
+        if call is not None and self._ledger.duplicates.count(call, record):
+            return True
         try:
-            unthrottled = not self._throttled or own(record).get("throttle") is False
-            key = None if unthrottled else fingerprint(record, self._by)
+            asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
         except BaseException:
             if not self._ledger.fail_unseen():
                 return False  # fails again, and is counted, when it is drained
             raise
-        answer = self._ledger.admit(key, record.levelno, record.created)
-        if answer is None:
-            return False
-        verdict, count = answer
-        if verdict is Verdict.SUPPRESSED:
-            return True
+        if asked.resolves is not None and asked.key is not None:
+            answer = self._ledger.resolve(asked.key)
+        else:
+            answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
+            self._ledger.duplicates.remember(call, asked.key, answer)
+        if answer is not None and answer.verdict is not Verdict.SUPPRESSED:
+            self._hand_over(record, sender, answer, asked)
+        return answer is not None
+
+    def _hand_over(
+        self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: Asked
+    ) -> None:
         try:
-            envelope = self._envelope(record, key, verdict, count)
+            if answer.verdict is Verdict.RESOLVED:
+                message = resolved(asked.resolves, record.getMessage(), record.created)
+            else:
+                message = self.message(record)
         except BaseException:
-            self._ledger.fail(key, count)
+            if answer.verdict is not Verdict.DIGESTED:
+                self._ledger.fail(answer.key or None, answer.along)
             raise
-        sender.deliver(envelope)
-        return True
-
-    def _envelope(
-        self,
-        record: logging.LogRecord,
-        key: str | None,
-        verdict: Verdict,
-        count: Count | None,
-    ) -> Envelope:
-        message = self.message(record)
-        return Envelope(
-            message,
-            verdict,
-            self._clock.monotonic(),
-            key=key,
-            level=record.levelno,
-            created=record.created,
-            counts=(count,) if count else (),
-            title=message.title,
-        )
-
-    def _drain(self) -> None:
-        """Take up what came in the middle of a call, as far as it is there by now.
-
-        What a signal handler adds meanwhile waits for the next call: it could go on for ever.
-        """
-        with contextlib.suppress(queue.Empty):
-            for _ in range(self._ledger.late.qsize()):
-                if not self._takes(self._ledger.late.get_nowait()):
-                    break
+        envelope = envelope_for(record, message, answer, asked.origin, self._clock.monotonic())
+        if answer.verdict is Verdict.DIGESTED:
+            self._ledger.describe(answer.key, about(envelope))
+            sender.wake()
+        else:
+            sender.deliver(envelope)

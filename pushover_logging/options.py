@@ -10,10 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
+from pushover_logging.redaction import masked
 from pushover_logging.throttle.machine import WINDOWS, Rules
 
 OFF = "off"
@@ -78,13 +80,14 @@ def rules(option: object) -> Rules | None:
         return rules(_from_text(option))
     if isinstance(option, (int, float)):
         return Rules(windows=_windows([option]))
-    if isinstance(option, Mapping) and option.keys() <= {"windows", "by"}:
+    if isinstance(option, Mapping) and option.keys() <= {"windows", "by", "store"}:
         by = option.get("by", ())
         names = (by,) if isinstance(by, str) else tuple(by)
-        return Rules(windows=_windows(option.get("windows", WINDOWS)), by=names)
+        windows = _windows(option.get("windows", WINDOWS))
+        return Rules(windows=windows, by=names, store=_store(option.get("store")))
     msg = (
-        f"throttle: got {option!r}, takes False, seconds for one fixed window, "
-        "or a mapping with windows and by"
+        f"throttle: got {option!r}, takes False, seconds for one fixed window, a redis:// URL, "
+        "or a mapping with windows, by and store"
     )
     raise ConfigurationError(msg, option="throttle")
 
@@ -165,11 +168,22 @@ def not_yet(name: str, given: object) -> None:
 def _from_text(text: str) -> object:
     if text.strip().lower() in {"off", "false", "no", "0"}:
         return False
+    if "://" in text:
+        return {"store": text}
     try:
         return float(text)
     except ValueError:
-        msg = f"throttle: got {text!r}, takes a number of seconds, or off"
+        msg = f"throttle: got {text!r}, takes a number of seconds, a redis:// URL, or off"
         raise ConfigurationError(msg, option="throttle") from None
+
+
+def _store(given: object) -> str | None:
+    if given is None or (
+        isinstance(given, str) and urlsplit(given).scheme in {"redis", "rediss", "unix"}
+    ):
+        return given
+    msg = f"throttle: store got {masked(given)}, takes a redis://, rediss:// or unix:// URL"
+    raise ConfigurationError(msg, option="throttle")
 
 
 def _windows(values: Sequence[float]) -> tuple[float, ...]:

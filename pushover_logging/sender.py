@@ -14,12 +14,11 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 
 from pushover_logging import lifecycle
 from pushover_logging.books.ledger import Ledger
+from pushover_logging.books.looking import tag_of
 from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
@@ -27,8 +26,9 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery
-from pushover_logging.summary import summary, told_again
-from pushover_logging.throttle.machine import Count, Verdict
+from pushover_logging.summary import told_again
+from pushover_logging.telling import QuotaWatch, Telling
+from pushover_logging.throttle.problem import Count, Verdict
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
@@ -51,7 +51,7 @@ class Sender:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._host = host
+        self._telling = Telling(host, clock)
         self._max_age = max_age
         self.close_timeout = close_timeout
         self.reset()
@@ -68,6 +68,7 @@ class Sender:
         self._recovery = Recovery(self._clock)
         self._full_told = False
         self._used = 0.0
+        self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
         self._ledger.reset()
         self._client.forget()
@@ -134,10 +135,11 @@ class Sender:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none."""
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
+        fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
         self._tell(final=self._closing and not sends)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
-        beat = self._ledger.next_due(final=self._closing)
+        beat = min(fresh, self._ledger.next_due(final=self._closing))
         if (pause := self._recovery.pause(now)) > 0:
             return min(pause, beat)
         if not sends:
@@ -200,28 +202,20 @@ class Sender:
         for waiter in list(self._waiters):
             waiter.put(None)
 
-    def _summaries(self, counts: Sequence[Count], *, final: bool) -> list[Envelope]:
-        """Make the Messages that tell ``counts``: one for each user and device."""
-
-        def addressee(count: Count) -> tuple[str, str]:
-            return count.user or "", count.device or ""
-
-        envelopes = []
-        for _, group in groupby(sorted(counts, key=addressee), addressee):
-            told = tuple(group)
-            message = summary(told, self._host, final=final)
-            now, created = self._clock.monotonic(), self._clock.time()
-            envelopes.append(Envelope(message, Verdict.SUMMARY, now, created=created, counts=told))
-        return envelopes
-
     def _tell(self, *, final: bool) -> None:
-        self._ledger.tell(partial(self._summaries, final=final), final=final)
+        self._ledger.tell(partial(self._telling.envelopes, final=final), final=final)
+
+    def _calm(self, envelope: Envelope, count: Count | None) -> None:
+        """Stop the emergencies of a problem that is resolved."""
+        if envelope.verdict is Verdict.RESOLVED and count is not None and count.alarm:
+            self._client.cancel(tag_of(count.key))
 
     def _send(self, envelope: Envelope) -> None:
         self._used = self._clock.monotonic()
         try:
             with lifecycle.request_slot():
                 count = envelope.counts[0] if envelope.counts else None
+                self._calm(envelope, count)
                 self._client.send(told_again(envelope.message, envelope.verdict, count))
         except DeliveryError as error:
             self._last_error = str(error)

@@ -6,35 +6,56 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
-from pushover_logging.text import cut
-from pushover_logging.throttle.machine import Count, Verdict
+from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
+from pushover_logging.text import clean, cut
+from pushover_logging.throttle.machine import SOURCES
+from pushover_logging.throttle.problem import Count, Verdict
 
 SUMMARY_PRIORITY = -1
+PLACES_ROOM = 300  # characters
+NO_TITLE = "(no title)"
+_ROOM = 80  # characters for a closing line and the host
 DIGEST_PRIORITY = -2  # last words at exit: nobody is woken for a count
 
 
 def summary(counts: Sequence[Count], host: str | None, *, final: bool = False) -> Message:
     """Return the Message that tells ``counts``, one or several, all for one user and device.
 
-    ``final`` says that the process ends: no next summary is announced.
+    Problems that no push has told make it a digest, at the highest priority of theirs but at most
+    high. ``final`` says that the process ends: no next summary is announced.
     """
-    first = counts[0]
-    if len(counts) == 1:
-        title = f"x{first.number} more: {first.title}"
-        lines = [_told(first, final=final)]
+    newcomers = [count for count in counts if count.newcomer]
+    first = (newcomers or counts)[0]
+    if newcomers and len(counts) > 1:
+        title, lines = _digest(newcomers, len(counts) - len(newcomers)), _listed(counts)
+    elif newcomers:
+        title, lines = first.title, [_told(first, final=final)]
+    elif len(counts) == 1:
+        title, lines = f"x{first.number} more: {first.title}", [_told(first, final=final)]
     else:
         title = f"x{sum(count.number for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
     if host:
         lines.append(host)
+    unheard = [min(count.priority, PRIORITIES["high"]) for count in counts if _unheard(count)]
+    quiet = DIGEST_PRIORITY if final else SUMMARY_PRIORITY
     return Message(
         title=cut(title, TITLE_LIMIT),
         message=cut("\n".join(lines), MESSAGE_LIMIT),
-        priority=DIGEST_PRIORITY if final else SUMMARY_PRIORITY,
+        priority=max([quiet, *unheard]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
+    )
+
+
+def resolved(name: object, text: str, created: float) -> Message:
+    """Return the quiet Message that says of a problem that it is over; ``text`` may be empty."""
+    return Message(
+        title=cut(clean(f"Resolved: {name}"), TITLE_LIMIT),
+        message=cut(clean(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
+        priority=SUMMARY_PRIORITY,
+        timestamp=int(created),
     )
 
 
@@ -42,8 +63,13 @@ def told_again(message: Message, verdict: Verdict, count: Count | None) -> Messa
     """Return ``message`` with the words of its verdict: ``Again:``, and a count that it brings."""
     if verdict is Verdict.AGAIN:
         return replace(message, title=cut(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT))
-    if verdict is not Verdict.ESCALATED or count is None:
+    if count is None or verdict not in {Verdict.ESCALATED, Verdict.RESOLVED}:
         return message
+    if verdict is Verdict.RESOLVED:
+        lasted = length(max(0.0, round((message.timestamp or 0) - count.began)))
+        times = "once" if count.total == 1 else f"{count.total} times"
+        text = f"{message.message}\nIt lasted {lasted} and came {times}."
+        return replace(message, message=text, user=count.user, device=count.device)
     line = f"{count.number} more at a lower level {_span(count)} ({count.total} in all)"
     if message.html:
         line = f"<br>{line}"
@@ -63,8 +89,18 @@ def length(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
+def _unheard(count: Count) -> bool:
+    """Tell whether no push of the problem has reached anybody, as far as is known."""
+    return count.newcomer or count.refused
+
+
 def _told(count: Count, *, final: bool) -> str:
-    parts = [f"{count.number} more {_span(count)} ({count.total} in all){_rate(count)}."]
+    more = "" if count.newcomer else " more"
+    rate = ", ".join(filter(None, (_rate(count), _where(count))))
+    total = f" ({count.total} in all)" if count.total > count.number else ""
+    parts = [f"{count.number}{more} {_span(count)}{total}{', ' if rate else ''}{rate}."]
+    if count.places:
+        parts.append(f"In {_names(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
     if final:
@@ -74,17 +110,47 @@ def _told(count: Count, *, final: bool) -> str:
     return " ".join(parts)
 
 
+def _digest(newcomers: Sequence[Count], others: int) -> str:
+    number, more = len(newcomers), f", and more of {others}" if others else ""
+    return f"{number} new problem{'s' if number > 1 else ''}{more}"
+
+
 def _listed(counts: Sequence[Count]) -> list[str]:
-    lines = [f"x{count.number} {cut(count.title, 80)}, {_span(count)}" for count in counts]
-    room = MESSAGE_LIMIT - 80  # a closing line and the host
+    """Return a line for each problem that fits, those first that no push has named."""
+    ranked = sorted(counts, key=lambda count: (not count.newcomer, -count.level, count.since))
     shown: list[str] = []
-    for line in lines:
+    room = MESSAGE_LIMIT - _ROOM
+    for count in ranked:
+        line = f"x{count.number} {cut(count.title or NO_TITLE, 80)}, {_span(count)}"
         room -= len(line) + 1
-        if room < 0:
-            shown.append(f"… and {len(lines) - len(shown)} more problems")
+        if room < 0 or (count.newcomer and count.named):
             break
         shown.append(line)
+    rest = ranked[len(shown) :]
+    if rest:
+        shown.append(f"… and {len(rest)} more problems")
     return shown
+
+
+def _names(places: Sequence[str]) -> str:
+    """Return the places that fit into a line or two, and how many more there are."""
+    shown = [places[0]]
+    for place in places[1:]:
+        if len(", ".join([*shown, place])) > PLACES_ROOM:
+            break
+        shown.append(place)
+    rest = len(places) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more places" if rest else "")
+
+
+def _where(count: Count) -> str:
+    """Return the processes that counted, where it was not one alone."""
+    if len(count.sources) <= 1:
+        return ""
+    hosts = list(dict.fromkeys(source.partition("@")[2] for source in count.sources))
+    named = ", ".join(filter(None, hosts[:5])) + (" and others" if len(hosts) > 5 else "")  # noqa: PLR2004  as many as read well
+    number = f"{len(count.sources)}{'+' if len(count.sources) >= SOURCES else ''}"
+    return f"{number} processes on {named}" if named else f"{number} processes"
 
 
 def _span(count: Count) -> str:
@@ -96,4 +162,4 @@ def _span(count: Count) -> str:
 
 def _rate(count: Count) -> str:
     minutes = (count.last - count.since) / 60
-    return f", {count.number / minutes:.0f}/min" if minutes >= 1 else ""
+    return f"{count.number / minutes:.0f}/min" if minutes >= 1 else ""

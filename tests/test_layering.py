@@ -17,8 +17,8 @@ FLOORS = {
         (
             "exceptions message fingerprint masking tracebacks text redaction database salvage "
             "hostlock guard clock diagnostics quota",
-            "formatter levels summary client encryption outbox throttle options",
-            "books sender lifecycle recovery assembly",
+            "formatter levels summary client encryption outbox throttle options origin",
+            "books sender lifecycle recovery telling assembly",
             "handler install",
             "inbox pytest_plugin",
             "cli __main__",

@@ -114,7 +114,7 @@ def test_core_needs_two_packages(distribution):
 
 def test_extras(distribution):
     """An extra is there from the day that something uses it."""
-    assert {"inbox", "test"} == set(distribution.metadata.get_all("Provides-Extra"))
+    assert {"inbox", "redis", "test"} == set(distribution.metadata.get_all("Provides-Extra"))
 
 
 def test_inbox_extra_brings_its_framework(distribution):

@@ -7,7 +7,7 @@ import pytest
 
 from pushover_logging import Message, sender
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.throttle.machine import Verdict
+from pushover_logging.throttle.problem import Verdict
 
 
 def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from pushover_logging import Message
 from pushover_logging.summary import length, summary, told_again
-from pushover_logging.throttle.machine import Count, Verdict
+from pushover_logging.throttle.problem import Count, Verdict
 
 NOON = time.mktime((2026, 11, 24, 14, 0, 0, 0, 0, -1))
 

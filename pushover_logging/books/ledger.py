@@ -3,19 +3,19 @@
 `_guard` is over the local throttle, a memory outbox and the counters. The program's threads enter
 with `admit`, `put` and `fail`, the sender's thread with the rest; nothing slow happens inside, but
 for the insert into an outbox file that was asked for. A signal handler or a `__del__` that logs
-while its own thread is inside is told so by `admit`, and its caller parks the record in `late`,
-which the interrupted call drains. What a file or a shared throttle is asked, the sender asks
-without the guard. A fork's child calls `reset`: nothing is inherited. At exit nothing here needs
-closing.
+while its own thread is inside is told so by `admit`, and the `entrance` keeps the record for the
+interrupted call. What a file or a shared throttle is asked, the sender asks without the guard. A
+fork's child calls `reset`: nothing is inherited. At exit nothing here needs closing.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from pushover_logging.books.duplicates import Duplicates
+from pushover_logging.books.entrance import Entrance
+from pushover_logging.books.looking import about, last_look, settle_envelope
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
 from pushover_logging.guard import Guard
@@ -23,18 +23,20 @@ from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.quota import Quota
 from pushover_logging.throttle.local import LocalThrottle
-from pushover_logging.throttle.machine import Count, End, Verdict, settle
+from pushover_logging.throttle.problem import Count, End, Origin, Verdict, settle
+from pushover_logging.throttle.table import About, Answer
+from pushover_logging.throttle.valves import Gate
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
-    from pushover_logging.books.sharing import Sharing, Told
+    from pushover_logging.books.exchange import Sharing, Told
     from pushover_logging.outbox.sqlite import SqliteOutbox
 
 
-class Ledger:
-    """Throttle, outbox and counters; ``sharing`` is None where each process decides alone.
+_HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
 
-    What concerns the ``outbox`` alone, the sender asks it itself.
-    """
+
+class Ledger:
+    """Throttle, outbox and counters; ``sharing`` is None where each process decides alone."""
 
     def __init__(
         self,
@@ -54,45 +56,62 @@ class Ledger:
         self._guard = Guard()
         self._books = Books()
         self._owes_last_words = False  # as the last process of those that share
-        self.late: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self.duplicates = Duplicates(self._guard, self._throttle, self._books)
+        self.entrance = Entrance()
         self.outbox.renew(self._guard)
         self._throttle.clear()
         if self._sharing is not None:
             self._sharing.renew()
 
     def admit(
-        self, key: str | None, level: int, created: float
-    ) -> tuple[Verdict, Count | None] | None:
-        """Count one record and say what becomes of it; None: interrupted, park it in ``late``.
+        self, key: str | None, level: int, created: float, origin: Origin | None = None
+    ) -> Answer | None:
+        """Count one record and say what becomes of it; None: interrupted, it comes again.
 
-        ``key`` None passes the throttle by. Anything but SUPPRESSED must be followed by `put` or
-        `fail`.
+        SUPPRESSED needs no more, DIGESTED a `describe`, anything else a `put` or a `fail`.
         """
         with self._guard:
             if self._guard.is_interrupted():
                 return None
-            verdict, count = Verdict.UNTHROTTLED, None
+            answer = Answer(Verdict.UNTHROTTLED, None, "")
             if key is not None:
-                verdict, count = self._throttle.admit(key, level, created)
-            self._books.take(pending=verdict is not Verdict.SUPPRESSED)
+                answer = self._throttle.admit(key, level, created, origin)
+            self._books.take(pending=answer.verdict not in _HELD)
             self._owes_last_words = self._sharing is not None
-            if count is not None and self._sharing is not None:
-                self._throttle.restore(count)  # told by who sends, with the others' counts
-                count = None
-            return verdict, count
+            if answer.along is not None and self._sharing is not None:
+                self._throttle.restore(answer.along)  # told by who sends, with the others' counts
+                answer = answer._replace(along=None)
+            return answer
+
+    def knows(self, key: str) -> bool:
+        """Tell, near enough and without the guard, whether a problem is no newcomer."""
+        return self._throttle.knows(key)
+
+    def describe(self, key: str, about: About) -> None:
+        """Remember how a problem is to be told."""
+        with self._guard:
+            self._throttle.describe(key, about)
+
+    def resolve(self, key: str) -> Answer | None:
+        """End a problem, in the name of a record; answers as `admit` does, RESOLVED to be put."""
+        with self._guard:
+            if self._guard.is_interrupted():
+                return None
+            source = self._sharing.source if self._sharing is not None else None
+            answer = self._throttle.part(key, self._clock.time(), source)
+            self._books.take(pending=answer.verdict is Verdict.RESOLVED)
+            return answer
 
     def put(self, envelope: Envelope) -> int:
         """Put an admitted record's Message, or a summary; return how many had to go for it."""
         with self._guard:
             self._books.summaries_pending += not envelope.counts_as_record
-            if envelope.key is not None:
-                message = envelope.message
-                title = envelope.title or message.title or ""
-                self._throttle.describe(envelope.key, title, message.user, message.device)
+            if envelope.key is not None and envelope.verdict is not Verdict.RESOLVED:
+                self._throttle.describe(envelope.key, about(envelope))
             gone = self.outbox.put(envelope)
             for one in gone:
                 self._books.end("full" if one.counts_as_record else "lost summary")
-                settle(self._throttle, End.LOST, one.key, one.counts)
+                settle_envelope(self._throttle, one, End.LOST)
             return len(gone)
 
     def fail(self, key: str | None, count: Count | None) -> None:
@@ -119,9 +138,8 @@ class Ledger:
 
         def fate(envelope: Envelope) -> str | None:
             if now - envelope.accepted_at <= max_age:
-                return self._sharing.decide(envelope) if self._sharing else None
-            if envelope.row is not None:
-                self._end_shared(envelope, End.LOST)
+                return self._decide(envelope)
+            self._end_shared(envelope, End.LOST)
             with self._guard:
                 self._end_local(envelope, End.LOST)
             return "too old" if envelope.counts_as_record else "lost summary"
@@ -129,6 +147,13 @@ class Ledger:
         envelope = self.outbox.claim(closed_to, fate)
         self._book_news()
         return envelope
+
+    def set_gate(self, gate: Gate) -> None:
+        """Know how much of the quota is left."""
+        with self._guard:
+            self._throttle.gate = gate
+        if self._sharing is not None:
+            self._sharing.throttle.gate = gate
 
     def accepted(self, envelope: Envelope) -> None:
         """The API took it: it is told."""
@@ -179,20 +204,28 @@ class Ledger:
         with self._guard:
             return self._books.stats(quota, last_error)
 
+    def _decide(self, envelope: Envelope) -> str | None:
+        """Say what becomes of a claimed one unsent; None: it is sent, as the envelope says now."""
+        what = self._sharing.decide(envelope) if self._sharing is not None else None
+        if what is None:  # this process decides alone
+            with self._guard:
+                what = last_look(self._throttle, envelope)
+        return what or None
+
     def _exchange(self, sharing: Sharing, told: Told, *, final: bool) -> bool:
         """Report to the shared throttle and follow it; False where it cannot be reached."""
         with self._guard:
-            reports = self._throttle.reports()
+            reports = self._throttle.reports(sharing.source)
             waiting = self._books.pending + self._books.summaries_pending > 0
         answer = sharing.exchange(reports, told, final=final, waiting=waiting)
         with self._guard:
             if answer is not None:
-                views, summaries = answer
-                self._throttle.see(views)
-                self._books.summaries_pending += summaries
-            else:
-                for one in reports:
-                    self._throttle.restore(one.count)
+                self._throttle.see(answer.views)
+                self._books.summaries_pending += answer.inserted
+            for one in reports if answer is None else answer.back:
+                self._throttle.restore(one.count)
+        for envelope in answer.to_put if answer is not None else ():
+            self.put(envelope)
         self._book_news()
         return answer is not None
 
@@ -208,7 +241,8 @@ class Ledger:
             self._sharing.ended(envelope, end)
 
     def _end_local(self, envelope: Envelope, end: End) -> None:
-        settle(self._throttle, end, envelope.key, () if envelope.row else envelope.counts)
+        shared = self._sharing is not None and self._sharing.owns(envelope)
+        settle_envelope(self._throttle, envelope, end, with_counts=not shared)
 
     def _book_news(self) -> None:
         with self._guard:

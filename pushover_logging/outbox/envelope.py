@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pushover_logging.message import Message
-from pushover_logging.throttle.machine import Count, Verdict
+from pushover_logging.throttle.problem import Count, Origin, Verdict, restored
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +21,8 @@ class Envelope:
     sends without an answer in time; ``may_have_arrived``: one of its sends had no answer at all,
     so that the next may be a duplicate. ``row`` is its place in a file, where it is since the Unix
     time ``put_at``, ``foreign`` the other living handler whose record it is. ``decided``: the
-    shared throttle has given its verdict.
+    shared throttle has given its verdict, ``alarmed``: and let its emergency through. ``group`` and
+    ``place`` are of its `origin`.
     """
 
     message: Message
@@ -35,6 +36,9 @@ class Envelope:
     timeouts: int = 0
     decided: bool = False
     may_have_arrived: bool = False
+    group: str = ""
+    place: str = ""
+    alarmed: bool = False
     row: int | None = None
     put_at: float = 0.0
     foreign: int | None = None
@@ -52,12 +56,20 @@ class Envelope:
         """Tell whether it carries a record of the program, and not a summary alone."""
         return self.verdict is not Verdict.SUMMARY
 
+    @property
+    def origin(self) -> Origin | None:
+        """Return what its problem may become one with others by."""
+        return Origin(self.group, self.place) if self.group else None
+
 
 Fate = Callable[[Envelope], "str | None"]
 """Says what becomes of a claimed envelope without its being sent; None: it is sent."""
 
 _MESSAGE = [one.name for one in fields(Message) if one.name != "attachment"]
-_OWN = ("key", "level", "created", "title", "timeouts", "decided", "may_have_arrived")
+_OWN = (
+    "key", "level", "created", "title", "timeouts", "decided", "may_have_arrived",
+    "group", "place", "alarmed",
+)  # fmt: skip
 
 
 def encoded(envelope: Envelope) -> str:
@@ -89,11 +101,14 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
             key=_text(data["key"]),
             level=int(data["level"]),
             created=float(data["created"]),
-            counts=tuple(map(_count, data["counts"])),
+            counts=tuple(restored(Count, one) for one in data["counts"]),
             title=_text(data["title"]),
             timeouts=int(data["timeouts"]),
             decided=bool(data["decided"]),
             may_have_arrived=bool(data["may_have_arrived"]),
+            group=str(data["group"]),
+            place=str(data["place"]),
+            alarmed=bool(data["alarmed"]),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         msg = f"no message of this library ({type(error).__name__})"
@@ -102,11 +117,3 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _count(data: dict[str, Any]) -> Count:
-    kinds: dict[str, Callable[[Any], Any]] = {
-        "int": int, "float": float, "str": str, "bool": bool, "str | None": _text,
-    }  # fmt: skip
-    convert = {one.name: kinds[str(one.type)] for one in fields(Count)}
-    return Count(**{name: convert[name](value) for name, value in data.items()})

@@ -3,172 +3,116 @@
 ABSENT --record--> PENDING (FIRST) --accepted--> OPEN --window over, count 0--> COOLING --> ABSENT
 OPEN counts, tells a higher level at once (ESCALATED) and its count when the window ends (a timer
 asks `close`). COOLING is OPEN with its window over and nothing counted; a record in it is told
-AGAIN. `now` is in seconds of any clock that does not run backwards; `created` is Unix time.
+AGAIN. What a valve holds back is counted as well, as a newcomer, and told by a digest. `now` is in
+seconds of any clock that does not run backwards; `created` is Unix time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
+import math
+from dataclasses import dataclass, field
+
+from pushover_logging.throttle.problem import UNHEARD, Count, End, Problem, Verdict
 
 WINDOWS = (300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 CRITICAL_WINDOW = 3600.0
 COOLING = 6 * 3600.0
 ESCALATIONS = 4
-OTHERS = "other problems"  # the title of counts whose problems had to go
-
-
-class Verdict(Enum):
-    """What the throttle says of one record, or of a push that counts several."""
-
-    FIRST = "first"
-    AGAIN = "again"
-    ESCALATED = "escalated"
-    SUPPRESSED = "suppressed"
-    UNTHROTTLED = "unthrottled"
-    SUMMARY = "summary"
-
-
-class End(Enum):
-    """How a push ended."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"  # for good
-    LOST = "lost"  # dropped, or never made
-
-
-_SUPPRESSED: tuple[Verdict, None] = (Verdict.SUPPRESSED, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Records of one problem that no push has told yet.
-
-    ``number`` of them came between ``since`` and ``last`` (Unix time), ``total`` in the problem's
-    life; ``following`` is the seconds until the next summary. ``refused``: not even the first was
-    accepted. ``title``, ``user`` and ``device`` are those of the push that told the problem.
-    """
-
-    key: str
-    number: int
-    total: int
-    since: float
-    last: float
-    level: int
-    following: float
-    refused: bool = False
-    title: str = ""
-    user: str | None = None
-    device: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A process's count for a shared throttle, with what it knows of the problem.
-
-    ``told`` is the highest level told, ``remaining`` the seconds until its window ends, None while
-    its first push was not accepted.
-    """
-
-    count: Count
-    told: int
-    remaining: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a shared throttle says of a problem; the fields are those of a `Report`."""
-
-    told: int
-    remaining: float | None
-
-
-class Throttle(Protocol):
-    """What every place where the state lives is told of the pushes."""
-
-    def ended(self, key: str, end: End) -> None:
-        """Know how a push of this problem ended."""
-
-    def restore(self, count: Count) -> None:
-        """Take back a count whose push did not arrive."""
-
-
-@dataclass(slots=True)
-class Problem:
-    """What is kept of one fingerprint: some 300 bytes, no record, no text but the title."""
-
-    told: int
-    pending: bool = True
-    step: int = 0
-    until: float = 0.0
-    number: int = 0
-    total: int = 1
-    since: float = 0.0
-    last: float = 0.0
-    seen: int = 0
-    escalations: int = 0
-    refused: bool = False
-    title: str = ""
-    user: str | None = None
-    device: str | None = None
-
-    def counted(self, key: str, following: float) -> Count:
-        """Return what is untold, as a value."""
-        return Count(
-            key=key,
-            number=self.number,
-            total=self.total,
-            since=self.since,
-            last=self.last,
-            level=self.seen,
-            following=following,
-            refused=self.refused,
-            title=self.title,
-            user=self.user,
-            device=self.device,
-        )
+PLACES = 20  # that a problem remembers, and as many as a summary can name
+SOURCES = 100  # processes that a problem remembers between two summaries
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The windows and record fields that decide; each method is one arrow of the drawing above."""
+    """The windows that decide; each method is one arrow of the drawing above.
+
+    ``by`` names the record fields that tell problems apart, ``store`` is where the state is shared,
+    a redis:// URL or None. ``patience`` is the seconds after which a first that nobody has sent is
+    given up, where others may have to tell it.
+    """
 
     windows: tuple[float, ...] = WINDOWS
     by: tuple[str, ...] = ()
+    store: str | None = field(default=None, repr=False)  # may hold a password
+    patience: float = math.inf
 
     def window(self, problem: Problem) -> float:
         """Return the length in seconds of the problem's present step."""
         length = self.windows[min(problem.step, len(self.windows) - 1)]
         return min(length, CRITICAL_WINDOW) if problem.told >= logging.CRITICAL else length
 
-    def cooled(self, problem: Problem, now: float) -> bool:
-        """Tell whether the problem is so long over that it is ABSENT."""
-        quiet = not problem.pending and problem.number == 0
-        return quiet and now >= problem.until + max(COOLING, self.window(problem))
+    def lasts(self, problem: Problem) -> float:
+        """Return how far ahead `until` may lie, whatever a clock has done meanwhile."""
+        return self.patience if problem.pending else self.window(problem)
 
-    def admit(
-        self, problem: Problem, key: str, level: int, now: float, created: float
-    ) -> tuple[Verdict, Count | None]:
-        """Take one more record of a known problem: AGAIN, ESCALATED or SUPPRESSED.
+    def is_over(self, problem: Problem, now: float) -> bool:
+        """Tell whether the problem is so long over, or resolved, that it is ABSENT."""
+        cooling = 0.0 if problem.pending else max(COOLING, self.window(problem))
+        return problem.resolved or (problem.number == 0 and now >= problem.until + cooling)
 
-        ESCALATED brings the count that its push tells along, None where nothing was counted.
-        """
+    def present(self, problem: Problem | None, now: float) -> Problem | None:
+        """Return the problem, None where it is ABSENT."""
+        return None if problem is None or self.is_over(problem, now) else problem
+
+    def verdict(self, problem: Problem | None, level: int, now: float) -> Verdict:
+        """Say what one more record of a problem is; None, or one that is over, is ABSENT."""
+        if problem is None or problem.told == UNHEARD or self.is_over(problem, now):
+            return Verdict.FIRST
+        if problem.pending:
+            return Verdict.SUPPRESSED
+        if problem.number == 0 and now >= problem.until:
+            return Verdict.AGAIN
+        if level > problem.told and problem.escalations < ESCALATIONS:
+            return Verdict.ESCALATED
+        return Verdict.SUPPRESSED
+
+    def begin(self, now: float, created: float) -> Problem:
+        """Return a problem of which nothing is told or counted yet."""
+        problem = Problem(told=UNHEARD, pending=False, total=0, began=created)
+        problem.until = now + self.window(problem)
+        return problem
+
+    def tell(
+        self, problem: Problem, verdict: Verdict, key: str, level: int, now: float
+    ) -> Count | None:
+        """Take a record that is told; return the count that its push tells along, if any."""
         problem.total += 1
-        if not problem.pending:
-            if problem.number == 0 and now >= problem.until:
-                self._open(problem, now, problem.step + 1, level)
-                return Verdict.AGAIN, None
-            if level > problem.told and problem.escalations < ESCALATIONS:
-                problem.escalations += 1
-                count = problem.counted(key, self.windows[0]) if problem.number else None
-                problem.number = 0
-                self._open(problem, now, 0, level)
-                return Verdict.ESCALATED, count
-        self._count(problem, level, now, created)
-        return _SUPPRESSED
+        if verdict is Verdict.FIRST:
+            problem.told, problem.pending, problem.until = level, True, now + self.patience
+            return None
+        if verdict is Verdict.AGAIN:
+            self._open(problem, now, problem.step + 1, level)
+            return None
+        problem.escalations += 1
+        count = self.take(problem, key, self.windows[0]) if problem.number else None
+        self._open(problem, now, 0, level)
+        return count
+
+    def hold(
+        self, problem: Problem, verdict: Verdict, level: int, now: float, created: float
+    ) -> None:
+        """Take a record that should be told and must wait for a digest."""
+        if verdict is not Verdict.FIRST:
+            problem.step = problem.step + 1 if verdict is Verdict.AGAIN else 0
+            problem.escalations += verdict is Verdict.ESCALATED
+        self.count(problem, level, now, created)
+        problem.newcomer, problem.pending, problem.told = True, False, max(problem.told, level)
+
+    def count(self, problem: Problem, level: int, now: float, created: float) -> None:
+        """Take a record that is not told."""
+        problem.total += 1
+        if problem.number == 0:
+            problem.since = created
+        problem.number += 1
+        problem.last = created
+        self.heed(problem, level, now)
+
+    def heed(self, problem: Problem, level: int, now: float) -> None:
+        """Take the level of a record that is counted: a CRITICAL is told within the hour."""
+        problem.seen = max(problem.seen, level)
+        if level >= logging.CRITICAL:
+            self._hasten(problem, now)
 
     def ended(self, problem: Problem, end: End, now: float) -> bool:
         """Take how a push ended: its window begins. False: the problem is ABSENT again.
@@ -183,27 +127,39 @@ class Rules:
             self._open(problem, now, 0, problem.told)
         return True
 
-    def due(self, problem: Problem, now: float) -> bool:
-        """Tell whether the window is over with something counted."""
-        return not problem.pending and problem.number > 0 and now >= problem.until
-
     def close(self, problem: Problem, key: str, now: float) -> Count:
-        """End a due window: return its count and open the next step's."""
-        told = problem.seen
-        following = Problem(told, step=problem.step + 1)
-        count = problem.counted(key, self.window(following))
-        problem.number = 0
-        self._open(problem, now, problem.step + 1, told)
+        """End a window that is due: return its count and open the next step's.
+
+        A first push that was given up counts as refused.
+        """
+        problem.refused = problem.refused or problem.pending
+        step = problem.step + (not problem.newcomer and not problem.pending)
+        problem.step, problem.told, problem.pending = step, problem.seen, False
+        count = self.take(problem, key, self.window(problem))
+        self._open(problem, now, step, problem.told)
         return count
 
-    def add(self, problem: Problem, count: Count) -> None:
-        """Count what somebody else counted."""
+    def take(self, problem: Problem, key: str, following: float) -> Count:
+        """Take what is untold, to be told without an end of its window."""
+        count = problem.counted(key, following)
+        problem.named = problem.named or problem.newcomer
+        problem.number, problem.newcomer, problem.refused = 0, False, False
+        problem.places = problem.sources = ()
+        return count
+
+    def add(self, problem: Problem, count: Count, now: float) -> None:
+        """Count what somebody else counted, or what comes back untold."""
         if problem.number == 0:
             problem.since, problem.last, problem.seen = count.since, count.last, count.level
         problem.since = min(problem.since, count.since)
         problem.last = max(problem.last, count.last)
         problem.seen = max(problem.seen, count.level)
         problem.number += count.number
+        problem.refused = problem.refused or count.refused
+        problem.places = merged(problem.places, count.places, PLACES)
+        problem.sources = merged(problem.sources, count.sources, SOURCES)
+        if count.level >= logging.CRITICAL:
+            self._hasten(problem, now)
 
     def _open(self, problem: Problem, now: float, step: int, told: int) -> None:
         problem.pending = False
@@ -213,20 +169,11 @@ class Rules:
             problem.seen = 0
         problem.until = now + self.window(problem)
 
-    def _count(self, problem: Problem, level: int, now: float, created: float) -> None:
-        if problem.number == 0:
-            problem.since = created
-        problem.number += 1
-        problem.last = created
-        problem.seen = max(problem.seen, level)
-        if level >= logging.CRITICAL and problem.until > now + CRITICAL_WINDOW:
+    def _hasten(self, problem: Problem, now: float) -> None:
+        if not problem.pending and problem.until > now + CRITICAL_WINDOW:
             problem.until = now + CRITICAL_WINDOW  # a CRITICAL is told within the hour
 
 
-def settle(throttle: Throttle, end: End, key: str | None, counts: Sequence[Count]) -> None:
-    """Let a throttle know how a push ended; the counts of one that was not told go back."""
-    if key is not None:
-        throttle.ended(key, end)
-    for count in counts:
-        if end is not End.ACCEPTED and count.following:  # last words are not said again
-            throttle.restore(count)
+def merged(known: tuple[str, ...], more: tuple[str, ...], limit: int) -> tuple[str, ...]:
+    """Return what both name, each once, at most ``limit``."""
+    return tuple(dict.fromkeys((*known, *more)))[:limit]

@@ -1,0 +1,59 @@
+"""The path that a storm takes: a record of a problem that goes on costs one look-up and a count."""
+
+from __future__ import annotations
+
+import logging
+
+from pushover_logging.books.stats import Books
+from pushover_logging.fingerprint import TEMPLATE
+from pushover_logging.guard import Guard
+from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.table import Answer
+
+Call = tuple[object, ...]
+CALLS = 2048  # that are remembered
+_WITH_ARGS = 2  # parts of such a call: logger and template
+
+
+class Duplicates:
+    """Knows the fingerprints of plain records by their calls; see `origin.call_of`.
+
+    Any thread may call: the guard is held over the count, and each entry is written whole.
+    """
+
+    def __init__(self, guard: Guard, throttle: LocalThrottle, books: Books) -> None:
+        self._guard = guard
+        self._throttle = throttle
+        self._books = books
+        self._calls: dict[Call, str] = {}
+
+    def count(self, call: Call, record: logging.LogRecord) -> bool:
+        """Count a record that changes nothing else; False: it takes a closer look."""
+        key = self._calls.get(call)
+        if key is None:
+            return False
+        guard = self._guard
+        with guard.lock:
+            if guard.depth:
+                return False
+            guard.depth = 1
+            try:
+                if not self._throttle.count_duplicate(key, record.levelno, record.created):
+                    return False
+                self._books.suppressed += 1
+                return True
+            finally:
+                guard.depth = 0
+
+    def remember(self, call: Call | None, key: str | None, answer: Answer | None) -> None:
+        """Know the fingerprint ``key`` of a call, where all such records have it.
+
+        Not where args make the text, nor where the record went by the key of a group.
+        """
+        if call is None or key is None or answer is None or answer.key != key:
+            return
+        if len(call) == _WITH_ARGS and not key.startswith(TEMPLATE):
+            return
+        if len(self._calls) >= CALLS:
+            self._calls.clear()
+        self._calls[call] = key

@@ -1,0 +1,242 @@
+"""The throttle over any table of problems: the rules of one problem and the valves together."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+from pushover_logging.throttle.grouping import grouped
+from pushover_logging.throttle.machine import PLACES, Rules, merged
+from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Problem, Verdict
+from pushover_logging.throttle.table import REMAINDER, About, Answer, Table
+from pushover_logging.throttle.valves import DAY, Gate, Valves
+
+LONGEST_ALARM = 10_800.0  # https://pushover.net/api#priority: expire, in seconds
+
+
+class Throttle:
+    """The rules over ``table``. Not thread-safe by itself; see the places where tables are."""
+
+    is_shared = False
+
+    def __init__(self, rules: Rules, table: Table) -> None:
+        self.rules = rules
+        self.gate = Gate.OPEN
+        self.table = table
+
+    def admit(
+        self,
+        key: str,
+        level: int,
+        created: float,
+        origin: Origin | None = None,
+        about: About | None = None,
+    ) -> Answer:
+        """Say whether a record of this fingerprint is told (FIRST, AGAIN, ESCALATED) or counted."""
+
+        def work() -> Answer:
+            answer = self._admit(key, level, created, origin)
+            if about is not None and answer.verdict is not Verdict.SUPPRESSED:
+                self.describe(answer.key, about)
+            return answer
+
+        return self.table.atomically(work)
+
+    def describe(self, key: str, about: About) -> None:
+        """Remember how the problem was told, for its summaries."""
+        problem = self.table.get(key)
+        if problem is not None:
+            problem.title, problem.user, problem.device, problem.priority = about
+            self.table.put(key, problem)
+
+    def ended(self, key: str, end: End, group: str = "") -> None:
+        """Know how a push of this problem, or of the group that it became part of, ended."""
+
+        def work() -> None:
+            name = key if self.table.get(key) is not None else group
+            problem = self.table.get(name)
+            if problem is None:
+                return
+            if self.rules.ended(problem, end, self.table.now()):
+                self.table.put(name, problem)
+            else:
+                self.table.pop(name)
+
+        self.table.atomically(work)
+
+    def restore(self, count: Count) -> None:
+        """Take back a count whose push did not arrive."""
+        self.table.atomically(lambda: self._restore(count))
+
+    def withdraw(self, count: Count) -> None:
+        """Have a digest tell what was let through and must not be sent any more."""
+
+        def work() -> None:
+            now = self.table.now()
+            problem = self._present(count.key, now)
+            if problem is None:
+                self._restore(count)
+                return
+            self.rules.add(problem, count, now)
+            problem.newcomer, problem.pending = True, False
+            self.table.put(count.key, problem)
+
+        self.table.atomically(work)
+
+    def alarm(self, key: str, seconds: float) -> str:
+        """Take an emergency that repeats for ``seconds``; say what speaks against it, if any."""
+
+        def work() -> str:
+            now, problem, valves = self.table.now(), self.table.get(key), self.table.valves()
+            if problem is not None and now < problem.alarmed_until <= now + LONGEST_ALARM:
+                return "an emergency of it repeats already"
+            if not valves.alarm(now):
+                return "one of many emergencies within an hour"
+            self.table.put_valves(valves)
+            if problem is not None:
+                problem.alarmed_until = now + seconds
+                self.table.put(key, problem)
+            return ""
+
+        return self.table.atomically(work)
+
+    def resolve(self, key: str, at: float) -> Count | None:
+        """End a problem at the Unix time ``at``; return what it was, None for one not known.
+
+        Where the quota leaves no room to tell so, None as well; nothing of its count is lost.
+        """
+
+        def work() -> Count | None:
+            problem = self.table.get(key)
+            if problem is None or self.rules.is_over(problem, self.table.now()):
+                return None
+            alarm = problem.alarmed_until > self.table.now()
+            count = replace(problem.counted(key, 1.0), alarm=alarm)
+            self.table.put(key, Problem(told=problem.told, pending=False, resolved=True, last=at))
+            if self.gate is Gate.OPEN:
+                return count
+            if count.number:
+                self._restore(replace(count, key=REMAINDER))
+            return None
+
+        return self.table.atomically(work)
+
+    def due(self) -> list[Count]:
+        """Close every window that is over with something counted; return the counts."""
+
+        def work() -> list[Count]:
+            now, valves = self.table.now(), self.table.valves()
+            before = replace(valves)
+            valves.clamp(now)
+            counts = []
+            for key, problem in self.table.waiting():
+                if problem.number and self._due_at(problem, valves, now) <= now:
+                    counts.append(self.rules.close(problem, key, now))
+                    self.table.put(key, problem)
+            if counts:
+                valves.end_summary(now)
+                valves.daily_at = now + DAY if self.gate is Gate.SCARCE else 0.0
+            valves.end_digest(now)
+            if valves != before:
+                self.table.put_valves(valves)
+            return counts
+
+        return self.table.atomically(work)
+
+    def next_due(self) -> float:
+        """Return the seconds until `due` may have something, infinity where no window is open."""
+        now, valves = self.table.now(), self.table.valves()
+        ends = [self._due_at(problem, valves, now) for _, problem in self.table.waiting()]
+        return max(min(ends, default=math.inf) - now, 0.0)
+
+    def untold(self) -> list[Count]:
+        """Take every count that no push has told, for the last words.
+
+        What another process can still tell, a first that waits in a file, stays.
+        """
+
+        def work() -> list[Count]:
+            counts = []
+            for key, problem in self.table.counted():
+                if not (self.is_shared and problem.pending):
+                    counts.append(self.rules.take(problem, key, 0.0))
+                    self.table.put(key, problem)
+            return counts
+
+        return self.table.atomically(work)
+
+    def _admit(self, key: str, level: int, created: float, origin: Origin | None) -> Answer:
+        now = self.table.now()
+        problem = self._present(key, now)
+        if problem is None and origin is not None:
+            key, problem = grouped(self.rules, self.table, key, origin, (now, created))
+        verdict = self.rules.verdict(problem, level, now)
+        if verdict is Verdict.AGAIN and not self._may_tell_again(level):
+            verdict = Verdict.SUPPRESSED
+        if self.table.get(key) is None:
+            self._make_room()
+        if problem is None:
+            problem = self.rules.begin(now, created)
+            problem.group = origin.group if origin else ""
+        along = None
+        if verdict is Verdict.SUPPRESSED:
+            self.rules.count(problem, level, now, created)
+        elif self._lets_through(level, now, created):
+            along = self.rules.tell(problem, verdict, key, level, now)
+        else:
+            self.rules.hold(problem, verdict, level, now, created)
+            verdict = Verdict.DIGESTED
+        if origin is not None and key == origin.group:
+            problem.places = merged(problem.places, (origin.place,), PLACES)
+        self.table.put(key, problem)
+        return Answer(verdict, along, key)
+
+    def _present(self, key: str, now: float) -> Problem | None:
+        return self.rules.present(self.table.get(key), now)
+
+    def _may_tell_again(self, level: int) -> bool:
+        return self.gate is Gate.OPEN or (self.gate is Gate.SCARCE and level >= logging.CRITICAL)
+
+    def _lets_through(self, level: int, now: float, created: float) -> bool:
+        if self.gate is Gate.SCARCE and level < logging.CRITICAL:
+            return False
+        valves = self.table.valves()
+        valves.clamp(now)
+        through = valves.let_through(level, now, created if self.is_shared else math.inf)
+        self.table.put_valves(valves)
+        return through
+
+    def _restore(self, count: Count) -> None:
+        now = self.table.now()
+        key = count.key
+        problem = self._present(key, now)
+        if problem is None and count.group:
+            key, problem = count.group, self._present(count.group, now)
+        if problem is None:
+            key = REMAINDER
+            problem = self._present(key, now) or self.rules.begin(now, count.since)
+            problem.title, problem.told = OTHERS, 0
+            problem.total += count.number
+        self.rules.add(problem, count, now)
+        self.table.put(key, problem)
+
+    def _make_room(self) -> None:
+        for key in self.table.expendable():
+            problem = self.table.get(key)
+            self.table.pop(key)
+            if problem is not None and problem.number:
+                self._restore(problem.counted(key, 0.0))
+
+    def _due_at(self, problem: Problem, valves: Valves, now: float) -> float:
+        """Return when a problem is to be told, infinity where there is nothing to wait for."""
+        at = problem.until
+        if problem.newcomer:
+            at = valves.digest_at or now
+        elif not problem.number:
+            return at if at > now and not problem.resolved else math.inf
+        if self.gate is Gate.SCARCE:
+            at = max(at, valves.daily_at)
+        elif self.gate is Gate.LOW and not (problem.newcomer or problem.pending):
+            return math.inf
+        return max(at, valves.next_summary(now))

@@ -1,0 +1,367 @@
+"""Incidents as tables: when a record comes, and which pushes a person gets for all of them.
+
+Each plays through the real handler, client and inbox, on a clock that the test moves.
+"""
+
+import logging
+
+import pytest
+from conftest import Driven, adds_up
+
+W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+class Phone(Driven):
+    """A driven handler that writes down each push with the second at which it came."""
+
+    def __init__(self, inbox, **options):
+        super().__init__(inbox, **options)
+        self.began = self.clock.now
+        self.pushes = []
+        self.bodies = []
+
+    def settle(self):
+        wait = super().settle()
+        for push in self.inbox.messages[len(self.pushes) :]:
+            self.pushes.append((self.clock.now - self.began, push["title"]))
+            self.bodies.append(push["message"])
+        return wait
+
+    def at(self, seconds):
+        """Let time pass until so many seconds after the start; what is due then comes first."""
+        self.advance(self.began + seconds - self.clock.now)
+
+    def play(self, records, end):
+        """Log each (second, level, template, args), and let time pass until ``end``."""
+        for second, level, template, *args in records:
+            self.at(second)
+            self.say(level, template, *args)
+            self.settle()
+        self.at(end)
+        return self.pushes
+
+    def say(self, level, template, *args, **own):
+        """Log a record of the clock's second."""
+        extra = {"pushover": {**(self.extra or {}), **own}}
+        record = self.log.makeRecord("shop", level, __file__, 1, template, args, None, extra=extra)
+        record.created = self.clock.time()
+        self.log.handle(record)
+
+    extra = None
+
+
+@pytest.fixture(params=["memory", "file"])
+def phone(inbox, request, tmp_path):
+    made = []
+    kept = {} if request.param == "memory" else {"outbox": tmp_path / "outbox.sqlite"}
+
+    def make(**options):
+        made.append(Phone(inbox, **{**kept, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.handler._ledger.reset()
+        one.handler._sender._client.close()
+
+
+@pytest.fixture
+def memory(inbox):
+    one = Phone(inbox)
+    yield one
+    one.handler._sender._client.close()
+
+
+def near(expected, pushes, slack=1.01):
+    """Compare: a file hears of counts within a second of its window's end."""
+    assert [title for _, title in expected] == [title for _, title in pushes]
+    for (wanted, _), (came, _) in zip(expected, pushes, strict=True):
+        assert wanted <= came <= wanted + slack, pushes
+
+
+def test_problem_that_lasts_ten_minutes(phone):
+    """1: one a second."""
+    pushes = phone().play([(s, E, "No db %s", 7) for s in range(600)], HOUR)
+    near([(0, "No db 7"), (300, "x299 more: No db 7"), (1200, "x300 more: No db 7")], pushes)
+
+
+def test_problem_every_ten_minutes(phone):
+    """3: for a day."""
+    pushes = phone().play([(s, E, "No db %s", 7) for s in range(0, DAY, 600)], 2 * DAY)
+    near([
+        (0, "No db 7"), (600, "Again: No db 7"), (1500, "x1 more: No db 7"),
+        (5100, "x6 more: No db 7"), (19_500, "x24 more: No db 7"),
+        (105_900, "x111 more: No db 7"),
+    ], pushes)  # fmt: skip
+
+
+def test_problem_that_gets_worse(memory):
+    """6: a higher level is told at once, with what was counted below it."""
+    memory.extra = {"fingerprint": "disk"}
+    levels = [(0, W), (10, W), (20, E), (30, W), (40, C), (50, E)]
+    pushes = memory.play([(s, level, "disk at %d", s) for s, level in levels], HOUR)
+    assert [
+        (0, "disk at 0"), (20, "disk at 20"), (40, "disk at 40"), (340, "x1 more: disk at 40"),
+    ] == pushes  # fmt: skip
+    assert ["1 more at a lower level" in body for body in memory.bodies] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_new_problem_in_a_flood(memory):
+    """8: B's first at its own second."""
+    flood = [(s, E, "A is down") for s in range(20)]
+    memory.play(sorted([*flood, (12, E, "B is down")], key=lambda one: one[0]), 200)
+    assert [(0, "A is down"), (12, "B is down")] == memory.pushes
+
+
+def test_texts_that_differ_by_a_number(memory):
+    """9: the mask makes them one."""
+    for number in range(1000):
+        memory.log.error(f"User {number} not found")
+    memory.at(HOUR)
+    assert [(0, "User 0 not found"), (300, "x999 more: User 0 not found")] == memory.pushes
+
+
+def words(number):
+    """Return a sentence that no mask makes equal to another."""
+    letters = "abcdefghij"
+    return "the " + "".join(letters[int(digit)] for digit in str(number)) + " went wrong"
+
+
+def test_free_text_of_one_call(phone):
+    """9: a thousand different sentences are six pushes at most, and nothing is lost."""
+    one = phone()
+    for number in range(1000):
+        one.log.error(words(number))
+    one.at(HOUR)
+    titles = [title for _, title in one.pushes]
+    assert [words(number) for number in range(5)] == titles[:5]
+    assert ["x995 more: different messages from test_throttle_scenarios.py"] == [
+        title.rpartition(":")[0] for title in titles[5:]
+    ]
+
+
+def test_different_exceptions_of_one_call(memory):
+    """9: a framework's line: six first pushes."""
+    for kind in (KeyError, ValueError, TypeError, OSError, RuntimeError, LookupError):
+        try:
+            raise kind("broken")
+        except kind:
+            memory.log.exception("Internal error")
+    memory.settle()
+    assert 6 == len(memory.pushes)
+
+
+def test_placeholders_alone_are_no_template(memory):
+    """9: two different problems as args; and news differ by their numbers."""
+    memory.log.error("%s: %s", "disk", "is full")
+    memory.log.error("%s: %s", "card", "was declined")
+    for epoch in range(8):
+        memory.log.info("epoch %d loss %.3f", epoch, 1 / (epoch + 1))
+    memory.settle()
+    assert 10 == len(memory.pushes)
+
+
+def site(number):
+    """Return the text of a call site's own template."""
+    return "trouble at " + words(number) + " %s"
+
+
+def test_storm(phone):
+    """10: 50 call sites in a second: ten pushes, a digest within a minute; a CRITICAL at once."""
+    one = phone()
+    for number in range(50):
+        one.log.error(site(number), "x")
+        if number == 30:
+            one.log.critical("all is lost %s", "x")
+    one.at(59)
+    assert 11 == len(one.pushes)
+    assert "all is lost x" in [title for _, title in one.pushes]
+    one.at(62)
+    (digest,) = one.pushes[11:]
+    assert "40 new problems" == digest[1]
+    assert "0" == one.inbox.messages[-1]["priority"]
+    named = one.bodies[-1].count("trouble at")
+    assert f"… and {40 - named} more problems" in one.bodies[-1]
+    one.at(DAY)
+    assert 12 == len(one.pushes)
+
+
+def test_new_problem_every_half_minute(memory):
+    """10: for a day, under 60 pushes; digests name each problem once and count all."""
+    memory.play([(30 * n, E, site(n), "x") for n in range(DAY // 30)], DAY + 2 * HOUR)
+    assert len(memory.pushes) < 60
+    digests = [
+        (title, body)
+        for (_, title), body in zip(memory.pushes, memory.bodies, strict=True)
+        if "new problem" in title
+    ]
+    told = sum(int(title.split()[0]) for title, _ in digests)
+    assert DAY // 30 == told + len(memory.pushes) - len(digests)
+    named = [line for _, body in digests for line in body.splitlines() if "trouble at" in line]
+    assert len(named) == len({line.partition(",")[0] for line in named})
+
+
+class DatabaseError(Exception):
+    """A driver's own."""
+
+
+def view(log, number, exc):
+    """Fail in one of many views: each has a place of its own."""
+    source = f"def view_{number}(): raise exc\nview_{number}()"
+    try:
+        exec(compile(source, f"/app/views/{number}.py", "exec"), {"exc": exc})
+    except Exception:
+        log.exception(f"Internal error in {words(number)}")
+
+
+def test_dead_database(phone):
+    """11: 30 views, one root cause: three pushes, then summaries that name places."""
+    one = phone()
+    for second in range(12 * MINUTE):
+        one.at(second)
+        view(one.log, second % 30, DatabaseError("cannot connect"))
+        one.settle()
+    one.at(HOUR)
+    titles = [title for _, title in one.pushes]
+    assert ["DatabaseError: cannot connect"] * 3 == [
+        title.rpartition(".")[2] for title in titles[:3]
+    ]
+    assert all(title.startswith("x") for title in titles[3:])
+    assert 2 == len(titles[3:])
+    assert "In view_" in one.bodies[3]
+    counted = sum(int(title[1:].partition(" ")[0]) for title in titles[3:])
+    assert 12 * MINUTE == 3 + counted
+
+
+def test_different_key_errors(memory):
+    """11: what is no dead database is not merged: ten pushes, and twenty in a digest."""
+    for number in range(30):
+        view(memory.log, number, KeyError(words(number)))
+    memory.at(61)
+    assert 11 == len(memory.pushes)
+    assert "20 new problems" == memory.pushes[-1][1]
+
+
+def test_first_try_fails(memory):
+    """12: 500, then 200: one first; what came between is in its summary."""
+    memory.inbox.fail_with(500)
+    memory.play([(s, E, "No db %s", 7) for s in range(10)], HOUR)
+    assert ["No db 7", "x9 more: No db 7"] == [title for _, title in memory.pushes]
+
+
+def test_exit_tells_what_was_counted(phone):
+    """13: one digest at the lowest priority."""
+    one = phone()
+    for text, number in (("A is down", 6), ("B is down", 3)):
+        for _ in range(number):
+            one.log.error(text)
+    one.settle()
+    one.handler._sender.request_close()
+    one.advance(1)
+    assert ["A is down", "B is down", "x7 more of 2 problems"] == [t for _, t in one.pushes]
+    assert "-2" == one.inbox.messages[-1]["priority"]
+    assert ["x5 A is down", "x2 B is down"] == [
+        line.partition(",")[0] for line in one.bodies[-1].splitlines()[:2]
+    ]
+
+
+def test_quota_runs_out(memory, caplog):
+    """14: first one warning, and no more summaries; then only CRITICAL; all told at the reset."""
+    reset = memory.clock.time() + 10 * HOUR
+    memory.inbox.set_quota(limit=100, remaining=20, reset=reset)
+    memory.play([(s, E, "A is down") for s in range(600)], 2 * HOUR)
+    assert [(0, "A is down")] == memory.pushes
+    memory.log.error("B is down")
+    memory.settle()
+    assert "B is down" == memory.pushes[-1][1]
+    memory.inbox.set_quota(limit=100, remaining=5, reset=reset)
+    memory.log.error("C is down")
+    memory.settle()
+    memory.log.error("D is down")
+    memory.log.critical("E is down")
+    memory.settle()
+    titles = [title for _, title in memory.pushes]
+    assert [
+        "A is down", "B is down", "C is down", "x599 more: A is down", "E is down",
+    ] == titles  # fmt: skip
+    assert 2 == caplog.text.count("messages are left")
+    for _ in range(7):
+        memory.log.error("F is down")
+    memory.at(10 * HOUR - 5)
+    assert 5 == len(memory.pushes)
+    memory.at(10 * HOUR + 5)
+    assert ["2 new problems"] == [title for _, title in memory.pushes[5:]]
+    assert ["x1 D is down", "x7 F is down"] == [
+        line.partition(",")[0] for line in memory.bodies[-1].splitlines()[:2]
+    ]
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR])
+@pytest.mark.parametrize("phone", ["file"], indirect=True)
+def test_clock_that_jumps(phone, jump):
+    """15: every summary in its window still, one push more at most."""
+    one = phone()
+    one.play([(s, E, "No db %s", 7) for s in range(100)], 100)
+    one.clock.wall += jump
+    one.play([(s, E, "No db %s", 7) for s in range(101, 600)], HOUR)
+    assert 3 <= len(one.pushes) <= 4
+    assert one.pushes[1][0] <= 402
+    told = sum(int(title[1:].partition(" ")[0]) for _, title in one.pushes if title[0] == "x")
+    firsts = sum(1 for _, title in one.pushes if title[0] != "x")
+    assert 599 == told + firsts
+
+
+def test_resolved(phone):
+    """17: a quiet push with duration and count; a relapse a minute later is a first."""
+    one = phone()
+    for second in range(120):
+        one.at(second)
+        one.say(E, "No database", fingerprint="db-7")
+    one.at(120)
+    one.handler.resolve("db-7")
+    one.settle()
+    assert (120, "Resolved: db-7") == one.pushes[-1]
+    assert "It lasted 2 min and came 120 times." in one.bodies[-1]
+    assert "-1" == one.inbox.messages[-1]["priority"]
+    one.at(180)
+    one.say(E, "No database", fingerprint="db-7")
+    one.settle()
+    assert [(0, "No database"), (120, "Resolved: db-7"), (180, "No database")] == one.pushes
+    one.say(logging.INFO, "The database is back", resolves="db-7")
+    one.settle()
+    assert "The database is back" == one.bodies[-1].splitlines()[0]
+    one.handler.resolve("db-7")
+    one.handler.resolve("unknown")
+    one.at(HOUR)
+    assert 4 == len(one.pushes)
+
+
+def test_emergency_holds_off_the_next(phone):
+    """While one repeats, the same problem is high only; more than five an hour, and they say so."""
+    one = phone(levels={"CRITICAL": "emergency"}, throttle=60)
+    one.play([(s, C, "Fire in %s", "hall") for s in (0, 100, 200)], 300)
+    assert ["2", "1", "1"] == [push["priority"] for push in one.inbox.messages]
+    for number in range(6):
+        one.at(310 + 61 * number)
+        one.log.critical(site(number), "x")
+        one.settle()
+    late = [push["priority"] for push in one.inbox.messages[3:]]
+    assert ["2"] * 4 + ["1"] * 2 == late
+    assert "one of many emergencies" in one.bodies[-1]
+
+
+def test_known_call_counts_its_own_problem(memory):
+    """What is looked up by its call is never counted for another problem of the same line."""
+    for _ in range(3):
+        memory.log.error("%s: %s", "disk", "is full")
+        memory.log.error("%s: %s", "card", "was declined")
+        memory.log.error("Plain trouble")
+    memory.at(HOUR)
+    assert ["disk: is full", "card: was declined", "Plain trouble"] == [
+        title for _, title in memory.pushes[:3]
+    ]
+    assert "x6 more of 3 problems" == memory.pushes[3][1]
+    assert adds_up(memory.handler.stats())

@@ -1,0 +1,221 @@
+"""One throttle for several processes: an outbox's file, and a real Redis."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+
+import pytest
+
+fcntl = pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+
+pytestmark = pytest.mark.process
+
+STORM = """
+    import logging, sys, time
+    from pushover_logging import PushoverHandler
+
+    throttle, outbox, count, seconds, start = sys.argv[1:6]
+    handler = PushoverHandler(
+        throttle={"windows": [3, 60], "store": throttle or None}, outbox=outbox or None,
+        close_timeout=30,
+    )
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end = time.monotonic() + float(seconds)
+    for number in range(int(count)):
+        log.error("Cannot connect to %s", "db-7")
+        time.sleep(max(0, end - time.monotonic()) / (int(count) - number) / 2)
+    print("logged", flush=True)
+    sys.stdin.readline()
+    handler.close()
+    stats = handler.stats()
+    print(stats.records, stats.sent + stats.suppressed, stats.pending, flush=True)
+"""
+
+
+class Server:
+    """A redis-server of its own."""
+
+    def __init__(self, directory):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.directory = directory
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no", "--dir", str(self.directory)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        pytest.fail("redis-server does not start")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def redis(tmp_path):
+    pytest.importorskip("redis", reason="redis comes with the extra redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here")
+    server = Server(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def storm(program, tmp_path):
+    """Start processes that log at once; each is told to go on by a line."""
+    with ExitStack() as stack:
+
+        def start(number, *, store="", outbox="", count=1000, seconds=1.0):
+            path = program.path(STORM)
+            given = [store, outbox, str(count), str(seconds), "0"]
+            processes = []
+            for _ in range(number):
+                process = subprocess.Popen(
+                    [sys.executable, str(path), *given], env=program.environ, text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )  # fmt: skip
+                stack.callback(end, process)
+                processes.append(process)
+            for process in processes:
+                assert "ready\n" == process.stdout.readline()
+            return processes
+
+        def end(process):
+            process.kill()
+            process.communicate(timeout=10)
+
+        yield start
+
+
+def go(processes, answer=None):
+    for process in processes:
+        with suppress(BrokenPipeError):
+            process.stdin.write("\n")
+            process.stdin.flush()
+    lines = [process.stdout.readline() for process in processes]
+    if answer is not None:
+        assert [answer] * len(processes) == lines
+    return lines
+
+
+@pytest.fixture(params=["file", "redis"])
+def place(request, tmp_path):
+    if request.param == "file":
+        return {"outbox": str(tmp_path / "outbox.sqlite")}
+    return {"store": request.getfixturevalue("redis").url}
+
+
+def test_eight_processes_tell_one_problem_once(place, storm, inbox):
+    """8 x 1,000 equal errors within a second: one FIRST, one SUMMARY of exactly the rest."""
+    processes = storm(8, **place)
+    go(processes, "logged\n")
+    inbox.wait_for(2, timeout=30)
+    go(processes, "1000 1000 0\n")
+    assert ["Cannot connect to db-7", "x7999 more: Cannot connect to db-7"] == [
+        push["title"] for push in inbox.messages
+    ]
+    assert "8 processes on web-1" in inbox.messages[1]["message"]
+
+
+TROUBLE = """
+    import logging, sys, time
+    from pushover_logging import PushoverHandler
+    from pushover_logging.books import remote
+
+    remote.AWAY = 1.0
+    handler = PushoverHandler(throttle={"windows": [5, 60], "store": sys.argv[1]})
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    print("ready", flush=True)
+    slowest, number = 0, 0
+    for line in sys.stdin:
+        began = time.monotonic()
+        while time.monotonic() < began + float(line):
+            before = time.monotonic()
+            log.error("Cannot connect to %s", "db-7")
+            slowest = max(slowest, time.monotonic() - before)
+            number += 1
+            time.sleep(0.01)
+        print(number, slowest, flush=True)
+    handler.close()
+"""
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "hung", "restarted empty"])
+def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, trouble):
+    """Each process tells the problem once at most; counts are merged when Redis is back.
+
+    Only what an emptied Redis had taken is gone with it; the problem itself is not told anew.
+    """
+    path = program.path(TROUBLE)
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(path), redis.url], env=program.environ, text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )
+            for _ in range(4)
+        ]  # fmt: skip
+        for process in processes:
+            stack.callback(process.kill)
+            assert "ready\n" == process.stdout.readline()
+        if trouble == "hung":
+            redis.process.send_signal(signal.SIGSTOP)
+        elif trouble == "stopped":
+            redis.stop()
+        before = say(processes, 1.5)
+        if trouble == "hung":
+            redis.process.send_signal(signal.SIGCONT)
+        elif trouble == "stopped":
+            redis.start()
+        else:
+            redis.stop()
+            redis.start()
+        numbers = say(processes, 1)
+        firsts = [push for push in inbox.messages if not push["title"].startswith("x")]
+        assert 1 <= len(firsts) <= 4
+        away = [push for push in firsts if "duplicates are possible" in push["message"]]
+        assert (0 if trouble == "restarted empty" else len(firsts)) == len(away)
+        kept = sum(numbers) - (sum(before) if trouble == "restarted empty" else 0)
+        end = time.monotonic() + 15
+        while told(inbox) < kept and time.monotonic() < end:
+            time.sleep(0.05)
+        for process in processes:
+            process.stdin.close()
+            process.wait(30)
+    assert kept <= told(inbox) <= sum(numbers)
+
+
+def told(inbox):
+    """Return how many records the pushes tell."""
+    counts = [push["title"][1:].partition(" more")[0] for push in inbox.messages]
+    return sum(int(count) if count.isdecimal() else 1 for count in counts)
+
+
+def say(processes, seconds):
+    for process in processes:
+        process.stdin.write(f"{seconds}\n")
+        process.stdin.flush()
+    lines = [process.stdout.readline().split() for process in processes]
+    assert all(float(slowest) < 0.2 for _, slowest in lines), lines
+    return [int(number) for number, _ in lines]
