@@ -114,7 +114,8 @@ def test_core_needs_two_packages(distribution):
 
 def test_extras(distribution):
     """An extra is there from the day that something uses it."""
-    assert {"inbox", "redis", "test"} == set(distribution.metadata.get_all("Provides-Extra"))
+    extras = set(distribution.metadata.get_all("Provides-Extra"))
+    assert {"encryption", "inbox", "redis", "test"} == extras
 
 
 def test_inbox_extra_brings_its_framework(distribution):
@@ -122,9 +123,15 @@ def test_inbox_extra_brings_its_framework(distribution):
     assert {"flask"} == required(distribution, "inbox")
 
 
-def test_test_extra_brings_the_inbox(distribution):
+def test_encryption_extra_brings_cryptography(distribution):
+    """What the error names is what helps."""
+    assert {"cryptography"} == required(distribution, "encryption")
+
+
+@pytest.mark.parametrize("extra", ["encryption", "inbox"])
+def test_test_extra_brings_the_others(distribution, extra):
     """The tests' one command installs all that the tests need."""
-    assert required(distribution, "inbox") < required(distribution, "test")
+    assert required(distribution, extra) < required(distribution, "test")
 
 
 def test_python_versions(distribution):

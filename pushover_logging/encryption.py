@@ -1,0 +1,96 @@
+"""Pushover's end-to-end encryption: what the service and the wire cannot read.
+
+By https://pushover.net/api#e2ee: gzip, AES-256-CBC with PKCS7 padding under a random IV,
+HMAC-SHA256 over IV and ciphertext with the same key, Base64 of all three. This module needs the
+package `cryptography`, so whoever asks for encryption without it learns that at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import hmac
+import os
+import re
+import zlib
+
+from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.redaction import masked
+
+try:
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+    from cryptography.hazmat.primitives.ciphers.modes import CBC
+    from cryptography.hazmat.primitives.padding import PKCS7
+except ImportError as error:
+    _MISSING = (
+        "encryption_key: encryption needs the package cryptography; "
+        "pip install 'pushover-logging[encryption]'"
+    )
+    raise ConfigurationError(_MISSING, option="encryption_key") from error
+
+_KEY = re.compile(r"[0-9A-Fa-f]{64}")
+_BLOCK = 16  # bytes: AES's block, and so the IV
+_MAC = 32  # bytes: SHA-256
+_PADDING = PKCS7(8 * _BLOCK)
+
+
+def key_of(text: object) -> bytes:
+    """Return the key that 64 hexadecimal digits say, as the account's devices have it.
+
+    Raises ConfigurationError for anything else, which shows none of it.
+    """
+    if isinstance(text, str) and _KEY.fullmatch(text.strip()):
+        return bytes.fromhex(text)
+    msg = f"encryption_key: got {masked(text)}, takes 64 hexadecimal digits (256 bits)"
+    raise ConfigurationError(msg, option="encryption_key")
+
+
+def encrypted(text: str, key: bytes) -> str:
+    """Return ``text`` as one encrypted parameter; each call takes a new random IV.
+
+    ``key`` has 32 bytes. What comes back is ASCII, see `encrypted_length`.
+    """
+    iv = os.urandom(_BLOCK)
+    padder, encryptor = _PADDING.padder(), Cipher(AES256(key), CBC(iv)).encryptor()
+    padded = padder.update(_packed(text)) + padder.finalize()
+    sealed = iv + encryptor.update(padded) + encryptor.finalize()
+    return base64.b64encode(sealed + _mac(sealed, key)).decode("ascii")
+
+
+def decrypted(field: str, key: bytes) -> str:
+    """Return the text of one encrypted parameter.
+
+    Raises ValueError where ``field`` was not made with this ``key``, or is damaged.
+    """
+    raw = base64.b64decode(field, validate=True)
+    sealed, mac = raw[:-_MAC], raw[-_MAC:]
+    if len(sealed) < 2 * _BLOCK or len(sealed) % _BLOCK:
+        msg = "not an encrypted parameter: its length cannot be"
+        raise ValueError(msg)
+    if not hmac.compare_digest(mac, _mac(sealed, key)):
+        msg = "encrypted with another key, or damaged"
+        raise ValueError(msg)
+    decryptor = Cipher(AES256(key), CBC(sealed[:_BLOCK])).decryptor()
+    padded = decryptor.update(sealed[_BLOCK:]) + decryptor.finalize()
+    unpadder = _PADDING.unpadder()
+    try:
+        return gzip.decompress(unpadder.update(padded) + unpadder.finalize()).decode()
+    except (OSError, EOFError, zlib.error) as error:
+        msg = "what was encrypted is no gzip"
+        raise ValueError(msg) from error
+
+
+def encrypted_length(text: str) -> int:
+    """Return how many characters `encrypted` makes of ``text``; it depends on nothing else."""
+    padded = (len(_packed(text)) // _BLOCK + 1) * _BLOCK
+    return -(-(_BLOCK + padded + _MAC) // 3) * 4
+
+
+def _packed(text: str) -> bytes:
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def _mac(sealed: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, sealed, hashlib.sha256)
