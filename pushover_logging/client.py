@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -75,7 +76,8 @@ class PushoverClient:
 
     ``timeout`` is (connect, read) in seconds; ``api_url`` is where the service is. Makes no
     connection before the first call. ``application`` and ``account`` are hashes of the token, and
-    of token and user. Raises ConfigurationError for what cannot work.
+    of token, user and encryption key. ``encryption_key``, 64 hexadecimal digits, encrypts message,
+    title and url end to end. Raises ConfigurationError for what cannot work.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class PushoverClient:
         *,
         api_url: str = API_URL,
         timeout: tuple[float, float] = TIMEOUT,
+        encryption_key: str | None = None,
     ) -> None:
         self._token, self._user = checked_credentials(token, user)
         self.api_url = checked_url(api_url)
@@ -92,7 +95,15 @@ class PushoverClient:
         self._session: requests.Session | None = None
         self.quota: Quota | None = None
         self.application = _hash(self._token)
-        self.account = _hash(self._token, self._user)
+        # With the key: no process that has none may find, in a shared outbox, what is to be sent
+        # encrypted, and send it in the clear.
+        self.account = _hash(self._token, self._user, (encryption_key or "").strip().lower())
+        self._seal: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        if encryption_key is not None:
+            # Only here: it needs a package that an extra brings.
+            from pushover_logging.encryption import key_of, sealed  # noqa: PLC0415
+
+            self._seal = partial(sealed, key=key_of(encryption_key))
 
     def __repr__(self) -> str:
         """Show where it sends to, and no secret."""
@@ -104,7 +115,7 @@ class PushoverClient:
         Raises TemporaryError, QuotaError or RejectedError, by
         https://pushover.net/api#friendly; nothing of them shows the token or the user.
         """
-        data = {"token": self._token, "user": self._user, **_parameters(message)}
+        data = {"token": self._token, "user": self._user, **self._seal(_parameters(message))}
         upload = message.attachment
         kind = message.attachment_type or "application/octet-stream"
         files = None if upload is None else {"attachment": ("image", upload, kind)}

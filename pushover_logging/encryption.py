@@ -14,9 +14,14 @@ import hmac
 import os
 import re
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.markup import shortener
+from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
 from pushover_logging.redaction import masked
+from pushover_logging.text import cut, first_line, largest
 
 try:
     from cryptography.hazmat.primitives.ciphers import Cipher
@@ -86,6 +91,37 @@ def encrypted_length(text: str) -> int:
     """Return how many characters `encrypted` makes of ``text``; it depends on nothing else."""
     padded = (len(_packed(text)) // _BLOCK + 1) * _BLOCK
     return -(-(_BLOCK + padded + _MAC) // 3) * 4
+
+
+def sealed(parameters: dict[str, Any], key: bytes) -> dict[str, Any]:
+    """Return the parameters of a message with its texts encrypted, each within its limit.
+
+    What is too long is cut as it would be in the clear. A title is always there: for a missing one
+    the service fills in plain text, which no device can decrypt. ``url_title`` is left out: the
+    shortest encrypted text is longer than it may be; so is a ``url`` that does not fit.
+    """
+    short = shortener(markup=bool(parameters.get("html")))
+    text = parameters["message"]
+    title = parameters.get("title") or first_line(text)
+    values = {
+        **parameters,
+        "message": encrypted(_fitted(text, MESSAGE_LIMIT, short), key),
+        "title": encrypted(_fitted(title, TITLE_LIMIT, cut), key),
+        "encrypted": 1,
+    }
+    values.pop("url_title", None)
+    url = values.pop("url", None)
+    if url is not None and encrypted_length(url) <= URL_LIMIT:
+        values["url"] = encrypted(url, key)
+    return values
+
+
+def _fitted(text: str, limit: int, short: Callable[[str, int], str]) -> str:
+    if encrypted_length(text) <= limit:
+        return text
+    return short(
+        text, largest(len(text), lambda size: encrypted_length(short(text, size)) <= limit)
+    )
 
 
 def _packed(text: str) -> bytes:

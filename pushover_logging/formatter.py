@@ -8,23 +8,21 @@ which order they give way where 1,024 characters are not enough.
 from __future__ import annotations
 
 import copy
-import html
 import json
 import logging
 import math
-import traceback
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from pushover_logging.causes import cause_of, frames_of, place_of
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.fingerprint import exception_chain, in_app_frame
 from pushover_logging.levels import Levels
+from pushover_logging.markup import escaped
 from pushover_logging.message import (
     FIELDS,
     MESSAGE_LIMIT,
@@ -33,14 +31,24 @@ from pushover_logging.message import (
     URL_TITLE_LIMIT,
     Message,
 )
-from pushover_logging.text import clean, cut, first_line
+from pushover_logging.redaction import Redaction
+from pushover_logging.text import clean, cut, first_line, largest
 
 NO_MESSAGE = "(no message)"
 LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
-_READ = 16_384  # characters of a message that are looked at; the rest could not be sent
-_FRAMES = 12  # of each exception, the innermost: more do not fit
 _LIMITS = {"title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT}
 _DEFAULT_LEVELS = Levels()
+_DEFAULT_REDACTION = Redaction()
+
+
+class _Parts(NamedTuple):
+    """What a body is made of, in the order in which a part gives way to those before it."""
+
+    text: str
+    place: str = ""
+    level: str = ""
+    extras: Sequence[str] = ()
+    details: Sequence[str] = ()
 
 
 class PushoverFormatter(JsonFormatter):
@@ -48,7 +56,7 @@ class PushoverFormatter(JsonFormatter):
 
     ``fmt``, ``datefmt``, ``style``, ``rename_fields``, ``static_fields`` and ``reserved_attrs``
     are JsonFormatter's; what it would put into its JSON is shown as ``key: value`` lines.
-    ``host`` is shown in the last line.
+    ``host`` is shown in the last line. ``redaction`` is what takes secrets out of each text.
     """
 
     def __init__(  # noqa: PLR0913  JsonFormatter's own options
@@ -63,6 +71,7 @@ class PushoverFormatter(JsonFormatter):
         reserved_attrs: Sequence[str] | None = None,
         defaults: dict[str, Any] | None = None,
         host: str | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         reserved = RESERVED_ATTRS if reserved_attrs is None else reserved_attrs
         super().__init__(
@@ -76,13 +85,16 @@ class PushoverFormatter(JsonFormatter):
             defaults=defaults,
         )
         self.host = host
+        self.redaction = redaction
+        # How long a text is once it is encrypted; None where it is sent in the clear.
+        self.encrypted_length: Callable[[str], int] | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the body: at most 1,024 characters, in the order in which they are read.
 
         Raises what the record's own arguments raise.
         """
-        return self._body(record, self._title(record))
+        return _composed(self._parts(record, self._title(record)), MESSAGE_LIMIT)
 
     def message(
         self,
@@ -100,40 +112,83 @@ class PushoverFormatter(JsonFormatter):
         given = dict(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
         for name in ("url", "url_title"):
             if isinstance(given.get(name), str):
-                given[name] = _filled(given[name], record, address=name == "url")
-        title = clean(str(given.pop("title", None) or self._title(record)))
+                given[name] = self._filled(given[name], record, address=name == "url")
+        title = given.pop("title", None)
+        title = clean(self._redacted(str(title))) if title else self._title(record)
+        title = self._fitting_title(title)
         own = given.pop("message", body)
-        text = self._body(record, title) if own is None else clean(str(own)[:_READ])
-        text = text if text.strip() else NO_MESSAGE
-        text = _escaped(text) if given.get("html") is True else cut(text, MESSAGE_LIMIT)
+        parts = (
+            self._parts(record, title)
+            if own is None
+            else _Parts(clean(self._redacted(str(own))).strip() or NO_MESSAGE)
+        )
+        text = self._fitting_text(parts, markup=given.get("html") is True)
         for name in _LIMITS.keys() & given.keys():
             if isinstance(given[name], str):
                 given[name] = cut(clean(given[name]), _LIMITS[name])
         if math.isfinite(record.created):
             given.setdefault("timestamp", int(record.created))
-        return _message(text, cut(title, TITLE_LIMIT), given)
+        return _message(text, title, given)
+
+    def _redacted(self, text: str) -> str:
+        return (self.redaction or _DEFAULT_REDACTION)(text)
+
+    def _fitting_title(self, title: str) -> str:
+        short, measure = cut(title, TITLE_LIMIT), self.encrypted_length
+        if measure is None or measure(short) <= TITLE_LIMIT:
+            return short
+        return cut(short, largest(len(short), lambda at: measure(cut(short, at)) <= TITLE_LIMIT))
+
+    def _fitting_text(self, parts: _Parts, *, markup: bool) -> str:
+        """Return what of ``parts`` fits as it will be sent: escaped, encrypted, or as it is."""
+
+        def sent(limit: int) -> str:
+            text = _composed(parts, limit)
+            return escaped(text) if markup else text
+
+        def fits(limit: int) -> bool:
+            text = sent(limit)
+            length = self.encrypted_length(text) if self.encrypted_length else 0
+            return max(length, len(text)) <= MESSAGE_LIMIT
+
+        if fits(MESSAGE_LIMIT):
+            return sent(MESSAGE_LIMIT)
+        return sent(largest(MESSAGE_LIMIT, fits)) or NO_MESSAGE
 
     def _title(self, record: logging.LogRecord) -> str:
-        title = _cause(record) or first_line(self._text(record))
+        title = self._redacted(cause_of(record)) or first_line(self._text(record))
         return cut(clean(title), TITLE_LIMIT)
 
     def _text(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, dict):
             return "\n".join(self._extras(record)[:1]) or NO_MESSAGE
-        text = clean(record.getMessage()[:_READ]).strip()
+        text = clean(self._redacted(record.getMessage())).strip()
         return text or ("" if record.exc_info or record.exc_text else NO_MESSAGE)
 
-    def _body(self, record: logging.LogRecord, title: str) -> str:
+    def _parts(self, record: logging.LogRecord, title: str) -> _Parts:
         text = "" if isinstance(record.msg, dict) else self._text(record)
         text = "" if text == title else text
-        place = cut(clean(_place(record)), LINE_LIMIT)
+        place = cut(clean(place_of(record)), LINE_LIMIT)
         level = " · ".join(filter(None, (record.levelname, record.name, self.host)))
         level = cut(clean(level), LINE_LIMIT)
-        text = cut(text, MESSAGE_LIMIT - len(place) - len(level) - 2)
-        room = MESSAGE_LIMIT - sum(len(part) + 1 for part in (text, place, level) if part)
-        extras, room = _fitting(self._extras(record), room)
-        details, room = _fitting(_traceback(record), room)
-        return "\n".join(filter(None, [text, place, *extras, *details, level]))
+        extras, details = self._extras(record), frames_of(record)
+        return _Parts(text, place, level, self._lines(extras), self._lines(details))
+
+    def _lines(self, lines: Sequence[str]) -> list[str]:
+        return [cut(clean(self._redacted(line)), LINE_LIMIT) for line in lines]
+
+    def _filled(self, template: str, record: logging.LogRecord, *, address: bool) -> str:
+        values = {
+            key: clean(self._redacted(str(value)))
+            for key, value in {**record.__dict__, "message": record.getMessage()}.items()
+            if "{" + key in template
+        }
+        if address:
+            values = {key: quote(value, safe="") for key, value in values.items()}
+        try:
+            return self._redacted(template.format_map(values))
+        except (KeyError, IndexError, ValueError, AttributeError):
+            return template
 
     def _extras(self, record: logging.LogRecord) -> list[str]:
         own = copy.copy(record)
@@ -158,89 +213,25 @@ def _message(text: str, title: str, given: dict[str, Any]) -> Message:
             warn("a message field is left out: %s", error)
 
 
-def _filled(template: str, record: logging.LogRecord, *, address: bool) -> str:
-    values = {**record.__dict__, "message": record.getMessage()}
-    if address:
-        values = {
-            key: quote(clean(str(value)), safe="")
-            for key, value in values.items()
-            if "{" + key in template
-        }
-    try:
-        return template.format_map(values)
-    except (KeyError, IndexError, ValueError, AttributeError):
-        return template
-
-
-def _exception(record: logging.LogRecord) -> BaseException | None:
-    info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
-    exc = info[1] if isinstance(info, tuple) and len(info) > 1 else None
-    return exc if isinstance(exc, BaseException) else None
-
-
-def _cause(record: logging.LogRecord) -> str:
-    """Return the root exception's own line, empty where the record has no exception."""
-    exc = _exception(record)
-    if exc is not None:
-        return _line_of(exception_chain(exc)[-1])
-    lines = (record.exc_text or "").strip().splitlines()
-    return lines[-1].strip() if lines else ""
-
-
-def _line_of(exc: BaseException) -> str:
-    # A SyntaxError's source, indented, comes before this line, an exception's notes after it.
-    lines = traceback.format_exception_only(type(exc), exc)
-    return first_line(next((line for line in lines if not line.startswith(" ")), ""))
-
-
-def _place(record: logging.LogRecord) -> str:
-    exc = _exception(record)
-    found = in_app_frame(exception_chain(exc)[-1].__traceback__) if exc is not None else None
-    if found is None:
-        return _where(record.funcName or "", record.pathname or "", record.lineno)
-    return _where(found.function, found.filename, found.lineno)
-
-
-def _where(function: str, filename: str, lineno: int) -> str:
-    path = "/".join(PurePath(filename).parts[-2:]).lstrip("/")
-    return f"{function}, {path}:{lineno}" if function else f"{path}:{lineno}"
-
-
-def _traceback(record: logging.LogRecord) -> list[str]:
-    """Return the exceptions, the outermost first, each with its frames, the innermost first."""
-    exc = _exception(record)
-    if exc is None:
-        return list(reversed((record.exc_text or "").splitlines()[:-1]))
-    chain = exception_chain(exc)
-    lines = []
-    for one in chain:
-        lines.append(_line_of(one))
-        frames = reversed(traceback.extract_tb(one.__traceback__, limit=-_FRAMES))
-        lines.extend(
-            f"  {_where(frame.name, frame.filename, frame.lineno or 0)}: {frame.line}"
-            for frame in frames
-        )
-    return lines[1:] if len(chain) == 1 else lines  # the title says a single one's own line
+def _composed(parts: _Parts, limit: int) -> str:
+    """Return what fits into ``limit`` characters: text, place and level come before all else."""
+    place, level = parts.place, parts.level
+    least = sum(len(one) + 1 for one in (place, level) if one)
+    text = cut(parts.text, limit - least)
+    fixed = [one for one in (text, place, level) if one]
+    room = limit - len("\n".join(fixed))
+    extras, room = _fitting(parts.extras, room)
+    details, room = _fitting(parts.details, room)
+    lines = [text, place, *extras, *details, level]
+    return cut("\n".join(filter(None, lines)), limit)
 
 
 def _fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:
     """Return the first ``lines`` that fit into ``room`` characters, and the room that is left."""
     kept: list[str] = []
-    for whole in lines:
-        line = cut(clean(whole), LINE_LIMIT)
+    for line in lines:
         if len(line) + 1 > room:
             break
         kept.append(line)
         room -= len(line) + 1
     return kept, room
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` as html that shows it as it is, cut so that no entity is split."""
-    while True:
-        escaped = html.escape(text, quote=False).replace("\n", "<br>")
-        excess = len(escaped) - MESSAGE_LIMIT
-        if excess <= 0:
-            return escaped
-        # A character takes at most five in html: a fifth of the excess never takes too much.
-        text = cut(text, max(len(text) - max(excess // 5, 1), 1))

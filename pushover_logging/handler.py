@@ -21,6 +21,7 @@ from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.origin import Asked, asked_of, call_of
+from pushover_logging.redaction import Redaction
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
@@ -60,6 +61,7 @@ class PushoverHandler(logging.Handler):
         host: str | None = None,
         throttle: object = None,
         outbox: str | os.PathLike[str] | None = None,
+        redact: object = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
         max_age: float = 86_400,
@@ -75,15 +77,20 @@ class PushoverHandler(logging.Handler):
             {name: given[name] for name in options.MESSAGE_OPTIONS}
         )
         self._clock = clock or Clock()
-        self._phone = PushoverFormatter(host=options.host(host))
+        key = options.encryption_key(encryption_key)
+        secrets = options.secrets(token, user, key)
+        self._phone = PushoverFormatter(
+            host=options.host(host), redaction=Redaction(redact, secrets)
+        )
+        if key is not None:
+            self._phone.encrypted_length = options.encrypted_length()
         rules = options.rules(throttle)
         self._throttled, rules = rules is not None, rules or Rules()
         self._by = rules.by
-        options.not_yet("encryption_key", encryption_key)
         size = int(options.number("capacity", capacity, low=1))
         age = options.number("max_age", max_age, low=0)
         self._close_timeout = options.number("close_timeout", close_timeout, low=0)
-        client = options.client(token, user, api_url, timeout)
+        client = options.client(token, user, api_url, timeout, key)
         path = options.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
         self._ledger = ledger_for(rules, size, path, account, self._phone.host or "", self._clock)
@@ -142,9 +149,11 @@ class PushoverHandler(logging.Handler):
         return self._phone.message(record, fields, body=body)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Set what makes the body; a PushoverFormatter without a host takes the handler's."""
-        if isinstance(fmt, PushoverFormatter) and fmt.host is None:
-            fmt.host = self._phone.host
+        """Set what makes the body; a PushoverFormatter takes what it lacks from the handler."""
+        if isinstance(fmt, PushoverFormatter):
+            fmt.host = self._phone.host if fmt.host is None else fmt.host
+            fmt.redaction = fmt.redaction or self._phone.redaction
+            fmt.encrypted_length = self._phone.encrypted_length
         super().setFormatter(fmt)
 
     def resolve(self, name: str, **fields: object) -> None:

@@ -7,14 +7,14 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.message import Message
+from pushover_logging.message import Message, is_key
 from pushover_logging.redaction import masked
 from pushover_logging.throttle.machine import WINDOWS, Rules
 
@@ -51,16 +51,26 @@ def credential(name: str, given: str | None) -> str:
 
 
 def client(
-    token: str | None, user: str | None, api_url: str | None, timeout: object
+    token: str | None,
+    user: str | None,
+    api_url: str | None,
+    timeout: object,
+    encryption_key: str | None = None,
 ) -> PushoverClient | None:
-    """Return the client that the four options make; None where the token is "off"."""
+    """Return the client that these options make; None where the token is "off"."""
     if api_url is None:
         api_url = os.environ.get("PUSHOVER_API_URL") or API_URL
     address, limits = checked_url(api_url), _timeout(timeout)
     secret = credential("token", token)
     if secret == OFF:
         return None
-    return PushoverClient(secret, credential("user", user), api_url=address, timeout=limits)
+    return PushoverClient(
+        secret,
+        credential("user", user),
+        api_url=address,
+        timeout=limits,
+        encryption_key=encryption_key,
+    )
 
 
 def rules(option: object) -> Rules | None:
@@ -157,12 +167,31 @@ def _timeout(given: object) -> tuple[float, float]:
     return number("timeout", pair[0], low=0.001), number("timeout", pair[1], low=0.001)
 
 
-def not_yet(name: str, given: object) -> None:
-    """Refuse an option that this version does not have, rather than pass over it in silence."""
-    variable = f"PUSHOVER_{name.upper()}"
-    if given is not None or os.environ.get(variable):
-        msg = f"{name}: this version has none; leave out {name} and {variable}"
-        raise ConfigurationError(msg, option=name)
+def encryption_key(given: object) -> str | None:
+    """Return the key as given, or ``PUSHOVER_ENCRYPTION_KEY``; None sends in the clear.
+
+    Raises ConfigurationError for what is no key, and where the extra ``encryption`` is missing.
+    """
+    value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
+    if value is None:
+        return None
+    from pushover_logging.encryption import key_of  # noqa: PLC0415  it needs an extra's package
+
+    return key_of(value).hex()
+
+
+def encrypted_length() -> Callable[[str], int]:
+    """Return what tells how long a text is once it is encrypted."""
+    from pushover_logging.encryption import encrypted_length as length  # noqa: PLC0415  as above
+
+    return length
+
+
+def secrets(token: str | None, user: str | None, key: str | None) -> list[str]:
+    """Return the handler's own secrets, which no text may bring; none that is cut or "off"."""
+    found = [credential("token", token)]
+    found += [] if found == [OFF] else credential("user", user).split(",")
+    return [one for one in (*found, key or "", (key or "").upper()) if is_key(one) or one == key]
 
 
 def _from_text(text: str) -> object:

@@ -12,9 +12,9 @@ from typing import Any
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, QuotaError, RejectedError, TemporaryError
+from pushover_logging.markup import shortener
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.text import cut
 
 PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a failed try
 BACKOFF = (10.0, 300.0)  # first and longest, doubling
@@ -135,7 +135,9 @@ def _without_attachment(envelope: Envelope, why: str) -> None:
 
 def _change(envelope: Envelope, why: str, **fields: None) -> None:
     """Change the Message to one that may work; its text says why."""
-    note = f"\n({why})"
-    text = cut(envelope.message.message, MESSAGE_LIMIT - len(note)) + note
+    message = envelope.message
+    note = f"{'<br>' if message.html else chr(10)}({why})"
+    short = shortener(markup=message.html)
+    text = short(message.message, MESSAGE_LIMIT - len(note)) + note
     changes: dict[str, Any] = {"message": text, **fields}
-    envelope.message = replace(envelope.message, **changes)
+    envelope.message = replace(message, **changes)

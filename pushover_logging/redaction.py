@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+from pushover_logging.exceptions import ConfigurationError
+
 HIDDEN = "***"
+READ = 16_384
+"""Characters of a text that are looked at; what comes after could not be sent."""
+
+# Every repetition is bounded, or over a class that the next part cannot take, and each pattern
+# starts at a word or a sign that is rare: no text makes the search slow.
+_NAME = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|credentials?"
+    r"|(?:api|access|private|encryption|signing|auth|account)[_-]?key|apikey|(?<!ken )token"
+    r"|session[_-]?id|jwt)"
+)
+_QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
+_IN_URL = r"(?<=://)[^\s:/@]{0,256}:(?P<a>[^\s/]{1,256})(?=@)"
+_HEADER = (
+    r"(?i:(?:authorization|(?:set-)?cookie|x-api-key|x-auth-token)"
+    rf"""(?:["']\s?[:,=]\s?b?(?P<b>{_QUOTED})|\s?[:=]\s?(?!["'])(?P<c>[^\r\n"']{{1,4096}})))"""
+)
+_BEARER = r"(?i:\bbearer\s{1,2}(?P<d>[\w.~+/-]{8,4096}={0,2}))"
+_PAIR = (
+    rf"(?i:{_NAME}(?:[\"']?\s?=\s?|[\"']\s?[:,]\s?)b?(?P<e>{_QUOTED}|(?![\"'])[^\s\"'&,;)\]}}>]+))"
+)
+# After a colon plain language goes on as well: only what looks like a secret is one.
+_COLON = (
+    r"(?i:(?:pass(?:word|wd|phrase|code)|pwd):\s?(?P<f>[^\s\"'&,;)\]}]+)"
+    rf"|{_NAME}:\s?(?P<g>(?=[\w.+/=~-]{{0,64}}\d)[\w.+/=~-]{{8,4096}}))"
+)
+DEFAULTS = tuple(re.compile(one) for one in (_IN_URL, _HEADER, _BEARER, _PAIR, _COLON))
+
+_SECRET_NAME = re.compile(rf"(?i:{_NAME}|authorization|cookie)$")
 
 
 def masked(secret: object) -> str:
@@ -23,3 +54,68 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
         if secret:
             text = text.replace(secret, HIDDEN)
     return text
+
+
+def names_secret(name: str) -> bool:
+    """Tell whether what a field of this name holds is a secret, whatever it looks like."""
+    return _SECRET_NAME.search(name) is not None
+
+
+class Redaction:
+    """What is taken out of each text before it is stored or sent.
+
+    ``option`` is None or True (the default patterns), False (none), or one or several patterns
+    that are added to the defaults: regular expressions, as text or compiled; where one has groups,
+    the groups are hidden, else the whole match. ``secrets`` are hidden always. Raises
+    ConfigurationError for what is no pattern.
+    """
+
+    def __init__(self, option: object = None, secrets: Iterable[str | None] = ()) -> None:
+        self._secrets = tuple(one for one in secrets if one)
+        if option is None or option is True:
+            self._patterns: tuple[re.Pattern[str], ...] = DEFAULTS
+        elif option is False:
+            self._patterns = ()
+        else:
+            self._patterns = (*DEFAULTS, *_compiled(option))
+
+    def __call__(self, text: str) -> str:
+        """Return the first 16,384 characters of ``text`` with its secrets replaced by ``***``."""
+        text = without(text[:READ], self._secrets)
+        for pattern in self._patterns:
+            text = pattern.sub(_hidden, text)
+        return text
+
+
+def _compiled(option: object) -> list[re.Pattern[str]]:
+    given = [option] if isinstance(option, (str, re.Pattern)) else option
+    takes = "takes False, or regular expressions, as text or compiled"
+    if not isinstance(given, (list, tuple, set, frozenset)):
+        msg = f"redact: got {option!r}, {takes}"
+        raise ConfigurationError(msg, option="redact")
+    patterns = []
+    for one in given:
+        try:
+            pattern = re.compile(one)
+            pattern.sub("", "")  # one for bytes would fail at the first alert
+        except (re.error, TypeError, RecursionError, OverflowError) as error:
+            msg = f"redact: got {one!r} ({error}), {takes}"
+            raise ConfigurationError(msg, option="redact") from error
+        patterns.append(pattern)
+    return patterns
+
+
+def _hidden(found: re.Match[str]) -> str:
+    whole, start = found.group(), found.start()
+    spans = [found.span(number) for number in range(1, found.re.groups + 1)]
+    spans = sorted((span for span in spans if span[0] >= 0), key=lambda span: (span[0], -span[1]))
+    if not spans:
+        return HIDDEN
+    parts, position = [], 0
+    for low, high in spans:
+        if low - start < position:
+            continue  # inside a group that is hidden already
+        quote = whole[low - start : low - start + 1]
+        parts += [whole[position : low - start], quote if quote in {'"', "'"} else "", HIDDEN]
+        position = high - start
+    return "".join([*parts, whole[position:]])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pushover_logging.markup import shortener
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
 from pushover_logging.text import clean, cut
 from pushover_logging.throttle.machine import SOURCES
@@ -71,12 +72,9 @@ def told_again(message: Message, verdict: Verdict, count: Count | None) -> Messa
         text = f"{message.message}\nIt lasted {lasted} and came {times}."
         return replace(message, message=text, user=count.user, device=count.device)
     line = f"{count.number} more at a lower level {_span(count)} ({count.total} in all)"
-    if message.html:
-        line = f"<br>{line}"
-    room = MESSAGE_LIMIT - len(line) - 1
-    if message.html and len(message.message) > room:
-        return message  # a cut here could fall inside a tag; the next summary says how many
-    return replace(message, message=f"{cut(message.message, room)}\n{line}")
+    line = f"{'<br>' if message.html else chr(10)}{line}"
+    short = shortener(markup=message.html)
+    return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
 
 
 def length(seconds: float) -> str:

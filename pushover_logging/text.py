@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 _UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
@@ -60,6 +61,18 @@ def first_line(text: str) -> str:
     """Return the first line of `text` that is not blank, stripped; "" where there is none."""
     found = _LINE.search(text)
     return found.group().rstrip() if found else ""
+
+
+def largest(limit: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number from 1 to `limit` that `fits`, 0 where none does.
+
+    `fits` is taken for a rule that holds up to some number and not beyond it.
+    """
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
 
 
 def _is_boundary(text: str, position: int) -> bool:

@@ -143,7 +143,7 @@ def test_off_switches_the_handler_off(monkeypatch, caplog):
     ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
     ("expire", 10_801), ("tags", 5), ("callback", "nowhere"), ("html", "yes"), ("host", 5),
     ("throttle", "http://me:secret@localhost"), ("outbox", 5), ("outbox", "/"),
-    ("encryption_key", "0" * 64),
+    ("encryption_key", "0" * 63), ("redact", 5), ("redact", "("), ("redact", [b"x"]),
     ("capacity", 0), ("max_age", "long"), ("close_timeout", -1), ("timeout", 0),
     ("timeout", (1, 2, 3)), ("timeout", float("nan")), ("api_url", "http://example.org"),
     ("api_url", "nowhere"), ("api_url", 5), ("api_url", "https://me:secret@example.org"),

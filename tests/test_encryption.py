@@ -12,9 +12,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from pushover_logging import PushoverClient
 from pushover_logging.encryption import decrypted, encrypted, encrypted_length, key_of
+from pushover_logging.encryption import sealed as sealed_parameters
 from pushover_logging.exceptions import ConfigurationError
 
+HAN = "".join(map(chr, range(0x4E00, 0x9000)))  # text that hardly gets shorter in a gzip
 HEX = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
 KEY = bytes(range(32))
 TEXTS = ["x", "Disk full on db-7", "数据库连接失败 " * 40, "🤷🏽‍♀️\n", "a" * 1024, ""]
@@ -97,7 +100,7 @@ def sealed(content):
     encrypted("x", bytes(32)), encrypted("x", KEY)[:-4] + "AAA=", encrypted("x", KEY)[4:], "é",
     sealed(b"no gzip"), sealed(gzip.compress(b"\xff")), sealed(gzip.compress(b"x")[:-9]),
     sealed(gzip.compress(b"x")[:10] + b"\x07" * 20),
-])  # fmt: skip
+], ids=[str(number) for number in range(13)])  # fmt: skip
 def test_what_was_not_made_with_the_key_is_refused(field):
     """Damaged, of another key, no gzip, no text: a ValueError each, and no other error."""
     with pytest.raises(ValueError, match=r".") as caught:
@@ -125,3 +128,37 @@ def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'pushover-logging\[encryption\]'"):
         __import__("pushover_logging.encryption")
+
+
+@pytest.mark.parametrize("options", [{}, {"html": True}, {"monospace": True}])
+@pytest.mark.parametrize(
+    "text", ["Disk full", "数据库连接失败<&" * 999, "".join(map(chr, range(0x4E00, 0x9000)))]
+)
+def test_push_is_encrypted(drive, text, options):
+    """Title and message are read with the key alone, each within its limit, the last line there."""
+    driven = drive(encryption_key=HEX, url="https://x.example/1", url_title="Look", **options)
+    driven.log.error(text)
+    driven.settle()
+    (push,) = driven.inbox.messages
+    assert "1" == push["encrypted"]
+    assert text[:5] == decrypted(push["title"], KEY)[:5]
+    assert decrypted(push["message"], KEY).endswith("ERROR · shop · web-1")
+    assert "https://x.example/1" == decrypted(push["url"], KEY)
+    assert "url_title" not in push
+
+
+def test_what_cannot_fit_is_cut_or_left_out():
+    """A Message that nobody made to fit: cut as html, without its link, and with a title."""
+    noise = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
+    values = {"message": f"<b>{noise}</b>", "html": 1, "url": f"https://x.example/{noise[:480]}"}
+    sent = sealed_parameters(values, KEY)
+    assert decrypted(sent["message"], KEY).endswith("…</b>")
+    assert (True, False) == (len(sent["message"]) <= 1024, "url" in sent)
+    assert len(sent["title"]) <= 250
+
+
+def test_other_key_is_another_account():
+    """No process without the key sends what waits, in a shared file, to be encrypted."""
+    keys = [None, HEX, HEX.lower(), "0" * 64]
+    accounts = [PushoverClient("a" * 30, "u" * 30, encryption_key=key).account for key in keys]
+    assert (3, accounts[1]) == (len(set(accounts)), accounts[2])

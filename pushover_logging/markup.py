@@ -1,0 +1,85 @@
+"""Text as the API's html: escaped whole, cut between whole tags, entities and characters.
+
+A push that ends in half a tag shows it, or is refused; text of a record that brings a tag of its
+own could bring a link as well.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+
+from pushover_logging.text import cut, largest
+
+# https://pushover.net/api#html, with the attribute's value in quotes.
+_TAG = re.compile(
+    r"""</?(?:b|i|u)>|<br>|<font\ color=(?:"[^"<>]*"|'[^'<>]*')>|</font>
+    |<a\ href=(?:"[^"<>]*"|'[^'<>]*')>|</a>""",
+    re.VERBOSE,
+)
+_ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|\#[0-9]{1,7}|\#[xX][0-9A-Fa-f]{1,6});")
+_TOKEN = re.compile(
+    f"(?P<tag>{_TAG.pattern})|(?P<entity>{_ENTITY.pattern})|.", re.VERBOSE | re.DOTALL
+)
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` as html that shows it as it is."""
+    return html.escape(text).replace("\n", "<br>")
+
+
+def cut_html(text: str, limit: int) -> str:
+    """Return html of at most ``limit`` characters, with no tag, entity or character torn.
+
+    What is over ends in "…" inside the limit. A tag that is left open is closed, a closing one
+    that closes nothing goes. A limit below 1 gives "".
+    """
+    if limit < 1:
+        return ""
+    whole = [(found.group(), found.lastgroup) for found in _TOKEN.finditer(text)]
+    visible = "".join(_character(part, kind) for part, kind in whole)
+    joined = _joined(whole, len(visible), "")
+    if len(joined) <= limit:
+        return joined
+
+    def first(size: int) -> str:
+        return _joined(whole, max(len(cut(visible + " ", size)) - 1, 0), "…")
+
+    top = min(limit, len(visible))
+    best = first(largest(top, lambda size: len(first(size)) <= limit))
+    return best if len(best) <= limit else "…"
+
+
+def shortener(*, markup: bool) -> Callable[[str, int], str]:
+    """Return what cuts a Message's text: as html, or as it is."""
+    return cut_html if markup else cut
+
+
+def _character(part: str, kind: str | None) -> str:
+    """Return the one character that a token shows, "" for a tag that shows none."""
+    if kind == "tag":
+        return "\n" if part == "<br>" else ""
+    return html.unescape(part)[:1] or "\ufffd" if kind == "entity" else part
+
+
+def _joined(tokens: list[tuple[str, str | None]], size: int, end: str) -> str:
+    """Return the tokens of the first ``size`` characters and ``end``, its open tags closed."""
+    parts: list[str] = []
+    opened: list[str] = []
+    for part, kind in tokens:
+        if kind != "tag" or part == "<br>":
+            if not size:
+                break
+            size -= 1
+            parts.append(part)
+        elif not part.startswith("</"):
+            if not size:
+                break
+            opened.append(part[1:-1].partition(" ")[0])
+            parts.append(part)
+        elif part[2:-1] in opened:
+            while (name := opened.pop()) != part[2:-1]:
+                parts.append(f"</{name}>")
+            parts.append(part)
+    return "".join([*parts, end, *(f"</{name}>" for name in reversed(opened))])

@@ -1,0 +1,69 @@
+"""Html that is cut, as a real parser reads it."""
+
+import html5lib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushover_logging.markup import cut_html, escaped, shortener
+from pushover_logging.text import clean, cut
+
+TAGS = ["<b>", "</b>", "<i>", "</i>", "<u>", "</u>", "<br>", '<a href="https://x.example/?a=1">',
+        "</a>", '<font color="red">', "</font>"]  # fmt: skip
+MARKUP = st.lists(st.one_of(st.text().map(clean).map(escaped), st.sampled_from(TAGS))).map("".join)
+NAMES = {"b", "i", "u", "br", "a", "font", "html", "head", "body"}
+
+
+def read(source):
+    """Return the text and the tags that a browser's rules find."""
+    tree = html5lib.parse(source, namespaceHTMLElements=False)
+    return "".join(tree.itertext()), {node.tag for node in tree.iter()}
+
+
+def plain(text):
+    """Take out what html itself does not keep, or reads otherwise."""
+    return "".join(char for char in text if char.isprintable())
+
+
+@given(st.text())
+def test_escaped_text_is_shown_as_it_is(text):
+    """Whatever a record says: no tag of its own, and each character there."""
+    text = plain(text)
+    shown, tags = read(f"<p>x{escaped(text)}</p>")
+    assert (f"x{text}", {"html", "head", "body", "p"}) == (shown, tags)
+
+
+@given(MARKUP, st.integers(-1, 80))
+def test_cut_html_is_whole(source, limit):
+    """Within its limit, its tags balanced and its own, cut once; nothing is torn."""
+    short = cut_html(source, limit)
+    assert len(short) <= max(limit, 0)
+    assert short == cut_html(short, limit)
+    assert read(short)[1] <= NAMES
+    for name in ("b", "i", "u", "a", "font"):
+        opened = short.count(f"<{name}>") + short.count(f"<{name} ")
+        assert opened == short.count(f"</{name}>")
+
+
+@given(st.text().map(plain), st.integers(2, 80))
+def test_cut_html_ends_where_text_ends(text, limit):
+    """What is left reads as the text cut somewhere, after a whole character."""
+    shown = read(f"<p>{cut_html(escaped(text), limit)}</p>")[0]
+    ends = {cut(text, size) for size in range(1, len(text) + 2)} | {"", "…"}
+    assert shown in ends
+
+
+@pytest.mark.parametrize(("source", "limit", "expected"), [
+    ("<b>abcdef</b>", 12, "<b>abcd…</b>"), ("a&amp;b", 6, "a…"), ("a&amp;b", 7, "a&amp;b"),
+    ("<b>x", 99, "<b>x</b>"), ("x</b>", 99, "x"), ("<b><i>x</b>y", 99, "<b><i>x</i></b>y"),
+    ("a<br>b<br>c", 8, "a<br>b…"), ("<b><i>x</i></b>", 3, "…"), ("&bogusss;x", 99, "&bogusss;x"),
+    ("<b></b>", 3, ""),
+])  # fmt: skip
+def test_cut_html(source, limit, expected):
+    """The sign of a cut stands inside the tags, which are closed."""
+    assert expected == cut_html(source, limit)
+
+
+def test_shortener_knows_the_mode():
+    """Html is cut as html, other text as it is."""
+    assert ["<b…", "…"] == [shortener(markup=mode)("<b>x</b>", 3) for mode in (False, True)]
