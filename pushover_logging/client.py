@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from pushover_logging import wire
 from pushover_logging.exceptions import (
     ConfigurationError,
     QuotaError,
@@ -27,7 +28,6 @@ from pushover_logging.text import cut
 
 API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
-ANSWER_LIMIT = 64 * 1024
 UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -169,14 +169,14 @@ class PushoverClient:
                 stream=True,
             )
             with response:
-                return response.status_code, response.headers, _read(response, self._timeout[1])
+                return response.status_code, response.headers, wire.read(response, self._timeout[1])
         except (requests.RequestException, HTTPError, OSError) as error:
             if isinstance(error, requests.RequestException):
                 error.request = None  # its body holds the token
             timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
             msg = f"no answer from {self.api_url}: {type(error).__name__}"
             raise TemporaryError(
-                msg, timed_out=timed_out, may_have_arrived=not _is_unconnected(error)
+                msg, timed_out=timed_out, may_have_arrived=not wire.is_unconnected(error)
             ) from error
 
     def _answer(self, status: int, body: bytes) -> dict[str, Any]:
@@ -214,14 +214,6 @@ class PushoverClient:
         )
 
 
-def _is_unconnected(error: Exception) -> bool:
-    """Tell whether no connection was made, so that nothing can have arrived."""
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError)):
-        return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, NewConnectionError)  # its name was not found, too
-
-
 def _hash(*secrets: str) -> str:
     """Return a name for what must not be named."""
     return blake2b("".join(secrets).encode(), digest_size=8, person=b"pushover").hexdigest()
@@ -237,18 +229,3 @@ def _parameters(message: Message) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None and value is not False
     }
-
-
-def _read(response: requests.Response, seconds: float) -> bytes:
-    """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, for at most ``seconds``."""
-    deadline = time.monotonic() + seconds
-    body = b""
-    while len(body) < ANSWER_LIMIT:
-        part = response.raw.read1(ANSWER_LIMIT, decode_content=True)
-        if not part:
-            break
-        body += part
-        if time.monotonic() > deadline:
-            msg = "the answer came too slowly"
-            raise TimeoutError(msg)
-    return body

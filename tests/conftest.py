@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pushover_logging import PushoverHandler
+from pushover_logging import PushoverHandler, lifecycle
 from pushover_logging.clock import Clock
 from pushover_logging.inbox import Inbox
 
@@ -123,6 +123,7 @@ def handler_for(inbox):
         one.close()
         assert adds_up(one.stats()), one.stats()
         one._ledger.reset()  # what a test left behind must not reach the next one's inbox
+        lifecycle._SENDERS.discard(one._sender)
 
 
 class Program:

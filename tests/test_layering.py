@@ -16,7 +16,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "exceptions message fingerprint masking tracebacks text markup redaction database "
-            "salvage hostlock guard clock diagnostics quota",
+            "salvage hostlock guard clock diagnostics quota wire",
             "formatter causes levels summary client encryption outbox throttle options origin",
             "books sender lifecycle recovery telling assembly",
             "handler install",
