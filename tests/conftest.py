@@ -14,7 +14,8 @@ import pytest
 
 from pushover_logging import PushoverHandler, lifecycle
 from pushover_logging.clock import Clock
-from pushover_logging.inbox import Inbox
+
+pytest_plugins = ["pushover_logging.pytest_plugin", "pytester"]
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -76,19 +77,9 @@ def adds_up(stats):
     return stats.records == ended + stats.pending and stats.pending >= 0
 
 
-@pytest.fixture(scope="session")
-def served():
-    with Inbox() as inbox:
-        yield inbox
-
-
 @pytest.fixture
-def inbox(served):
-    served.clear()
-    served.clear_faults()
-    served.refused.clear()
-    served.set_quota(limit=10_000, remaining=10_000)
-    return served
+def inbox(pushover_inbox):
+    return pushover_inbox
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -55,6 +55,32 @@ def test_inbox_serves_until_it_is_stopped(stop: signal.Signals) -> None:
     assert (200, 0, ("", "")) == (answer.status_code, process.returncode, output)
 
 
+@pytest.mark.parametrize(
+    ("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)]
+)
+def test_other_hosts_are_let_in_with_a_warning(
+    host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only on an address of this machine alone it serves without one; it takes speed and key."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pushover_logging.cli.inbox.wait_for_stop", stop)
+    key = "0123456789abcdef" * 4
+    options = ["--port", "0", "--speed", "60", "--encryption-key", key]
+    assert 0 == main(["inbox", "--host", host, *options])
+    told = capsys.readouterr()
+    assert f"export PUSHOVER_ENCRYPTION_KEY={key}\n" in told.out
+    assert warned == ("lets everyone on the network read the inbox" in told.err)
+
+
+def test_host_that_is_no_address_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that leads nowhere is warned of, and told on one line, with status 2."""
+    assert 2 == main(["inbox", "--host", "no.such.host.invalid", "--port", "0"])
+    assert "the inbox cannot listen on no.such.host.invalid port 0" in capsys.readouterr().err
+
+
 def test_inbox_ends_at_ctrl_c_and_leaves_the_signals_as_they_were(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

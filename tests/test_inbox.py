@@ -19,8 +19,9 @@ import requests
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import Inbox, rules
-from pushover_logging.inbox.server import EXAMPLE_TOKEN, EXAMPLE_USER
-from pushover_logging.inbox.store import Store
+from pushover_logging.inbox.account import Account
+from pushover_logging.inbox.rules import EXAMPLE_TOKEN, EXAMPLE_USER
+from pushover_logging.inbox.store import Sent, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,16 +203,15 @@ def test_used_up_quota_is_answered_as_recorded(inbox: Inbox, session: requests.S
 def test_quota_is_whole_again_after_its_reset() -> None:
     """At the reset, 00:00 US Central on the 1st, a used-up quota is whole again."""
     now = [1_764_000_000.0]  # 2025-11-24
-    store = Store(clock=lambda: now[0])
-    store.set_quota(limit=5)
-    store.set_quota(remaining=0)
-    fields = {**KEYS, "message": "m"}
-    refused = store.answer(fields)
-    assert (429, "1764568800") == (refused.status, refused.headers["X-Limit-App-Reset"])
+    account = Account(set(), lambda: now[0])
+    account.set_quota(limit=5)
+    account.set_quota(remaining=0)
+    assert 5 == account.exceeded_limit
+    assert "1764568800" == account.headers()["X-Limit-App-Reset"]
     now[0] = 1_764_568_800.0
-    accepted = store.answer(fields)
-    assert (200, "4") == (accepted.status, accepted.headers["X-Limit-App-Remaining"])
-    assert "1767247200" == accepted.headers["X-Limit-App-Reset"]
+    assert None is account.exceeded_limit
+    account.spend(["u"])
+    assert {"limit": 5, "remaining": 4, "reset": 1_767_247_200} == account.quota
 
 
 def test_json_body_is_read(inbox: Inbox, session: requests.Session) -> None:
@@ -456,33 +456,6 @@ def test_messages_are_copies(inbox: Inbox, session: requests.Session) -> None:
     assert [] == inbox.messages
 
 
-def test_page_escapes_what_was_sent(inbox: Inbox, session: requests.Session) -> None:
-    """No text of a message becomes markup, and the policy allows nothing but the page's style."""
-    hostile = "</p><script>alert(1)</script>\"'&"
-    post(inbox, session, message=hostile, title=hostile, url="javascript:alert(1)")
-    files = {"attachment": (hostile, b"1", "image/png")}
-    body = {**KEYS, "message": "m", "url": hostile, "url_title": hostile}
-    session.post(f"{inbox.url}/1/messages.json", data=body, files=files, timeout=TIMEOUT)
-    answer = session.get(inbox.url, timeout=TIMEOUT)
-    assert ("<script" in answer.text, "href" in answer.text) == (False, False)
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;" in answer.text
-    (nonce,) = re.findall('<style nonce="([^"]+)">', answer.text)
-    assert (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ) == answer.headers["Content-Security-Policy"]
-
-
-def test_page_shows_the_newest_first(inbox: Inbox, session: requests.Session) -> None:
-    """The page lists title and priority by name, the newest first; and says when it is empty."""
-    assert "No messages yet" in session.get(inbox.url, timeout=TIMEOUT).text
-    post(inbox, session, title="older", priority="1")
-    post(inbox, session, title="newer", priority="")
-    page = session.get(inbox.url, timeout=TIMEOUT).text
-    assert ["newer", "older"] == re.findall("<h2[^>]*>(.*)</h2>", page)
-    assert ["normal", "high"] == re.findall('<li class="(.*)">', page)
-
-
 @pytest.mark.parametrize(
     ("missing", "error", "text"),
     [
@@ -509,12 +482,17 @@ def test_missing_extra_is_named(
     monkeypatch.undo()
 
 
-def test_store_keeps_no_more_than_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages and attempts are bounded: the oldest go first."""
-    monkeypatch.setattr("pushover_logging.inbox.store.KEPT", 2)
+@pytest.mark.parametrize(("name", "bound"), [("KEPT", 2), ("KEPT_BYTES", 300)])
+def test_store_keeps_no_more_than_it_promises(
+    monkeypatch: pytest.MonkeyPatch, name: str, bound: int
+) -> None:
+    """Messages and attempts are bounded, by number and by size: the oldest go first."""
+    monkeypatch.setattr(f"pushover_logging.inbox.history.{name}", bound)
     store = Store()
-    for text in ("1", "2", "3"):
-        store.answer({**KEYS, "message": text})
+    for text, priority in (("0", "1"), ("1", "2"), ("2", "2"), ("3", "2")):
+        sent = Sent({**KEYS, "message": text, "priority": priority, "retry": "30", "expire": "60"})
+        store.judge(store.begin(sent), sent)
     assert ["2", "3"] == [message["message"] for message in store.messages]
-    assert 2 == len(store.attempts)
+    assert 2 == len(store.history.emergencies())
+    assert 2 == len(store.attempts) or name == "KEPT_BYTES"
     assert json.loads(rules.compact(store.messages)) == store.messages

@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.inbox import Inbox
 from pushover_logging.inbox.connections import Connection, ConnectionLog, most_open
-from pushover_logging.inbox.server import EXAMPLE_TOKEN, EXAMPLE_USER
+from pushover_logging.inbox.rules import EXAMPLE_TOKEN, EXAMPLE_USER
 
 KEYS = {"token": EXAMPLE_TOKEN, "user": EXAMPLE_USER}
 TIMEOUT = 10
@@ -62,9 +63,9 @@ def test_drip_sends_the_body_byte_by_byte(inbox, status):
     assert spent >= 0.01 * len(answer.content) > 0
 
 
-def test_closing_ends_a_drip(served):
+def test_closing_ends_a_drip():
     """An inbox that closes does not wait for a body that drips."""
-    with type(served)() as inbox:
+    with Inbox() as inbox:
         inbox.fail_with(200, "slow", drip=60)
         peer = raw_post(inbox)
         assert peer.recv(10).startswith(b"HTTP/1.1 2")
@@ -106,7 +107,7 @@ def test_faults_are_injected_over_http(inbox):
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ([], "a fault is a JSON object"),
+        ([], "the body is to be a JSON object"),
         ({"statut": 500}, "'statut': a fault has status, body"),
         ({"status": "500"}, "status: '500' is no int"),
         ({"delay": True}, "delay: True is no int or float"),

@@ -24,7 +24,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "pushover-logging"
 # Names that no plain import may load: an extra's, and what only an outbox on disk needs.
-OPTIONAL = {"flask", "redis", "cryptography", "sqlite3"}
+OPTIONAL = {"flask", "nh3", "redis", "cryptography", "sqlite3"}
 TIMEOUT = 30
 
 # urllib3 tries a loopback socket for IPv6 when it is imported: the dependencies come first, so that
@@ -120,7 +120,7 @@ def test_extras(distribution):
 
 def test_inbox_extra_brings_its_framework(distribution):
     """The demo's one command installs all that the demo needs."""
-    assert {"flask"} == required(distribution, "inbox")
+    assert {"flask", "nh3"} == required(distribution, "inbox")
 
 
 def test_encryption_extra_brings_cryptography(distribution):
@@ -155,7 +155,9 @@ def test_command_is_installed():
     assert main is command.load()
 
 
-@pytest.mark.parametrize("name", ["py.typed", "inbox/templates/messages.html"])
+@pytest.mark.parametrize(
+    "name", ["py.typed", "inbox/templates/inbox.html", "inbox/static/inbox.js"]
+)
 def test_data_is_shipped(name):
     """Type checkers see the types, and the inbox finds its page."""
     assert importlib.resources.files("pushover_logging").joinpath(name).is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
 if TYPE_CHECKING:
     import argparse
 
+DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8017
 
 
@@ -19,20 +22,51 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "Receive pushes on this machine and show them on a page; nothing leaves it."
     parser = subparsers.add_parser("inbox", help=text, description=text)
     parser.add_argument(
+        "--host",
+        default=DEFAULT_HOST,
+        help="the address to listen on; any but this machine's own lets others in "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--port",
         type=int,
         default=DEFAULT_PORT,
-        help="where to listen on 127.0.0.1; 0 takes a free one (default: %(default)s)",
+        help="the port to listen on; 0 takes a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="how fast its time passes: at 60 an emergency's hour takes a minute "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--encryption-key",
+        metavar="KEY",
+        default=os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None,
+        help="64 hexadecimal digits: shows encrypted messages in the clear "
+        "(default: PUSHOVER_ENCRYPTION_KEY)",
     )
     parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for an unusable port."""
+    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for what cannot be."""
     # Only here: the command's other parts do without Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
-    with stopped_quietly(), Inbox(port=arguments.port) as inbox:
+    inbox = Inbox(
+        arguments.host,
+        arguments.port,
+        speed=arguments.speed,
+        encryption_key=arguments.encryption_key,
+    )
+    if not _is_loopback(arguments.host):
+        sys.stderr.write(
+            f"pushover-logging: {arguments.host} lets everyone on the network read the inbox "
+            "and send to it; it has no passwords\n"
+        )
+    with stopped_quietly(), inbox:
         sys.stdout.write(f"Open {inbox.url} to see what arrives; Ctrl-C ends it.\n")
         sys.stdout.write("Point a program at it with:\n")
         for name, value in inbox.environ.items():
@@ -40,3 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         wait_for_stop()
     return 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

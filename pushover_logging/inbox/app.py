@@ -1,83 +1,133 @@
-"""The stand-in service's HTTP face: the API's call to send, and a page to look at what came."""
+"""The stand-in service's HTTP face: the calls of the API, under ``/1/``."""
 
 from __future__ import annotations
 
-import datetime as dt
-import secrets
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from flask import Flask, Request, Response, render_template, request
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.control import create_control
-from pushover_logging.inbox.serving import FAULTS, MAX_BODY_BYTES
+from pushover_logging.inbox.account import SOUNDS
+from pushover_logging.inbox.control import create_control, wrong
+from pushover_logging.inbox.emergencies import Emergencies
+from pushover_logging.inbox.page import create_page
+from pushover_logging.inbox.received import Received
+from pushover_logging.inbox.serving import API, FAULTS, MAX_BODY_BYTES
+from pushover_logging.inbox.store import Sent
 
 if TYPE_CHECKING:
-    from pushover_logging.inbox.connections import ConnectionLog
-    from pushover_logging.inbox.faults import Faults
-    from pushover_logging.inbox.store import Store
+    from pushover_logging.inbox.parts import Parts
 
-# What a page that is loaded every two seconds shows.
-SHOWN = 200
+Judged = Callable[[dict[str, str]], rules.Refusal]
 
 
-def create_app(store: Store, faults: Faults, log: ConnectionLog) -> Flask:
-    """Return the WSGI application that fills ``store``, shows what is in it, and is told faults."""
+def create_app(parts: Parts) -> Flask:
+    """Return the WSGI application of an inbox that is made of ``parts``."""
     app = Flask(__name__, static_folder=None)
     # The second bounds one form field, which may be an attachment as Base64.
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES)
-
-    @app.post("/1/messages.json")
-    def post_message() -> Response:
-        address = request.environ.get("REMOTE_ADDR", "")
-        port = int(request.environ.get("REMOTE_PORT", 0))
-        answer = store.answer(_fields(request), _attachment(request), (address, port))
-        if answer.fault:
-            request.environ[FAULTS].append(answer.fault)
-        response = Response(answer.body, answer.status)
-        response.headers.update(answer.headers)
-        return response
-
-    app.register_blueprint(create_control(store, faults, log))
-
-    @app.get("/")
-    def show_messages() -> Response:
-        messages = store.messages
-        nonce = secrets.token_urlsafe(16)
-        newest = [_shown(message) for message in reversed(messages[-SHOWN:])]
-        page = render_template("messages.html", messages=newest, count=len(messages), nonce=nonce)
-        policy = (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-        headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
-        return Response(page, headers={**headers, "Cache-Control": "no-store"})
-
+    app.register_blueprint(_create_api(parts, Emergencies(parts.store)))
+    app.register_blueprint(create_control(parts))
+    app.register_blueprint(create_page(parts))
+    app.register_error_handler(HTTPException, _refuse)
+    app.register_error_handler(ConfigurationError, lambda error: wrong(str(error)))
     return app
 
 
-def _fields(received: Request) -> dict[str, str]:
-    if not received.is_json:
-        return received.form.to_dict()
-    body = received.get_json(silent=True)
-    if not isinstance(body, dict):
-        return {}
-    return {name: _text(value) for name, value in body.items() if value is not None}
+def _create_api(parts: Parts, emergencies: Emergencies) -> Blueprint:
+    routes = Blueprint("api", __name__, url_prefix="/1")
+
+    @routes.post("/messages.json")
+    def send_message() -> Response:
+        return _send(parts)
+
+    @routes.post("/users/validate.json")
+    def validate_user() -> Response:
+        return _call(
+            parts,
+            lambda fields: parts.store.account.validate(
+                fields.get("user", ""), fields.get("device", "")
+            ),
+        )
+
+    @routes.get("/apps/limits.json")
+    def show_limits() -> Response:
+        return _call(parts, lambda _fields: rules.success(parts.store.account.quota))
+
+    @routes.get("/sounds.json")
+    def list_sounds() -> Response:
+        return _call(parts, lambda _fields: rules.success({"sounds": SOUNDS}))
+
+    @routes.get("/receipts/<receipt>.json")
+    def show_receipt(receipt: str) -> Response:
+        return _call(parts, lambda fields: emergencies.state(receipt, fields["token"]))
+
+    @routes.post("/receipts/<receipt>/cancel.json")
+    def cancel_receipt(receipt: str) -> Response:
+        return _call(parts, lambda fields: emergencies.cancel(receipt, fields["token"]))
+
+    @routes.post("/receipts/cancel_by_tag/<path:tag>.json")
+    def cancel_by_tag(tag: str) -> Response:
+        return _call(parts, lambda fields: emergencies.cancel_by_tag(tag, fields["token"]))
+
+    return routes
 
 
-def _text(value: object) -> str:
-    # JSON's true stands for the form's 1.
-    return str(int(value)) if isinstance(value, bool) else str(value)
+def _send(parts: Parts) -> Response:
+    """Answer a request to send a message."""
+    came = Received(request)
+    address = request.environ.get("REMOTE_ADDR", ""), int(request.environ.get("REMOTE_PORT", 0))
+    sent = Sent(came.fields, came.attachment, came.raw, address)
+    attempt = parts.store.begin(sent)
+    return _played(
+        parts,
+        came.fields,
+        lambda lost: parts.store.judge(attempt, sent, lost=lost),
+        lambda status: parts.store.record(attempt, status),
+    )
 
 
-def _attachment(received: Request) -> rules.Attachment | None:
-    file = received.files.get("attachment")
-    if file is None:
-        return None
-    return rules.Attachment(file.filename or "", file.mimetype, len(file.read()))
+def _call(parts: Parts, judged: Judged) -> Response:
+    """Answer any other call: ``judged`` is asked where the token is one."""
+    fields = Received(request).fields
+
+    def judge(_lost: bool) -> rules.Refusal:  # noqa: FBT001 - faults.Judge
+        with parts.store.changed:
+            refusal = rules.check_token(fields, parts.store.account.refused)
+            return refusal or judged(fields)
+
+    return _played(parts, fields, judge, lambda _status: None)
 
 
-def _shown(message: dict[str, Any]) -> dict[str, Any]:
-    came = dt.datetime.fromtimestamp(message["received"], dt.timezone.utc)
-    priority = rules.PRIORITIES[message.get("priority") or "0"]
-    return {**message, "priority_name": priority, "came": came.astimezone()}
+def _played(
+    parts: Parts,
+    fields: dict[str, str],
+    judge: Callable[[bool], rules.Refusal],
+    record: Callable[[int], None],
+) -> Response:
+    status, body, fault = parts.faults.play(request.path, fields, judge, record)
+    if fault:
+        request.environ[FAULTS].append(fault)
+        if not status or fault.status is not None:
+            return Response(fault.body, fault.status or 503, fault.headers)
+    with parts.store.changed:
+        headers = parts.store.account.headers()
+    return Response(rules.compact(body), status, headers)
+
+
+def _refuse(error: HTTPException) -> Response:
+    """Answer what no route takes: under the API in its own shape, elsewhere in a line of text."""
+    status = error.code or 500
+    told = f"{error.name}: {error.description or ''}".strip()
+    if not request.path.startswith(API):
+        response = Response(f"{told}\n", status, content_type="text/plain; charset=utf-8")
+    else:
+        body = {"errors": [told], "status": 0, "request": str(uuid.uuid4())}
+        response = Response(rules.compact(body), status, content_type="application/json")
+    if status == 405:  # noqa: PLR2004 - Method Not Allowed, which names the ones that are
+        response.headers["Allow"] = dict(error.get_headers()).get("Allow", "")
+    return response

@@ -3,113 +3,177 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.faults import Fault, Faults, Match
+from pushover_logging.inbox.emergencies import Emergencies
+from pushover_logging.inbox.told import Told, fault_from
 
 if TYPE_CHECKING:
-    from pushover_logging.inbox.connections import ConnectionLog
-    from pushover_logging.inbox.store import Store
+    from pushover_logging.inbox.parts import Parts
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "status": (int,),
-    "body": (str, dict),
-    "headers": (dict,),
-    "delay": (int, float),
-    "hang": (bool,),
-    "drip": (int, float),
-    "reset": (bool,),
-    "lost": (bool,),
-    "times": (int,),
-    "match": (dict,),
-    "path": (str,),
-}
+# How long one request may wait for messages, in seconds.
+MAX_WAIT = 60.0
+DEFAULT_WAIT = 10.0
 
 
-def create_control(store: Store, faults: Faults, log: ConnectionLog) -> Blueprint:
+def create_control(parts: Parts) -> Blueprint:
     """Return the routes under ``/inbox/``."""
     routes = Blueprint("control", __name__, url_prefix="/inbox")
+    routes.before_request(own_pages_only)
+    _add_messages(routes, parts)
+    _add_state(routes, parts)
+    _add_keys(routes, parts)
+    return routes
+
+
+def _add_messages(routes: Blueprint, parts: Parts) -> None:
+    store = parts.store
 
     @routes.get("/messages")
     def list_messages() -> Response:
-        return _json(store.messages)
+        asked = Told(request.args.to_dict())
+        count = asked.whole("count", 0, low=0)
+        try:
+            timeout = asked.number("timeout", DEFAULT_WAIT, high=MAX_WAIT)
+            return json_of(store.wait_for(count, timeout))
+        except AssertionError as error:
+            return json_of({"errors": [str(error)], "messages": store.messages}, 408)
 
     @routes.delete("/messages")
     def clear_messages() -> Response:
         store.clear()
-        return Response(status=204)
+        return _done()
 
     @routes.get("/attempts")
     def list_attempts() -> Response:
-        return _json([dataclasses.asdict(attempt) for attempt in store.attempts])
+        return json_of([dataclasses.asdict(attempt) for attempt in store.attempts])
 
+    @routes.post("/receipts/<receipt>/acknowledge")
+    def acknowledge(receipt: str) -> Response:
+        asked = Told(_body(optional=True))
+        by, device = asked.text("by", ""), asked.text("device", "")
+        if not Emergencies(store).acknowledge(receipt, by, device):
+            return wrong(f"no emergency has the receipt {receipt!r}", 404)
+        return _done()
+
+
+def _add_state(routes: Blueprint, parts: Parts) -> None:
     @routes.post("/faults")
     def add_fault() -> Response:
-        try:
-            faults.add(fault_from(request.get_json(silent=True)))
-        except ConfigurationError as error:
-            return _json({"errors": [str(error)]}, 400)
-        return Response(status=204)
+        parts.faults.add(fault_from(_body()))
+        return _done()
 
     @routes.delete("/faults")
     def clear_faults() -> Response:
-        faults.clear()
-        return Response(status=204)
+        parts.faults.clear()
+        return _done()
 
     @routes.get("/connections")
     def list_connections() -> Response:
-        return _json([dataclasses.asdict(connection) for connection in log.connections])
+        return json_of([dataclasses.asdict(connection) for connection in parts.log.connections])
 
-    return routes
+    @routes.get("/clock")
+    def show_clock() -> Response:
+        return json_of({"time": parts.clock.time(), "speed": parts.clock.speed})
 
+    @routes.post("/clock")
+    def set_clock() -> Response:
+        asked = Told(_body())
+        speed, advance = asked.number("speed", parts.clock.speed), asked.number("advance", 0.0)
+        parts.clock.set_speed(speed)
+        parts.clock.advance(advance)
+        return show_clock()
 
-def fault_from(options: object) -> Fault:
-    """Return the fault that a JSON object describes, its keys as ``Inbox.fail_with`` names them.
-
-    ``match`` is a mapping of field to a text that the field contains.
-    Raises ConfigurationError that names what cannot be.
-    """
-    if not isinstance(options, dict):
-        text = "a fault is a JSON object"
-        raise ConfigurationError(text)
-    for name, value in options.items():
-        kinds = _KINDS.get(name)
-        if kinds is None:
-            text = f"{name!r}: a fault has {', '.join(_KINDS)}"
-            raise ConfigurationError(text)
-        wrong = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
-        if wrong and not (value is None and name in {"status", "times"}):
-            text = f"{name}: {value!r} is no {' or '.join(kind.__name__ for kind in kinds)}"
-            raise ConfigurationError(text)
-    return made_fault(**{**options, "match": _contains(options.get("match", {}))})
+    @routes.post("/reset")
+    def reset() -> Response:
+        parts.reset()
+        return _done()
 
 
-def made_fault(
-    *,
-    body: str | Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-    **traits: Any,  # noqa: ANN401 - the other fields of a Fault
-) -> Fault:
-    """Return a fault whose ``body`` may also be a mapping, which becomes JSON."""
-    answered = {name: str(value) for name, value in (headers or {}).items()}
-    if body is not None and not isinstance(body, str):
-        answered = {"Content-Type": "application/json", **answered}
-        body = rules.compact(body)
-    if body is not None and traits.get("status") is None:
-        traits["status"] = 200
-    return Fault(body=body or "", headers=answered, **traits)
+def _add_keys(routes: Blueprint, parts: Parts) -> None:
+    account, changing = parts.store.account, parts.store.changing
+
+    @routes.get("/quota")
+    def show_quota() -> Response:
+        with changing():
+            return json_of(account.quota)
+
+    @routes.put("/quota")
+    def set_quota() -> Response:
+        asked = Told(_body())
+        numbers = {name: asked.whole(name) for name in ("limit", "remaining", "reset")}
+        with changing():
+            account.set_quota(**{name: each for name, each in numbers.items() if name in asked})
+        return show_quota()
+
+    @routes.put("/refused")
+    def set_refused() -> Response:
+        refused = Told({"refused": _json()}).texts("refused")
+        with changing():
+            account.refused.clear()
+            account.refused.update(refused)
+        return _done()
+
+    @routes.put("/users/<user>")
+    def set_devices(user: str) -> Response:
+        devices = Told(_body()).texts("devices")
+        with changing():
+            account.set_devices(user, devices)
+        return _done()
+
+    @routes.put("/groups/<group>")
+    def set_group(group: str) -> Response:
+        members = Told(_body()).texts("members")
+        with changing():
+            account.set_group(group, members)
+        return _done()
 
 
-def _contains(wanted: Mapping[str, object]) -> Match | None:
-    if not wanted:
-        return None
-    return lambda fields: all(str(text) in fields.get(name, "") for name, text in wanted.items())
-
-
-def _json(body: object, status: int = 200) -> Response:
+def json_of(body: object, status: int = 200) -> Response:
+    """Return an answer in JSON."""
     return Response(rules.compact(body), status, content_type="application/json")
+
+
+def own_pages_only() -> Response | None:
+    """Refuse what another site's page, open in the same browser, sends here."""
+    origin = request.headers.get("Origin", "")
+    try:
+        foreign = bool(origin) and urlsplit(origin).netloc != request.host
+    except ValueError:
+        foreign = True
+    if not foreign and request.headers.get("Sec-Fetch-Site") != "cross-site":
+        return None
+    return wrong("not for the pages of another site", 403)
+
+
+def _body(*, optional: bool = False) -> dict[str, Any]:
+    """Return the JSON object that came."""
+    body = _json()
+    if body is None and optional:
+        return {}
+    if not isinstance(body, dict):
+        text = "the body is to be a JSON object"
+        raise ConfigurationError(text)
+    return body
+
+
+def _json() -> object:
+    """Return what came as JSON; None where it is broken, or too deep to be read."""
+    try:
+        return request.get_json(silent=True)
+    except RecursionError:
+        return None
+
+
+def _done() -> Response:
+    return Response(status=204)
+
+
+def wrong(text: str, status: int = 400) -> Response:
+    """Return an answer that says what was wrong."""
+    return json_of({"errors": [text]}, status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,12 @@ from pushover_logging.exceptions import ConfigurationError
 MESSAGES_PATH = "/1/messages.json"
 # HTTP's own range; below 200 stand answers that only announce another one.
 FIRST_STATUS, LAST_STATUS = 200, 599
+# RFC 9110, section 5.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 
 Match = Callable[[Mapping[str, str]], bool]
+Judge = Callable[[bool], tuple[int, dict[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class Fault:
         if self.status is not None and not FIRST_STATUS <= self.status <= LAST_STATUS:
             text = f"status: {self.status} is not from {FIRST_STATUS} to {LAST_STATUS}"
             raise ConfigurationError(text)
+        for name, value in self.headers.items():
+            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+                text = f"headers: {name!r:.100}: {value!r:.100} is no HTTP header"
+                raise ConfigurationError(text)
         answered = self.status is not None or self.drip > 0
         ways = [self.hang, self.reset, self.lost, answered]
         if sum(ways) > 1:
@@ -79,6 +88,30 @@ class Faults:
         """Queue a fault behind the others."""
         with self._lock:
             self._queue.append((fault, fault.times))
+
+    def play(
+        self, path: str, fields: Mapping[str, str], judge: Judge, record: Callable[[int], None]
+    ) -> tuple[int, dict[str, object], Fault | None]:
+        """Answer a request: by ``judge``, unless a fault is meant for it; waits where that says so.
+
+        ``judge`` is told whether its answer gets lost, and records for itself; ``record`` is told
+        the status of what was not judged, 0 for no answer. Returns status, body and the fault.
+        """
+        fault = self.take(path, fields)
+        if fault is None:
+            return *judge(False), None  # noqa: FBT003 - as Judge says
+        if fault.status is not None:
+            record(fault.status)
+            self.wait(fault.delay)
+            return fault.status, {}, fault
+        if fault.hang or fault.reset:
+            record(0)
+            self.wait(None if fault.hang else fault.delay)
+            return 0, {}, fault
+        if self.wait(fault.delay):  # The inbox closes: nobody is told anything any more.
+            record(0)
+            return 0, {}, Fault(hang=True)
+        return *judge(fault.lost), fault
 
     def take(self, path: str, fields: Mapping[str, str]) -> Fault | None:
         """Return the oldest fault that is meant for a request, which uses it up by one."""

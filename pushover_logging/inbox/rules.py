@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 MAX_LENGTHS = {"message": 1024, "title": 250, "url": 512, "url_title": 100}
 # https://pushover.net/api#identifiers
 KEY = re.compile(r"[A-Za-z0-9]{30}")
+DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
 MAX_USERS = 50
+# The example token and user key of https://pushover.net/api: well shaped, and nobody's secret.
+EXAMPLE_TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"  # noqa: S105
+EXAMPLE_USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # https://pushover.net/api#attachments
 MAX_ATTACHMENT_BYTES = 5_242_880
 # https://pushover.net/api#priority
@@ -42,11 +46,12 @@ Refusal = tuple[int, dict[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that came with a message: its name, its MIME type and its size in bytes."""
+    """A file that came with a message: its name, its MIME type, its size in bytes, its bytes."""
 
     name: str
     type: str
     size: int
+    data: bytes = field(default=b"", repr=False)
 
 
 def check(
@@ -63,15 +68,25 @@ def check(
     fault that is found is the only one told, as the service does it.
     """
     return (
-        _check_token(fields, refused)
+        check_token(fields, refused)
         or _check_quota(exceeded_limit)
         or _check_user(fields, refused)
         or _check_texts(fields)
         or _check_markup(fields)
         or _check_priority(fields)
         or _check_ttl(fields)
+        or _check_device(fields)
         or _check_attachment(fields, attachment)
     )
+
+
+def environ(url: str) -> dict[str, str]:
+    """Return the environment variables that point a program at the stand-in of that address."""
+    return {
+        "PUSHOVER_API_URL": url,
+        "PUSHOVER_TOKEN": EXAMPLE_TOKEN,
+        "PUSHOVER_USER": EXAMPLE_USER,
+    }
 
 
 def users_of(fields: Mapping[str, str]) -> list[str]:
@@ -102,7 +117,13 @@ def next_reset(now: float) -> int:
     return int((month + dt.timedelta(days=32)).replace(day=1).timestamp())
 
 
-def _refusal(blamed: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> Refusal:
+def success(told: Mapping[str, object]) -> Refusal:
+    """Return the status and body of an answer that tells ``told``, and that all went well."""
+    return 200, {"status": 1, **told, "request": str(uuid.uuid4())}
+
+
+def refusal(blamed: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> Refusal:
+    """Return the status and body of a refusal, as the service writes it."""
     body: dict[str, object] = {**blamed, "errors": [error], "status": 0}
     return status, {**body, "request": str(uuid.uuid4())}
 
@@ -115,19 +136,20 @@ def _number(value: str) -> int | None:
     return int(value) if _WHOLE_NUMBER.fullmatch(value) else None
 
 
-def _check_token(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
+def check_token(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
+    """Judge the application token, which each call of the API has."""
     token = fields.get("token", "")
     if KEY.fullmatch(token) and token not in refused:
         return None
     error = "application token is invalid, see https://pushover.net/api"
-    return _refusal({"token": "invalid"}, error)
+    return refusal({"token": "invalid"}, error)
 
 
 def _check_quota(exceeded_limit: int | None) -> Refusal | None:
     if exceeded_limit is None:
         return None
     error = f"application has exceeded current limit of {exceeded_limit} messages"
-    return _refusal({"token": "invalid"}, error, TOO_MANY_REQUESTS)
+    return refusal({"token": "invalid"}, error, TOO_MANY_REQUESTS)
 
 
 def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
@@ -140,18 +162,18 @@ def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> Refusal 
         "user identifier is not a valid user, group, or subscribed user key, "
         "see https://pushover.net/api#identifiers"
     )
-    return _refusal({"user": "invalid"}, error)
+    return refusal({"user": "invalid"}, error)
 
 
 def _check_texts(fields: Mapping[str, str]) -> Refusal | None:
     if not fields.get("message", "").strip():
-        return _refusal({"message": "cannot be blank"}, "message cannot be blank")
+        return refusal({"message": "cannot be blank"}, "message cannot be blank")
     # Whether the service refuses or cuts an over-long text is not known; refusing is what finds
     # the client that sends one.
     for name, limit in MAX_LENGTHS.items():
         if len(fields.get(name, "")) > limit:
             problem = f"is too long, must be at most {limit} characters"
-            return _refusal({name: problem}, f"{name} is too long")
+            return refusal({name: problem}, f"{name} is too long")
     return None
 
 
@@ -159,7 +181,7 @@ def _check_markup(fields: Mapping[str, str]) -> Refusal | None:
     if not (_is_on(fields.get("html")) and _is_on(fields.get("monospace"))):
         return None
     blamed = {"html": "cannot be set with monospace", "monospace": "cannot be set with html"}
-    return _refusal(blamed, "html and monospace are mutually exclusive")
+    return refusal(blamed, "html and monospace are mutually exclusive")
 
 
 def _check_priority(fields: Mapping[str, str]) -> Refusal | None:
@@ -167,7 +189,7 @@ def _check_priority(fields: Mapping[str, str]) -> Refusal | None:
     if priority not in PRIORITIES:
         problem = "is invalid, can only be -2, -1, 0, 1, or 2"
         error = "priority is invalid, see https://pushover.net/api#priority"
-        return _refusal({"priority": problem}, error)
+        return refusal({"priority": problem}, error)
     return _check_emergency(fields) if priority == EMERGENCY else None
 
 
@@ -176,16 +198,16 @@ def _check_emergency(fields: Mapping[str, str]) -> Refusal | None:
     for name in ("expire", "retry"):
         if not fields.get(name):
             problem = "must be supplied with priority=2"
-            return _refusal({name: problem}, f"{name} {problem}")
+            return refusal({name: problem}, f"{name} {problem}")
     retry = _number(fields["retry"])
     if retry is None or retry < MIN_RETRY_SECONDS:
         problem = f"is too small, must be at least {MIN_RETRY_SECONDS} seconds"
-        return _refusal({"retry": problem}, "retry is invalid")
+        return refusal({"retry": problem}, "retry is invalid")
     expire = _number(fields["expire"])
     # The service's words on a bad expire are not known.
     if expire is None or not 0 < expire <= MAX_EXPIRE_SECONDS:
         problem = f"is invalid, must be from 1 to {MAX_EXPIRE_SECONDS} seconds"
-        return _refusal({"expire": problem}, "expire is invalid")
+        return refusal({"expire": problem}, "expire is invalid")
     return None
 
 
@@ -197,7 +219,18 @@ def _check_ttl(fields: Mapping[str, str]) -> Refusal | None:
     if ttl is not None and ttl > 0:
         return None
     problem = "is invalid, must be a positive number of seconds"
-    return _refusal({"ttl": problem}, "ttl is invalid")
+    return refusal({"ttl": problem}, "ttl is invalid")
+
+
+def _check_device(fields: Mapping[str, str]) -> Refusal | None:
+    # https://pushover.net/api#identifiers: an unknown device means all devices, and with several
+    # users none is looked at. The words on what can be no device's name are not known.
+    device = fields.get("device", "")
+    if not device or len(users_of(fields)) > 1:
+        return None
+    if all(DEVICE.fullmatch(name) for name in device.split(",")):
+        return None
+    return refusal({"device": "is invalid"}, "device is invalid")
 
 
 def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) -> Refusal | None:
@@ -208,9 +241,9 @@ def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) 
         decoded = decoded_size(fields["attachment_base64"])
         name = "attachment_base64"
         if decoded is None:
-            return _refusal({name: "is not valid Base64"}, f"{name} is invalid")
+            return refusal({name: "is not valid Base64"}, f"{name} is invalid")
         size = max(size, decoded)
     if size <= MAX_ATTACHMENT_BYTES:
         return None
     problem = f"is too large, must be at most {MAX_ATTACHMENT_BYTES} bytes"
-    return _refusal({name: problem}, f"{name} is too large")
+    return refusal({name: problem}, f"{name} is too large")

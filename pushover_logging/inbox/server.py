@@ -7,22 +7,23 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.inbox import rules
 from pushover_logging.inbox.app import create_app
+from pushover_logging.inbox.clock import SpeedableClock
 from pushover_logging.inbox.connections import Connection, ConnectionLog, most_open
-from pushover_logging.inbox.control import made_fault
+from pushover_logging.inbox.decryption import decrypter
+from pushover_logging.inbox.emergencies import Emergencies
 from pushover_logging.inbox.faults import MESSAGES_PATH, Faults, Match
+from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.serving import Server
 from pushover_logging.inbox.store import Attempt, Store
+from pushover_logging.inbox.told import made_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
-
-# The example token and user key of https://pushover.net/api: well shaped, and nobody's secret.
-EXAMPLE_TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"  # noqa: S105
-EXAMPLE_USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 
 HIGHEST_PORT = 65_535
 
@@ -35,22 +36,34 @@ class Inbox:
     """A stand-in for the Pushover service on ``host`` and ``port`` (0: one that is free).
 
     A context manager that serves from its entry to its exit. ``refused`` are tokens and user keys
-    that it refuses although they are well shaped; the set may be changed at any time. After
-    ``close``, ``start`` serves on the same port again and still knows what came before.
-    Raises ConfigurationError for a number that is no port.
+    that it refuses although they are well shaped; the set may be changed at any time. Its time
+    passes ``speed`` times as fast as the real one. With ``encryption_key`` (64 hexadecimal digits)
+    it shows encrypted messages in the clear. After ``close``, ``start`` serves on the same port
+    again and still knows what came before.
+    Raises ConfigurationError for a number that is no port, a speed or a key that cannot be.
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int = 0, *, refused: set[str] | None = None
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        refused: set[str] | None = None,
+        speed: float = 1.0,
+        encryption_key: str | None = None,
     ) -> None:
         if not 0 <= port <= HIGHEST_PORT:
             text = f"port: {port} is not from 0 to {HIGHEST_PORT}"
             raise ConfigurationError(text)
         self.host = host
         self.port = port
+        self._key = encryption_key
+        self._clock = SpeedableClock(speed)
         self._faults = Faults()
         self._log = ConnectionLog()
-        self._store = Store(refused, faults=self._faults)
+        decrypt = None if encryption_key is None else decrypter(encryption_key)
+        self._store = Store(refused, clock=self._clock.time, decrypt=decrypt)
+        self._parts = Parts(self._store, self._faults, self._log, self._clock)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -79,7 +92,7 @@ class Inbox:
             text = f"the inbox cannot listen on {self.host} port {self.port}: {error}"
             raise ConfigurationError(text) from error
         with listener:
-            app = create_app(self._store, self._faults, self._log)
+            app = create_app(self._parts)
             self._server = Server(listener, app, self._faults, self._log)
         self.port = self._server.port
         self._faults.open()
@@ -112,23 +125,22 @@ class Inbox:
     @property
     def environ(self) -> dict[str, str]:
         """The environment variables that point a program at this inbox."""
-        return {
-            "PUSHOVER_API_URL": self.url,
-            "PUSHOVER_TOKEN": EXAMPLE_TOKEN,
-            "PUSHOVER_USER": EXAMPLE_USER,
-        }
+        key = {} if self._key is None else {"PUSHOVER_ENCRYPTION_KEY": self._key}
+        return {**rules.environ(self.url), **key}
 
     @property
     def refused(self) -> set[str]:
         """The tokens and user keys to refuse; change it in place."""
-        return self._store.refused
+        return self._store.account.refused
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The accepted messages, oldest first, copied; at most the last 10,000.
+        """The accepted messages, oldest first, copied; the last 10,000, or 128 MiB of them.
 
         Each has its fields as text, as they were received, and ``received`` (Unix time),
-        ``request`` (the answer's id), ``attachment`` (name, type, size in bytes; or None).
+        ``request`` (the answer's id), ``attachment`` (name, type, size in bytes; or None), an
+        emergency its ``receipt``, an encrypted one ``decrypted`` (its fields in the
+        clear, None where they cannot be), if the inbox has the key.
         """
         return self._store.messages
 
@@ -155,7 +167,31 @@ class Inbox:
         self, *, limit: int | None = None, remaining: int | None = None, reset: float | None = None
     ) -> None:
         """Set messages a month, messages left, Unix time of the reset; None leaves one as it is."""
-        self._store.set_quota(limit=limit, remaining=remaining, reset=reset)
+        with self._store.changing():
+            self._store.account.set_quota(limit, remaining, reset)
+
+    def set_devices(self, user: str, devices: Collection[str]) -> None:
+        """Give a user devices of these names; any other user has one, ``phone``."""
+        with self._store.changing():
+            self._store.account.set_devices(user, devices)
+
+    def set_group(self, group: str, members: Collection[str]) -> None:
+        """Make a key a group's, with its members' user keys: a message costs one for each."""
+        with self._store.changing():
+            self._store.account.set_group(group, members)
+
+    def acknowledge(self, receipt: str, by: str = "", device: str = "") -> None:
+        """Acknowledge an emergency, as ``by`` (empty: its user) would on ``device``.
+
+        Raises LookupError for an unknown receipt.
+        """
+        if not Emergencies(self._store).acknowledge(receipt, by, device):
+            text = f"no emergency has the receipt {receipt!r}"
+            raise LookupError(text)
+
+    def advance(self, seconds: float) -> None:
+        """Let that much time pass for the inbox at once: repeats, expiry, quota."""
+        self._clock.advance(seconds)
 
     def fail_with(  # noqa: PLR0913 - each is one trait of a fault, by its keyword
         self,
@@ -204,3 +240,7 @@ class Inbox:
         """Forget messages, attempts and closed connections; quota, faults and refused stay."""
         self._store.clear()
         self._log.forget()
+
+    def reset(self) -> None:
+        """Be as new: also quota, devices, groups, faults, what is refused, and the clock."""
+        self._parts.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import struct
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -40,12 +41,18 @@ class Handler(WSGIRequestHandler):
         """
         if self.path.startswith(API):
             self.server.log_of_connections.requested(self.connection)
-        self.environ = environ = self.make_environ()
+        try:
+            self.environ = environ = self.make_environ()
+        except ValueError:  # An address that is none.
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         played: list[Fault] = []
         environ[FAULTS] = played
         drained = self._read_body(environ)
-        response = Response.from_app(self.server.app, environ, buffered=True)
-        fault = played[0] if played else Fault()
+        with Response.from_app(self.server.app, environ) as response:
+            self._answer(response, played[0] if played else Fault(), drained=drained)
+
+    def _answer(self, response: Response, fault: Fault, *, drained: bool) -> None:
         if fault.hang or fault.reset or fault.lost:
             self.close_connection = True
             if fault.reset:
@@ -56,6 +63,11 @@ class Handler(WSGIRequestHandler):
             self.send_header(name, value)
         if not drained:
             self.send_header("Connection", "close")
+        if response.mimetype == "text/event-stream":
+            self.close_connection = True
+            self.end_headers()
+            self._stream(response)
+            return
         self.end_headers()
         self._send(response.get_data(), fault.drip)
 
@@ -72,6 +84,14 @@ class Handler(WSGIRequestHandler):
             environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(length)))
         return drained
 
+    def _stream(self, response: Response) -> None:
+        """Send events as they come, until the page or the inbox closes."""
+        try:
+            for event in response.response:
+                self.wfile.write(event)  # type: ignore[arg-type]
+        except OSError:
+            return  # The page is gone.
+
     def _send(self, body: bytes, drip: float) -> None:
         if not drip:
             self.wfile.write(body)
@@ -81,6 +101,9 @@ class Handler(WSGIRequestHandler):
                 self.close_connection = True
                 return
             self.wfile.write(body[number : number + 1])
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing; Werkzeug's raises for an address that is none."""
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - Werkzeug's name
         """Say nothing: the page and the attempts tell what came."""

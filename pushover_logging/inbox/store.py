@@ -1,25 +1,27 @@
-"""What the stand-in remembers: messages, attempts, the quota, and the faults it is to play."""
+"""What the stand-in remembers, under one lock: messages, attempts, receipts, the account."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import secrets
 import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pushover_logging.inbox import rules
-from pushover_logging.inbox.faults import MESSAGES_PATH, Fault, Faults
+from pushover_logging.inbox import history, rules
+from pushover_logging.inbox.account import Account
+from pushover_logging.inbox.history import History, Kept
+from pushover_logging.inbox.receipts import Receipt
 
-KEPT = 10_000
-# https://pushover.net/api#limits: what a free account may send in a month.
-DEFAULT_LIMIT = 10_000
 # The status in an Attempt of a request that got no answer.
 NOT_ANSWERED = 0
+
+Decrypt = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,146 +41,153 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back to the client: HTTP status, body and headers, in the way of ``fault``."""
+class Sent:
+    """One request to send a message, as it came: fields, attachment and the raw request."""
 
-    status: int
-    body: str
-    headers: Mapping[str, str]
-    fault: Fault | None = None
+    fields: dict[str, str]
+    attachment: rules.Attachment | None = None
+    raw: bytes = b""
+    connection: tuple[str, int] = ("", 0)
 
 
 class Store:
     """The memory of one stand-in.
 
-    ``refused`` is as the Inbox's, ``faults`` are the ones to play, ``clock`` gives Unix time.
+    ``refused`` is as the Inbox's, ``clock`` gives Unix time, ``decrypt`` turns an encrypted field
+    into text, or raises ValueError.
     """
 
     def __init__(
         self,
         refused: set[str] | None = None,
         *,
-        faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
+        decrypt: Decrypt | None = None,
     ) -> None:
-        self.refused: set[str] = set() if refused is None else refused
-        self._faults = faults or Faults()
-        self._clock = clock
+        self.now = clock
+        self._decrypt = decrypt
         # The one lock, over all that follows: a thread of the server for each connection, and the
-        # threads of the tests.
-        self._changed = threading.Condition()
-        self._messages: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        self._attempts: deque[Attempt] = deque(maxlen=KEPT)
-        self._limit = DEFAULT_LIMIT
-        self._remaining = DEFAULT_LIMIT
-        self._reset = rules.next_reset(clock())
+        # threads of the tests. Nothing slow happens under it. Reentrant, so that each step can
+        # take it for itself.
+        self.changed = threading.Condition()
+        self.account = Account(set() if refused is None else refused, clock)
+        self.history = History()
+        self._attempts: deque[Attempt] = deque()
+        self._attempts_size = 0
+        # Tells a reader that comes back whether it is still the same memory.
+        self.epoch = secrets.token_hex(4)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock, and wake who waits for a change."""
+        with self.changed:
+            yield
+            self.changed.notify_all()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The accepted messages, oldest first, as copies; at most the last 10,000."""
-        with self._changed:
-            return [dict(message) for message in self._messages]
+        """The accepted messages, oldest first, as copies."""
+        with self.changed:
+            return [dict(kept.message) for kept in self.history]
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The requests that were answered or are hanging, oldest first; at most the last 10,000."""
-        with self._changed:
+        """The requests that were answered or are hanging, oldest first."""
+        with self.changed:
             return list(self._attempts)
 
-    def set_quota(
-        self, *, limit: int | None = None, remaining: int | None = None, reset: float | None = None
-    ) -> None:
-        """Set the month's quota: messages in all, messages left, Unix time of the reset.
-
-        What is None stays as it is. At the reset ``remaining`` becomes ``limit`` again.
-        """
-        with self._changed:
-            self._limit = self._limit if limit is None else limit
-            self._remaining = self._remaining if remaining is None else remaining
-            self._reset = self._reset if reset is None else int(reset)
-
     def clear(self) -> None:
-        """Forget messages and attempts; quota, faults and what is refused stay."""
-        with self._changed:
-            self._messages.clear()
+        """Forget messages, receipts and attempts; quota, faults and what is refused stay."""
+        with self.changing():
+            self.history.clear()
             self._attempts.clear()
+            self._attempts_size = 0
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[dict[str, Any]]:
         """Return the messages as soon as there are ``count`` or more of them.
 
         Raises AssertionError after ``timeout`` seconds, with the titles of those that came.
         """
-        with self._changed:
-            if self._changed.wait_for(lambda: len(self._messages) >= count, timeout):
+        with self.changed:
+            if self.changed.wait_for(lambda: len(self.history) >= count, timeout):
                 return self.messages
-            titles = [message.get("title") or message["message"] for message in self._messages]
+            messages = [kept.message for kept in self.history]
             statuses = [attempt.status for attempt in self._attempts]
+        titles = [message.get("title") or message["message"] for message in messages]
         text = (
             f"{len(titles)} of {count} messages arrived within {timeout:g} s: {titles!r}; "
             f"requests were answered with {statuses!r}"
         )
         raise AssertionError(text)
 
-    def answer(
-        self,
-        fields: dict[str, str],
-        attachment: rules.Attachment | None = None,
-        connection: tuple[str, int] = ("", 0),
-    ) -> Answer:
-        """Answer one request to send a message; waits only where a fault says so."""
-        came = Attempt(time.monotonic(), self._clock(), fields, connection, NOT_ANSWERED)
-        fault = self._faults.take(MESSAGES_PATH, fields)
-        if fault is None:
-            return self._judge(came, attachment)
-        if fault.status is not None:
-            self._record(dataclasses.replace(came, status=fault.status))
-            self._faults.wait(fault.delay)
-            return Answer(fault.status, fault.body, fault.headers, fault)
-        if fault.hang or fault.reset:
-            self._record(came)
-            self._faults.wait(None if fault.hang else fault.delay)
-            return Answer(NOT_ANSWERED, "", {}, fault)
-        if self._faults.wait(fault.delay):  # The inbox closes: nobody is told anything any more.
-            self._record(came)
-            return Answer(NOT_ANSWERED, "", {}, Fault(hang=True))
-        return dataclasses.replace(self._judge(came, attachment, lost=fault.lost), fault=fault)
+    def begin(self, sent: Sent) -> Attempt:
+        """Return the attempt that a request is, before it is answered."""
+        return Attempt(
+            time.monotonic(), self.now(), sent.fields, sent.connection, status=NOT_ANSWERED
+        )
 
-    def _record(self, attempt: Attempt) -> None:
-        with self._changed:
-            self._attempts.append(attempt)
-            self._changed.notify_all()
+    def record(self, attempt: Attempt, status: int) -> None:
+        """Keep an attempt that was answered with ``status``; the oldest go where are too many."""
+        with self.changing():
+            self._attempts.append(dataclasses.replace(attempt, status=status))
+            self._attempts_size += _size(attempt)
+            while len(self._attempts) > history.KEPT or self._attempts_size > history.KEPT_BYTES:
+                self._attempts_size -= _size(self._attempts.popleft())
 
-    def _judge(
-        self, came: Attempt, attachment: rules.Attachment | None, *, lost: bool = False
-    ) -> Answer:
-        with self._changed:
-            if self._clock() >= self._reset:
-                self._remaining = self._limit
-                self._reset = rules.next_reset(self._clock())
-            exceeded = self._limit if self._remaining <= 0 else None
-            refusal = rules.check(came.fields, attachment, self.refused, exceeded)
-            status, body = refusal or self._accept(came, attachment)
-            self._record(dataclasses.replace(came, status=NOT_ANSWERED if lost else status))
-            return Answer(status, rules.compact(body), self._limit_headers())
+    def judge(self, attempt: Attempt, sent: Sent, *, lost: bool = False) -> rules.Refusal:
+        """Accept or refuse a message; return status and body. ``lost``: nobody will read them."""
+        opened = self._opened(sent.fields)
+        with self.changing():
+            exceeded, refused = self.account.exceeded_limit, self.account.refused
+            refusal = rules.check(sent.fields, sent.attachment, refused, exceeded)
+            status, body = refusal or self._accept(attempt, sent, opened)
+            self.record(attempt, NOT_ANSWERED if lost else status)
+            return status, body
 
-    def _accept(self, came: Attempt, attachment: rules.Attachment | None) -> rules.Refusal:
-        fields = came.fields
-        body: dict[str, object] = {"status": 1, "request": str(uuid.uuid4())}
-        if fields.get("priority") == rules.EMERGENCY:
-            body["receipt"] = secrets.token_hex(15)
+    def _accept(self, attempt: Attempt, sent: Sent, opened: Mapping[str, object]) -> rules.Refusal:
+        fields = sent.fields
+        status, body = rules.success({})
+        attachment = sent.attachment
         if attachment is None and "attachment_base64" in fields:
-            size = rules.decoded_size(fields["attachment_base64"]) or 0
-            attachment = rules.Attachment("", fields.get("attachment_type", ""), size)
-        shown = None if attachment is None else dataclasses.asdict(attachment)
-        seen = {"received": came.received, "request": body["request"], "attachment": shown}
-        self._messages.append({**fields, **seen})
-        self._remaining -= len(rules.users_of(fields))
-        return 200, body
-
-    def _limit_headers(self) -> dict[str, str]:
-        return {
-            "Content-Type": "application/json",
-            "X-Limit-App-Limit": str(self._limit),
-            "X-Limit-App-Remaining": str(self._remaining),
-            "X-Limit-App-Reset": str(self._reset),
+            data = base64.b64decode(fields["attachment_base64"])
+            attachment = rules.Attachment("", fields.get("attachment_type", ""), len(data), data)
+        shown = attachment and {
+            name: getattr(attachment, name) for name in ("name", "type", "size")
         }
+        seen = {"received": attempt.received, "request": body["request"], "attachment": shown}
+        kept = Kept({**fields, **seen, **opened}, sent.raw, attachment.data if attachment else b"")
+        if fields.get("priority") == rules.EMERGENCY:
+            kept.receipt = _receipt(fields, attempt.received)
+            kept.message["receipt"] = body["receipt"] = kept.receipt.receipt
+        self.history.add(kept)
+        self.account.spend(rules.users_of(fields))
+        return status, body
+
+    def _opened(self, fields: Mapping[str, str]) -> dict[str, object]:
+        """Return ``decrypted``, the fields in the clear, where that can be; None where it fails."""
+        limits = rules.MAX_LENGTHS.items()
+        if fields.get("encrypted") != "1" or self._decrypt is None:
+            return {}
+        if any(len(fields.get(name, "")) > limit for name, limit in limits):
+            return {}  # Will be refused; and what it is the gzip of may be huge.
+        try:
+            names = [name for name in rules.MAX_LENGTHS if fields.get(name)]
+            return {"decrypted": {name: self._decrypt(fields[name]) for name in names}}
+        except ValueError:
+            return {"decrypted": None}
+
+
+def _receipt(fields: Mapping[str, str], now: float) -> Receipt:
+    return Receipt(
+        receipt=secrets.token_hex(15),
+        token=fields["token"],
+        sent=now,
+        retry=int(fields["retry"]),
+        expire=int(fields["expire"]),
+        tags=tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip()),
+        callback=fields.get("callback", ""),
+    )
+
+
+def _size(attempt: Attempt) -> int:
+    return sum(map(len, attempt.fields.values()))
