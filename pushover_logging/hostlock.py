@@ -86,14 +86,16 @@ class HostLock:
         return False
 
     def _lock(self, offset: int, length: int) -> bool:
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, offset)
+            fcntl.lockf(self._descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB, length, offset)
         except (BlockingIOError, PermissionError):  # which of the two, POSIX leaves open
             return False
         return True
 
     def _unlock(self, offset: int, length: int) -> None:
-        if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, length, offset)
+        fcntl.lockf(self._descriptor(), fcntl.LOCK_UN, length, offset)
+
+    def _descriptor(self) -> int:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._file

@@ -77,9 +77,8 @@ class Recovery:
             self._quota_told = True
             self._wait(error.wait)
             return True
-        if isinstance(error, TemporaryError):
-            envelope.timeouts += error.timed_out
-            envelope.may_have_arrived = envelope.may_have_arrived or error.may_have_arrived
+        envelope.timeouts += isinstance(error, TemporaryError) and error.timed_out
+        envelope.may_have_arrived |= isinstance(error, TemporaryError) and error.may_have_arrived
         if envelope.timeouts >= TIMEOUTS_OF_ATTACHMENT and envelope.message.attachment:
             _without_attachment(envelope, "the attachment could not be sent")
         self._backoff = min(self._backoff * 2 or BACKOFF[0], BACKOFF[1])

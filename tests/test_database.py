@@ -334,3 +334,33 @@ def test_process_that_dies_in_the_middle_leaves_what_was_before(file, path):
         process.stdout.readline()
         process.kill()
     assert ["before"] == names(file)
+
+
+def test_fork_does_not_wait_for_ever(file, monkeypatch):
+    """Where another thread's transaction does not end, the fork goes on after a while."""
+    monkeypatch.setattr(database, "PATIENCE", 0.01)
+    begun, done = threading.Event(), threading.Event()
+
+    def hold():
+        with file.transaction():
+            begun.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    begun.wait(30)
+    file.pause()
+    file.resume()
+    done.set()
+    thread.join()
+    add(file, "after")
+    assert ["after"] == names(file)
+
+
+def test_file_that_another_has_replaced_is_not_set_aside(file, path):
+    """Who comes second finds a file that is well, and leaves it."""
+    add(file, "lost")
+    path.unlink()
+    add(Database(path, [FIRST]), "of another")
+    file._quarantine(sqlite3.DatabaseError("malformed"))
+    assert ["of another"] == names(file)

@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+import requests
 from conftest import FakeClock
 
 from pushover_logging import PushoverHandler
@@ -303,3 +304,74 @@ def test_text_is_the_one_at_the_call(drive):
     basket.append("pear")
     driven.settle()
     assert ["Cannot ship ['apple']"] == driven.titles
+
+
+def test_record_in_the_middle_of_stats_waits_for_their_end(drive, monkeypatch, capsys):
+    """One that comes while the counters are read, whatever it is, is taken up right after."""
+    driven = drive()
+    books = driven.handler._ledger._books
+    read = books.stats
+
+    def interrupted_stats(*given):
+        monkeypatch.undo()
+        driven.log.error("good one")
+        driven.log.error("%d", "bad one")
+        driven.handler.resolve("a name")
+        driven.handler.flush(0)
+        return read(*given)
+
+    monkeypatch.setattr(books, "stats", interrupted_stats)
+    assert 0 == driven.handler.stats().records
+    assert (3, 1) == (driven.handler.stats().records, driven.handler.stats().failed)
+    driven.settle()
+    assert ["good one"] == driven.titles
+    assert "bad one" in capsys.readouterr().err
+
+
+def test_escalation_tells_what_came_before_it(drive):
+    """The count of the lower level goes along, wherever the throttle's state lives."""
+    driven = drive()
+    for level in (logging.WARNING, logging.WARNING, logging.WARNING):
+        driven.log.log(level, "Cannot connect to %s", "db-7")
+        driven.settle()
+    driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    assert 2 == len(driven.titles)
+    driven.advance(310)  # over a file, who sends tells it with the counts of the others
+    told = [f"{push['title']} {push['message']}" for push in driven.inbox.messages]
+    assert 1 == sum("2 more at a lower level" in text or "x2 more" in text for text in told)
+
+
+def test_digested_record_that_cannot_be_formatted_is_no_loss(drive, capsys):
+    """In a storm it is counted and told in the digest all the same, without its title."""
+    driven = drive()
+
+    class Broken(logging.Formatter):
+        def format(self, record):
+            raise RuntimeError("no text today")
+
+    for word in ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay"]:
+        driven.log.error(
+            f"The {word} is gone and nobody knows", extra={"pushover": {"fingerprint": word}}
+        )
+    driven.handler.setFormatter(Broken())
+    driven.log.error("One too many", extra={"pushover": {"fingerprint": "owl"}})
+    stats = driven.handler.stats()
+    assert (11, 0) == (stats.records, stats.failed)
+    assert "no text today" in capsys.readouterr().err
+
+
+def test_resolved_emergency_repeats_no_more(drive):
+    """Its repeats are cancelled by tag; a passing fault of that call is tried again."""
+    driven = drive(levels={"CRITICAL": "emergency"})
+    driven.log.critical("Database is down", extra={"pushover": {"fingerprint": "db-7"}})
+    driven.settle()
+    for status in (429, 500):
+        driven.inbox.fail_with(status, path="/1/receipts")
+    driven.handler.resolve("db-7")
+    driven.advance(600)
+    assert "Resolved: db-7" == driven.titles[-1]
+    (receipt,) = [push["receipt"] for push in driven.inbox.messages if push.get("receipt")]
+    address = f"{driven.inbox.url}/1/receipts/{receipt}.json"
+    found = requests.get(address, params={"token": TOKEN}, timeout=5).json()
+    assert (0, 1) == (found["acknowledged"], found["expired"])

@@ -14,6 +14,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
 from pushover_logging import ConfigurationError, options
 from pushover_logging.cli import main
+from pushover_logging.database import Unavailable
 from pushover_logging.hostlock import HostLock
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -520,3 +521,39 @@ def test_host_lock_is_seen_by_other_processes(tmp_path):
     assert one.is_held(1)
     one.renew()
     one.release(1, "me")
+
+
+def test_what_was_sent_while_the_file_was_away_is_not_sent_again(drive, path, monkeypatch):
+    """The row goes before another is claimed."""
+    driven = drive(outbox=path, throttle=False)
+    driven.log.error("first problem")
+    driven.log.error("second problem")
+    account = driven.handler._ledger.outbox.account
+    write = account.write
+
+    def away(works):
+        monkeypatch.setattr(account, "write", write)
+        raise Unavailable("locked")
+
+    monkeypatch.setattr(account, "write", away)
+    driven.advance(5)
+    assert ["first problem", "second problem"] == driven.titles
+    assert 0 == waiting(path)
+
+
+def test_what_cannot_be_inserted_again_stays_in_memory(drive, path, monkeypatch):
+    """Nothing is lost where the file goes away a second time."""
+    driven = drive(outbox=path, throttle=False)
+    driven.inbox.fail_with(503, times=1)
+    account = driven.handler._ledger.outbox.account
+    insert, fails = account.insert, iter([True, True, False])
+
+    def failing(*given):
+        if next(fails, False):
+            raise Unavailable("locked")
+        insert(*given)
+
+    monkeypatch.setattr(account, "insert", failing)
+    driven.log.error("boom happened")
+    driven.advance(60)
+    assert ["boom happened"] == driven.titles

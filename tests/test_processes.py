@@ -67,7 +67,7 @@ def test_fork_storm(program, inbox, outbox):
         going = False
         thread.join()
         assert handler.flush(30)
-        print("parent", logged)
+        print("parent", logged, "duplicates", handler.stats().possible_duplicates)
         """,
         timeout=120,
         **outbox,
@@ -76,7 +76,10 @@ def test_fork_storm(program, inbox, outbox):
     assert 60 == out.count(" True ")
     logged = int(re.search(r"parent (\d+)", out)[1])
     expected = [f"child {n}" for n in range(60)] + [f"parent {n}" for n in range(logged)]
-    assert once(*expected) == titles(inbox)
+    arrived = titles(inbox)
+    assert set(expected) == set(arrived)
+    counted = int(re.search(r"duplicates (\d+)", out)[1])  # a request whose answer was lost
+    assert sum(arrived.values()) - len(arrived) <= counted
 
 
 @OUTBOXES

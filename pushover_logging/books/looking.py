@@ -68,6 +68,8 @@ def decide(throttle: SharedThrottle, envelope: Envelope) -> str:
     key = envelope.key
     if key is None or envelope.verdict is Verdict.SUMMARY:
         return ""
+    if envelope.verdict is Verdict.RESOLVED and envelope.decided:
+        return ""
     if envelope.verdict is Verdict.RESOLVED:
         was = throttle.resolve(key, envelope.created)
         envelope.decided = True

@@ -55,19 +55,8 @@ class MemoryOutbox:
         """Tell whether this handler sends: in memory always its own."""
         return True
 
-    holds = may_send
-
     def release(self) -> None:
         """Let others send: in memory nobody else could."""
-
-    def exchange(self, work: Callable[[], None]) -> bool:
-        """Do ``work``; False where what it needs is unavailable."""
-        work()
-        return True
-
-    def add(self, envelope: Envelope) -> None:
-        """Put one within `exchange`."""
-        self.put(envelope)
 
     def trouble(self) -> str | None:
         """Return what is to be said of it: nothing."""
@@ -107,10 +96,6 @@ class MemoryOutbox:
         with self._guard:
             self._reckon(-1, -envelope.size)
         confirm()
-
-    def is_last(self) -> bool:
-        """Tell whether no other process has this outbox in use: in memory none could."""
-        return True
 
     def _pop(self, closed_to: Container[str | None]) -> Envelope | None:
         with self._guard:

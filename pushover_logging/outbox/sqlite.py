@@ -40,10 +40,6 @@ class SqliteOutbox:
         self._trouble: str | None = None
         self._unwritten: list[Work] = []
 
-    def __len__(self) -> int:
-        """Return how many wait in memory alone."""
-        return len(self._memory)
-
     def put(self, envelope: Envelope) -> list[Envelope]:
         """Insert one, durable on return; where the file is away memory takes it."""
         if self._clock.monotonic() >= self._away_until:
