@@ -1,0 +1,197 @@
+"""What a shared throttle keeps in its table: an outbox's file, and a real Redis."""
+
+import importlib
+import logging
+import sys
+
+import pytest
+from conftest import FakeClock
+from test_throttle_shared import Server
+
+from pushover_logging import ConfigurationError
+from pushover_logging.outbox.account import host_file
+from pushover_logging.throttle import lending, sqlite
+from pushover_logging.throttle import redis as items
+from pushover_logging.throttle.lending import RedisThrottle
+from pushover_logging.throttle.machine import Rules
+from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict
+from pushover_logging.throttle.sqlite import SqliteThrottle
+from pushover_logging.throttle.table import REMAINDER
+from pushover_logging.throttle.valves import SITE
+
+E = logging.ERROR
+SHOP = Origin(f"{SITE}:shop", "shop.py:7")
+YEAR = 365 * 86_400.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    import shutil
+
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here")
+    server = Server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def remote(server):
+    throttle = RedisThrottle(server.url, "1", Rules())
+    throttle.items._redis.flushall()
+    yield throttle
+    throttle.items._redis.close()
+
+
+@pytest.fixture
+def file(tmp_path):
+    return SqliteThrottle(host_file(tmp_path / "outbox.sqlite").database, "1", Rules(), FakeClock())
+
+
+@pytest.fixture(params=["file", "remote"])
+def shared(request):
+    return request.getfixturevalue(request.param)
+
+
+def report(key, number=1, told=E, remaining=100.0, **changes):
+    given = {"total": number, "since": 5.0, "last": 6.0, "level": E, "following": 1.0}
+    return Report(Count(key=key, number=number, **{**given, **changes}), told, remaining)
+
+
+def first(throttle, key, origin=None):
+    assert Verdict.FIRST is throttle.admit(key, E, 1.0, origin).verdict
+    throttle.ended(key, End.ACCEPTED)
+
+
+def keep(throttle, key, **changes):
+    """Put a problem as a process may have left it."""
+    problem = Problem(**{"told": E, "pending": False, "number": 1, "seen": E, **changes})
+    throttle.table.atomically(lambda: throttle.table.put(key, problem))
+
+
+def test_last_words_leave_the_first_that_another_can_still_send(shared):
+    """A count of a first that waits stays with it; all else is told, once."""
+    for key in ("waits", "told"):
+        shared.admit(key, E, 1.0)
+        shared.take(report(key, 2))
+    shared.ended("told", End.ACCEPTED)
+    assert [("told", 2)] == [(one.key, one.number) for one in shared.untold()]
+    assert [] == shared.untold()
+
+
+def test_free_texts_of_one_call_site_become_one_problem_for_all(shared):
+    """The sixth is counted there, and what other processes still report of one of the five."""
+    for number in range(5):
+        first(shared, str(number), SHOP)
+    assert SHOP.group == shared.admit("5", E, 1.0, SHOP).key
+    shared.take(report("0", 3, group=SHOP.group))
+    assert [(SHOP.group, 1 + 3)] == [(one.key, one.number) for one in shared.untold()]
+
+
+def test_count_from_before_an_end_does_not_begin_the_problem_anew(shared):
+    """It is told among the others; a count from after it is a newcomer's, without a storm."""
+    first(shared, "a")
+    shared.resolve("a", 10.0)
+    assert shared.take(report("a", 2)).resolved
+    shared.take(report("a", 3, since=11.0, last=12.0))
+    assert 0.0 == shared.table.atomically(shared.table.valves).digest_at
+    assert {REMAINDER: (2, False), "a": (3, True)} == {
+        one.key: (one.number, one.newcomer) for one in shared.untold()
+    }
+
+
+def test_clock_that_jumped_back_leaves_no_count_behind(shared):
+    """A window's end that lies a year ahead comes within reach once it is looked at."""
+    keep(shared, "a", until=shared.table.atomically(shared.table.now) + YEAR)
+    assert [] == shared.due()
+    until = shared.table.atomically(lambda: shared.table.get("a").until)
+    assert [] == shared.due()
+    assert until == shared.table.atomically(lambda: shared.table.get("a").until)
+    assert until <= shared.table.atomically(shared.table.now) + 300
+
+
+def test_table_is_bounded_and_keeps_every_count(shared, monkeypatch):
+    """What has no count goes first; the counts of others are told under other problems."""
+    for module in (sqlite, items):
+        monkeypatch.setattr(module, "CAPACITY", 32)
+    for number in range(100):
+        shared.take(report(str(number), 1))
+    names = shared.table.atomically(shared.table.counted)
+    assert len(names) <= 33
+    assert 100 == sum(one.number for one in shared.untold())
+
+
+def test_loan_that_runs_out_is_told_by_another(remote, monkeypatch):
+    """Whoever took the count may have died; its loan is worth nothing any more."""
+    keep(remote, "a", number=3)
+    monkeypatch.setattr(lending, "LEASE", 0.0)
+    (lent,) = remote.due()
+    assert "" != lent.loan
+    assert [] == remote.due()
+    assert {lent.loan} == remote.renew((), [lent.loan])
+    assert [("a", 3)] == [(one.key, one.number) for one in remote.untold()]
+    remote.repay(lent, told=False)
+    assert [] == remote.untold()
+
+
+@pytest.mark.parametrize(("told", "left"), [(True, []), (False, [("a", 3)])])
+def test_loan_is_repaid_once(remote, told, left):
+    """What was told is gone, what was not comes back."""
+    keep(remote, "a", number=3)
+    (lent,) = remote.due()
+    assert set() == remote.renew((), [lent.loan])
+    remote.repay(lent, told=told)
+    remote.repay(lent, told=told)
+    assert left == [(one.key, one.number) for one in remote.untold()]
+
+
+def test_damaged_loan_is_let_go(remote):
+    """What others have written over is nobody's count, and harms nothing."""
+    keep(remote, "a", number=3)
+    (lent,) = remote.due()
+    name = items.LOAN + lent.loan
+    remote.items._redis.set(remote.items._prefix + name, "{")
+    remote.items._redis.zadd(remote.items._prefix + "due", {name: 1})
+    assert [] == remote.due()
+    assert remote.items._redis.zscore(remote.items._prefix + "due", name) is None
+
+
+def test_lease_on_a_first_is_held_while_it_is_tried(remote):
+    """It moves on; what is told, or not known, has none."""
+    remote.admit("a", E, 1.0)
+    first(remote, "told")
+    keep(remote, "b", pending=True, until=remote.table.atomically(remote.table.now) + 5)
+    before = remote.table.atomically(lambda: remote.table.get("told"))
+    remote.renew(["a", "b", "told", "unknown"], ())
+    now = remote.table.atomically(remote.table.now)
+    assert 20 < remote.table.atomically(lambda: remote.table.get("b").until) - now <= 30
+    assert before == remote.table.atomically(lambda: remote.table.get("told"))
+
+
+def test_decision_that_others_always_overtake_is_given_up(remote, server):
+    """It is as if Redis did not answer: the process decides alone."""
+    other = RedisThrottle(server.url, "1", Rules())
+
+    def work():
+        remote.table.get("a")
+        keep(other, "a", number=other.items.operations)
+        keep(remote, "a")
+
+    with pytest.raises(items.Unreachable, match="others were faster"):
+        remote.table.atomically(work)
+    other.items._redis.close()
+
+
+def test_url_that_redis_cannot_use_is_a_configuration_error():
+    """At start, and without the URL, which may hold a password."""
+    with pytest.raises(ConfigurationError, match="the Redis URL cannot be used") as caught:
+        RedisThrottle("redis://:secret@web-1:port/0", "1", Rules())
+    assert "secret" not in str(caught.value)
+
+
+def test_missing_extra_is_named(monkeypatch):
+    """Without redis-py the error says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, items.__name__)
+    with pytest.raises(ConfigurationError, match=r"pip install 'pushover-logging\[redis\]'"):
+        importlib.import_module(items.__name__)
