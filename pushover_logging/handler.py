@@ -134,7 +134,8 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record and, where the throttle lets it through, hand its Message over."""
-        self._ledger.entrance.enter(record, self._takes)
+        if not self._counts(record):
+            self._ledger.entrance.enter(record, self._takes)
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
@@ -200,19 +201,28 @@ class PushoverHandler(logging.Handler):
             self.flush()
         super().close()
 
+    def _counts(self, record: logging.LogRecord) -> bool:
+        """Count a plain record of a problem that goes on, in one look-up; False: a closer look."""
+        if self._sender is None or self._by:
+            return False
+        self._sender.check_process()
+        try:
+            call = call_of(record)
+            return call is not None and self._ledger.duplicates.count(call, record)
+        except (AttributeError, TypeError):  # records also come from sockets, in any shape
+            return False
+
     def _takes(self, record: logging.LogRecord) -> bool:
         """Take a record; False where it interrupts the books."""
         try:
-            return self._sender is None or self._admit(record, self._sender)
+            if self._sender is not None:
+                self._sender.check_process()
+                return self._admit(record, self._sender)
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
-            return True
+        return True
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
-        sender.check_process()
-        call = call_of(record) if self._by == () else None
-        if call is not None and self._ledger.duplicates.count(call, record):
-            return True
         try:
             asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
         except BaseException:
@@ -223,7 +233,8 @@ class PushoverHandler(logging.Handler):
             answer = self._ledger.resolve(asked.key)
         else:
             answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
-            self._ledger.duplicates.remember(call, asked.key, answer)
+            if not self._by:
+                self._ledger.duplicates.remember(call_of(record), asked.key, answer)
         if answer is not None and answer.verdict is not Verdict.SUPPRESSED:
             self._hand_over(record, sender, answer, asked)
         return answer is not None

@@ -1,0 +1,162 @@
+"""What holds for any stream of records: no count is lost, no newcomer hidden."""
+
+import logging
+import shutil
+
+import pytest
+from conftest import FakeClock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.machine import Rules
+from pushover_logging.throttle.problem import (
+    Count,
+    End,
+    Origin,
+    Problem,
+    Report,
+    Verdict,
+    decoded,
+    encoded,
+)
+from pushover_logging.throttle.valves import Gate, Group, Valves, gate_of
+
+LEVELS = st.sampled_from([logging.WARNING, logging.ERROR, logging.CRITICAL])
+RECORDS = st.lists(
+    st.tuples(
+        st.floats(0, 5000),  # seconds since the one before
+        st.integers(0, 30),  # which problem
+        LEVELS,
+        st.sampled_from([None, "call site:a", "root cause:b"]),
+        st.sampled_from([End.ACCEPTED, End.ACCEPTED, End.REFUSED, None]),
+    ),
+    max_size=150,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(RECORDS, st.sampled_from(list(Gate)))
+def test_every_record_is_told_or_counted(records, gate):
+    """Each record is in exactly one push, or in exactly one count; each problem in at least one."""
+    clock = FakeClock()
+    throttle = LocalThrottle(Rules(), clock)
+    throttle.gate = gate
+    told = 0
+    for wait, number, level, group, end in records:
+        clock.now += wait
+        told += sum(count.number for count in throttle.due())
+        origin = Origin(group, "here") if group else None
+        verdict, along, key = throttle.admit(f"{number} {group}", level, clock.now, origin)
+        if verdict not in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
+            told += 1 + (along.number if along else 0)
+            if end is not None:
+                throttle.ended(key, end, group or "")
+    throttle.gate = Gate.OPEN
+    for _ in range(20):
+        clock.now += 90_000
+        told += sum(count.number for count in throttle.due())
+    told += sum(count.number for count in throttle.untold())
+    assert len(records) == told
+
+
+TEXT = st.text(max_size=8)
+COUNTS = st.builds(
+    Count, TEXT, st.integers(1, 99), st.integers(1, 999), st.floats(0, 1e9), st.floats(0, 1e9),
+    st.integers(0, 50), st.floats(0, 1e6), title=TEXT, user=st.none() | TEXT,
+    sources=st.lists(TEXT, max_size=3).map(tuple), newcomer=st.booleans(),
+)  # fmt: skip
+
+
+@given(COUNTS)
+def test_values_come_back_from_json(count):
+    """What is written to a file or to Redis is read as it was."""
+    assert count == decoded(Count, encoded(count))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"told": "x"}', '{"unknown": 1}', "{}"])
+def test_damaged_state_is_no_problem(text):
+    """Others may have been at it."""
+    assert decoded(Problem, text) is None
+
+
+def test_valves_and_groups_come_back_from_json():
+    """Also what the valves keep."""
+    for one in (Valves(alarms=(1.0, 2.0), over=True), Group({"a": 3.0})):
+        assert one == decoded(type(one), encoded(one))
+
+
+@pytest.mark.parametrize(("remaining", "gate"), [
+    (100, Gate.OPEN), (20, Gate.OPEN), (19, Gate.LOW), (5, Gate.LOW), (4, Gate.SCARCE),
+    (-1, Gate.SCARCE),
+])  # fmt: skip
+def test_gate_of_what_is_left(remaining, gate):
+    """Below 20 %, below 5 %."""
+    assert gate is gate_of(remaining, 100)
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory):
+    pytest.importorskip("redis", reason="redis comes with the extra redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here")
+    from test_throttle_shared import Server
+
+    from pushover_logging.throttle.lending import RedisThrottle
+
+    server = Server(tmp_path_factory.mktemp("redis"))
+    throttle = RedisThrottle(server.url, "rules", Rules())
+    yield throttle
+    throttle.items._redis.close()
+    server.stop()
+
+
+@pytest.mark.process
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(COUNTS, min_size=1, max_size=4))
+def test_lua_counts_as_the_rules_do(remote, counts):
+    """A count that Redis adds in place gives the same as `Rules.add`."""
+    rules, table = remote.rules, remote.items
+    now = table.atomically(table.now)
+    begun = Problem(told=50, pending=False, until=now + 100, number=1, since=5e8, last=5e8, seen=10)
+    table.atomically(lambda: table.put("one", begun))
+    expected = decoded(Problem, encoded(begun))
+    for number, count in enumerate(counts):
+        sources = count.sources[:1] or ("",)
+        own = Count("one", count.number, 0, count.since, count.last, count.level, 1.0,
+                    sources=sources)  # fmt: skip
+        for _ in range(2):  # the same receipt is taken once
+            table.count(Report(own, 40, 1.0), f"{now} {number} {id(counts)}")
+        expected.total += own.number
+        rules.add(expected, own, now)
+    found = table.atomically(lambda: table.get("one"))
+    table.atomically(lambda: table.pop("one"))
+    for name in ("number", "total", "seen", "sources", "told", "pending"):
+        assert getattr(expected, name) == getattr(found, name)
+    for name in ("since", "last", "until"):
+        assert getattr(expected, name) == pytest.approx(getattr(found, name), abs=0.01)
+
+
+@pytest.mark.process
+def test_lease_that_runs_out_is_told_by_another(remote, monkeypatch):
+    """Who was to tell a count died: it is due again; who lives holds on to its own."""
+    from pushover_logging.throttle import lending
+
+    table = remote.items
+    monkeypatch.setattr(lending, "LEASE", -1.0)
+    now = table.atomically(table.now)
+    begun = Problem(told=40, pending=False, until=now - 1, number=7, since=1.0, last=2.0, seen=40)
+    table.atomically(lambda: table.put("lent", begun))
+    (first,) = remote.due()
+    monkeypatch.setattr(lending, "LEASE", 30.0)
+    assert set() == remote.renew((), [first.loan]) - {first.loan}
+    monkeypatch.setattr(lending, "LEASE", -1.0)
+    remote.renew((), [first.loan])
+    assert [] == remote.due()  # it is back, in the window that the first push opened
+    found = table.atomically(lambda: table.get("lent"))
+    assert (7, 7) == (found.number, first.number)
+    remote.repay(first, told=True)  # too late: it was not its any more
+    assert 7 == table.atomically(lambda: table.get("lent")).number
+    assert {first.loan} == remote.renew((), [first.loan])
