@@ -20,7 +20,7 @@ from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import Asked, asked_of, call_of
+from pushover_logging.origin import Asked, asked_of
 from pushover_logging.redaction import Redaction
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
@@ -134,7 +134,9 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record and, where the throttle lets it through, hand its Message over."""
-        if not self._counts(record):
+        if self._sender is not None:
+            self._sender.check_process()
+        if self._by or not self._ledger.duplicates.count(record):
             self._ledger.entrance.enter(record, self._takes)
 
     def message(self, record: logging.LogRecord) -> Message:
@@ -201,26 +203,13 @@ class PushoverHandler(logging.Handler):
             self.flush()
         super().close()
 
-    def _counts(self, record: logging.LogRecord) -> bool:
-        """Count a plain record of a problem that goes on, in one look-up; False: a closer look."""
-        if self._sender is None or self._by:
-            return False
-        self._sender.check_process()
-        try:
-            call = call_of(record)
-            return call is not None and self._ledger.duplicates.count(call, record)
-        except (AttributeError, TypeError):  # records also come from sockets, in any shape
-            return False
-
     def _takes(self, record: logging.LogRecord) -> bool:
         """Take a record; False where it interrupts the books."""
         try:
-            if self._sender is not None:
-                self._sender.check_process()
-                return self._admit(record, self._sender)
+            return self._sender is None or self._admit(record, self._sender)
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
-        return True
+            return True
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         try:
@@ -234,7 +223,7 @@ class PushoverHandler(logging.Handler):
         else:
             answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
             if not self._by:
-                self._ledger.duplicates.remember(call_of(record), asked.key, answer)
+                self._ledger.duplicates.remember(record, asked.key, answer)
         if answer is not None and answer.verdict is not Verdict.SUPPRESSED:
             self._hand_over(record, sender, answer, asked)
         return answer is not None

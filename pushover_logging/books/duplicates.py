@@ -7,6 +7,7 @@ import logging
 from pushover_logging.books.stats import Books
 from pushover_logging.fingerprint import TEMPLATE
 from pushover_logging.guard import Guard
+from pushover_logging.origin import call_of
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.table import Answer
 
@@ -27,9 +28,12 @@ class Duplicates:
         self._books = books
         self._calls: dict[Call, str] = {}
 
-    def count(self, call: Call, record: logging.LogRecord) -> bool:
+    def count(self, record: logging.LogRecord) -> bool:
         """Count a record that changes nothing else; False: it takes a closer look."""
-        key = self._calls.get(call)
+        try:
+            key = self._calls.get(call_of(record) or ())
+        except (AttributeError, TypeError):  # records also come from sockets, in any shape
+            return False
         if key is None:
             return False
         guard = self._guard
@@ -45,11 +49,12 @@ class Duplicates:
             finally:
                 guard.depth = 0
 
-    def remember(self, call: Call | None, key: str | None, answer: Answer | None) -> None:
+    def remember(self, record: logging.LogRecord, key: str | None, answer: Answer | None) -> None:
         """Know the fingerprint ``key`` of a call, where all such records have it.
 
         Not where args make the text, nor where the record went by the key of a group.
         """
+        call = call_of(record)
         if call is None or key is None or answer is None or answer.key != key:
             return
         if len(call) == _WITH_ARGS and not key.startswith(TEMPLATE):
