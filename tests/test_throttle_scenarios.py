@@ -365,3 +365,18 @@ def test_known_call_counts_its_own_problem(memory):
     ]
     assert "x6 more of 3 problems" == memory.pushes[3][1]
     assert adds_up(memory.handler.stats())
+
+
+def test_calls_without_end_and_records_of_any_shape(memory, monkeypatch, capsys):
+    """What is known of calls is bounded; a record that nothing can be made of is counted so."""
+    monkeypatch.setattr("pushover_logging.books.duplicates.CALLS", 3)
+    for number in range(5):
+        for _ in range(3):
+            memory.log.error(site(number), "x")
+    record = logging.makeLogRecord({"msg": "boom", "levelno": E, "name": ["shop"]})
+    memory.handler.handle(record)
+    memory.at(HOUR)
+    assert 5 == len([title for _, title in memory.pushes if title.startswith("trouble")])
+    stats = memory.handler.stats()
+    assert (1, 0, True) == (stats.failed, stats.pending, adds_up(stats))
+    assert "x10 more of 5 problems" in [title for _, title in memory.pushes]

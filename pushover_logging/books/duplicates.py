@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from pushover_logging.books.stats import Books
@@ -54,11 +55,11 @@ class Duplicates:
 
         Not where args make the text, nor where the record went by the key of a group.
         """
-        call = call_of(record)
-        if call is None or key is None or answer is None or answer.key != key:
-            return
-        if len(call) == _WITH_ARGS and not key.startswith(TEMPLATE):
+        if key is None or answer is None or answer.key != key:
             return
         if len(self._calls) >= CALLS:
             self._calls.clear()
-        self._calls[call] = key
+        with contextlib.suppress(AttributeError, TypeError):
+            call = call_of(record)
+            if call and (len(call) != _WITH_ARGS or key.startswith(TEMPLATE)):
+                self._calls[call] = key
