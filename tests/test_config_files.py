@@ -19,7 +19,7 @@ OPTIONS = {
     "retry": 45, "expire": 900, "tags": "shop,db", "callback": "https://logs.example/ack",
     "html": True, "monospace": False, "host": "web-7",
     "throttle": {"windows": [60, 120], "by": ["customer"]}, "capacity": 50, "max_age": 3600,
-    "close_timeout": 4, "timeout": [2, 3],
+    "close_timeout": 4, "timeout": [2, 3], "redact": ["card [0-9]+"], "outbox": "auto",
 }  # fmt: skip
 EXPECTED = {
     "token": TOKEN, "user": USER, "device": "phone", "sound": "siren", "priority": "2",
@@ -27,6 +27,11 @@ EXPECTED = {
     "url_title": "Logs of shop", "ttl": "600", "retry": "45", "expire": "900", "tags": "shop,db",
     "callback": "https://logs.example/ack", "html": "1", "title": "Disk /srv & more is full",
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _state_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
 
 
 def _check(inbox, root):
