@@ -140,7 +140,7 @@ class Program:
     def start_command(self, command, cwd=None, **environ):
         return subprocess.Popen(
             command,
-            cwd=cwd,
+            cwd=cwd or self.directory,
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

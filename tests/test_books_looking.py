@@ -41,7 +41,7 @@ def test_emergency_with_a_name_carries_the_tag_that_ends_it(drive):
 
 
 def known(number):
-    return ("shop", f"A is down {number}", "views", "pay")
+    return logging.LogRecord("shop", E, "views.py", 1, f"A is down {number}", (), None)
 
 
 def duplicates():
@@ -55,20 +55,18 @@ def duplicates():
 def test_record_that_interrupts_the_books_is_not_counted_by_the_short_way():
     """A signal handler's record comes in the middle of a change."""
     guard, one = duplicates()
-    record = logging.LogRecord("shop", E, "views.py", 1, "A is down", (), None)
     one.remember(known(0), "a", Answer(Verdict.FIRST, None, "a"))
     with guard:
-        assert not one.count(known(0), record)
-    assert one.count(known(0), record)
+        assert not one.count(known(0))
+    assert one.count(known(0))
 
 
 def test_calls_that_are_remembered_are_bounded():
     """A program with more call sites than that forgets, and looks closer again."""
     _, one = duplicates()
-    record = logging.LogRecord("shop", E, "views.py", 1, "A is down", (), None)
     for number in range(CALLS + 1):
         one.remember(known(number), "a", Answer(Verdict.FIRST, None, "a"))
-    assert [False, True] == [one.count(known(number), record) for number in (0, CALLS)]
+    assert [False, True] == [one.count(known(number)) for number in (0, CALLS)]
 
 
 def test_summary_names_the_places_that_fit():
