@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
+from conftest import UNMEASURED
 
 pytestmark = [
     pytest.mark.process,
@@ -31,10 +32,6 @@ def titles(inbox):
 
 def once(*expected):
     return Counter(expected)
-
-
-# coverage.py's own lock is not made for a fork in the middle of another thread's work.
-UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
 
 
 @OUTBOXES
