@@ -314,6 +314,7 @@ def test_child_of_a_fork_leaves_its_parents_connection(file):
     assert [("before",), ("after",)] == connection.execute("SELECT name FROM thing").fetchall()
     database._ABANDONED.remove(connection)
     connection.close()
+    connection.close()
 
 
 def test_process_that_dies_in_the_middle_leaves_what_was_before(file, path):
