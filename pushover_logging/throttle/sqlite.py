@@ -105,11 +105,10 @@ class SqliteTable:
 
     def next_end(self) -> float:
         """Return the seconds until something may be due, infinity where nothing is counted."""
-        found = self._select(
-            "SELECT MIN(MIN(until - ?2, length)) FROM problem WHERE account = ?1 AND number > 0",
-            self.now(),
+        ((until, length),) = self._select(
+            "SELECT MIN(until), MIN(length) FROM problem WHERE account = ? AND number > 0"
         )
-        return math.inf if found[0][0] is None else max(0.0, float(found[0][0]))
+        return math.inf if until is None else max(0.0, min(until - self.now(), length))
 
     def expendable(self) -> Sequence[str]:
         """Return the longest over without a count, at last the oldest."""
