@@ -3,8 +3,9 @@
 Start with `install`, or with `PushoverHandler` in a logging configuration.
 """
 
+from pushover_logging.answers import Receipt, Sent, Validation
 from pushover_logging.books.stats import Stats
-from pushover_logging.client import PushoverClient, Sent
+from pushover_logging.client import PushoverClient
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,
@@ -29,9 +30,11 @@ __all__ = [
     "PushoverHandler",
     "Quota",
     "QuotaError",
+    "Receipt",
     "RejectedError",
     "Sent",
     "Stats",
     "TemporaryError",
+    "Validation",
     "install",
 ]

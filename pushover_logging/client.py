@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
-
-from pushover_logging import wire
-from pushover_logging.exceptions import (
-    ConfigurationError,
-    QuotaError,
-    RejectedError,
-    TemporaryError,
-)
+from pushover_logging import answers
+from pushover_logging.answers import Receipt, Sent, Validation
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, are_users, is_key
-from pushover_logging.quota import Quota, quota_of, wait_of
-from pushover_logging.redaction import masked, without
-from pushover_logging.text import cut
+from pushover_logging.quota import Quota, quota_of
+from pushover_logging.redaction import masked
+from pushover_logging.wire import Answer, Wire
 
 API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
-UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_NOT_PARAMETERS = {"status", "request", "errors", "receipt"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An accepted Message: the service's id of the request, and an emergency's receipt."""
-
-    request: str
-    receipt: str | None = None
 
 
 def checked_url(api_url: object) -> str:
@@ -74,10 +55,16 @@ def checked_credentials(token: object, user: object) -> tuple[str, str]:
 class PushoverClient:
     """The service, called by one thread at a time over one kept-alive connection.
 
-    ``timeout`` is (connect, read) in seconds; ``api_url`` is where the service is. Makes no
-    connection before the first call. ``application`` and ``account`` are hashes of the token, and
-    of token, user and encryption key. ``encryption_key``, 64 hexadecimal digits, encrypts message,
-    title and url end to end. Raises ConfigurationError for what cannot work.
+    ``token`` is the application's, ``user`` the user or group key that Messages go to unless they
+    name another, or several joined by commas. ``timeout`` is (connect, read) in seconds;
+    ``api_url`` is where the service is. ``encryption_key``, 64 hexadecimal digits, encrypts
+    message, title and url end to end. ``quota`` is the account's as the last answer told it, None
+    before. ``application`` and ``account`` are hashes of the token, and of token, user and
+    encryption key. Makes no connection before the first call. Raises ConfigurationError for what
+    cannot work.
+
+    Each call raises TemporaryError, QuotaError or RejectedError, by
+    https://pushover.net/api#friendly; none of them shows the token or the user.
     """
 
     def __init__(
@@ -91,8 +78,7 @@ class PushoverClient:
     ) -> None:
         self._token, self._user = checked_credentials(token, user)
         self.api_url = checked_url(api_url)
-        self._timeout = timeout
-        self._session: requests.Session | None = None
+        self._wire = Wire(self.api_url, timeout)
         self.quota: Quota | None = None
         self.application = _hash(self._token)
         # With the key: no process that has none may find, in a shared outbox, what is to be sent
@@ -110,108 +96,76 @@ class PushoverClient:
         return f"{type(self).__name__}(api_url={self.api_url!r})"
 
     def send(self, message: Message) -> Sent:
-        """Send one Message and return the service's word for it.
-
-        Raises TemporaryError, QuotaError or RejectedError, by
-        https://pushover.net/api#friendly; nothing of them shows the token or the user.
-        """
+        """Send one Message and return the service's word for it, with an emergency's receipt."""
         data = {"token": self._token, "user": self._user, **self._seal(_parameters(message))}
         upload = message.attachment
         kind = message.attachment_type or "application/octet-stream"
         files = None if upload is None else {"attachment": ("image", upload, kind)}
-        status, headers, body = self._post("/1/messages.json", data, files)
-        self.quota = quota_of(headers) or self.quota
-        if status == requests.codes.too_many_requests:
-            msg = "the quota is used up, or too much was sent at once (429)"
-            raise QuotaError(msg, wait=wait_of(headers, time.time()))
-        answer = self._answer(status, body)
-        return Sent(str(answer.get("request", "")), answer.get("receipt"))
+        return answers.sent_of(self._read(self._wire.post("/1/messages.json", data, files)))
 
-    def cancel(self, tag: str) -> None:
-        """Stop the repeats of the emergencies with this tag; those that are not there are no fault.
+    def validate(self, user: str | None = None, device: str | None = None) -> Validation:
+        """Ask whether the service knows a user or group key, by default the client's own.
 
-        See https://pushover.net/api/receipts#cancel_by_tag. Raises TemporaryError or QuotaError.
+        ``device`` is a device of that user that must be known as well. Meant for set-up, not for
+        each message: https://pushover.net/api#validate. RejectedError, where it is not known, names
+        ``user`` or ``device`` in its ``parameters``. ConfigurationError for what is no one key.
         """
-        status, headers, _ = self._post(
-            f"/1/receipts/cancel_by_tag/{quote(tag, safe='')}.json", {"token": self._token}, None
-        )
-        if status == requests.codes.too_many_requests:
-            msg = "too much was asked at once (429)"
-            raise QuotaError(msg, wait=wait_of(headers, time.time()))
-        if status >= requests.codes.server_error:
-            msg = f"the service answered {status}"
-            raise TemporaryError(msg)
+        key = self._user if user is None else user
+        if not is_key(key):
+            msg = f"user: got {masked(key)}, takes one user or group key, 30 of A-Z, a-z, 0-9"
+            raise ConfigurationError(msg, option="user")
+        data = {"user": key} if device is None else {"user": key, "device": device}
+        return answers.validation_of(self._post("/1/users/validate.json", data))
+
+    def limits(self) -> Quota:
+        """Return the account's messages a month, what is left of them, and when that is renewed.
+
+        https://pushover.net/api#limits. Keeps it as `quota`.
+        """
+        self.quota = answers.limits_of(self._get("/1/apps/limits.json"))
+        return self.quota
+
+    def sounds(self) -> dict[str, str]:
+        """Return the names of all sounds, the account's own included, with their descriptions."""
+        return answers.sounds_of(self._get("/1/sounds.json"))
+
+    def receipt(self, receipt: str) -> Receipt:
+        """Return how the emergency stands that `send` gave this ``receipt`` for.
+
+        The service knows it for a week, and wants to be asked no more often than every 5 s:
+        https://pushover.net/api/receipts. Raises RejectedError for one that it does not know.
+        """
+        return answers.receipt_of(self._get(f"/1/receipts/{quote(receipt, safe='')}.json"))
+
+    def cancel(self, receipt: str) -> None:
+        """Stop the repeats of one emergency. Raises RejectedError for one that is not known."""
+        self._post(f"/1/receipts/{quote(receipt, safe='')}/cancel.json", {})
+
+    def cancel_by_tag(self, tag: str) -> int:
+        """Stop the repeats of all emergencies with this tag; return how many, 0 where not told.
+
+        See https://pushover.net/api/receipts#cancel_by_tag.
+        """
+        path = f"/1/receipts/cancel_by_tag/{quote(tag, safe='')}.json"
+        return answers.cancelled_of(self._post(path, {}))
 
     def close(self) -> None:
         """Close the connection; a later call opens a new one."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        self._wire.close()
 
     def forget(self) -> None:
         """Leave the connection to the parent process, whose it is, after a fork."""
-        self._session = None
+        self._wire.forget()
 
-    def _post(
-        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        if self._session is None:
-            self._session = requests.Session()
-        size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
-        connect, read = (limit + size / UPLOAD_RATE for limit in self._timeout)
-        try:
-            response = self._session.post(
-                self.api_url + path,
-                data=data,
-                files=files,
-                timeout=(connect, read),
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                return response.status_code, response.headers, wire.read(response, self._timeout[1])
-        except (requests.RequestException, HTTPError, OSError) as error:
-            if isinstance(error, requests.RequestException):
-                error.request = None  # its body holds the token
-            timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
-            msg = f"no answer from {self.api_url}: {type(error).__name__}"
-            raise TemporaryError(
-                msg, timed_out=timed_out, may_have_arrived=not wire.is_unconnected(error)
-            ) from error
+    def _post(self, path: str, data: dict[str, str]) -> dict[str, Any]:
+        return self._read(self._wire.post(path, {"token": self._token, **data}))
 
-    def _answer(self, status: int, body: bytes) -> dict[str, Any]:
-        try:
-            answer = json.loads(body)
-        except ValueError:
-            answer = None
-        refused = requests.codes.bad_request <= status < requests.codes.server_error
-        if not isinstance(answer, dict):
-            answer = {}
-            if not refused:
-                msg = f"the service answered {status} with something that is not its JSON"
-                raise TemporaryError(msg)
-        if status == requests.codes.ok and answer.get("status") == 1:
-            return answer
-        if not refused and status != requests.codes.ok:
-            msg = f"the service answered {status}"
-            raise TemporaryError(msg)
-        raise self._rejection(status, answer)
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._read(self._wire.get(path, self._token))
 
-    def _rejection(self, status: int, answer: Mapping[str, Any]) -> RejectedError:
-        given = answer.get("errors")
-        sentences = given if isinstance(given, list) else []
-        secrets = (self._token, self._user)
-        errors = tuple(cut(without(str(one), secrets), 200) for one in sentences[:10])
-        named = frozenset(
-            cut(without(str(key), secrets), 40) for key in answer.keys() - _NOT_PARAMETERS
-        )
-        text = "; ".join(errors) or ", ".join(sorted(named)) or "no reason given"
-        return RejectedError(
-            f"the service refused it ({status}): {text}",
-            parameters=named,
-            errors=errors,
-            status=status,
-        )
+    def _read(self, answer: Answer) -> dict[str, Any]:
+        self.quota = quota_of(answer.headers) or self.quota
+        return answers.read(answer, (self._token, self._user))
 
 
 def _hash(*secrets: str) -> str:

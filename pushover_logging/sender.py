@@ -23,7 +23,7 @@ from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import DeliveryError
+from pushover_logging.exceptions import DeliveryError, RejectedError
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery
 from pushover_logging.summary import told_again
@@ -208,7 +208,8 @@ class Sender:
     def _calm(self, envelope: Envelope, count: Count | None) -> None:
         """Stop the emergencies of a problem that is resolved."""
         if envelope.verdict is Verdict.RESOLVED and count is not None and count.alarm:
-            self._client.cancel(tag_of(count.key))
+            with contextlib.suppress(RejectedError):  # one that is not there is no fault
+                self._client.cancel_by_tag(tag_of(count.key))
 
     def _send(self, envelope: Envelope) -> None:
         self._used = self._clock.monotonic()

@@ -2,15 +2,107 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+
+from pushover_logging.exceptions import TemporaryError
 
 ANSWER_LIMIT = 64 * 1024
+UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
 
 
-def is_unconnected(error: Exception) -> bool:
+class Answer(NamedTuple):
+    """An HTTP answer, its body cut at ``ANSWER_LIMIT``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire:
+    """One kept-alive connection to the service at ``api_url``; ``timeout`` is (connect, read).
+
+    Redirects are not followed. Each call raises TemporaryError where no answer came, and that
+    shows no secret. Called by one thread at a time; makes no connection before the first call.
+    """
+
+    def __init__(self, api_url: str, timeout: tuple[float, float]) -> None:
+        self.api_url = api_url
+        self._timeout = timeout
+        self._session: requests.Session | None = None
+
+    def post(
+        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Return the answer to ``data`` in the request's body."""
+        size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
+        limits = [limit + size / UPLOAD_RATE for limit in self._timeout]
+        try:
+            return self._call("POST", path, limits, data=data, files=files)
+        except _FAILURES as error:
+            if isinstance(error, requests.RequestException):
+                error.request = None  # its body holds the token
+            raise self._failure(error) from error
+
+    def get(self, path: str, token: str) -> Answer:
+        """Return the answer to a call that takes the token in its address, as these do.
+
+        That address is in no log line of urllib3's and in no exception below ours.
+        """
+        logging.getLogger("urllib3.connectionpool").addFilter(_shows_no_token)
+        try:
+            return self._call("GET", path, self._timeout, params={"token": token})
+        except _FAILURES as error:
+            failure = self._failure(error)
+        raise failure  # out here it drags no other along
+
+    def close(self) -> None:
+        """Close the connection; a later call opens a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def forget(self) -> None:
+        """Leave the connection to the parent process, whose it is, after a fork."""
+        self._session = None
+
+    def _call(self, method: str, path: str, limits: Any, **what: Any) -> Answer:  # noqa: ANN401  requests' own
+        if self._session is None:
+            self._session = requests.Session()
+        response = self._session.request(
+            method,
+            self.api_url + path,
+            timeout=tuple(limits),
+            allow_redirects=False,
+            stream=True,
+            **what,
+        )
+        with response:
+            body = _read(response, self._timeout[1])
+        return Answer(response.status_code, response.headers, body)
+
+    def _failure(self, error: Exception) -> TemporaryError:
+        timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
+        return TemporaryError(
+            f"no answer from {self.api_url}: {type(error).__name__}",
+            timed_out=timed_out,
+            may_have_arrived=not _is_unconnected(error),
+        )
+
+
+_FAILURES = (requests.RequestException, HTTPError, OSError)
+
+
+def _shows_no_token(record: logging.LogRecord) -> bool:
+    return "token=" not in str(record.args)
+
+
+def _is_unconnected(error: Exception) -> bool:
     """Tell whether no connection was made, so that nothing can have arrived."""
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError)):
         return True
@@ -18,7 +110,7 @@ def is_unconnected(error: Exception) -> bool:
     return isinstance(reason, NewConnectionError)  # its name was not found, too
 
 
-def read(response: requests.Response, seconds: float) -> bytes:
+def _read(response: requests.Response, seconds: float) -> bytes:
     """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, for at most ``seconds``."""
     deadline = time.monotonic() + seconds
     body = b""

@@ -2,13 +2,32 @@
 
 import socket
 import threading
+import time
 
 import pytest
 
-from pushover_logging import Message, PushoverClient, QuotaError, RejectedError, TemporaryError
+from pushover_logging import (
+    ConfigurationError,
+    Message,
+    PushoverClient,
+    Quota,
+    QuotaError,
+    Receipt,
+    RejectedError,
+    TemporaryError,
+    Validation,
+)
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
+GROUP = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"
+
+
+@pytest.fixture
+def client(inbox):
+    made = PushoverClient(TOKEN, USER, api_url=inbox.url)
+    yield made
+    made.close()
 
 
 def test_send_returns_the_services_word(inbox):
@@ -96,3 +115,143 @@ def test_dripping_answer_ends_at_its_deadline():
         done.set()
         thread.join(10)
         client.close()
+
+
+def test_user_is_validated(client, inbox):
+    """A user with its devices, and a group, of which the service tells none."""
+    inbox.set_devices(USER, ["pixel", "ipad"])
+    inbox.set_group(GROUP, [USER])
+    known = Validation(group=False, devices=("pixel", "ipad"), licenses=("Android",))
+    assert known == client.validate()
+    assert known == client.validate(USER, "ipad")
+    assert Validation(group=True) == client.validate(GROUP)
+
+
+def test_unknown_user_and_device_are_refused(client, inbox):
+    """The parameter that the service blames is named."""
+    with pytest.raises(RejectedError) as device:
+        client.validate(device="nokia")
+    inbox.refused.add(USER)
+    with pytest.raises(RejectedError) as user:
+        client.validate()
+    assert ({"device"}, {"user"}) == (device.value.parameters, user.value.parameters)
+
+
+@pytest.mark.parametrize("user", ["", "short", f"{USER},{GROUP}", 5])
+def test_only_one_well_shaped_key_is_validated(client, user):
+    """Anything else is told at once, masked, and not asked of the service."""
+    with pytest.raises(ConfigurationError, match=r"user: got \*\*\*") as caught:
+        client.validate(user)
+    assert USER not in str(caught.value)
+    assert None is client._wire._session
+
+
+def test_limits_are_the_accounts(client, inbox):
+    """The month's number, what is left and when it is renewed; kept as the client's quota."""
+    reset = int(time.time()) + 1000
+    inbox.set_quota(limit=500, remaining=-1, reset=reset)
+    assert Quota(500, -1, reset) == client.limits()
+    assert Quota(500, -1, reset) == client.quota
+
+
+def test_sounds_are_names_with_descriptions(client):
+    """As the service lists them."""
+    sounds = client.sounds()
+    assert ("Siren", "None (silent)") == (sounds["siren"], sounds["none"])
+
+
+def test_receipt_tells_how_an_emergency_stands(client, inbox):
+    """It repeats until it is acknowledged; what has not happened is None, and no key is shown."""
+    receipt = client.send(Message(message="x", priority=2)).receipt
+    before = client.receipt(receipt)
+    assert (False, None, None, False) == (
+        before.acknowledged, before.acknowledged_at, before.acknowledged_by, before.expired
+    )  # fmt: skip
+    assert 3600 == before.expires_at - before.last_delivered_at
+    inbox.acknowledge(receipt, by=USER, device="pixel")
+    after = client.receipt(receipt)
+    assert after == Receipt(
+        acknowledged=True,
+        acknowledged_at=after.acknowledged_at,
+        acknowledged_by=USER,
+        acknowledged_by_device="pixel",
+        last_delivered_at=before.last_delivered_at,
+        expired=False,
+        expires_at=before.expires_at,
+        called_back=False,
+        called_back_at=None,
+    )
+    assert abs(after.acknowledged_at - time.time()) < 60
+    assert USER not in repr(after)
+
+
+def test_emergency_is_cancelled_by_its_receipt(client):
+    """It repeats no more; an unknown receipt is refused."""
+    receipt = client.send(Message(message="x", priority=2)).receipt
+    client.cancel(receipt)
+    assert client.receipt(receipt).expired
+    for call in (client.cancel, client.receipt):
+        with pytest.raises(RejectedError, match="receipt not found") as caught:
+            call("r" * 30)
+        assert 404 == caught.value.status
+
+
+def test_emergencies_are_cancelled_by_their_tag(client):
+    """All of one tag and no others; how many is told; a tag may be any text."""
+    tagged = [
+        client.send(Message(message="x", priority=2, tags=tags)).receipt
+        for tags in ("shop/1 ?,db", "shop/1 ?", "other")
+    ]
+    assert (2, 0) == (client.cancel_by_tag("shop/1 ?"), client.cancel_by_tag("nobody's"))
+    assert [True, True, False] == [client.receipt(one).expired for one in tagged]
+
+
+CALLS = {
+    "validate": (lambda client: client.validate(), "/1/users"),
+    "limits": (lambda client: client.limits(), "/1/apps"),
+    "sounds": (lambda client: client.sounds(), "/1/sounds"),
+    "receipt": (lambda client: client.receipt("r" * 30), "/1/receipts"),
+    "cancel": (lambda client: client.cancel("r" * 30), "/1/receipts"),
+    "cancel_by_tag": (lambda client: client.cancel_by_tag("db"), "/1/receipts"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_fails_in_the_same_ways(client, inbox, name):
+    """A refusal, a fault that passes, too many requests, no answer, a redirect: as `send` does."""
+    call, path = CALLS[name]
+    failures = []
+    for fault in (
+        {"status": 400, "body": '{"token":"invalid","errors":["no token"],"status":0}'},
+        {"status": 500, "body": "{}"},
+        {"status": 200, "body": "[]"},
+        {"status": 302, "body": "{}", "headers": {"Location": inbox.url}},
+        {"status": 429, "headers": {"Retry-After": "7"}},
+        {"reset": True},
+    ):
+        inbox.fail_with(path=path, **fault)
+        with pytest.raises((RejectedError, TemporaryError, QuotaError)) as caught:
+            call(client)
+        failures.append(type(caught.value))
+    assert [RejectedError, *[TemporaryError] * 3, QuotaError, TemporaryError] == failures
+
+
+@pytest.mark.parametrize(
+    "body", ['{"status":1}', '{"status":1,"limit":"many","remaining":[],"reset":0}']
+)
+def test_limits_that_are_no_numbers_are_a_passing_fault(client, inbox, body):
+    """Nothing is made up."""
+    inbox.fail_with(200, body, path="/1/apps")
+    with pytest.raises(TemporaryError, match="no limits"):
+        client.limits()
+
+
+def test_odd_answers_are_read_as_far_as_they_go(client, inbox):
+    """What is missing or of another type is left out, and raises nothing."""
+    inbox.fail_with(200, '{"status":1,"devices":"all","sounds":[1]}', path="/1/", times=3)
+    assert Validation(group=False) == client.validate()
+    assert {} == client.sounds()
+    assert not client.receipt("r" * 30).acknowledged
+    inbox.fail_with(200, "[" * 60_000, path="/1/")
+    with pytest.raises(TemporaryError):
+        client.sounds()

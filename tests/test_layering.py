@@ -17,7 +17,8 @@ FLOORS = {
         (
             "exceptions message fingerprint masking tracebacks text markup redaction database "
             "salvage hostlock guard clock diagnostics quota wire",
-            "formatter causes levels summary client encryption outbox throttle options origin",
+            "answers formatter causes levels summary client encryption outbox throttle options "
+            "origin",
             "books sender lifecycle recovery telling assembly",
             "handler install",
             "inbox pytest_plugin",

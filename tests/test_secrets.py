@@ -60,6 +60,34 @@ def test_unreachable_service_shows_no_secret():
     client.close()
 
 
+GETS = {
+    "limits": PushoverClient.limits,
+    "sounds": PushoverClient.sounds,
+    "receipt": lambda client: client.receipt("r" * 30),
+}
+
+
+@pytest.mark.parametrize("call", GETS.values(), ids=GETS)
+@pytest.mark.parametrize("fault", [{}, {"status": 500}, {"reset": True}, {"hang": True}], ids=str)
+def test_token_in_an_address_is_in_no_log_and_no_error(inbox, caplog, call, fault):
+    """Three calls take it there, by the service's rules: urllib3's DEBUG log shows none of it."""
+    caplog.set_level(logging.DEBUG)
+    if fault:
+        inbox.fail_with(path="/1/", **fault)
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url, timeout=(0.3, 0.3))
+    shown = []
+    try:
+        call(client)
+    except DeliveryError as error:
+        stream = io.StringIO()
+        traceback.print_exc(file=stream)
+        shown = [stream.getvalue(), repr(error), repr(error.__context__), repr(pickle.dumps(error))]
+    client.close()
+    shown += [caplog.text, *(repr(record.__dict__) for record in caplog.records)]
+    assert caplog.records
+    assert not [text for text in shown if TOKEN in text or USER in text]
+
+
 def test_masked_shows_nothing():
     """A secret is described by its length or its type alone."""
     assert ["*** (3 characters)", "*** (a int)"] == [masked("abc"), masked(5)]

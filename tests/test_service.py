@@ -14,7 +14,7 @@ from email.utils import formatdate
 import pytest
 import requests
 
-from pushover_logging import client
+from pushover_logging import wire
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 
@@ -230,7 +230,7 @@ def test_large_upload_gets_the_time_that_it_needs(handler_for, inbox):
         assert handler.flush(10)
         handler._sender._client.close()
     assert 1 == len(inbox.attempts)
-    assert len(picture) / client.UPLOAD_RATE > 0.5
+    assert len(picture) / wire.UPLOAD_RATE > 0.5
 
 
 def test_answer_that_is_lost_is_asked_for_again(drive, caplog):
