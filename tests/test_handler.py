@@ -4,6 +4,7 @@ import copy
 import logging
 import signal
 import sys
+import textwrap
 import threading
 import weakref
 
@@ -11,7 +12,7 @@ import pytest
 import requests
 from conftest import FakeClock
 
-from pushover_logging import PushoverHandler
+from pushover_logging import PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -375,3 +376,34 @@ def test_resolved_emergency_repeats_no_more(drive):
     address = f"{driven.inbox.url}/1/receipts/{receipt}.json"
     found = requests.get(address, params={"token": TOKEN}, timeout=5).json()
     assert (0, 1) == (found["acknowledged"], found["expired"])
+
+
+@pytest.mark.process
+def test_emergency_of_a_process_that_is_gone_is_cancelled(program, inbox):
+    """With an outbox, whoever resolves the problem after a restart stops the repeats by tag."""
+    made = """
+        from pushover_logging import PushoverClient, PushoverHandler
+        handler = PushoverHandler(levels={"CRITICAL": "emergency"}, outbox="outbox.sqlite")
+        """
+    first = "import logging\nlogging.getLogger().addHandler(handler)\nlogging.critical("
+    first += "'Database is down', extra={'pushover': {'fingerprint': 'db-7'}})\n"
+    made = textwrap.dedent(made)
+    assert (0, "", "") == program.run(made + first)
+    receipt = inbox.messages[0]["receipt"]
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url)
+    assert not client.receipt(receipt).expired
+    assert (0, "", "") == program.run(f"{made}handler.resolve('db-7')\n")
+    assert ["Database is down", "Resolved: db-7"] == [push["title"] for push in inbox.messages]
+    assert client.receipt(receipt).expired
+    client.close()
+
+
+def test_resolving_goes_on_where_the_service_knows_no_such_tag(drive):
+    """A refusal of that call is no fault: the push that it is over comes all the same."""
+    driven = drive(levels={"CRITICAL": "emergency"})
+    driven.log.critical("Database is down", extra={"pushover": {"fingerprint": "db-7"}})
+    driven.settle()
+    driven.inbox.fail_with(404, "{}", path="/1/receipts")
+    driven.handler.resolve("db-7")
+    driven.advance(5)
+    assert "Resolved: db-7" == driven.titles[-1]
