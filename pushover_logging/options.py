@@ -23,6 +23,7 @@ MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
+_THROTTLE = {"windows", "by", "store", "last_words"}
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -77,8 +78,8 @@ def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
     It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, ascending steps) and
-    ``by`` (names of record fields). Raises ConfigurationError.
+    of seconds (one fixed window), or a mapping with ``windows`` (seconds, ascending steps), ``by``
+    (names of record fields), ``store`` and ``last_words``. Raises ConfigurationError.
     """
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
@@ -90,14 +91,19 @@ def rules(option: object) -> Rules | None:
         return rules(_from_text(option))
     if isinstance(option, (int, float)):
         return Rules(windows=_windows([option]))
-    if isinstance(option, Mapping) and option.keys() <= {"windows", "by", "store"}:
+    if isinstance(option, Mapping) and option.keys() <= _THROTTLE:
         by = option.get("by", ())
         names = (by,) if isinstance(by, str) else tuple(by)
         windows = _windows(option.get("windows", WINDOWS))
-        return Rules(windows=windows, by=names, store=_store(option.get("store")))
+        last_words = option.get("last_words", True)
+        if not isinstance(last_words, bool):
+            msg = f"throttle: last_words got {last_words!r}, takes True or False"
+            raise ConfigurationError(msg, option="throttle")
+        store = _store(option.get("store"))
+        return Rules(windows=windows, by=names, store=store, last_words=last_words)
     msg = (
         f"throttle: got {option!r}, takes False, seconds for one fixed window, a redis:// URL, "
-        "or a mapping with windows, by and store"
+        "or a mapping with windows, by, store and last_words"
     )
     raise ConfigurationError(msg, option="throttle")
 

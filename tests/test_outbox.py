@@ -566,3 +566,27 @@ def test_what_cannot_be_inserted_again_stays_in_memory(drive, path, monkeypatch)
     driven.log.error("boom happened")
     driven.advance(60)
     assert ["boom happened"] == driven.titles
+
+
+@pytest.mark.process
+def test_last_words_can_be_left_to_the_next_process(program, inbox):
+    """`last_words` False: what was counted stays in the file, told when it is due, and once."""
+    source = """
+        import logging, sys
+        from pushover_logging import PushoverHandler
+        from pushover_logging.clock import Clock
+        class Later(Clock):
+            def time(self):
+                return super().time() + {later}
+        handler = PushoverHandler(
+            outbox="outbox.sqlite", throttle={{"last_words": False}}, clock=Later()
+        )
+        logging.getLogger().addHandler(handler)
+        for _ in range({number}):
+            logging.error("Sync failed", extra={{"pushover": {{"fingerprint": "sync"}}}})
+        """
+    for later, number in ((0, 3), (1, 1), (301, 1), (302, 1)):
+        assert (0, "", "") == program.run(source.format(later=later, number=number))
+    first, summary = inbox.messages
+    assert ["Sync failed", "x3 more: Sync failed"] == [first["title"], summary["title"]]
+    assert "(4 in all)" in summary["message"]

@@ -214,7 +214,7 @@ def test_option_may_switch_it_off_and_name_fields():
 
 @pytest.mark.parametrize("option", [
     "soon", {"window": 5}, {"windows": []}, {"windows": [0]}, {"windows": "x"}, -1, [5],
-    {"windows": 5}, float("nan"),
+    {"windows": 5}, float("nan"), {"last_words": "no"},
 ])  # fmt: skip
 def test_wrong_option_is_named(option):
     """Anything else is a ConfigurationError that says what it takes."""

@@ -51,7 +51,7 @@ class HostSharing:
         the file cannot be used.
         """
         self._exchanged = self._clock.monotonic()
-        last = final and self._outbox.is_last()
+        last = final and self.throttle.rules.last_words and self._outbox.is_last()
         if not (reports or last or self._has_news(waiting=waiting)):
             return Exchanged({})
         views: dict[str, View] = {}

@@ -28,13 +28,15 @@ class Rules:
     """The windows that decide; each method is one arrow of the drawing above.
 
     ``by`` names the record fields that tell problems apart, ``store`` is where the state is shared,
-    a redis:// URL or None. ``patience`` is the seconds after which a first that nobody has sent is
-    given up, where others may have to tell it.
+    a redis:// URL or None. ``last_words``: the last process of a host tells what was counted, else
+    the next one does, when it is due. ``patience`` is the seconds after which a first that nobody
+    has sent is given up, where others may have to tell it.
     """
 
     windows: tuple[float, ...] = WINDOWS
     by: tuple[str, ...] = ()
     store: str | None = field(default=None, repr=False)  # may hold a password
+    last_words: bool = True
     patience: float = math.inf
 
     def window(self, problem: Problem) -> float:
