@@ -97,5 +97,6 @@ class HostLock:
 
     def _descriptor(self) -> int:
         if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._file

@@ -569,6 +569,24 @@ def test_what_cannot_be_inserted_again_stays_in_memory(drive, path, monkeypatch)
 
 
 @pytest.mark.process
+def test_folder_that_is_not_there_is_made(program, inbox, tmp_path):
+    """`auto` works in a home where nothing is yet; only its owner may look into what it makes."""
+    source = """
+        import logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(outbox="auto"))
+        logging.error("boom happened")
+        """
+    home = tmp_path / "home"
+    home.mkdir()
+    told = program.run(source, HOME=str(home), XDG_STATE_HOME="", STATE_DIRECTORY="")
+    assert (0, "", "") == (told[0], told[1], told[2].replace("boom happened\n", ""))
+    assert ["boom happened"] == [push["title"] for push in inbox.messages]
+    (made,) = home.rglob("*.sqlite")
+    assert 0o700 == made.parent.stat().st_mode & 0o777
+
+
+@pytest.mark.process
 def test_last_words_can_be_left_to_the_next_process(program, inbox):
     """`last_words` False: what was counted stays in the file, told when it is due, and once."""
     source = """
