@@ -4,37 +4,62 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from pushover_logging.cli import demo, inbox, outbox
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.cli import check, demo, inbox, outbox, run, send
+from pushover_logging.clock import Clock
+from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+REFUSED = 1
 WRONG_USAGE = 2
+TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
+INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong with the usage."""
+        line = " ".join(message.split())
+        self.exit(WRONG_USAGE, f"{self.prog}: {line} (--help says more)\n")
+
+
+def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
     """Run the command with ``argv`` (None: the process's arguments) and return its exit status.
 
-    What is wrong with the usage is one line on stderr and status 2. Raises SystemExit where
-    argparse ends the program: ``--help``, ``--version``, arguments that it cannot read.
+    Every error is one line on stderr: status 1 for what the service refuses, 2 for a wrong usage or
+    configuration, 75 for what may work later, 130 after Ctrl-C. ``clock`` is for tests. Raises
+    SystemExit where argparse ends the program: ``--help``, ``--version``, arguments that it cannot
+    read.
     """
-    parser = argparse.ArgumentParser(
-        prog="pushover-logging", description="Your program's errors on your phone."
-    )
+    parser = _Parser(prog="pushover-logging", description="Your program's errors on your phone.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (inbox, demo, outbox):
+    for command in (send, run, check, inbox, demo, outbox):
         command.add_to(subparsers)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(argv, argparse.Namespace(clock=clock or Clock()))
     try:
-        return int(arguments.func(arguments))
-    except ConfigurationError as error:
+        status = int(arguments.func(arguments))
+        sys.stdout.flush()
+    except (ConfigurationError, DeliveryError) as error:
         sys.stderr.write(f"pushover-logging: {error}\n")
+        return _status_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has left; the interpreter's last flush too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    return status
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, ConfigurationError):
         return WRONG_USAGE
+    return REFUSED if isinstance(error, RejectedError) else TRY_LATER
 
 
 def _version() -> str:
