@@ -178,6 +178,44 @@ def program(tmp_path, inbox):
     return Program(tmp_path, inbox)
 
 
+class Command:
+    """The installed `pushover-logging`, in a home of its own, pointed at an inbox."""
+
+    PATH = str(Path(sys.executable).with_name("pushover-logging"))
+
+    def __init__(self, directory, inbox):
+        self.directory = directory
+        self.environ = {**os.environ, **inbox.environ, "PUSHOVER_HOST": "web-1"}
+        self.environ.update(HOME=str(directory), PYTHONPATH=str(Path(__file__).parent.parent))
+        for name in ("PYTHONWARNINGS", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+            self.environ.pop(name, None)
+
+    def options(self, environ):
+        """Return what starts it there; a variable that is None is taken out."""
+        given = {**self.environ, **environ}
+        env = {name: value for name, value in given.items() if value is not None}
+        return {"cwd": self.directory, "env": env}
+
+    def run(self, *arguments, stdin=b"", **environ):
+        """Run it to its end; return its status, and the bytes of stdout and stderr."""
+        command = [self.PATH, *map(str, arguments)]
+        how = self.options(environ)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, check=False, timeout=60, **how
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def start(self, *arguments, environ=None, **how):
+        return subprocess.Popen(
+            [self.PATH, *map(str, arguments)], **self.options(environ or {}), **how
+        )
+
+
+@pytest.fixture
+def command(tmp_path, inbox):
+    return Command(tmp_path, inbox)
+
+
 @pytest.fixture
 def free_port():
     """A port of this machine that nobody listens on."""

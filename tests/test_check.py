@@ -1,0 +1,214 @@
+"""``pushover-logging check``: what is wrong, and how to mend it, by the service's word."""
+
+import json
+import time
+
+import pytest
+from conftest import TOKEN, USER
+
+pytestmark = pytest.mark.process
+GROUP = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"
+OTHER = "uOtherzpo4DXghDmr9QzzfQu27cmVR"
+ENV = "PUSHOVER_"
+
+
+def checked(command, *options, **environ):
+    """Run it for a program; return its status, and what was wrong, with its mend, by name."""
+    status, out, err = command.run("check", "--json", *options, **environ)
+    assert b"" == err
+    found = json.loads(out)
+    assert found["ok"] == (status == 0)
+    assert TOKEN not in out.decode()
+    assert USER not in out.decode()
+    wrong = {one["name"]: one for one in found["checks"] if not one["ok"]}
+    assert all(one["mend"] for one in wrong.values())
+    return status, wrong, found
+
+
+def only(wrong, name):
+    """Return the text and the mend of the one thing that is wrong."""
+    assert {name} == wrong.keys()
+    return wrong[name]["said"], wrong[name]["mend"]
+
+
+def test_all_is_well(command, inbox):
+    """A line for each thing that was looked at; status 0; nothing is sent."""
+    inbox.set_devices(USER, ["pixel", "ipad"])
+    inbox.set_quota(limit=10_000, remaining=9998, reset=int(time.time()) + 6 * 86_400 + 60)
+    status, out, err = command.run("check", "--device", "ipad", "--sound", "siren")
+    assert (0, b"") == (status, err)
+    assert out.decode().splitlines() == [
+        "token           ok: the service takes it",
+        "user            ok: known, devices: pixel, ipad",
+        "device          ok: ipad",
+        "sound           ok: siren",
+        "quota           ok: 9,998 of 10,000 messages left, renewed in 6 days",
+    ]
+    assert [] == inbox.attempts
+
+
+def test_it_is_told_to_a_program(command, inbox):
+    """As JSON: every check, the devices, the sounds and the quota."""
+    reset = int(time.time()) + 1000
+    inbox.set_quota(limit=500, remaining=20, reset=reset)
+    status, _, found = checked(command)
+    assert (0, ["phone"]) == (status, found["devices"])
+    assert {"limit": 500, "remaining": 20, "reset": reset} == found["quota"]
+    assert "siren" in found["sounds"]
+    assert ["token", "user", "quota"] == [one["name"] for one in found["checks"]]
+
+
+def test_push_is_sent_where_it_is_asked_for(command, inbox):
+    """To the device, with the sound."""
+    options = ["--send", "--device", "phone", "--sound", "siren"]
+    status, _, found = checked(command, *options)
+    (push,) = inbox.messages
+    assert (0, "message") == (status, found["checks"][-1]["name"])
+    assert ("It works.", "phone", "siren") == (push["message"], push["device"], push["sound"])
+
+
+@pytest.mark.parametrize("name", ["token", "user"])
+def test_missing_variable(command, inbox, name):
+    """Named, with where to get its value; the service is not asked."""
+    status, wrong, _ = checked(command, **{f"{ENV}{name.upper()}": None})
+    said, mend = only(wrong, name)
+    assert 1 == status
+    assert f"set PUSHOVER_{name.upper()} or PUSHOVER_{name.upper()}_FILE" in said
+    assert "https://pushover.net" in mend
+    assert not any(one.requests for one in inbox.connections)
+
+
+def test_both_variables_missing(command):
+    """Both are told at once."""
+    status, wrong, _ = checked(command, PUSHOVER_TOKEN=None, PUSHOVER_USER=None)
+    assert (1, {"token", "user"}) == (status, wrong.keys())
+
+
+@pytest.mark.parametrize("name", ["token", "user"])
+def test_wrong_shape(command, inbox, name):
+    """Told without the service, and without showing it."""
+    value = "q" * 31
+    status, wrong, found = checked(command, **{f"{ENV}{name.upper()}": value})
+    said, mend = only(wrong, name)
+    assert 1 == status
+    assert said.startswith("got *** (31 characters), takes ")
+    assert f"PUSHOVER_{name.upper()}" in mend
+    assert value not in json.dumps(found)
+    assert not any(one.requests for one in inbox.connections)
+
+
+def test_refused_token(command, inbox):
+    """In the service's words; that it is not the user key is the commonest mend."""
+    inbox.refused.add(TOKEN)
+    status, wrong, _ = checked(command)
+    said, mend = only(wrong, "token")
+    assert 1 == status
+    assert said.startswith("refused: application token is invalid")
+    assert "https://pushover.net/apps" in mend
+    assert "not the user key" in mend
+
+
+def test_unknown_user(command, inbox):
+    """The token is well, and so is what else there is to look at."""
+    inbox.refused.add(USER)
+    status, wrong, found = checked(command)
+    said, mend = only(wrong, "user")
+    assert (1, "refused: user key is invalid") == (status, said)
+    assert "PUSHOVER_USER" in mend
+    assert ["token", "user", "quota"] == [one["name"] for one in found["checks"]]
+
+
+def test_one_of_several_users_is_unknown(command, inbox):
+    """Which one is told by its place, not by its key; devices are not looked at."""
+    inbox.set_group(GROUP, [USER])
+    inbox.refused.add(OTHER)
+    users = f"{USER},{OTHER},{GROUP}"
+    status, wrong, found = checked(command, "--device", "phone", PUSHOVER_USER=users)
+    said, _ = only(wrong, "user")
+    assert (1, "refused 2 of 3: user key is invalid") == (status, said)
+    told = [one["said"] for one in found["checks"]]
+    assert "known 3 of 3, a group" in told
+    assert "not looked at: only one user's are known" in told
+
+
+def test_unknown_device(command, inbox):
+    """Those that there are are named."""
+    inbox.set_devices(USER, ["pixel", "ipad"])
+    status, wrong, _ = checked(command, "--device", "pixel,nokia", "--send")
+    expected = "the user has no nokia", "take one of pixel, ipad; or none, for all devices"
+    assert (1, expected) == (status, only(wrong, "device"))
+    assert [] == inbox.messages
+
+
+def test_unknown_sound(command):
+    """Those that there are are named."""
+    status, wrong, _ = checked(command, "--sound", "moo")
+    said, mend = only(wrong, "sound")
+    assert (1, "there is no moo") == (status, said)
+    assert mend.startswith("take one of alien, bike, ")
+
+
+@pytest.mark.parametrize("remaining", [0, -1])
+def test_no_quota_left(command, inbox, remaining):
+    """How long that will last."""
+    inbox.set_quota(limit=500, remaining=remaining, reset=int(time.time()) + 2 * 86_400 + 60)
+    status, wrong, found = checked(command, "--send")
+    said, mend = only(wrong, "quota")
+    assert (1, "0 of 500 messages left, renewed in 2 days") == (status, said)
+    assert mend.endswith("nothing is delivered for 2 days")
+    assert remaining == found["quota"]["remaining"]
+    assert [] == inbox.attempts
+
+
+def test_too_many_questions(command, inbox):
+    """A 429 to a question is told with its wait."""
+    inbox.fail_with(429, headers={"Retry-After": "120"}, path="/1/users")
+    status, wrong, _ = checked(command)
+    said, mend = only(wrong, "quota")
+    assert (1, True) == (status, "429" in said)
+    assert mend.endswith("for 2 min")
+
+
+def test_service_unreachable(command, free_port):
+    """Which address it was; what to look at."""
+    url = f"http://127.0.0.1:{free_port}"
+    status, wrong, _ = checked(command, PUSHOVER_API_URL=url)
+    said, mend = only(wrong, "service")
+    assert (1, f"no answer from {url}: ConnectionError") == (status, said)
+    assert "HTTPS_PROXY" in mend
+
+
+def test_push_that_is_refused(command, inbox):
+    """What the service says of it is told."""
+    inbox.fail_with(400, '{"message":"bad","errors":["no such words"],"status":0}')
+    status, wrong, _ = checked(command, "--send")
+    said, _ = only(wrong, "service")
+    assert (1, True) == (status, said.endswith("no such words"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("API_URL", "http://pushover.example", "api_url"),
+        ("ENCRYPTION_KEY", "12", "encryption_key"),
+        ("THROTTLE", "sometimes", "throttle"),
+        ("OUTBOX", "/", "outbox"),
+        ("TOKEN", "off", "token"),
+        ("TOKEN_FILE", "nowhere", "token"),
+    ],
+)
+def test_other_variables_are_looked_at(command, variable, value, name):
+    """What the handler would refuse, or is switched off by, is told here."""
+    without = {"PUSHOVER_TOKEN": None} if variable == "TOKEN_FILE" else {}
+    status, wrong, _ = checked(command, **{**without, f"{ENV}{variable}": value})
+    assert (1, {name}) == (status, wrong.keys())
+
+
+def test_mend_stands_under_what_is_wrong(command, inbox):
+    """For people; what the service says cannot write to their terminal but as text."""
+    body = '{"user":"invalid","errors":["no \\u001b[31mred"],"status":0}'
+    inbox.fail_with(400, body, path="/1/users")
+    status, out, _ = command.run("check")
+    wrong = [number for number, line in enumerate(out.splitlines()) if b"WRONG" in line]
+    assert (1, 1, False) == (status, len(wrong), b"\x1b" in out)
+    assert out.splitlines()[wrong[0] + 1].startswith(b"                mend: set PUSHOVER_USER")

@@ -1,0 +1,219 @@
+"""``pushover-logging send``: one push from a shell, and what its statuses mean."""
+
+import base64
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import TOKEN, USER
+
+pytestmark = pytest.mark.process
+GROUP = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
+FIELDS = {
+    "--title": "Backup",
+    "--priority": "emergency",
+    "--user": GROUP,
+    "--device": "pixel,ipad",
+    "--sound": "siren",
+    "--url": "https://shop.example/",
+    "--url-title": "The shop",
+    "--timestamp": "1700000000",
+    "--ttl": "600",
+    "--retry": "30",
+    "--expire": "120",
+    "--tags": "db,shop",
+    "--callback": "https://shop.example/done",
+}
+
+
+def test_text_is_sent(command, inbox):
+    """One push; nothing is said."""
+    assert (0, b"", b"") == command.run("send", "The backup is done")
+    (push,) = inbox.messages
+    assert ("The backup is done", TOKEN, USER) == (push["message"], push["token"], push["user"])
+
+
+def test_every_field_is_sent(command, inbox):
+    """Each as it was given; an emergency's receipt is printed, so that a script can keep it."""
+    options = [word for pair in FIELDS.items() for word in pair]
+    status, out, err = command.run("send", *options, "--html", "<b>No</b> database")
+    (push,) = inbox.messages
+    assert (0, f"{push['receipt']}\n".encode(), b"") == (status, out, err)
+    given = {name[2:].replace("-", "_"): value for name, value in FIELDS.items()}
+    expected = {**given, "priority": "2", "html": "1", "message": "<b>No</b> database"}
+    assert expected == {name: push.get(name) for name in expected}
+
+
+@pytest.mark.parametrize("number", ["-2", "1", "low"])
+def test_priority_is_a_number_or_a_name(command, inbox, number):
+    """A negative number is no option."""
+    assert (0, b"", b"") == command.run("send", "--priority", number, "--monospace", "x")
+    expected = {"-2": "-2", "1": "1", "low": "-1"}[number]
+    assert (expected, "1") == (inbox.messages[0]["priority"], inbox.messages[0]["monospace"])
+
+
+def test_text_comes_from_stdin(command, inbox):
+    """With -; its closing newline goes, bytes that are no UTF-8 are replaced."""
+    assert (0, b"", b"") == command.run("send", "-", stdin=b"first\n  second \xff\n\n")
+    assert "first\n  second \ufffd" == inbox.messages[0]["message"]
+
+
+@pytest.mark.parametrize("html", [False, True])
+def test_text_that_is_too_long_is_cut(command, inbox, html):
+    """At what the service takes, with no tag torn; one line on stderr says so."""
+    text = "<b>" * html + "é" * 5000 + "</b>" * html
+    told = command.run("send", *["--html"] * html, "-", stdin=text.encode())
+    assert (0, b"", b"pushover-logging: the text is cut at 1024 characters\n") == told
+    message = inbox.messages[0]["message"]
+    assert 1024 == len(message)
+    assert message.endswith("…</b>" if html else "…")
+
+
+def test_endless_stdin_is_read_as_far_as_it_matters(command, inbox):
+    """`yes | pushover-logging send -` ends."""
+    endless = os.open("/dev/zero", os.O_RDONLY)
+    with command.start("send", "-", stdin=endless) as process:
+        os.close(endless)
+        assert 0 == process.wait(60)
+    assert 1024 == len(inbox.messages[0]["message"])
+
+
+def test_picture_goes_along(command, inbox, tmp_path):
+    """As a file, its type by its name, or as Base64 text with a type."""
+    path = tmp_path / "chart.png"
+    path.write_bytes(PICTURE)
+    assert (0, b"", b"") == command.run("send", "--attachment", path, "x")
+    text = base64.b64encode(PICTURE).decode()
+    options = ["--attachment-base64", text, "--attachment-type", "image/gif"]
+    assert (0, b"", b"") == command.run("send", *options, "x")
+    shown = [push["attachment"] for push in inbox.messages]
+    size = len(PICTURE)
+    expected = [("image/png", size), ("image/gif", size)]
+    assert expected == [(one["type"], one["size"]) for one in shown]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--attachment", "none.png", "x"], "attachment: none.png cannot be read (No such file"),
+        (["--ttl", "0", "x"], "ttl: got 0, takes 1 or more seconds"),
+        (["--priority", "urgent", "x"], "priority: got 'urgent', takes -2 to 2 or one of lowest"),
+        (["--html", "--monospace", "x"], "html: got True, takes False where monospace is set"),
+        (["--title", "x" * 251, "x"], "title: got '251 characters', takes at most 250"),
+        (["  "], "message: got '  ', takes a text that is not blank"),
+    ],
+)
+def test_what_cannot_be_sent_is_one_line(command, inbox, arguments, said):
+    """The field, what it got and what it takes; status 2, and nothing is sent."""
+    status, out, err = command.run("send", *arguments)
+    assert (2, b"", 1) == (status, out, err.count(b"\n"))
+    assert err.decode().startswith(f"pushover-logging: {said}")
+    assert [] == inbox.attempts
+
+
+@pytest.mark.parametrize("arguments", [["send"], ["send", "--ttl", "soon", "x"], ["sned"]])
+def test_wrong_usage_is_one_line(command, arguments):
+    """With status 2, and where to read more."""
+    status, out, err = command.run(*arguments)
+    assert (2, b"", 1) == (status, out, err.count(b"\n"))
+    assert err.endswith(b"(--help says more)\n")
+
+
+def test_missing_variable_is_named(command):
+    """Status 2, one line."""
+    status, _, err = command.run("send", "x", PUSHOVER_USER=None)
+    assert (2, 1) == (status, err.count(b"\n"))
+    assert b"set PUSHOVER_USER or PUSHOVER_USER_FILE" in err
+
+
+def test_switched_off_it_sends_nothing(command, inbox):
+    """PUSHOVER_TOKEN=off: said, and no failure."""
+    told = command.run("send", "x", PUSHOVER_TOKEN="off")
+    assert (0, b"", b"pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n") == told
+    assert [] == inbox.attempts
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        ({"status": 400, "body": '{"token":"invalid","errors":["no"],"status":0}'}, 1, "refused"),
+        ({"status": 500}, 75, "the service answered 500"),
+        ({"status": 429}, 75, "the quota is used up"),
+        ({"reset": True}, 75, "no answer from http://127.0.0.1:"),
+    ],
+)
+def test_what_was_not_sent_has_its_status(command, inbox, fault, status, said):
+    """1 for what will never work, 75 for what may work later; one line, without a secret."""
+    inbox.fail_with(**fault)
+    code, out, err = command.run("send", "x")
+    assert (status, b"", 1) == (code, out, err.count(b"\n"))
+    assert said in err.decode()
+    assert TOKEN not in err.decode()
+
+
+def test_key_encrypts_what_is_sent(command, inbox):
+    """PUSHOVER_ENCRYPTION_KEY counts here as well."""
+    pytest.importorskip("cryptography")
+    told = command.run("send", "secret plan", PUSHOVER_ENCRYPTION_KEY="0123456789abcdef" * 4)
+    assert (0, b"", b"") == told
+    assert ("1", False) == (
+        inbox.messages[0]["encrypted"],
+        "secret plan" in inbox.messages[0]["message"],
+    )
+
+
+def on_a_terminal(command, *arguments):
+    """Run the command with stderr on a terminal; return its status and what that showed."""
+    near, far = pty.openpty()
+    with command.start(*arguments, stderr=far, stdout=far) as process:
+        os.close(far)
+        shown = b""
+        try:
+            while part := os.read(near, 4096):
+                shown += part
+        except OSError:
+            pass  # Linux: the other end is closed
+        os.close(near)
+        return process.wait(60), shown.decode()
+
+
+def test_long_call_shows_progress_on_a_terminal(command, inbox):
+    """After a second, and only there; it is gone when the answer is there."""
+    inbox.fail_with(delay=1.5)
+    url = re.escape(inbox.url)
+    status, shown = on_a_terminal(command, "send", "x")
+    assert 0 == status
+    assert re.fullmatch(rf"sending to {url} \.\.\.\r\x1b\[K", shown)
+    assert (0, "") == on_a_terminal(command, "send", "x")
+    inbox.fail_with(delay=1.5)
+    assert (0, b"", b"") == command.run("send", "x")
+
+
+def test_ctrl_c_ends_without_a_traceback(command, inbox):
+    """Status 130, as shells have it, and not a word."""
+    inbox.fail_with(hang=True)
+    with command.start("send", "x", stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 30
+        while not inbox.attempts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)
+    assert (130, (b"", b"")) == (process.returncode, told)
+
+
+def test_reader_that_leaves_is_no_traceback(command, inbox):
+    """`pushover-logging send --priority 2 x | true`."""
+    near, far = os.pipe()
+    os.close(near)
+    with command.start(
+        "send", "--priority", "2", "x", stdout=far, stderr=subprocess.PIPE
+    ) as process:
+        os.close(far)
+        _, err = process.communicate(timeout=60)
+    assert (1, b"") == (process.returncode, err)
+    assert 1 == len(inbox.messages)
