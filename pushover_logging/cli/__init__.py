@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pushover_logging.cli import check, demo, inbox, outbox, run, send
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     SystemExit where argparse ends the program: ``--help``, ``--version``, arguments that it cannot
     read.
     """
+    _open_streams()
     parser = _Parser(prog="pushover-logging", description="Your program's errors on your phone.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     return status
+
+
+def _open_streams() -> None:
+    """Give what is said to nobody where a stream is closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  to the end
 
 
 def _status_of(error: Exception) -> int:

@@ -103,14 +103,19 @@ class Phone:
     def _text(self) -> str:
         """Return what fits: how long it took and where, the command if asked for, the output."""
         key = options.encryption_key(None)
-        measure: Callable[[str], int] = len if key is None else options.encrypted_length()
+        sealed: Callable[[str], int] = len if key is None else options.encrypted_length()
         redaction = Redaction(None, options.secrets(None, None, key))
         host = options.host(None)
         head = f"after {self._time()}{f' on {host}' if host else ''}"
         if self._job.command is not None:
             head += "\n$ " + cut(redaction(self._job.command), MESSAGE_LIMIT // 4)
         output = self._tail.text(redaction)
-        end = last(output, lambda text: measure(f"{head}\n{text}") <= MESSAGE_LIMIT)
+
+        def fits(end: str) -> bool:
+            text = f"{head}\n{end}"
+            return max(len(text), sealed(text)) <= MESSAGE_LIMIT
+
+        end = last(output, fits)
         return f"{head}\n{end}" if end else head
 
     def _time(self) -> str:
