@@ -38,12 +38,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     read.
     """
     _open_streams()
-    parser = _Parser(prog="pushover-logging", description="Your program's errors on your phone.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (send, run, check, inbox, demo, outbox):
-        command.add_to(subparsers)
-    arguments = parser.parse_args(argv, argparse.Namespace(clock=clock or Clock()))
+    arguments = parser().parse_args(argv, argparse.Namespace(clock=clock or Clock()))
     try:
         status = int(arguments.func(arguments))
         sys.stdout.flush()
@@ -56,6 +51,20 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
+    made = _Parser(
+        prog="pushover-logging",
+        description="Your program's errors on your phone.",
+        epilog="pushover-logging COMMAND --help says more, with examples",
+    )
+    made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    subparsers = made.add_subparsers(metavar="COMMAND", required=True)
+    for command in (send, run, check, inbox, demo, outbox):
+        command.add_to(subparsers)
+    return made
 
 
 def _open_streams() -> None:

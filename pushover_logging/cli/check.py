@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from pushover_logging import options
+from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
 from pushover_logging.client import API_URL, PushoverClient
 from pushover_logging.exceptions import (
@@ -94,20 +95,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the subcommand ``check``."""
     text = (
         "Ask the service whether token, user, devices and sounds are right, and what is left of "
-        "the quota; say what is wrong and how to mend it."
+        "the quota; say how to mend what is wrong."
     )
-    parser = subparsers.add_parser(
-        "check",
-        help="Ask the service whether all is set up.",
-        description=text,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument("--device", metavar="NAMES", help="devices that must be there, by commas")
     parser.add_argument("--sound", metavar="NAME", help="a sound that must be there")
     parser.add_argument("--send", action="store_true", help="send a push as well")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

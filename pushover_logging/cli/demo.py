@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.books.stats import Stats
+from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import PRIORITIES
@@ -38,14 +39,22 @@ class Scene:
     pushes: int
 
 
+_EXAMPLES = """\
+examples:
+  pushover-logging demo
+  pushover-logging demo --once
+
+exit status: 0 the figures add up, 1 they do not
+"""
+
+
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``demo``."""
     text = "Play an incident through the real handler; it arrives on a page of your own machine."
-    parser = subparsers.add_parser("demo", help=text, description=text)
+    parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
         "--once", action="store_true", help="end after the play: status 0 where the figures add up"
     )
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

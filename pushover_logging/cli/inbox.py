@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING
 
+from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
-
-if TYPE_CHECKING:
-    import argparse
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8017
+
+_EXAMPLES = """\
+examples:
+  pushover-logging inbox
+  pushover-logging inbox --port 0 --speed 60
+
+exit status: 0 it was ended by Ctrl-C or SIGTERM, 2 it cannot listen there
+"""
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``inbox``."""
     text = "Receive pushes on this machine and show them on a page; nothing leaves it."
-    parser = subparsers.add_parser("inbox", help=text, description=text)
+    parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
         "--host",
         default=DEFAULT_HOST,
@@ -47,7 +53,6 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="64 hexadecimal digits: shows encrypted messages in the clear "
         "(default: PUSHOVER_ENCRYPTION_KEY)",
     )
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushover_logging.cli.helping import add_command
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.summary import length
 from pushover_logging.text import cut
 
 if TYPE_CHECKING:
-    import argparse
     import sqlite3
 
     from pushover_logging.outbox.rows import Listed
@@ -21,11 +22,19 @@ if TYPE_CHECKING:
 UNUSABLE = 1
 _WIDTH = 60  # characters of a title, so that a row stays a line
 
+_EXAMPLES = """\
+examples:
+  pushover-logging outbox alerts.sqlite
+  pushover-logging outbox alerts.sqlite retry
+
+exit status: 0 done, 1 the file cannot be used now, 2 there is no such file
+"""
+
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``outbox``."""
     text = "Show what waits in an outbox's file, or take up again what was set aside in it."
-    parser = subparsers.add_parser("outbox", help=text, description=text)
+    parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument("path", type=Path, help="the file that the option outbox names")
     parser.add_argument(
         "action",
@@ -34,7 +43,6 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default="list",
         help="list all (the default), retry what was set aside, or purge it",
     )
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

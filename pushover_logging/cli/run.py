@@ -12,6 +12,7 @@ import threading
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.phone import Job, Phone
 from pushover_logging.cli.send import priority
 from pushover_logging.cli.tail import Tail
@@ -42,14 +43,9 @@ is not found, 126 where it cannot be executed, 2 where an option is wrong (then 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``run``."""
-    parser = subparsers.add_parser(
-        "run",
-        usage="%(prog)s [options] -- COMMAND...",
-        help="Run a command, and tell where it fails.",
-        description="Run a command, and send a push where it fails, with the end of its output.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Run a command, and send a push where it fails, with the end of its output."
+    parser = add_command(subparsers, run, text, _EXAMPLES)
+    parser.usage = "%(prog)s [options] -- COMMAND..."
     parser.add_argument(
         "--name", help="what the job is called; its failures are one problem (default: the program)"
     )
@@ -72,7 +68,6 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the file in which its runs know of each other (default: PUSHOVER_OUTBOX, else auto)",
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pushover_logging import options
+from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.markup import shortener
@@ -33,14 +34,8 @@ exit status: 0 the service took it, 1 it refused it for good, 2 wrong usage or c
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``send``."""
-    text = "Send one push. Prints the receipt of an emergency, and nothing else."
-    parser = subparsers.add_parser(
-        "send",
-        help="Send one push.",
-        description=text,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Send one push; print an emergency's receipt, and nothing else."
+    parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
         "message",
         metavar="TEXT",
@@ -52,7 +47,6 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             parser.add_argument(option, action="store_true", help=meaning)
         else:
             parser.add_argument(option, metavar=metavar, type=kind, help=meaning)
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pushover_logging.redaction import READ
 from pushover_logging.text import clean, largest
 
-_KEPT = READ // 4  # bytes: so many characters are looked at for secrets, and a push holds 1,024
+_KEPT = READ // 4  # bytes, and at most twice as many: all of it is looked at for secrets
 _ELLIPSIS = "…"
 
 
