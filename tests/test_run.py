@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import TOKEN, USER
 
+from pushover_logging import PushoverClient
+
 pytestmark = pytest.mark.process
 PIPE = subprocess.PIPE
 LATER = """
@@ -528,6 +530,18 @@ def test_unreachable_service_changes_no_status(command, inbox, free_port):
     assert ["job failed: exit status 3"] == titles(inbox)
 
 
+def test_emergency_is_cancelled_by_the_run_that_succeeds(command, inbox):
+    """`--priority emergency` repeats until somebody acknowledges, or until the job is fine."""
+    options = ["--priority", "emergency", "--name", "job", "--"]
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url)
+    command.run("run", *options, "false")
+    receipt = inbox.messages[0]["receipt"]
+    before = client.receipt(receipt).expired
+    assert (0, b"", b"") == command.run("run", *options, "true")
+    assert (False, True) == (before, client.receipt(receipt).expired)
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
@@ -537,11 +551,13 @@ def test_unreachable_service_changes_no_status(command, inbox, free_port):
     ],
 )
 def test_set_up_that_is_wrong_does_not_stop_the_job(command, environ, said):
-    """It runs; that nothing can be told is one line behind it."""
-    script = "echo done; exit 3"
-    status, out, err = command.run("run", "--", "sh", "-c", script, **environ)
-    assert (3, b"done\n", 1) == (status, out, err.count(b"\n"))
-    assert err.decode().startswith(f"pushover-logging: nothing can be told: {said}")
+    """It runs; that nothing can be told is one line behind it, whether it failed or not."""
+    for number in (0, 3):
+        script = f"echo done; exit {number}"
+        options = ["--longer-than", "99", "--"]
+        status, out, err = command.run("run", *options, "sh", "-c", script, **environ)
+        assert (number, b"done\n", 1) == (status, out, err.count(b"\n"))
+        assert err.decode().startswith(f"pushover-logging: nothing can be told: {said}")
 
 
 def test_switched_off_it_is_silent(command, inbox):

@@ -26,7 +26,8 @@ _PATIENCE = 1.0  # seconds until a person at a terminal is told what is waited f
 class Job:
     """What is run: its ``name``, the ``key`` of its failures, and the command if it is shown.
 
-    ``fields`` are Message fields of what is told, ``always`` tells each run.
+    ``fields`` are Message fields of what is told, ``always`` tells each run, ``limit`` is how many
+    seconds it may take, None for any.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Job:
     command: str | None
     fields: dict[str, Any]
     always: bool
+    limit: float | None
 
     @property
     def slowness(self) -> str:
@@ -55,7 +57,7 @@ class Phone:
         self._clock = clock
         self._began = clock.monotonic()
         self._handlers: list[PushoverHandler] = []
-        self._is_slow = False
+        self._is_slow = self._is_mute = False
 
     def failed(self, words: str) -> None:
         """Tell that the job failed; ``words`` say how, after its name."""
@@ -72,7 +74,7 @@ class Phone:
         if self._job.always:
             self._tell(logging.INFO, "succeeded", self._job.key)
         self._resolve(self._job.key)
-        if not self._is_slow:
+        if self._job.limit is not None and not self._is_slow:
             self._resolve(self._job.slowness)
 
     def close(self) -> None:
@@ -127,8 +129,8 @@ class Phone:
 
         ``only_known``: for what matters only where an earlier run has left something.
         """
-        if self._handlers:
-            return self._handlers[0]
+        if self._handlers or self._is_mute:
+            return self._handlers[0] if self._handlers else None
         outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or "auto"
         try:
             client = options.client(None, None, None, None, options.encryption_key(None))
@@ -140,6 +142,7 @@ class Phone:
             throttle = {"last_words": False}  # the next run tells what is due then
             made = PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=self._clock)
         except ConfigurationError as error:
+            self._is_mute = True
             sys.stderr.write(f"pushover-logging: nothing can be told: {error}\n")
             return None
         self._handlers.append(made)

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     job = _job(arguments, command)
     tail = Tail()
     phone = Phone(job, tail, arguments.clock)
-    status = _run(command, tail, phone, arguments.longer_than)
+    status = _run(command, tail, phone, job.limit)
     phone.close()
     return status
 
@@ -110,6 +110,7 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
         command=shlex.join(command) if arguments.show_command else None,
         fields=fields,
         always=arguments.always,
+        limit=limit,
     )
 
 
