@@ -1,5 +1,6 @@
 """What the tests share: the inbox, a clock that they move, a handler that they drive."""
 
+import contextlib
 import ipaddress
 import logging
 import os
@@ -205,10 +206,15 @@ class Command:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def start(self, *arguments, environ=None, **how):
-        return subprocess.Popen(
-            [self.PATH, *map(str, arguments)], **self.options(environ or {}), **how
-        )
+    @contextlib.contextmanager
+    def start(self, *arguments, **how):
+        """Start it for a block, at whose end it is gone."""
+        command = [self.PATH, *map(str, arguments)]
+        with subprocess.Popen(command, bufsize=0, **self.options({}), **how) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture

@@ -38,12 +38,16 @@ def titles(inbox):
     return [push["title"] for push in inbox.messages]
 
 
-def wait_until(true, seconds=30):
-    """Wait, bounded, until something is so."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def said(process, size=None, seconds=30):
+    """Read a line of its output, or so many bytes; what is not there in time is a failure."""
+    text = b""
+    while not text.endswith(b"\n") if size is None else len(text) < size:
+        assert select.select([process.stdout], [], [], seconds)[0], text
+        part = os.read(process.stdout.fileno(), 1)
+        if not part:
+            break
+        text += part
+    return text
 
 
 class Cron:
@@ -274,7 +278,7 @@ def test_output_comes_at_once(command):
     """While the command runs, not at its end."""
     script = "echo first; read line; echo $line"
     with command.start("run", "--", "sh", "-c", script, stdin=PIPE, stdout=PIPE) as process:
-        assert b"first\n" == process.stdout.readline()
+        assert b"first\n" == said(process)
         out, _ = process.communicate(b"second\n", timeout=60)
     assert (0, b"second\n") == (process.returncode, out)
 
@@ -299,7 +303,7 @@ def test_large_output_stays_flat_in_memory(command, inbox):
 def test_reader_that_leaves_ends_the_command(command):
     """`pushover-logging run -- yes | head -1`: it is killed by SIGPIPE, as without us."""
     with command.start("run", "--", "yes", stdout=PIPE) as process:
-        assert b"y\n" == process.stdout.readline()
+        assert b"y\n" == said(process)
         process.stdout.close()
         assert 128 + signal.SIGPIPE == process.wait(60)
 
@@ -334,7 +338,7 @@ def test_what_a_command_leaves_running_is_not_waited_for(command):
     began = time.monotonic()
     arguments = ["run", "--", "sh", "-c", script]
     with command.start(*arguments, stdout=PIPE, start_new_session=True) as process:
-        out = process.stdout.read(11)
+        out = said(process, 11)
         assert (0, b"early\nlate\n") == (process.wait(60), out)
         assert time.monotonic() - began < 30
         os.killpg(process.pid, signal.SIGKILL)
@@ -363,20 +367,31 @@ def test_signals_reach_the_command(command, inbox):
     """Each once, and its own answer to it is the end."""
     names = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGTERM"]
     with start_trap(command, *names) as process:
-        assert b"ready\n" == process.stdout.readline()
+        assert b"ready\n" == said(process)
         for name in names:
             process.send_signal(signal.Signals[name])
-            assert f"{name}\n".encode() == process.stdout.readline()
-        assert (5, b"") == (process.wait(60), process.stdout.read())
+            assert f"{name}\n".encode() == said(process)
+        assert (5, b"") == (process.wait(60), said(process))
     assert ["job failed: exit status 5"] == titles(inbox)
+
+
+def test_no_signal_is_slept_through(command):
+    """Each of 500 arrives while the command does nothing else that could wake us."""
+    with start_trap(command, "SIGUSR1", "SIGTERM") as process:
+        assert b"ready\n" == said(process)
+        for _ in range(500):
+            process.send_signal(signal.SIGUSR1)
+            assert b"SIGUSR1\n" == said(process)
+        process.send_signal(signal.SIGTERM)
+        assert 5 == process.wait(60)
 
 
 def test_interruption_is_not_told(command, inbox):
     """Without a terminal SIGINT is passed on; who interrupts a job knows that it did not end."""
     with start_trap(command, "SIGINT") as process:
-        assert b"ready\n" == process.stdout.readline()
+        assert b"ready\n" == said(process)
         process.send_signal(signal.SIGINT)
-        assert (5, b"SIGINT\n") == (process.wait(60), process.stdout.read())
+        assert (5, b"SIGINT\n") == (process.wait(60), said(process))
     assert [] == inbox.messages
 
 

@@ -1,7 +1,9 @@
 """A command that is run in the program's place: its streams, signals and status go through.
 
 Its output comes through pipes, or through a terminal of its own where ours is one, so that it
-looks and flows as it would without us. One thread a stream copies; signals are the main thread's.
+looks and flows as it would without us. One thread a stream copies; signals are the main thread's:
+it sleeps on a pipe that each signal writes to, whichever thread the system gives it to. A wait for
+the process alone would sleep through a signal that comes just before it, or to another thread.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ class Child:
         self._command = command
         self._heard = heard
         self._process: subprocess.Popen[bytes] | None = None
+        self._bell = -1
         self._early: list[int] = []
-        self._handled: list[int] = []
+        self._handled: list[signal.Signals] = []
         self._terminals: list[tuple[int, int]] = []
         self._pumps: list[_Pump] = []
         self.interrupted = False
@@ -49,10 +52,7 @@ class Child:
     def start(self) -> None:
         """Start it. Raises OSError where it cannot be: it is not found, or not executable."""
         _open_standard_streams()
-        for one in (*_PASSED_ON, signal.SIGWINCH):
-            if signal.getsignal(one) is not signal.SIG_IGN:  # what nohup and & ask for
-                signal.signal(one, self._pass_on)
-                self._handled.append(one)
+        self._take_signals()
         ends = self._ends()
         try:
             self._process = subprocess.Popen(  # noqa: S603  what the user asks for
@@ -77,13 +77,27 @@ class Child:
         Its output is out then; what others that it started still say is waited for while it comes.
         """
         assert self._process is not None  # noqa: S101  it was started
-        code = self._process.wait()
+        while (code := self._process.poll()) is None:
+            select.select([self._bell], [], [])
+            os.read(self._bell, _PART)
+        self._give_signals_back()
         ended = time.monotonic()
         for pump in self._pumps:
             while pump.is_busy(ended):
                 pump.join(_STEP)
-        self._give_signals_back()
         return code
+
+    def _take_signals(self) -> None:
+        self._bell, rope = os.pipe()
+        for end in (self._bell, rope):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+        for one in (*_PASSED_ON, signal.SIGWINCH):
+            if signal.getsignal(one) is not signal.SIG_IGN:  # what nohup and & ask for
+                signal.signal(one, self._pass_on)
+                self._handled.append(one)
+        signal.signal(signal.SIGCHLD, _wake)
+        self._handled.append(signal.SIGCHLD)
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGWINCH:
@@ -98,6 +112,7 @@ class Child:
             self._process.send_signal(number)
 
     def _give_signals_back(self) -> None:
+        signal.set_wakeup_fd(-1)
         for number in self._handled:
             # SIGINT too: what is to be told is in the outbox, and a person who is waiting leaves.
             signal.signal(number, signal.SIG_DFL)
@@ -160,6 +175,10 @@ def _write(target: int, part: bytes) -> None:
             left = left[os.write(target, left) :]
         except BlockingIOError:  # somebody else has made the stream so
             select.select([], [target], [])
+
+
+def _wake(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: that there is a handler is what rings the bell."""
 
 
 def _open_standard_streams() -> None:
