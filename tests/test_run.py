@@ -17,6 +17,7 @@ import pytest
 from conftest import TOKEN, USER
 
 from pushover_logging import PushoverClient
+from pushover_logging.cli import main
 
 pytestmark = pytest.mark.process
 PIPE = subprocess.PIPE
@@ -315,12 +316,21 @@ def test_stream_that_somebody_made_unblocking(command):
     script = "head -c 1000000 /dev/zero"
     with command.start("run", "--", "sh", "-c", script, stdout=far) as process:
         os.close(far)
-        time.sleep(0.3)
+        waiting, deadline = 0, time.monotonic() + 30
+        while not waiting or waiting != held(near):  # it is full, and does not get fuller
+            assert time.monotonic() < deadline
+            waiting = held(near)
+            time.sleep(0.3)
         came = 0
         while part := os.read(near, 2**20):
             came += len(part)
         assert (0, 1_000_000) == (process.wait(60), came)
     os.close(near)
+
+
+def held(pipe):
+    """Return how many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_closed_streams(command, inbox):
@@ -375,6 +385,31 @@ def test_signals_reach_the_command(command, inbox):
     assert ["job failed: exit status 5"] == titles(inbox)
 
 
+def test_signal_that_comes_before_the_command_is_its_own(program):
+    """It is passed on as soon as there is somebody to pass it on to."""
+    code, out, err = program.run(
+        """
+        import os, signal
+        from pushover_logging.cli.child import Child
+        class Early(Child):
+            def _ends(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return super()._ends()
+        child = Early(["sleep", "100"], lambda part: None)
+        child.start()
+        print(child.wait())
+        """
+    )
+    assert (0, "-15\n", "") == (code, out, err)
+
+
+def test_windows_has_none_of_it(monkeypatch, capsys):
+    """That is said in a line."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert 2 == main(["run", "--", "dir"])
+    assert "pushover-logging: run: not on Windows\n" == capsys.readouterr().err
+
+
 def test_no_signal_is_slept_through(command):
     """Each of 500 arrives while the command does nothing else that could wake us."""
     with start_trap(command, "SIGUSR1", "SIGTERM") as process:
@@ -418,17 +453,27 @@ def test_command_keeps_descriptors_that_it_is_given(command):
     os.close(near)
 
 
+# Makes the terminal that it is given its own, as a shell's login does, and becomes the command.
+LOGIN = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 class Terminal:
     """A terminal with the command in its foreground, as a shell would start it."""
 
-    def __init__(self, command, *arguments, size=(24, 80)):
+    def __init__(self, command, *arguments):
         self.shown = b""
-        how = command.options({})
-        self.pid, self.near = pty.fork()
-        if not self.pid:
-            os.chdir(how["cwd"])
-            os.execve(command.PATH, [command.PATH, *arguments], how["env"])
-        self.resize(*size)
+        self.near, far = pty.openpty()
+        self.resize(24, 80)
+        start = [sys.executable, "-c", LOGIN, command.PATH, *arguments]
+        streams = {"stdin": far, "stdout": far, "stderr": far}
+        self.process = subprocess.Popen(
+            start, start_new_session=True, **streams, **command.options({})
+        )
+        os.close(far)
 
     def resize(self, rows, columns):
         size = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
@@ -452,7 +497,7 @@ class Terminal:
         except OSError:
             pass  # Linux: nobody has the other end any more
         os.close(self.near)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(60)
 
 
 def test_on_a_terminal_the_command_has_one(command, inbox):
@@ -532,6 +577,16 @@ def test_person_who_waits_is_told_for_what_and_may_leave(command, inbox, tmp_pat
     assert b"Traceback" not in terminal.shown
     assert 0 == command.run("run", "--name", "other", "true")[0]
     assert ["job failed: exit status 1"] == titles(inbox)
+
+
+def test_person_who_waits_long_enough_gets_the_status(command, inbox):
+    """What is sent late is sent all the same."""
+    inbox.fail_with(delay=2)
+    terminal = Terminal(command, "run", "--name", "job", "--", "sh", "-c", "exit 3")
+    assert 3 == terminal.end()
+    line = b"pushover-logging: still sending, for a few seconds at most\r\n"
+    assert line == terminal.shown
+    assert ["job failed: exit status 3"] == titles(inbox)
 
 
 def test_unreachable_service_changes_no_status(command, inbox, free_port):
