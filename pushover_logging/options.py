@@ -16,14 +16,14 @@ from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_ur
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, is_key
 from pushover_logging.redaction import masked
-from pushover_logging.throttle.machine import WINDOWS, Rules
+from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
 
 OFF = "off"
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
-_THROTTLE = {"windows", "by", "store", "last_words"}
+_THROTTLE = {"windows", "by", "store", "last_words", "cooling"}
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -79,7 +79,8 @@ def rules(option: object) -> Rules | None:
 
     It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
     of seconds (one fixed window), or a mapping with ``windows`` (seconds, ascending steps), ``by``
-    (names of record fields), ``store`` and ``last_words``. Raises ConfigurationError.
+    (names of record fields), ``store``, ``last_words`` and ``cooling`` (seconds). Raises
+    ConfigurationError.
     """
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
@@ -99,11 +100,16 @@ def rules(option: object) -> Rules | None:
         if not isinstance(last_words, bool):
             msg = f"throttle: last_words got {last_words!r}, takes True or False"
             raise ConfigurationError(msg, option="throttle")
-        store = _store(option.get("store"))
-        return Rules(windows=windows, by=names, store=store, last_words=last_words)
+        return Rules(
+            windows=windows,
+            by=names,
+            store=_store(option.get("store")),
+            last_words=last_words,
+            cooling=number("throttle: cooling", option.get("cooling", COOLING), low=0),
+        )
     msg = (
         f"throttle: got {option!r}, takes False, seconds for one fixed window, a redis:// URL, "
-        "or a mapping with windows, by, store and last_words"
+        "or a mapping with windows, by, store, last_words and cooling"
     )
     raise ConfigurationError(msg, option="throttle")
 
@@ -233,4 +239,5 @@ def _windows(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _wrong(name: str, given: object, takes: str) -> ConfigurationError:
-    return ConfigurationError(f"{name}: got {given!r}, takes {takes}", option=name)
+    option = name.partition(":")[0]
+    return ConfigurationError(f"{name}: got {given!r}, takes {takes}", option=option)

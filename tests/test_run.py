@@ -97,6 +97,15 @@ def test_job_that_fails_for_four_hours(cron, inbox):
     assert (3, [failed]) == cron.run(260, *name, "sh", "-c", "exit 3")
 
 
+def test_job_of_every_night_is_fine_again_too(cron, inbox):
+    """However seldom it runs: two failures a month apart, and the next success, are one story."""
+    name, month = ["--name", "backup", "--"], 31 * 24 * 60
+    cron.run(0, *name, "false")
+    assert (1, ["Again: backup failed: exit status 1"]) == cron.run(month, *name, "false")
+    assert (0, ["Resolved: backup"]) == cron.run(2 * month, *name, "true")
+    assert inbox.messages[-1]["message"].endswith("It lasted 62 days and came 2 times.")
+
+
 def test_counts_that_are_due_are_told_by_any_next_run(cron):
     """Of another job as well, and of one that succeeds."""
     name = ["--name", "sync", "--"]

@@ -212,9 +212,20 @@ def test_option_may_switch_it_off_and_name_fields():
     assert [("a",), ("a", "b")] == [options.rules({"by": by}).by for by in ("a", ["a", "b"])]
 
 
+def test_option_says_for_how_long_a_problem_is_remembered():
+    """Cooling: what comes within it is told as again, what comes after it as a first."""
+    rules = options.rules({"windows": [60], "cooling": 1000})
+    problem = rules.begin(0.0, 0.0)
+    rules.tell(problem, Verdict.FIRST, "a", logging.ERROR, 0.0)
+    rules.ended(problem, End.ACCEPTED, 0.0)
+    told = [rules.verdict(problem, logging.ERROR, at) for at in (60.0, 1059.0, 1060.0)]
+    assert [Verdict.AGAIN, Verdict.AGAIN, Verdict.FIRST] == told
+
+
 @pytest.mark.parametrize("option", [
     "soon", {"window": 5}, {"windows": []}, {"windows": [0]}, {"windows": "x"}, -1, [5],
     {"windows": 5}, float("nan"), {"last_words": "no"},
+    {"cooling": -1}, {"cooling": "long"},
 ])  # fmt: skip
 def test_wrong_option_is_named(option):
     """Anything else is a ConfigurationError that says what it takes."""

@@ -20,6 +20,8 @@ from pushover_logging.summary import length
 from pushover_logging.text import cut
 
 _PATIENCE = 1.0  # seconds until a person at a terminal is told what is waited for
+# The next run tells what is due then; a monthly job, too, is fine again once.
+_THROTTLE = {"last_words": False, "cooling": 40 * 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,7 @@ class Phone:
             path = options.outbox(outbox, client.application)
             if only_known and path is not None and not path.exists():
                 return None
-            throttle = {"last_words": False}  # the next run tells what is due then
-            made = PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=self._clock)
+            made = PushoverHandler(level=0, outbox=outbox, throttle=_THROTTLE, clock=self._clock)
         except ConfigurationError as error:
             self._is_mute = True
             sys.stderr.write(f"pushover-logging: nothing can be told: {error}\n")

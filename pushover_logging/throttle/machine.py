@@ -29,14 +29,16 @@ class Rules:
 
     ``by`` names the record fields that tell problems apart, ``store`` is where the state is shared,
     a redis:// URL or None. ``last_words``: the last process of a host tells what was counted, else
-    the next one does, when it is due. ``patience`` is the seconds after which a first that nobody
-    has sent is given up, where others may have to tell it.
+    the next one does, when it is due. ``cooling`` is the seconds for which a problem is remembered
+    after its window. ``patience`` is the seconds after which a first that nobody has sent is given
+    up, where others may have to tell it.
     """
 
     windows: tuple[float, ...] = WINDOWS
     by: tuple[str, ...] = ()
     store: str | None = field(default=None, repr=False)  # may hold a password
     last_words: bool = True
+    cooling: float = COOLING
     patience: float = math.inf
 
     def window(self, problem: Problem) -> float:
@@ -50,8 +52,12 @@ class Rules:
 
     def is_over(self, problem: Problem, now: float) -> bool:
         """Tell whether the problem is so long over, or resolved, that it is ABSENT."""
-        cooling = 0.0 if problem.pending else max(COOLING, self.window(problem))
+        cooling = 0.0 if problem.pending else self.cools(problem)
         return problem.resolved or (problem.number == 0 and now >= problem.until + cooling)
+
+    def cools(self, problem: Problem) -> float:
+        """Return the seconds after its window for which a problem is COOLING."""
+        return max(self.cooling, self.window(problem))
 
     def present(self, problem: Problem | None, now: float) -> Problem | None:
         """Return the problem, None where it is ABSENT."""

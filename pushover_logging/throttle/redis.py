@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.throttle import scripts
-from pushover_logging.throttle.machine import COOLING, CRITICAL_WINDOW, Rules
+from pushover_logging.throttle.machine import CRITICAL_WINDOW, Rules
 from pushover_logging.throttle.problem import Problem, Report, View, decoded, encoded
 from pushover_logging.throttle.shared import CAPACITY, clamped
 from pushover_logging.throttle.table import REMAINDER
@@ -120,7 +120,7 @@ class RedisTable:
         """Keep a problem past its window and cooling, with a count until somebody tells it."""
         now = self.now()
         due = (now if problem.newcomer else problem.until) if problem.number else None
-        cooling = max(COOLING, self._rules.window(problem))
+        cooling = self._rules.cools(problem)
         lives = KEPT if problem.number else max(0.0, problem.until - now) + cooling
         self.keep(key, problem, lives, due)
 
