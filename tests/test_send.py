@@ -83,6 +83,16 @@ def test_endless_stdin_is_read_as_far_as_it_matters(command, inbox):
     assert 1024 == len(inbox.messages[0]["message"])
 
 
+def test_closed_stdin_is_an_empty_text(command, inbox):
+    """One line, and no traceback."""
+    line = f"exec {command.PATH} send - <&-"
+    done = subprocess.run(
+        ["sh", "-c", line], check=False, timeout=60, capture_output=True, **command.options({})
+    )
+    assert (2, 1) == (done.returncode, done.stderr.count(b"\n"))
+    assert b"pushover-logging: message: got '', takes a text that is not blank\n" == done.stderr
+
+
 def test_picture_goes_along(command, inbox, tmp_path):
     """As a file, its type by its name, or as Base64 text with a type."""
     path = tmp_path / "chart.png"

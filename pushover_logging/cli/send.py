@@ -98,7 +98,8 @@ def _message(arguments: argparse.Namespace) -> Message:
     fields = {name: value for name, value in given.items() if value is not None}
     text = arguments.message
     if text == STDIN:
-        text = sys.stdin.buffer.read(_READ).decode("utf-8", "replace")
+        came = sys.stdin.buffer.read(_READ) if sys.stdin else b""  # which may be closed
+        text = came.decode("utf-8", "replace")
     text = clean(text).strip("\n")
     if len(text) > MESSAGE_LIMIT:
         sys.stderr.write(f"pushover-logging: the text is cut at {MESSAGE_LIMIT} characters\n")
