@@ -1,14 +1,11 @@
 """``pushover-logging run``: a job is run as it would be without us, and told where it fails."""
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
 import subprocess
 import sys
-import termios
 import textwrap
 import time
 from pathlib import Path
@@ -19,6 +16,9 @@ from conftest import TOKEN, USER
 from pushover_logging import PushoverClient
 from pushover_logging.cli import main
 
+fcntl = pytest.importorskip("fcntl", reason="run is not for Windows")
+pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
 pytestmark = pytest.mark.process
 PIPE = subprocess.PIPE
 LATER = """
@@ -236,6 +236,7 @@ def test_command_that_is_killed(command, inbox, name):
     assert [f"sh was killed by {name}"] == titles(inbox)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
 def test_signal_without_a_name(command, inbox):
     """A real-time one has none."""
     number = signal.SIGRTMIN + 3

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import time
 import pytest
 from conftest import TOKEN, USER
 
+pty = pytest.importorskip("pty", reason="Windows has no such terminals")
 pytestmark = pytest.mark.process
 GROUP = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
