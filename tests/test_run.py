@@ -529,6 +529,14 @@ def test_on_a_terminal_the_command_has_one(command, inbox):
     assert inbox.messages[0]["message"].endswith("[True, True, True] 123\nwrong")
 
 
+def test_nothing_is_lost_on_a_terminal(command):
+    """However fast it comes, and though the command has ended by then."""
+    script = "print('\\n'.join(map(str, range(50_000))))"
+    terminal = Terminal(command, "run", "--", sys.executable, "-c", script)
+    assert 0 == terminal.end()
+    assert [*range(50_000)] == [int(line) for line in terminal.shown.splitlines()]
+
+
 def test_window_that_changes_is_followed(command):
     """The command's own terminal gets the new size."""
     script = """
