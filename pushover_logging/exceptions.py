@@ -1,11 +1,11 @@
-"""What can go wrong, in one place.
+"""What can go wrong, in one place::
 
-PushoverError
-├── ConfigurationError   (also a ValueError) an option or a Message field that cannot work
-└── DeliveryError        a Message was not accepted
-    ├── TemporaryError   a passing fault: the same again later
-    ├── QuotaError       the month's quota, or the rate, is used up: nothing until the reset
-    └── RejectedError    the service refuses this input: never the same again
+    PushoverError
+    ├── ConfigurationError   (also a ValueError) an option or a Message field that cannot work
+    └── DeliveryError        a Message was not accepted
+        ├── TemporaryError   a passing fault: the same again later
+        ├── QuotaError       the month's quota, or the rate, is used up: nothing until the reset
+        └── RejectedError    the service refuses this input: never the same again
 """
 
 from __future__ import annotations

@@ -180,9 +180,9 @@ class PushoverHandler(logging.Handler):
             self._ledger.entrance.drain(self._takes)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
-        """Wait until nothing waits to be sent, ``close_timeout`` seconds unless said.
+        """Wait until nothing waits to be sent, at most ``timeout`` seconds.
 
-        Returns False where something still waits. Does not wait at all where the calling thread
+        None waits ``close_timeout`` seconds. Returns False where something still waits. Does not wait at all where the calling thread
         holds logging's own lock.
         """
         if self._sender is None:

@@ -14,7 +14,11 @@ WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The account's messages a month, what is left of them, and the Unix time of the reset."""
+    """The account's quota, as https://pushover.net/api#limits has it.
+
+    ``limit`` is messages a month, ``remaining`` those that are left, ``reset`` the Unix time at
+    which they are full again.
+    """
 
     limit: int
     remaining: int

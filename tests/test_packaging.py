@@ -5,10 +5,13 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import importlib.resources
+import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -115,7 +118,7 @@ def test_core_needs_two_packages(distribution):
 def test_extras(distribution):
     """An extra is there from the day that something uses it."""
     extras = set(distribution.metadata.get_all("Provides-Extra"))
-    assert {"encryption", "inbox", "redis", "test"} == extras
+    assert {"docs", "encryption", "inbox", "redis", "test"} == extras
 
 
 def test_inbox_extra_brings_its_framework(distribution):
@@ -161,6 +164,56 @@ def test_command_is_installed():
 def test_data_is_shipped(name):
     """Type checkers see the types, and the inbox finds its page."""
     assert importlib.resources.files("pushover_logging").joinpath(name).is_file()
+
+
+@pytest.mark.process
+def test_wheel_holds_the_package_and_nothing_else(tmp_path):
+    """What pip unpacks: each file of the package, what tells of it, and no test or script."""
+    if not (ROOT / "pushover_logging").exists():
+        pytest.skip("made from the source tree alone")
+    copied = tmp_path / "source"
+    copied.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copied)
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "pushover_logging", copied / "pushover_logging", ignore=unwanted)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*pip, "-w", str(tmp_path), str(copied)], capture_output=True, timeout=120, check=True
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    package = copied / "pushover_logging"
+    files = {str(one.relative_to(copied)) for one in package.rglob("*") if one.is_file()}
+    told = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"]
+    info = f"pushover_logging-{importlib.metadata.version(NAME)}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        assert files | {f"{info}/{name}" for name in told} == set(archive.namelist())
+
+
+def public_callables():
+    """Each public class and function, and each public method of a class that is ours."""
+    for name in pushover_logging.__all__:
+        one = getattr(pushover_logging, name)
+        yield pytest.param(one, id=name)
+        for method, value in vars(one).items() if isinstance(one, type) else ():
+            if inspect.isfunction(value) and not method.startswith("_"):
+                yield pytest.param(value, id=f"{name}.{method}")
+
+
+# What the standard library's documentation of `logging.Handler` says.
+USUAL = {"self", "record", "fmt", "kwargs"}
+
+
+@pytest.mark.parametrize("one", [*public_callables()])
+def test_public_docstring_says_what_is_given_and_what_comes_back(one):
+    """A sentence first; each argument is named. The handler's options stand in the README."""
+    text = inspect.getdoc(one) or ""
+    assert re.match(r"[A-Z0-9`].*?[.:](\s|$)", text, re.DOTALL)
+    elsewhere = one is pushover_logging.PushoverHandler or (
+        isinstance(one, type) and issubclass(one, Exception)
+    )
+    arguments = [] if elsewhere else inspect.signature(one).parameters
+    assert [] == [name for name in arguments if name not in {*USUAL, *re.findall(r"\w+", text)}]
 
 
 def test_public_names_resolve():
