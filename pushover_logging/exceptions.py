@@ -1,4 +1,6 @@
-"""What can go wrong, in one place::
+"""What can go wrong, in one place, as a tree.
+
+::
 
     PushoverError
     ├── ConfigurationError   (also a ValueError) an option or a Message field that cannot work
