@@ -43,9 +43,11 @@ class Validation:
 class Receipt:
     """How an emergency stands: https://pushover.net/api/receipts.
 
-    Times are Unix times in seconds, None for what has not happened. ``acknowledged_by`` is a user
-    key. ``expires_at`` is when the repeats end by themselves; ``called_back_at`` when the
-    ``callback`` was called.
+    Times are Unix times in seconds, None for what has not happened. ``acknowledged`` tells whether
+    somebody has, ``acknowledged_at`` when, ``acknowledged_by`` which user key, with the device
+    ``acknowledged_by_device``. ``last_delivered_at`` is the last repeat, ``expired`` whether they
+    are over, ``expires_at`` when they end by themselves. ``called_back`` and ``called_back_at``
+    tell the same of the ``callback``.
     """
 
     acknowledged: bool

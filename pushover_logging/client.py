@@ -96,7 +96,11 @@ class PushoverClient:
         return f"{type(self).__name__}(api_url={self.api_url!r})"
 
     def send(self, message: Message) -> Sent:
-        """Send one Message and return the service's word for it, with an emergency's receipt."""
+        """Send ``message`` and return the service's word for it, with an emergency's receipt.
+
+        One request, tried once. Raises RejectedError for what must not be sent again unchanged,
+        QuotaError with the seconds until more may be sent, TemporaryError for what may pass.
+        """
         data = {"token": self._token, "user": self._user, **self._seal(_parameters(message))}
         upload = message.attachment
         kind = message.attachment_type or "application/octet-stream"
@@ -138,7 +142,10 @@ class PushoverClient:
         return answers.receipt_of(self._get(f"/1/receipts/{quote(receipt, safe='')}.json"))
 
     def cancel(self, receipt: str) -> None:
-        """Stop the repeats of one emergency. Raises RejectedError for one that is not known."""
+        """Stop the repeats of one emergency, by the ``receipt`` that `send` returned for it.
+
+        Raises RejectedError for one that is not known.
+        """
         self._post(f"/1/receipts/{quote(receipt, safe='')}/cancel.json", {})
 
     def cancel_by_tag(self, tag: str) -> int:
