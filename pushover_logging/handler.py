@@ -182,8 +182,8 @@ class PushoverHandler(logging.Handler):
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until nothing waits to be sent, at most ``timeout`` seconds.
 
-        None waits ``close_timeout`` seconds. Returns False where something still waits. Does not wait at all where the calling thread
-        holds logging's own lock.
+        None waits ``close_timeout`` seconds. Returns False where something still waits. Does not
+        wait at all where the calling thread holds logging's own lock.
         """
         if self._sender is None:
             return True

@@ -75,9 +75,9 @@ class Message:
     more; 60 unless said), ``expire`` (seconds until it gives up, at most 10,800; 3,600 unless
     said), ``tags`` (comma-separated, or a list) and ``callback`` (a URL). ``timestamp`` is Unix
     time, ``ttl`` seconds until the message deletes itself. ``user`` names a user or group other
-    than the client's own. ``device`` is names joined by commas, or a list; ``sound`` a sound's name.
-    ``html`` lets the app read simple tags, ``monospace`` shows a fixed width; one excludes the
-    other. ``attachment`` is an image's bytes with ``attachment_type``, its MIME type;
+    than the client's own. ``device`` is names joined by commas, or a list, ``sound`` the name of
+    a sound. ``html`` lets the app read simple tags, ``monospace`` shows a fixed width; one excludes
+    the other. ``attachment`` is an image's bytes with ``attachment_type``, its MIME type;
     ``attachment_base64`` the same as Base64 text. Raises ConfigurationError that names the field.
     """
 
