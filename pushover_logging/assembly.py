@@ -1,14 +1,18 @@
-"""Puts the books of one handler together: over memory, or over a file that processes share."""
+"""Puts the books of one handler together, over memory or a file, and its formatter."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pushover_logging import options
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.clock import Clock
+from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.redaction import Redaction
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 
@@ -48,3 +52,20 @@ def ledger_for(  # noqa: PLR0913, PLR0917  what all parts of the books need
 
         sharing = RedisSharing(RedisThrottle(rules.store, account, rules), clock, host)
     return Ledger(LocalThrottle(replace(rules, patience=_UNSEEN), clock), outbox, clock, sharing)
+
+
+def phone_for(
+    given: Mapping[str, Any], secrets: Iterable[str], *, encrypted: bool
+) -> PushoverFormatter:
+    """Return the formatter that a handler's options make. Raises ConfigurationError."""
+    phone = PushoverFormatter(
+        style=given["style"],
+        title=given["title"],
+        body=given["body"],
+        extras=given["extras"],
+        host=options.host(given["host"]),
+        redaction=Redaction(given["redact"], secrets),
+    )
+    if encrypted:
+        phone.encrypted_length = options.encrypted_length()
+    return phone

@@ -1,8 +1,8 @@
 """PushoverFormatter: a record becomes a title and a body that read well on a lock screen.
 
 Extras, renamed, static and reserved fields and the encoding of their values are the work of
-python-json-logger's `JsonFormatter`; what is written here is which lines a phone shows, and in
-which order they give way where 1,024 characters are not enough.
+python-json-logger's `JsonFormatter`; which of them a phone may show says `extras`, what an
+exception says `causes`, and what gives way where 1,024 characters are not enough `composing`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from pushover_logging.causes import cause_of, frames_of, place_of
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.levels import Levels
-from pushover_logging.markup import escaped
+from pushover_logging.markup import escaped, shortener
 from pushover_logging.message import (
     FIELDS,
     MESSAGE_LIMIT,
@@ -32,34 +30,30 @@ from pushover_logging.message import (
     Message,
 )
 from pushover_logging.redaction import Redaction
-from pushover_logging.text import clean, cut, first_line, largest
+from pushover_logging.text import clean, cut, largest
+from pushover_logging.wording.composing import Parts, composed
+from pushover_logging.wording.extras import checked_extras, plain_fields
+from pushover_logging.wording.story import Story
+from pushover_logging.wording.templates import Template, checked_style
 
 NO_MESSAGE = "(no message)"
-LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
 _LIMITS = {"title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT}
 _DEFAULT_LEVELS = Levels()
 _DEFAULT_REDACTION = Redaction()
 
 
-class _Parts(NamedTuple):
-    """What a body is made of, in the order in which a part gives way to those before it."""
-
-    text: str
-    place: str = ""
-    level: str = ""
-    extras: Sequence[str] = ()
-    details: Sequence[str] = ()
-
-
 class PushoverFormatter(JsonFormatter):
     """Formats for a phone; never changes the record.
 
-    ``fmt``, ``datefmt``, ``style``, ``rename_fields``, ``static_fields`` and ``reserved_attrs``
-    are JsonFormatter's; what it would put into its JSON is shown as ``key: value`` lines.
-    ``host`` is shown in the last line. ``redaction`` is what takes secrets out of each text.
+    ``title`` and ``body`` are templates over the record's fields, its extras, ``place``, ``cause``,
+    ``host``, ``extras`` and ``traceback``, in the ``style`` that logging.Formatter has. ``extras``
+    names the fields that are shown as ``key: value`` lines; None shows all of the program's own,
+    False none. ``host`` is shown in the last line. ``redaction`` is what takes secrets out of each
+    text. ``fmt``, ``datefmt``, ``rename_fields``, ``static_fields`` and ``reserved_attrs`` are
+    JsonFormatter's; what it would put into its JSON is shown as lines. Raises ConfigurationError.
     """
 
-    def __init__(  # noqa: PLR0913  JsonFormatter's own options
+    def __init__(  # noqa: PLR0913  JsonFormatter's own options, and ours
         self,
         fmt: str | Sequence[str] | None = None,
         datefmt: str | None = None,
@@ -70,9 +64,13 @@ class PushoverFormatter(JsonFormatter):
         static_fields: dict[str, Any] | None = None,
         reserved_attrs: Sequence[str] | None = None,
         defaults: dict[str, Any] | None = None,
+        title: str | None = None,
+        body: str | None = None,
+        extras: Sequence[str] | bool | None = None,
         host: str | None = None,
         redaction: Redaction | None = None,
     ) -> None:
+        style = checked_style(style)
         reserved = RESERVED_ATTRS if reserved_attrs is None else reserved_attrs
         super().__init__(
             fmt if fmt is not None else (),
@@ -84,17 +82,28 @@ class PushoverFormatter(JsonFormatter):
             reserved_attrs=[*reserved, "pushover", "taskName"],
             defaults=defaults,
         )
+        self.title = None if title is None else Template("title", title, style)
+        self.body = None if body is None else Template("body", body, style)
+        self.extras = checked_extras(extras)
         self.host = host
         self.redaction = redaction
         # How long a text is once it is encrypted; None where it is sent in the clear.
         self.encrypted_length: Callable[[str], int] | None = None
+
+    def adopt(self, other: PushoverFormatter) -> None:
+        """Take from ``other`` what this one was not given."""
+        for name in ("title", "body", "extras", "host", "redaction"):
+            if getattr(self, name) is None:
+                setattr(self, name, getattr(other, name))
+        self.encrypted_length = other.encrypted_length
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the body: at most 1,024 characters, in the order in which they are read.
 
         Raises what the record's own arguments raise.
         """
-        return _composed(self._parts(record, self._title(record)), MESSAGE_LIMIT)
+        story = self._story(record)
+        return self._body(story, self._title(story), markup=False)
 
     def message(
         self,
@@ -110,19 +119,18 @@ class PushoverFormatter(JsonFormatter):
         for `format`. Raises what the record's own arguments raise.
         """
         given = dict(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
+        story = self._story(record)
         for name in ("url", "url_title"):
             if isinstance(given.get(name), str):
-                given[name] = self._filled(given[name], record, address=name == "url")
+                given[name] = story.linked(given[name], address=name == "url")
         title = given.pop("title", None)
-        title = clean(self._redacted(str(title))) if title else self._title(record)
+        title = story.shown(str(title)) if title else self._title(story)
         title = self._fitting_title(title)
-        own = given.pop("message", body)
-        parts = (
-            self._parts(record, title)
-            if own is None
-            else _Parts(clean(self._redacted(str(own))).strip() or NO_MESSAGE)
-        )
-        text = self._fitting_text(parts, markup=given.get("html") is True)
+        own, markup = given.pop("message", body), given.get("html") is True
+        if own is None:
+            text = self._body(story, title, markup=markup)
+        else:
+            text = self._fitting_parts(Parts(story.shown(str(own)).strip()), markup=markup)
         for name in _LIMITS.keys() & given.keys():
             if isinstance(given[name], str):
                 given[name] = cut(clean(given[name]), _LIMITS[name])
@@ -130,8 +138,61 @@ class PushoverFormatter(JsonFormatter):
             given.setdefault("timestamp", int(record.created))
         return _message(text, title, given)
 
-    def _redacted(self, text: str) -> str:
-        return (self.redaction or _DEFAULT_REDACTION)(text)
+    def _story(self, record: logging.LogRecord) -> Story:
+        redaction = self.redaction or _DEFAULT_REDACTION
+        return Story(
+            record,
+            self.host,
+            redaction,
+            lambda: self._fields(record),
+            lambda: self.formatTime(record, self.datefmt),
+        )
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields to show, plain, by python-json-logger's rules and encoder."""
+        own, asked = copy.copy(record), self.extras or ()
+        if "asctime" in self._required_fields:
+            own.asctime = self.formatTime(own, self.datefmt)
+        structured = record.msg if isinstance(record.msg, dict) else {}
+        data: dict[str, Any] = {
+            name: record.__dict__[name] for name in asked if name in record.__dict__
+        }
+        self.add_fields(data, own, structured)
+        found = plain_fields(self.process_log_record(data), asked)
+        if self.extras is not None:
+            kept = {
+                *asked,
+                *structured,
+                *self.static_fields,
+                *self.defaults,
+                *self._required_fields,
+            }
+            kept |= {self._get_rename(name) for name in kept}
+            found = {name: value for name, value in found.items() if name in kept}
+        return json.loads(self.jsonify_log_record(found)) if found else {}
+
+    def _title(self, story: Story) -> str:
+        if self.title is not None:
+            try:
+                filled = " ".join(self.title.filled(story).split())
+            except Exception as error:  # noqa: BLE001  a value of the program's
+                warn("the title's template is left out: %s", type(error).__name__)
+            else:
+                if filled:
+                    return filled
+        return story.title or NO_MESSAGE
+
+    def _body(self, story: Story, title: str, *, markup: bool) -> str:
+        if self.body is not None:
+            try:
+                fill = self.body.filled_html if markup else self.body.filled
+                filled = fill(story).strip()
+            except Exception as error:  # noqa: BLE001  a value of the program's
+                warn("the body's template is left out: %s", type(error).__name__)
+            else:
+                short = shortener(markup=markup)
+                return self._fitting(lambda limit: short(filled, limit)) or NO_MESSAGE
+        return self._fitting_parts(story.parts(title), markup=markup)
 
     def _fitting_title(self, title: str) -> str:
         short, measure = cut(title, TITLE_LIMIT), self.encrypted_length
@@ -139,12 +200,15 @@ class PushoverFormatter(JsonFormatter):
             return short
         return cut(short, largest(len(short), lambda at: measure(cut(short, at)) <= TITLE_LIMIT))
 
-    def _fitting_text(self, parts: _Parts, *, markup: bool) -> str:
-        """Return what of ``parts`` fits as it will be sent: escaped, encrypted, or as it is."""
-
+    def _fitting_parts(self, parts: Parts, *, markup: bool) -> str:
         def sent(limit: int) -> str:
-            text = _composed(parts, limit)
+            text = composed(parts, limit)
             return escaped(text) if markup else text
+
+        return self._fitting(sent) or NO_MESSAGE
+
+    def _fitting(self, sent: Callable[[int], str]) -> str:
+        """Return the longest ``sent(limit)`` that fits as it will be sent, encrypted or not."""
 
         def fits(limit: int) -> bool:
             text = sent(limit)
@@ -153,52 +217,7 @@ class PushoverFormatter(JsonFormatter):
 
         if fits(MESSAGE_LIMIT):
             return sent(MESSAGE_LIMIT)
-        return sent(largest(MESSAGE_LIMIT, fits)) or NO_MESSAGE
-
-    def _title(self, record: logging.LogRecord) -> str:
-        title = self._redacted(cause_of(record)) or first_line(self._text(record))
-        return cut(clean(title), TITLE_LIMIT)
-
-    def _text(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, dict):
-            return "\n".join(self._extras(record)[:1]) or NO_MESSAGE
-        text = clean(self._redacted(record.getMessage())).strip()
-        return text or ("" if record.exc_info or record.exc_text else NO_MESSAGE)
-
-    def _parts(self, record: logging.LogRecord, title: str) -> _Parts:
-        text = "" if isinstance(record.msg, dict) else self._text(record)
-        text = "" if text == title else text
-        place = cut(clean(place_of(record)), LINE_LIMIT)
-        level = " · ".join(filter(None, (record.levelname, record.name, self.host)))
-        level = cut(clean(level), LINE_LIMIT)
-        extras, details = self._extras(record), frames_of(record)
-        return _Parts(text, place, level, self._lines(extras), self._lines(details))
-
-    def _lines(self, lines: Sequence[str]) -> list[str]:
-        return [cut(clean(self._redacted(line)), LINE_LIMIT) for line in lines]
-
-    def _filled(self, template: str, record: logging.LogRecord, *, address: bool) -> str:
-        values = {
-            key: clean(self._redacted(str(value)))
-            for key, value in {**record.__dict__, "message": record.getMessage()}.items()
-            if "{" + key in template
-        }
-        if address:
-            values = {key: quote(value, safe="") for key, value in values.items()}
-        try:
-            return self._redacted(template.format_map(values))
-        except (KeyError, IndexError, ValueError, AttributeError):
-            return template
-
-    def _extras(self, record: logging.LogRecord) -> list[str]:
-        own = copy.copy(record)
-        data: dict[str, Any] = {}
-        self.add_fields(data, own, record.msg if isinstance(record.msg, dict) else {})
-        values = json.loads(self.jsonify_log_record(self.process_log_record(data)))
-        return [
-            f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-            for key, value in values.items()
-        ]
+        return sent(largest(MESSAGE_LIMIT, fits))
 
 
 def _message(text: str, title: str, given: dict[str, Any]) -> Message:
@@ -211,27 +230,3 @@ def _message(text: str, title: str, given: dict[str, Any]) -> Message:
         except ConfigurationError as error:
             del given[error.option or ""]
             warn("a message field is left out: %s", error)
-
-
-def _composed(parts: _Parts, limit: int) -> str:
-    """Return what fits into ``limit`` characters: text, place and level come before all else."""
-    place, level = parts.place, parts.level
-    least = sum(len(one) + 1 for one in (place, level) if one)
-    text = cut(parts.text, limit - least)
-    fixed = [one for one in (text, place, level) if one]
-    room = limit - len("\n".join(fixed))
-    extras, room = _fitting(parts.extras, room)
-    details, room = _fitting(parts.details, room)
-    lines = [text, place, *extras, *details, level]
-    return cut("\n".join(filter(None, lines)), limit)
-
-
-def _fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:
-    """Return the first ``lines`` that fit into ``room`` characters, and the room that is left."""
-    kept: list[str] = []
-    for line in lines:
-        if len(line) + 1 > room:
-            break
-        kept.append(line)
-        room -= len(line) + 1
-    return kept, room

@@ -7,11 +7,11 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pushover_logging import lifecycle, options
-from pushover_logging.assembly import ledger_for
+from pushover_logging.assembly import ledger_for, phone_for
 from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
@@ -21,7 +21,6 @@ from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.origin import Asked, asked_of
-from pushover_logging.redaction import Redaction
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
@@ -58,6 +57,10 @@ class PushoverHandler(logging.Handler):
         callback: str | None = None,
         html: bool | None = None,
         monospace: bool | None = None,
+        title: str | None = None,
+        body: str | None = None,
+        style: str = "%",
+        extras: Sequence[str] | bool | None = None,
         host: str | None = None,
         throttle: object = None,
         outbox: str | os.PathLike[str] | None = None,
@@ -78,12 +81,7 @@ class PushoverHandler(logging.Handler):
         )
         self._clock = clock or Clock()
         key = options.encryption_key(encryption_key)
-        secrets = options.secrets(token, user, key)
-        self._phone = PushoverFormatter(
-            host=options.host(host), redaction=Redaction(redact, secrets)
-        )
-        if key is not None:
-            self._phone.encrypted_length = options.encrypted_length()
+        self._phone = phone_for(given, options.secrets(token, user, key), encrypted=key is not None)
         rules = options.rules(throttle)
         self._throttled, rules = rules is not None, rules or Rules()
         self._by = rules.by
@@ -154,9 +152,7 @@ class PushoverHandler(logging.Handler):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a PushoverFormatter takes what it lacks from the handler."""
         if isinstance(fmt, PushoverFormatter):
-            fmt.host = self._phone.host if fmt.host is None else fmt.host
-            fmt.redaction = fmt.redaction or self._phone.redaction
-            fmt.encrypted_length = self._phone.encrypted_length
+            fmt.adopt(self._phone)
         super().setFormatter(fmt)
 
     def resolve(self, name: str, **fields: object) -> None:

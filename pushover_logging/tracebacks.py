@@ -124,18 +124,24 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
         return "", "", ""
-    filename, function, line = next((f for f in reversed(frames) if _is_in_app(f[0])), frames[-1])
+    filename, function, line = next((f for f in reversed(frames) if is_in_app(f[0])), frames[-1])
     return re.split(r"[\\/]", filename)[-1], function, line
 
 
-def in_app_frame(tb: TracebackType | None) -> Place | None:
-    """Return the innermost place of `tb` in the program's own code; None without a traceback.
+def in_app_frame(*tbs: TracebackType | None) -> Place | None:
+    """Return the innermost place in the program's own code; None without a traceback.
 
-    Not the program's own are the standard library, site-packages, dist-packages and frozen modules.
-    Where nothing else is there, the innermost place of all.
+    Of the first of `tbs` that has one. Not the program's own are the standard library,
+    site-packages, dist-packages and frozen modules. Where nothing else is there, the innermost
+    place of all in the first.
     """
-    entry = _in_app_entry(tb)
-    return _place(entry) if entry else None
+    innermost = None
+    for tb in tbs:
+        last, in_app = _entries(tb)
+        if in_app is not None:
+            return _place(in_app)
+        innermost = innermost or last
+    return _place(innermost) if innermost else None
 
 
 def _place(entry: TracebackType) -> Place:
@@ -146,15 +152,22 @@ def _place(entry: TracebackType) -> Place:
 
 
 def _in_app_entry(tb: TracebackType | None) -> TracebackType | None:
-    innermost = in_app = None
-    while tb is not None:
-        innermost = tb
-        if _is_in_app(tb.tb_frame.f_code.co_filename):
-            in_app = tb
-        tb = tb.tb_next
+    innermost, in_app = _entries(tb)
     return in_app or innermost
 
 
+def _entries(tb: TracebackType | None) -> tuple[TracebackType | None, TracebackType | None]:
+    """Return the innermost entry of `tb`, and the innermost of the program's own code."""
+    innermost = in_app = None
+    while tb is not None:
+        innermost = tb
+        if is_in_app(tb.tb_frame.f_code.co_filename):
+            in_app = tb
+        tb = tb.tb_next
+    return innermost, in_app
+
+
 @lru_cache(maxsize=1024)
-def _is_in_app(filename: str) -> bool:
+def is_in_app(filename: str) -> bool:
+    """Tell whether a file is of the program's own code."""
     return not (filename.startswith(("<frozen", *_STANDARD_LIBRARY)) or _INSTALLED.search(filename))

@@ -18,6 +18,8 @@ OPTIONS = {
     "url": "https://logs.example/{name}?q={message}", "url_title": "Logs of {name}", "ttl": 600,
     "retry": 45, "expire": 900, "tags": "shop,db", "callback": "https://logs.example/ack",
     "html": True, "monospace": False, "host": "web-7",
+    "title": "{message}", "style": "{", "extras": ["customer"],
+    "body": "<b>{name}</b>\n{extras}\n{levelname} · {name} · {host}",
     "throttle": {"windows": [60, 120], "by": ["customer"]}, "capacity": 50, "max_age": 3600,
     "close_timeout": 4, "timeout": [2, 3], "redact": ["card [0-9]+"], "outbox": "auto",
 }  # fmt: skip
@@ -35,11 +37,11 @@ def _state_folder(monkeypatch, tmp_path):
 
 
 def _check(inbox, root):
-    logging.getLogger("shop").error("Disk %s is full", "/srv & more", extra={"customer": 7})
+    logging.getLogger("shop").error("Disk %s is full", "/srv & more", extra={"customer": 7, "n": 1})
     (push,) = inbox.wait_for(1)
     assert EXPECTED == {key: push[key] for key in EXPECTED}
     assert "monospace" not in push
-    assert push["message"].endswith("customer: 7<br>ERROR · shop · web-7")
+    assert "<b>shop</b><br>customer: 7<br>ERROR · shop · web-7" == push["message"]
     (handler,) = (one for one in root.handlers if isinstance(one, PushoverHandler))
     assert logging.ERROR == handler.level
 
@@ -89,6 +91,8 @@ def test_formatter_from_a_configuration(inbox, root):
     """A PushoverFormatter with python-json-logger's options takes the handler's host."""
     config = _dictionary(inbox)
     config["handlers"]["phone"].update(formatter="push", html=False, throttle=False)
+    for name in ("title", "body", "style", "extras"):
+        del config["handlers"]["phone"][name]
     config["formatters"] = {
         "push": {
             "()": "pushover_logging.PushoverFormatter",
@@ -148,6 +152,9 @@ def test_off_switches_the_handler_off(monkeypatch, caplog):
     ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
     ("expire", 10_801), ("tags", 5), ("callback", "nowhere"), ("html", "yes"), ("host", 5),
     ("throttle", "http://me:secret@localhost"), ("outbox", 5), ("outbox", "/"),
+    ("title", ""), ("title", "%(name"), ("title", "100%"), ("title", "%s"), ("title", "%(x)q"),
+    ("body", 5), ("body", "%d"), ("style", "!"), ("style", 5), ("extras", "order"),
+    ("extras", [5]),
     ("encryption_key", "0" * 63), ("redact", 5), ("redact", "("), ("redact", [b"x"]),
     ("capacity", 0), ("max_age", "long"), ("close_timeout", -1), ("timeout", 0),
     ("timeout", (1, 2, 3)), ("timeout", float("nan")), ("api_url", "http://example.org"),

@@ -16,9 +16,9 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "exceptions message fingerprint masking tracebacks text markup redaction database "
-            "salvage hostlock guard clock diagnostics quota wire",
-            "answers formatter causes levels summary client encryption outbox throttle options "
-            "origin",
+            "salvage hostlock guard clock diagnostics quota transcripts wire",
+            "answers formatter attachments wording levels summary client encryption outbox "
+            "throttle options origin",
             "books sender lifecycle recovery telling assembly",
             "handler install",
             "inbox pytest_plugin",

@@ -1,0 +1,142 @@
+"""Which of a record's own fields a phone may show: plain values alone.
+
+A request or a model object prints secrets and says nothing. What is no plain value is left out
+without a look inside: its ``str``, ``repr`` and properties are code of the program's, which may
+raise, ask a database, or be slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.redaction import HIDDEN, READ, names_secret
+
+ITEMS = 20
+"""Items of a list or a mapping that are looked at: more do not fit in a line."""
+
+_DEPTH = 3
+_METHOD_LENGTH = 10
+_BITS = 1024  # Python itself refuses to write numbers of above 4,300 digits
+
+# What a task or a request was given: celery's `data` holds a task's arguments, others a request's
+# headers. None of it was chosen for a message.
+_GIVEN = frozenset({"args", "kwargs", "headers", "cookies", "body", "environ", "traceback"})
+_NUMBERS = (int, float, Decimal)
+_LISTS = (list, tuple, set, frozenset)
+_LEFT_OUT = object()
+
+
+def plain_fields(data: Mapping[Any, Any], asked: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the fields of ``data`` whose values are plain, a secret's value as ``***``.
+
+    A ``request`` with a method and a path is told by these two. What a task or a request was given
+    (its arguments, headers, body, ...) is left out, save what was ``asked`` for by name.
+    """
+    asked = frozenset(asked)
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if type(key) is not str or (key in _GIVEN and key not in asked):
+            continue
+        shown = request_line(value) if key == "request" else None
+        if shown is None:
+            shown = HIDDEN if value is not None and names_secret(key) else _plain(value, _DEPTH)
+        if shown is not _LEFT_OUT:
+            found[key] = shown
+    return found
+
+
+def request_line(value: object) -> str | None:
+    """Return ``POST /checkout/`` for a request, None for anything else.
+
+    Its query may hold secrets, its headers and body do.
+    """
+    if value is None or _is_of(value, (str, *_NUMBERS, *_LISTS, Mapping)):
+        return None
+    try:
+        method, path = getattr(value, "method", None), getattr(value, "path", None)
+    except Exception:  # noqa: BLE001  any code of the program's
+        return None
+    if type(method) is not str or type(path) is not str or len(method) > _METHOD_LENGTH:
+        return None
+    return f"{method} {path[:READ].partition('?')[0]}"
+
+
+def checked_extras(given: object) -> tuple[str, ...] | None:
+    """Return the names of the fields to show, None for all. Raises ConfigurationError."""
+    if given is None or given is True:
+        return None
+    if given is False:
+        return ()
+    if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
+        return tuple(given)
+    msg = f"extras: got {given!r}, takes a list of the names of record fields, or False"
+    raise ConfigurationError(msg, option="extras")
+
+
+def _is_of(value: object, kinds: type | tuple[type, ...]) -> bool:
+    # By the type itself: isinstance also asks the value for its `__class__`, and a proxy (Django's
+    # lazy user, Flask's request) goes to the database to answer, or raises.
+    return issubclass(type(value), kinds)
+
+
+def _plain(value: Any, depth: int) -> Any:  # noqa: ANN401  what json knows
+    """Return ``value`` made of the kinds that json has; `_LEFT_OUT` for an object."""
+    if value is None or type(value) is bool:
+        return value
+    if _is_of(value, str):
+        return str.__str__(value)[:READ]
+    if _is_of(value, Enum):
+        return _plain(value.value, depth)
+    if _is_of(value, (*_NUMBERS, UUID, date, time, timedelta)):
+        return _scalar(value)
+    if depth and _is_of(value, (Mapping, *_LISTS)):
+        return _mapping(value, depth) if _is_of(value, Mapping) else _list(value, depth)
+    return _LEFT_OUT
+
+
+def _scalar(value: Any) -> Any:  # noqa: ANN401  a number or a date
+    try:
+        if _is_of(value, int):
+            number = int(value)
+            return number if number.bit_length() < _BITS else _LEFT_OUT
+        if _is_of(value, float):
+            return float(value) if math.isfinite(value) else str(float(value))
+        return value.isoformat() if _is_of(value, (date, time)) else str(value)
+    except Exception:  # noqa: BLE001  a kind of number of the program's own
+        return _LEFT_OUT
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> Any:  # noqa: ANN401  as `_plain`
+    try:
+        given = list(islice(value.items(), ITEMS + 1))
+    except Exception:  # noqa: BLE001  a mapping of the program's own; or it grew just now
+        return _LEFT_OUT
+    found = {
+        key: HIDDEN if names_secret(key) else shown
+        for key, item in given[:ITEMS]
+        if type(key) is str
+        and key not in _GIVEN
+        and (shown := _plain(item, depth - 1)) is not _LEFT_OUT
+    }
+    if given and not found:
+        return _LEFT_OUT
+    return {**found, "…": "…"} if len(given) > ITEMS else found
+
+
+def _list(value: Iterable[Any], depth: int) -> Any:  # noqa: ANN401  as `_plain`
+    try:
+        given = list(islice(value, ITEMS + 1))
+    except Exception:  # noqa: BLE001  as above
+        return _LEFT_OUT
+    found = [shown for item in given[:ITEMS] if (shown := _plain(item, depth - 1)) is not _LEFT_OUT]
+    if given and not found:
+        return _LEFT_OUT
+    return [*found, "…"] if len(given) > ITEMS else found

@@ -1,0 +1,188 @@
+"""One record as a phone tells it: each part made when it is first asked for, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from pushover_logging.message import MESSAGE_LIMIT
+from pushover_logging.redaction import READ, Redaction
+from pushover_logging.text import clean, cut, first_line
+from pushover_logging.transcripts import split
+from pushover_logging.wording.causes import Cause, Fault, cause_of
+from pushover_logging.wording.composing import LINE_LIMIT, Parts, traceback_lines
+from pushover_logging.wording.extras import plain_fields
+
+_OWN = frozenset({"message", "cause", "place", "host", "extras", "traceback", "asctime"})
+_BETWEEN = "\n\0\n"  # no pattern of ours looks over it
+_LONGEST = 1_000  # of a line, before secrets are taken out of it
+
+
+class Story:
+    """What is told of ``record``, as parts of a body and as the fields of a template.
+
+    ``fields`` returns its extras, plain; ``time`` is its time as text. A field that is not there is
+    an empty text: a template costs no alert.
+    """
+
+    def __init__(
+        self,
+        record: logging.LogRecord,
+        host: str | None,
+        redaction: Redaction,
+        fields: Callable[[], Mapping[str, Any]],
+        time: Callable[[], str],
+    ) -> None:
+        self._record = record
+        self._host = host
+        self._redaction = redaction
+        self._read_fields = fields
+        self._time = time
+
+    def shown(self, text: str) -> str:
+        """Return ``text`` as it may be sent."""
+        return clean(self._redaction(text))
+
+    def value(self, name: str) -> Any:  # noqa: ANN401  a text or a number
+        """Return the field ``name``. Raises KeyError where the record has none that can be told."""
+        if name in _OWN:
+            return self._own_value(name)
+        found = (
+            self._fields if name in self._fields else plain_fields(self._record.__dict__, [name])
+        )
+        value = found[name]
+        if isinstance(value, (int, float)):
+            return value
+        return "" if value is None else self.shown(_text_of(value))
+
+    def _own_value(self, name: str) -> str:
+        match name:
+            case "message":
+                return self._message[0] or "\n".join(self._extras)
+            case "cause":
+                return self._line
+            case "place":
+                return self._lines[0]
+            case "host":
+                return self._host or ""
+            case "extras":
+                return "\n".join(self._extras)
+            case "traceback":
+                return "\n".join(filter(None, traceback_lines(self._faults, MESSAGE_LIMIT)))
+        return self._time()
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  as `value`
+        try:
+            return self.value(name)
+        except KeyError:
+            return ""
+
+    def linked(self, template: str, *, address: bool) -> str:
+        """Return a link's text, or its ``address``, with the fields that it names in braces.
+
+        Where one is not there, the template as it is.
+        """
+        try:
+            return template.format_map(_Linked(self, address=address))
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+            return template
+
+    @property
+    def title(self) -> str:
+        """What went wrong: the root exception's line, else the message's first."""
+        return self._line or first_line(self._message[0]) or "".join(self._extras[:1])
+
+    def parts(self, title: str) -> Parts:
+        """Return what the body is made of, less what ``title`` says."""
+        text, cause = self._message[0], self._line
+        if text == title or title.endswith(f": {text}"):
+            text = ""
+        elif text.startswith(f"{title}\n"):
+            text = text[len(title) :].strip()
+        if cause in title or (title.endswith("…") and cause.startswith(title[:-1])):
+            cause = ""
+        place, level = self._lines[:2]
+        extras = [line for line in self._extras if line != title]
+        return Parts(text, cause, place, level, extras, self._faults)
+
+    @cached_property
+    def _message(self) -> tuple[str, str]:
+        """The message, and the traceback that came with it as text."""
+        if isinstance(self._record.msg, dict):
+            return "", ""
+        text, traceback = split(self._record.getMessage())
+        return self.shown(text).strip(), traceback
+
+    @cached_property
+    def _cause(self) -> Cause:
+        return cause_of(self._record, self._message[1])
+
+    @cached_property
+    def _line(self) -> str:
+        return self.shown(self._cause.line) if self._cause.line else ""
+
+    @cached_property
+    def _fields(self) -> Mapping[str, Any]:
+        return self._read_fields()
+
+    @property
+    def _extras(self) -> list[str]:
+        return self._lines[2 : 2 + len(self._fields)]
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        """Place, level, extras and the lines of the chain, without secrets, in one go."""
+        record = self._record
+        level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
+        extras = [
+            _text_of(value) if key == "request" else f"{key}: {_text_of(value)}"
+            for key, value in self._fields.items()
+        ]
+        told = [
+            line
+            for fault in self._cause.faults
+            for line in (fault.line, *fault.remarks, *(frame for frame, _ in fault.frames))
+        ]
+        return self._shown_lines([self._cause.place, level, *extras, *told])
+
+    @cached_property
+    def _faults(self) -> list[Fault]:
+        lines = iter(self._lines[2 + len(self._fields) :])
+        return [
+            Fault(
+                next(lines),
+                [next(lines) for _ in fault.remarks],
+                [(next(lines), times) for _, times in fault.frames],
+                fault.total,
+            )
+            for fault in self._cause.faults
+        ]
+
+    def _shown_lines(self, lines: Sequence[str]) -> list[str]:
+        lines = [line[:_LONGEST].replace("\0", "\ufffd") for line in lines]
+        joined = _BETWEEN.join(lines)
+        found = self._redaction(joined).split(_BETWEEN) if len(joined) <= READ else []
+        if len(found) != len(lines):  # a pattern of the program's took more than a line
+            found = [self._redaction(line) for line in lines]
+        return [cut(clean(line).rstrip(), LINE_LIMIT) for line in found]
+
+
+class _Linked(dict[str, str]):
+    """The fields of a link, quoted in its address; one that is not there is a KeyError."""
+
+    def __init__(self, story: Story, *, address: bool) -> None:
+        super().__init__()
+        self._story, self._address = story, address
+
+    def __missing__(self, name: str) -> str:
+        value = str(self._story.value(name))
+        return quote(value, safe="") if self._address else value
+
+
+def _text_of(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(text[:READ].split()) if "\n" in text or "\r" in text else text
