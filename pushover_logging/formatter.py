@@ -37,6 +37,7 @@ from pushover_logging.wording.story import Story
 from pushover_logging.wording.templates import Template, checked_style
 
 NO_MESSAGE = "(no message)"
+_INDENTED = "\n\u00a0\u00a0"  # html takes other spaces as one
 _LIMITS = {"title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT}
 _DEFAULT_LEVELS = Levels()
 _DEFAULT_REDACTION = Redaction()
@@ -203,7 +204,7 @@ class PushoverFormatter(JsonFormatter):
     def _fitting_parts(self, parts: Parts, *, markup: bool) -> str:
         def sent(limit: int) -> str:
             text = composed(parts, limit)
-            return escaped(text) if markup else text
+            return escaped(text.replace("\n  ", _INDENTED)) if markup else text
 
         return self._fitting(sent) or NO_MESSAGE
 

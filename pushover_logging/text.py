@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable
 
 _UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+_COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48's control sequences
 _LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 
 _ELLIPSIS = "…"
@@ -30,8 +31,11 @@ def clean(text: str) -> str:
     r"""Return `text` as the API can take it.
 
     Lone surrogates (not encodable as UTF-8), NUL and the other C0 control characters except newline
-    and tab become U+FFFD; `\r\n` and `\r` become `\n`.  A clean text comes back unchanged.
+    and tab become U+FFFD; `\r\n` and `\r` become `\n`; a terminal's colours go.  A clean text comes
+    back unchanged.
     """
+    if "\x1b" in text:
+        text = _COLOURS.sub("", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSENDABLE.sub(_REPLACEMENT, text)

@@ -12,6 +12,7 @@ _HEADER = re.compile(
 _MARGIN = re.compile(r" *[|+] ")  # of an exception group's members
 _FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _MARKS = frozenset(" ^~")  # below a line's code, since CPython 3.11
+_RULE = re.compile(r"^[ |]*\+[-+]*-+ \d+ -+$", re.MULTILINE)  # above each member of a group
 _REPEATED = re.compile(r"\s+\[Previous line repeated (\d+) more times?\]")
 _END = 32_768
 """Characters that are read at either end of a text: a chain's root is first, its last line last."""
@@ -62,6 +63,12 @@ def transcripts(text: str) -> list[Transcript]:
         (groups if "Group" in start.group() else found).append(one)
     stacks = [one for one in found if not one.line]
     return [*(one for one in found if one.line), *reversed(groups), *stacks]
+
+
+def further_members(text: str) -> int:
+    """Return how many members a group in ``text`` has beside the first; 0 without a group."""
+    groups = sum("Group" in one.group() for one in _HEADER.finditer(text))
+    return max(len(_RULE.findall(text)) - groups, 0) if groups else 0
 
 
 def _read(block: str) -> Transcript:

@@ -48,7 +48,7 @@ def test_traceback_as_text_is_read_from_its_end():
     made.exc_text = f"Traceback (most recent call last):\n{frame}KeyError: 5"
     message = PushoverFormatter().message(made)
     assert "KeyError: 5" == message.title
-    assert "  charge, srv/a.py:3: x" in message.message
+    assert "charge, srv/a.py:3\n  charge: x" in message.message
 
 
 def test_exception_whose_text_raises_is_named_by_its_type():

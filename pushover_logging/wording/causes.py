@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import linecache
 import logging
-import re
-from collections.abc import Iterable, Iterator
-from pathlib import PurePath
+from collections.abc import Iterator
 from types import TracebackType
-from typing import NamedTuple
 
 from pushover_logging.text import first_line
 from pushover_logging.tracebacks import (
@@ -16,54 +13,53 @@ from pushover_logging.tracebacks import (
     exception_chain,
     in_app_frame,
     is_exc_info,
-    is_in_app,
     members,
-    naming_line,
 )
-from pushover_logging.transcripts import TextFrame, Transcript, transcripts
+from pushover_logging.transcripts import TextFrame, transcripts
+from pushover_logging.wording.faults import FRAMES, Cause, Fault, frame_line, short, where
+from pushover_logging.wording.written import of_text, written
 
-FRAMES = 20
-"""Of each exception, the innermost that are looked at: more do not fit."""
 FAULTS = 100
 """Exceptions of a chain that are looked at, from the root on: no more lines fit."""
 _IN_FULL = 10  # of these, the frames as well
 _REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as Python's own traceback says it
-_MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
-
-
-class Fault(NamedTuple):
-    """One exception of a chain, or a stack, as lines; the root's own ``line`` is told apart."""
-
-    line: str
-    remarks: list[str]
-    """What it says beyond its line, and its notes."""
-    frames: list[tuple[str, int]]
-    """The innermost first, each with the number of frames that it stands for."""
-    total: int
-    """How many frames it has in all."""
-
-
-class Cause(NamedTuple):
-    """What went wrong, empty without an exception; where; and the chain, from the root on."""
-
-    line: str
-    place: str
-    faults: list[Fault]
 
 
 def cause_of(record: logging.LogRecord, text: str = "") -> Cause:
     """Return what a record's exception says; ``text`` is its traceback, where it came as text."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
+    given = record.exc_text
     if is_exc_info(info):
         cause = _of_exception(info[1], info[2])
+    elif isinstance(given, str) and given.strip():
+        cause = of_text(given)
+    elif isinstance(record.msg, BaseException):  # log.error(exc): its text alone may say nothing
+        cause = _of_exception(record.msg, None)
     else:
-        written = record.exc_text
-        cause = _of_text(written if isinstance(written, str) and written.strip() else text)
+        cause = of_text(text)
     stack = record.stack_info
     if isinstance(stack, str) and stack:
-        cause = cause._replace(faults=cause.faults + _written(transcripts(stack)))
-    return cause if cause.place else cause._replace(place=_place_of(record))
+        cause = cause._replace(faults=cause.faults + written(transcripts(stack)))
+    cause = cause if cause.place else cause._replace(place=_place_of(record))
+    return _without_twice(cause)
+
+
+def _without_twice(cause: Cause) -> Cause:
+    """Take out of the first frame's line what the place says."""
+    first = cause.faults[0] if cause.faults else None
+    if first is None or not first.frames:
+        return cause
+    line, times = first.frames[0]
+    place, rest = line[: len(cause.place) + 2], line[len(cause.place) + 2 :]
+    if place != f"  {cause.place}" or rest[:1] not in {"", ":", " "}:
+        return cause
+    function = cause.place.rpartition(", ")[0]
+    line = f"  {function}{rest}" if function else f"  {rest.lstrip(': ')}"
+    frames = [(line, times)] if rest else []
+    total = first.total if rest else first.total - times
+    first = first._replace(frames=frames + first.frames[1:], total=total)
+    return cause._replace(faults=[first, *cause.faults[1:]])
 
 
 def _of_exception(exc: BaseException, tb: object) -> Cause:
@@ -79,7 +75,7 @@ def _of_exception(exc: BaseException, tb: object) -> Cause:
         Fault(_line_of(one) if number else "", *_shown(one, own, in_full=number < _IN_FULL))
         for number, (one, own) in enumerate(zip(told, tracebacks, strict=True))
     ]
-    return Cause(line, _where(place) if place else "", faults)
+    return Cause(line, where(place) if place else "", faults)
 
 
 def _told(exc: BaseException) -> Iterator[BaseException]:
@@ -106,7 +102,7 @@ def _line_of(exc: BaseException) -> str:
 
     Forty characters are seen on a lock screen: what it says comes before where its type is defined.
     """
-    name = _short(type(exc).__qualname__)
+    name = short(type(exc).__qualname__)
     said = first_line(_said(exc))
     return f"{name}: {said}" if said else name
 
@@ -130,10 +126,10 @@ def _shown(
         tb = tb.tb_next
     if not in_full:
         return [], [], len(entries)
-    frames = [_frame_line(frame) for frame in _frames(entries)]
+    frames = [frame_line(frame) for frame in _frames(entries)]
     broken = _syntax_frame(exc)
     if broken:
-        frames.insert(0, _frame_line(broken))
+        frames.insert(0, frame_line(broken))
     return _remarks(exc), frames, len(entries) + (broken is not None)
 
 
@@ -174,51 +170,6 @@ def _syntax_frame(exc: BaseException) -> TextFrame | None:
     return TextFrame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
 
 
-def _of_text(text: str) -> Cause:
-    """Return what a traceback that came as text says; of any other text, its last line."""
-    if not text.strip():
-        return Cause("", "", [])
-    found = transcripts(text)
-    if not found or not found[0].line:
-        lines = [(line, 1) for line in text.rstrip().splitlines()[:-1][-FRAMES:]]
-        rest = _written(found) or [Fault("", [], lines, len(lines))]
-        return Cause("" if found else naming_line(text), "", rest)
-    frames = found[0].frames
-    place = next((one for one in reversed(frames) if is_in_app(one.filename)), None)
-    faults = _written(found)
-    faults[0] = faults[0]._replace(line="")
-    place = place or (frames[-1] if frames else None)
-    return Cause(_MODULES.sub("", found[0].line, count=1), _where(place) if place else "", faults)
-
-
-def _written(found: Iterable[Transcript]) -> list[Fault]:
-    return [
-        Fault(
-            _MODULES.sub("", one.line, count=1) or "Stack:",
-            one.remarks,
-            [_frame_line(frame) for frame in reversed(one.frames[-FRAMES:])],
-            sum(frame.times for frame in one.frames),
-        )
-        for one in found
-    ]
-
-
-def _frame_line(frame: TextFrame) -> tuple[str, int]:
-    code = f": {frame.code}" if frame.code else ""
-    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
-    return f"  {_where(frame)}{code}{repeated}", frame.times
-
-
 def _place_of(record: logging.LogRecord) -> str:
     function, filename = record.funcName or "", record.pathname or ""
-    return _where(Place(str(function), str(filename), record.lineno)) if filename else ""
-
-
-def _where(place: Place | TextFrame) -> str:
-    path = "/".join(PurePath(place.filename).parts[-2:]).lstrip("/")
-    function = _short(place.function)
-    return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
-
-
-def _short(name: str) -> str:
-    return name.rpartition("<locals>.")[2]
+    return where(Place(str(function), str(filename), record.lineno)) if filename else ""

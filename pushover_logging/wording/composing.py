@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pushover_logging.text import cut
-from pushover_logging.wording.causes import Fault
+from pushover_logging.wording.faults import Fault
 
 LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
+_CAUSE_LIMIT = 400
 _COUNT = 24  # what "… 14 more exceptions" takes at most
 
 
@@ -39,7 +40,7 @@ def composed(parts: Parts, limit: int) -> str:
 
 def _fixed(parts: Parts, limit: int) -> tuple[str, str, str]:
     """Return cause, place and level, less those that would leave no room for the message."""
-    fixed = [cut(one, LINE_LIMIT) for one in (parts.cause, parts.place, parts.level)]
+    fixed = [cut(parts.cause, _CAUSE_LIMIT), parts.place, parts.level]
     least = min(len(parts.text), limit // 3)
     for last in (2, 1):
         if least + sum(len(one) + 1 for one in fixed if one) > limit:
@@ -109,7 +110,8 @@ def traceback_lines(faults: Sequence[Fault], room: int) -> list[str]:
             one.folded = True
             room -= len(_fold(one.left)) + 1
     _unfold([one for one in told if one.folded], room)
-    return [*(line for one in told for line in one.lines()), *(x for x in lines if x[:1] == "…")]
+    kept = (line for one in told for line in one.lines() if line)
+    return [*kept, *(line for line in lines if line.startswith("…"))]
 
 
 def _unfold(told: list[_Told], room: int) -> None:

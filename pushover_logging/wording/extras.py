@@ -8,6 +8,7 @@ raise, ask a database, or be slow.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -29,6 +30,7 @@ _BITS = 1024  # Python itself refuses to write numbers of above 4,300 digits
 # What a task or a request was given: celery's `data` holds a task's arguments, others a request's
 # headers. None of it was chosen for a message.
 _GIVEN = frozenset({"args", "kwargs", "headers", "cookies", "body", "environ", "traceback"})
+_QUERY = re.compile(r"(?<=\S)\?\S*")
 _NUMBERS = (int, float, Decimal)
 _LISTS = (list, tuple, set, frozenset)
 _LEFT_OUT = object()
@@ -42,7 +44,7 @@ def plain_fields(data: Mapping[Any, Any], asked: Iterable[str] = ()) -> dict[str
     """
     asked = frozenset(asked)
     found: dict[str, Any] = {}
-    for key, value in data.items():
+    for key, value in sorted(data.items(), key=lambda one: one[0] != "request"):
         if type(key) is not str or (key in _GIVEN and key not in asked):
             continue
         shown = request_line(value) if key == "request" else None
@@ -58,6 +60,8 @@ def request_line(value: object) -> str | None:
 
     Its query may hold secrets, its headers and body do.
     """
+    if type(value) is str:
+        return _QUERY.sub("", value[:READ])
     if value is None or _is_of(value, (str, *_NUMBERS, *_LISTS, Mapping)):
         return None
     try:

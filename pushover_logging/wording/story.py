@@ -13,9 +13,10 @@ from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.redaction import READ, Redaction
 from pushover_logging.text import clean, cut, first_line
 from pushover_logging.transcripts import split
-from pushover_logging.wording.causes import Cause, Fault, cause_of
+from pushover_logging.wording.causes import cause_of
 from pushover_logging.wording.composing import LINE_LIMIT, Parts, traceback_lines
 from pushover_logging.wording.extras import plain_fields
+from pushover_logging.wording.faults import Cause, Fault
 
 _OWN = frozenset({"message", "cause", "place", "host", "extras", "traceback", "asctime"})
 _BETWEEN = "\n\0\n"  # no pattern of ours looks over it
@@ -45,7 +46,7 @@ class Story:
 
     def shown(self, text: str) -> str:
         """Return ``text`` as it may be sent."""
-        return clean(self._redaction(text))
+        return self._redaction(clean(text[:READ]))
 
     def value(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         """Return the field ``name``. Raises KeyError where the record has none that can be told."""
@@ -60,20 +61,16 @@ class Story:
         return "" if value is None else self.shown(_text_of(value))
 
     def _own_value(self, name: str) -> str:
-        match name:
-            case "message":
-                return self._message[0] or "\n".join(self._extras)
-            case "cause":
-                return self._line
-            case "place":
-                return self._lines[0]
-            case "host":
-                return self._host or ""
-            case "extras":
-                return "\n".join(self._extras)
-            case "traceback":
-                return "\n".join(filter(None, traceback_lines(self._faults, MESSAGE_LIMIT)))
-        return self._time()
+        # Made anew each time: kept, they would keep the record until the next garbage collection.
+        own: dict[str, Callable[[], str]] = {
+            "message": lambda: self._message[0] or "\n".join(self._extras),
+            "cause": lambda: self._line,
+            "place": lambda: self._lines[0],
+            "host": lambda: self._host or "",
+            "extras": lambda: "\n".join(self._extras),
+            "traceback": lambda: "\n".join(traceback_lines(self._faults, MESSAGE_LIMIT)),
+        }
+        return own.get(name, self._time)()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  as `value`
         try:
@@ -102,8 +99,8 @@ class Story:
         if text == title or title.endswith(f": {text}"):
             text = ""
         elif text.startswith(f"{title}\n"):
-            text = text[len(title) :].strip()
-        if cause in title or (title.endswith("…") and cause.startswith(title[:-1])):
+            text = text[len(title) :].strip("\n")
+        if cause in title:
             cause = ""
         place, level = self._lines[:2]
         extras = [line for line in self._extras if line != title]
@@ -163,12 +160,12 @@ class Story:
         ]
 
     def _shown_lines(self, lines: Sequence[str]) -> list[str]:
-        lines = [line[:_LONGEST].replace("\0", "\ufffd") for line in lines]
+        lines = [clean(line[:_LONGEST]) for line in lines]
         joined = _BETWEEN.join(lines)
         found = self._redaction(joined).split(_BETWEEN) if len(joined) <= READ else []
         if len(found) != len(lines):  # a pattern of the program's took more than a line
             found = [self._redaction(line) for line in lines]
-        return [cut(clean(line).rstrip(), LINE_LIMIT) for line in found]
+        return [cut(line.rstrip(), LINE_LIMIT) for line in found]
 
 
 class _Linked(dict[str, str]):
