@@ -17,10 +17,11 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from pushover_logging.attachments import Attachments, Original
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.levels import Levels
-from pushover_logging.markup import escaped, shortener
+from pushover_logging.markup import escaped, shortener, with_note
 from pushover_logging.message import (
     FIELDS,
     MESSAGE_LIMIT,
@@ -88,6 +89,7 @@ class PushoverFormatter(JsonFormatter):
         self.extras = checked_extras(extras)
         self.host = host
         self.redaction = redaction
+        self._attachments = Attachments()
         # How long a text is once it is encrypted; None where it is sent in the clear.
         self.encrypted_length: Callable[[str], int] | None = None
 
@@ -117,8 +119,19 @@ class PushoverFormatter(JsonFormatter):
 
         ``fields`` are Message fields laid over what the record says, by default those of its
         level; one that is wrong is left out and told on the library's logger. ``body`` stands in
-        for `format`. Raises what the record's own arguments raise.
+        for `format`. An image that is over 5 MiB is left out. Raises what the record's own
+        arguments raise.
         """
+        return self.composed(record, fields, body=body)[0]
+
+    def composed(
+        self,
+        record: logging.LogRecord,
+        fields: Mapping[str, Any] | None = None,
+        *,
+        body: str | None = None,
+    ) -> tuple[Message, Original | None]:
+        """Return the `message` of a record, and an image of its that is yet to be scaled down."""
         given = dict(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
         story = self._story(record)
         for name in ("url", "url_title"):
@@ -137,7 +150,10 @@ class PushoverFormatter(JsonFormatter):
                 given[name] = cut(clean(given[name]), _LIMITS[name])
         if math.isfinite(record.created):
             given.setdefault("timestamp", int(record.created))
-        return _message(text, title, given)
+        note, original = self._attachments.taken(given)
+        if note:
+            text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
+        return _message(text, title, given), original
 
     def _story(self, record: logging.LogRecord) -> Story:
         redaction = self.redaction or _DEFAULT_REDACTION

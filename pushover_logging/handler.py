@@ -12,6 +12,7 @@ from typing import Any
 
 from pushover_logging import lifecycle, options
 from pushover_logging.assembly import ledger_for, phone_for
+from pushover_logging.attachments import Original
 from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
@@ -139,15 +140,18 @@ class PushoverHandler(logging.Handler):
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
+        return self._composed(record)[0]
+
+    def _composed(self, record: logging.LogRecord) -> tuple[Message, Original | None]:
         fields = {
             **self._fields,
             **self._levels.fields(record.levelno),
             **{name: value for name, value in own(record).items() if name in FIELDS},
         }
         if isinstance(self.formatter, PushoverFormatter):
-            return self.formatter.message(record, fields)
+            return self.formatter.composed(record, fields)
         body = self.formatter.format(copy.copy(record)) if self.formatter else None
-        return self._phone.message(record, fields, body=body)
+        return self._phone.composed(record, fields, body=body)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a PushoverFormatter takes what it lacks from the handler."""
@@ -227,16 +231,18 @@ class PushoverHandler(logging.Handler):
     def _hand_over(
         self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: Asked
     ) -> None:
+        original = None
         try:
             if answer.verdict is Verdict.RESOLVED:
                 message = resolved(asked.resolves, record.getMessage(), record.created)
             else:
-                message = self.message(record)
+                message, original = self._composed(record)
         except BaseException:
             if answer.verdict is not Verdict.DIGESTED:
                 self._ledger.fail(answer.key or None, answer.along)
             raise
         envelope = envelope_for(record, message, answer, asked.origin, self._clock.monotonic())
+        envelope.original = original
         if answer.verdict is Verdict.DIGESTED:
             self._ledger.describe(answer.key, about(envelope))
             sender.wake()

@@ -56,6 +56,12 @@ def shortener(*, markup: bool) -> Callable[[str, int], str]:
     return cut_html if markup else cut
 
 
+def with_note(text: str, note: str, limit: int, *, markup: bool) -> str:
+    """Return ``text``, cut to leave room, with ``(note)`` as its last line."""
+    line = f"{'<br>' if markup else chr(10)}({note})"
+    return shortener(markup=markup)(text, limit - len(line)) + line
+
+
 def _character(part: str, kind: str | None) -> str:
     """Return the one character that a token shows, "" for a tag that shows none."""
     if kind == "tag":

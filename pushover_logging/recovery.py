@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pushover_logging.attachments import TOO_LARGE, scaled
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, QuotaError, RejectedError, TemporaryError
-from pushover_logging.markup import shortener
+from pushover_logging.markup import with_note
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
 
@@ -116,6 +117,19 @@ class Recovery:
         self._not_before = self._clock.monotonic() + seconds
 
 
+def scale_attachment(envelope: Envelope) -> None:
+    """Bring an image that is too large down to what the API takes, or tell that it is left out."""
+    original, envelope.original = envelope.original, None
+    if original is None:
+        return
+    found = scaled(original.data)
+    if found is None:
+        _without_attachment(envelope, TOO_LARGE)
+    else:
+        kind = "image/jpeg"
+        envelope.message = replace(envelope.message, attachment=found, attachment_type=kind)
+
+
 def _longer(delay: float) -> float:
     return min(delay * 2 or PROBE[0], PROBE[1])
 
@@ -135,8 +149,6 @@ def _without_attachment(envelope: Envelope, why: str) -> None:
 def _change(envelope: Envelope, why: str, **fields: None) -> None:
     """Change the Message to one that may work; its text says why."""
     message = envelope.message
-    note = f"{'<br>' if message.html else chr(10)}({why})"
-    short = shortener(markup=message.html)
-    text = short(message.message, MESSAGE_LIMIT - len(note)) + note
+    text = with_note(message.message, why, MESSAGE_LIMIT, markup=message.html)
     changes: dict[str, Any] = {"message": text, **fields}
     envelope.message = replace(message, **changes)

@@ -25,7 +25,7 @@ from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, RejectedError
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.recovery import Recovery
+from pushover_logging.recovery import Recovery, scale_attachment
 from pushover_logging.summary import told_again
 from pushover_logging.telling import QuotaWatch, Telling
 from pushover_logging.throttle.problem import Count, Verdict
@@ -213,6 +213,7 @@ class Sender:
 
     def _send(self, envelope: Envelope) -> None:
         self._used = self._clock.monotonic()
+        scale_attachment(envelope)
         try:
             with lifecycle.request_slot():
                 count = envelope.counts[0] if envelope.counts else None

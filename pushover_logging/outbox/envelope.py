@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from pushover_logging.message import Message
+from pushover_logging.attachments import Original
+from pushover_logging.message import ATTACHMENT_LIMIT, Message
 from pushover_logging.throttle.problem import Count, Origin, Verdict, restored
 
 
@@ -22,7 +23,8 @@ class Envelope:
     so that the next may be a duplicate. ``row`` is its place in a file, where it is since the Unix
     time ``put_at``, ``foreign`` the other living handler whose record it is. ``decided``: the
     shared throttle has given its verdict, ``alarmed``: and let its emergency through. ``group`` and
-    ``place`` are of its `origin`.
+    ``place`` are of its `origin`. ``original`` is an image that is too large as it is; its bytes
+    are bounded where they are read.
     """
 
     message: Message
@@ -42,6 +44,7 @@ class Envelope:
     row: int | None = None
     put_at: float = 0.0
     foreign: int | None = None
+    original: Original | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +58,11 @@ class Envelope:
     def counts_as_record(self) -> bool:
         """Tell whether it carries a record of the program, and not a summary alone."""
         return self.verdict is not Verdict.SUMMARY
+
+    @property
+    def image(self) -> bytes | None:
+        """Return the bytes that a file keeps: its attachment, or what that is to be made of."""
+        return self.message.attachment if self.original is None else self.original.data
 
     @property
     def origin(self) -> Origin | None:
@@ -94,8 +102,9 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
     """
     try:
         data: dict[str, Any] = json.loads(text)
+        large = attachment is not None and len(attachment) > ATTACHMENT_LIMIT
         return Envelope(
-            Message(attachment=attachment, **data["message"]),
+            Message(attachment=None if large else attachment, **data["message"]),
             Verdict(data["verdict"]),
             accepted_at,
             key=_text(data["key"]),
@@ -109,6 +118,7 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
             group=str(data["group"]),
             place=str(data["place"]),
             alarmed=bool(data["alarmed"]),
+            original=Original(attachment) if attachment is not None and large else None,
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         msg = f"no message of this library ({type(error).__name__})"

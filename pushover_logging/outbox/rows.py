@@ -86,7 +86,7 @@ def insert(connection: sqlite3.Connection, account: str, origin: int, envelope: 
             message.user,
             envelope.put_at,
             encoded(envelope),
-            message.attachment,
+            envelope.image,
         ),
     )
 
@@ -124,7 +124,7 @@ def keep(connection: sqlite3.Connection, envelope: Envelope, *, sending: bool) -
             sending,
             encoded(envelope),
             message.user,
-            message.attachment,
+            envelope.image,
             envelope.row,
             envelope.put_at,
         ),
