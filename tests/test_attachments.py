@@ -51,7 +51,7 @@ def test_image_from_whatever_a_program_has(drive, tmp_path, kind):
     stream = io.BytesIO(PNG)
     stream.seek(5)
     given = {
-        "path": path, "text": str(path), "bytes": PNG, "bytearray": bytearray(PNG),
+        "path": path, "text path": str(path), "bytes": PNG, "bytearray": bytearray(PNG),
         "view": memoryview(PNG), "file": stream, "read": Pipe(PNG),
     }[kind]  # fmt: skip
     push = sent(drive(), given)
