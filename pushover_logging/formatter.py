@@ -186,7 +186,8 @@ class PushoverFormatter(JsonFormatter):
             }
             kept |= {self._get_rename(name) for name in kept}
             found = {name: value for name, value in found.items() if name in kept}
-        return json.loads(self.jsonify_log_record(found)) if found else {}
+        first = {name: found[name] for name in map(self._get_rename, structured) if name in found}
+        return json.loads(self.jsonify_log_record({**first, **found})) if found else {}
 
     def _title(self, story: Story) -> str:
         if self.title is not None:

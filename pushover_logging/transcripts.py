@@ -16,6 +16,7 @@ _RULE = re.compile(r"^[ |]*\+[-+]*-+ \d+ -+$", re.MULTILINE)  # above each membe
 _REPEATED = re.compile(r"\s+\[Previous line repeated (\d+) more times?\]")
 _END = 32_768
 """Characters that are read at either end of a text: a chain's root is first, its last line last."""
+_NEWLINE = "\n"
 _REMARKS = 8
 _JOINTS = ("The above exception was", "During handling of the above")
 
@@ -53,7 +54,7 @@ def transcripts(text: str) -> list[Transcript]:
     found: list[Transcript] = []
     groups: list[Transcript] = []
     if len(text) > 2 * _END:
-        text = f"{text[:_END]}\n{text[-_END:]}"
+        text = f"{text[:_END].rpartition(_NEWLINE)[0]}\n{text[-_END:].partition(_NEWLINE)[2]}"
     starts = list(_HEADER.finditer(text))
     for number, start in enumerate(starts):
         end = starts[number + 1].start() if number + 1 < len(starts) else len(text)

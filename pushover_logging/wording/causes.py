@@ -82,14 +82,17 @@ def _told(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions of a chain once each, the root first, a group after its members."""
     seen: set[int] = set()
     for link in reversed(exception_chain(exc)):
-        for member in members(link):
-            for one in reversed(exception_chain(member)):
-                if id(one) not in seen and one is not link and len(seen) < FAULTS:
-                    seen.add(id(one))
-                    yield one
-        if id(link) not in seen and len(seen) < FAULTS:
-            seen.add(id(link))
-            yield link
+        inside = [each for each in members(link) if each is not link]
+        for one in [*(each for member in inside for each in _inwards(member)), link]:
+            if len(seen) == FAULTS:
+                return
+            if id(one) not in seen:
+                seen.add(id(one))
+                yield one
+
+
+def _inwards(exc: BaseException) -> list[BaseException]:
+    return exception_chain(exc)[::-1]
 
 
 def _roots(exc: BaseException) -> list[BaseException]:
