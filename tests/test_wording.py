@@ -61,7 +61,8 @@ class Lazy:
 OBJECTS = {
     "model": Model, "nasty": Nasty, "lazy": Lazy, "class": lambda: Model,
     "function": lambda: raised, "bytes": lambda: b"x", "file": io.StringIO,
-    "in a list": lambda: [Model()], "in a mapping": lambda: {"a": Model()}, "in a tuple": lambda: (Lazy(),),
+    "in a list": lambda: [Model()], "in a mapping": lambda: {"a": Model()},
+    "in a tuple": lambda: (Lazy(),),
     "keys of no text": lambda: {5: "x"}, "broken mapping": lambda: Broken(a=1),
     "broken list": lambda: BrokenList([1]), "odd number": lambda: Odd(5), "object": object,
     "huge number": lambda: 10**400, "exception": lambda: ValueError("x"),
