@@ -19,19 +19,12 @@ from pythonjsonlogger.json import JsonFormatter
 
 from pushover_logging.attachments import Attachments, Original
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.levels import Levels
 from pushover_logging.markup import escaped, shortener, with_note
-from pushover_logging.message import (
-    FIELDS,
-    MESSAGE_LIMIT,
-    TITLE_LIMIT,
-    URL_LIMIT,
-    URL_TITLE_LIMIT,
-    Message,
-)
+from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
 from pushover_logging.redaction import Redaction
 from pushover_logging.text import clean, cut, largest
+from pushover_logging.wording.checked import message_of
 from pushover_logging.wording.composing import Parts, composed
 from pushover_logging.wording.extras import checked_extras, plain_fields
 from pushover_logging.wording.story import Story
@@ -39,7 +32,6 @@ from pushover_logging.wording.templates import Template, checked_style
 
 NO_MESSAGE = "(no message)"
 _INDENTED = "\n\u00a0\u00a0"  # html takes other spaces as one
-_LIMITS = {"title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT}
 _DEFAULT_LEVELS = Levels()
 _DEFAULT_REDACTION = Redaction()
 
@@ -145,22 +137,22 @@ class PushoverFormatter(JsonFormatter):
             text = self._body(story, title, markup=markup)
         else:
             text = self._fitting_parts(Parts(story.shown(str(own)).strip()), markup=markup)
-        for name in _LIMITS.keys() & given.keys():
-            if isinstance(given[name], str):
-                given[name] = cut(clean(given[name]), _LIMITS[name])
         if math.isfinite(record.created):
             given.setdefault("timestamp", int(record.created))
         note, original = self._attachments.taken(given)
         if note:
             text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
-        return _message(text, title, given), original
+        return message_of(text, title, given), original
+
+    def shown(self, text: str) -> str:
+        """Return ``text`` as it may be sent: without secrets."""
+        return (self.redaction or _DEFAULT_REDACTION)(clean(text))
 
     def _story(self, record: logging.LogRecord) -> Story:
-        redaction = self.redaction or _DEFAULT_REDACTION
         return Story(
             record,
             self.host,
-            redaction,
+            self.redaction or _DEFAULT_REDACTION,
             lambda: self._fields(record),
             lambda: self.formatTime(record, self.datefmt),
         )
@@ -236,15 +228,3 @@ class PushoverFormatter(JsonFormatter):
         if fits(MESSAGE_LIMIT):
             return sent(MESSAGE_LIMIT)
         return sent(largest(MESSAGE_LIMIT, fits))
-
-
-def _message(text: str, title: str, given: dict[str, Any]) -> Message:
-    for name in given.keys() - FIELDS:
-        del given[name]
-        warn("a message field is left out: there is no %s", name)
-    while True:
-        try:
-            return Message(message=text, title=title, **given)
-        except ConfigurationError as error:
-            del given[error.option or ""]
-            warn("a message field is left out: %s", error)

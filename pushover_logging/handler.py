@@ -143,15 +143,13 @@ class PushoverHandler(logging.Handler):
         return self._composed(record)[0]
 
     def _composed(self, record: logging.LogRecord) -> tuple[Message, Original | None]:
-        fields = {
-            **self._fields,
-            **self._levels.fields(record.levelno),
-            **{name: value for name, value in own(record).items() if name in FIELDS},
-        }
-        if isinstance(self.formatter, PushoverFormatter):
-            return self.formatter.composed(record, fields)
-        body = self.formatter.format(copy.copy(record)) if self.formatter else None
-        return self._phone.composed(record, fields, body=body)
+        fields = {**self._fields, **self._levels.fields(record.levelno)}
+        fields.update((name, value) for name, value in own(record).items() if name in FIELDS)
+        phone, body = self.formatter, None
+        if not isinstance(phone, PushoverFormatter):
+            body = phone.format(copy.copy(record)) if phone else None
+            phone = self._phone
+        return phone.composed(record, fields, body=body)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a PushoverFormatter takes what it lacks from the handler."""
@@ -234,7 +232,8 @@ class PushoverHandler(logging.Handler):
         original = None
         try:
             if answer.verdict is Verdict.RESOLVED:
-                message = resolved(asked.resolves, record.getMessage(), record.created)
+                said = record.getMessage()
+                message = resolved(asked.resolves, said, record.created, self._phone.shown)
             else:
                 message, original = self._composed(record)
         except BaseException:

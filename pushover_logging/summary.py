@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pushover_logging.markup import shortener
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
-from pushover_logging.text import clean, cut
+from pushover_logging.text import cut
 from pushover_logging.throttle.machine import SOURCES
 from pushover_logging.throttle.problem import Count, Verdict
 
@@ -50,11 +50,14 @@ def summary(counts: Sequence[Count], host: str | None, *, final: bool = False) -
     )
 
 
-def resolved(name: object, text: str, created: float) -> Message:
-    """Return the quiet Message that says of a problem that it is over; ``text`` may be empty."""
+def resolved(name: object, text: str, created: float, shown: Callable[[str], str]) -> Message:
+    """Return the quiet Message that says of a problem that it is over; ``text`` may be empty.
+
+    ``shown`` takes secrets out of a text.
+    """
     return Message(
-        title=cut(clean(f"Resolved: {name}"), TITLE_LIMIT),
-        message=cut(clean(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
+        title=cut(shown(f"Resolved: {name}"), TITLE_LIMIT),
+        message=cut(shown(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
         priority=SUMMARY_PRIORITY,
         timestamp=int(created),
     )

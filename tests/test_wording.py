@@ -221,9 +221,13 @@ def test_template_is_checked_with_any_value():
     PushoverFormatter(body="%(a)5.1f %(b)-9s %(c)d 100%%")
 
 
-def test_what_a_queue_listener_gets_reads_as_the_exception_does():
+@pytest.mark.parametrize("exc", [
+    raised(shop.checkout, 5), raised(shop.throw, ValueError("2 faults\n  amount\n  rate")),
+    raised(shop.step, 20, KeyError("rate")), raised(shop.throw, ValueError()),
+])  # fmt: skip
+def test_what_a_queue_listener_gets_reads_as_the_exception_does(exc):
     """QueueHandler.prepare makes the traceback a part of the message: the same push comes of it."""
-    made = record(exc=raised(shop.checkout, 5), order=5)
+    made = record(exc=exc, order=5)
     prepared = logging.handlers.QueueHandler(queue.SimpleQueue()).prepare(made)
     assert not prepared.exc_info
     formatter = PushoverFormatter(host="web-1")
@@ -324,3 +328,41 @@ def test_handlers_words_fill_in_what_a_formatter_lacks(drive):
     driven.settle()
     push = driven.inbox.messages[-1]
     assert ("ERROR", "Disk is full") == (push["title"], push["message"])
+
+
+def test_what_says_that_a_problem_is_over_brings_no_secret(drive):
+    """Its name and its text go through the same redaction."""
+    driven = drive()
+    driven.log.error("boom", extra={"pushover": {"fingerprint": "password=hunter2"}})
+    driven.settle()
+    own = {"resolves": "password=hunter2"}
+    driven.log.error("token=s3cr3t works again", extra={"pushover": own})
+    driven.settle()
+    push = driven.inbox.messages[-1]
+    assert "Resolved: password=***" == push["title"]
+    assert push["message"].startswith("token=*** works again")
+
+
+def test_handler_tells_what_it_would_send(drive):
+    """`message` is for programs that want to look."""
+    handler = drive(html=True, levels={"ERROR": {"sound": "siren"}}).handler
+    message = handler.message(record("a < b"))
+    assert ("a < b", "siren", True) == (message.title, message.sound, message.html)
+
+
+def test_room_for_the_lines_of_a_chain():
+    """The root first, the last before those between; where none fits, the rest of the text."""
+    exc = ValueError("x" * 150)
+    for number in range(8):
+        outer = RuntimeError(f"{number}" * 150)
+        outer.__cause__, exc = exc, outer
+    made = record("m " * 100, exc=exc)
+    lines = PushoverFormatter().format(made).splitlines()
+    assert ["… 4 more exceptions", f"RuntimeError: {'7' * 150}"] == lines[-3:-1]
+    text = PushoverFormatter().format(record("m" * 700, exc=exc, order="o" * 190))
+    assert "RuntimeError" not in text
+    noted = ValueError("bad")
+    noted.__notes__ = ["n" * 150, "short"]
+    text = PushoverFormatter().format(record("m" * 850, exc=noted))
+    assert ("n" * 150 not in text, "  short" in text) == (True, True)
+    assert "1 more" not in PushoverFormatter().format(record("m" * 960, order="o" * 190))

@@ -6,9 +6,9 @@ import logging
 from dataclasses import replace
 
 from pushover_logging.fingerprint import EXPLICIT
+from pushover_logging.markup import with_note
 from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES, Message
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.text import cut
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.problem import Count, End, Origin, Settled, Verdict, settle
 from pushover_logging.throttle.shared import SharedThrottle
@@ -53,8 +53,8 @@ def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
         envelope.alarmed = True
         why = throttle.alarm(key, float(message.expire or 0))
         if why:
-            note = f"\n(no emergency: {why})"
-            text = cut(message.message, MESSAGE_LIMIT - len(note)) + note
+            note = f"no emergency: {why}"
+            text = with_note(message.message, note, MESSAGE_LIMIT, markup=message.html)
             high = PRIORITIES["high"]
             envelope.message = replace(message, priority=high, message=text)
         elif key.startswith(EXPLICIT):  # only what has a name can be resolved

@@ -11,9 +11,9 @@ from pushover_logging.books.exchange import BEAT, LAST_BEAT, Exchanged, Told
 from pushover_logging.books.looking import decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
+from pushover_logging.markup import with_note
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.text import cut
 from pushover_logging.throttle.lending import RedisThrottle
 from pushover_logging.throttle.problem import Count, End, Report, Verdict, View
 from pushover_logging.throttle.redis import LEASE, Unreachable
@@ -162,5 +162,5 @@ def _note(envelope: Envelope) -> None:
     """Say in a push that others may tell the same."""
     message = envelope.message
     if not message.message.endswith(NOTE):
-        text = f"{cut(message.message, MESSAGE_LIMIT - len(NOTE) - 1)}\n{NOTE}"
+        text = with_note(message.message, NOTE[1:-1], MESSAGE_LIMIT, markup=message.html)
         envelope.message = replace(message, message=text)

@@ -32,8 +32,8 @@ def composed(parts: Parts, limit: int) -> str:
     """Return what fits into ``limit`` characters, in the order in which it is read."""
     cause, place, level = fixed = _fixed(parts, limit)
     text = cut(parts.text, limit - sum(len(one) + 1 for one in fixed if one))
-    room = limit - len("\n".join(filter(None, (text, *fixed))))
-    extras, room = fitting(parts.extras, room, "… {} more")
+    room = max(limit - len("\n".join(filter(None, (text, *fixed)))), 0)
+    extras, room = fitting(parts.extras, room)
     lines = [text, cause, place, *extras, *traceback_lines(parts.faults, room), level]
     return cut("\n".join(filter(None, lines)), limit)
 
@@ -48,24 +48,21 @@ def _fixed(parts: Parts, limit: int) -> tuple[str, str, str]:
     return fixed[0], fixed[1], fixed[2]
 
 
-def fitting(lines: Sequence[str], room: int, rest: str) -> tuple[list[str], int]:
+def fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:
     """Return the first ``lines`` that fit into ``room`` characters, and the room that is left.
 
-    ``rest`` is the line that tells the number of the others, where there is room for it.
+    The number of the others is told where there is room for it.
     """
     if sum(len(line) + 1 for line in lines) <= room:
         return list(lines), room - sum(len(line) + 1 for line in lines)
-    kept: list[str] = []
-    room -= _COUNT
-    for line in lines:
-        if len(line) + 1 > room:
-            break
-        kept.append(line)
-        room -= len(line) + 1
-    if room >= 0:
-        kept.append(rest.format(len(lines) - len(kept)))
-        room += _COUNT - len(kept[-1]) - 1
-    return kept, max(room, 0)
+    left, number = room - _COUNT, 0
+    while len(lines[number]) + 1 <= left:
+        left -= len(lines[number]) + 1
+        number += 1
+    if left < 0:
+        return [], room
+    rest = f"… {len(lines) - number} more"
+    return [*lines[:number], rest], left + _COUNT - len(rest) - 1
 
 
 class _Told:
@@ -97,9 +94,8 @@ class _Told:
 
 def traceback_lines(faults: Sequence[Fault], room: int) -> list[str]:
     """Return what fits of a chain, the root first, each exception's innermost frames first."""
-    lines, room = fitting([one.line for one in faults if one.line], room, "… {} more exceptions")
-    shown = sum(not line.startswith("…") for line in lines) + any(not one.line for one in faults)
-    told = [_Told(fault) for fault in faults[:shown]]
+    shown, rest, room = _with_lines(faults, room)
+    told = [_Told(fault) for fault in shown]
     for one in told:
         for remark in one.fault.remarks:
             if len(remark) + 3 <= room:
@@ -110,8 +106,28 @@ def traceback_lines(faults: Sequence[Fault], room: int) -> list[str]:
             one.folded = True
             room -= len(_fold(one.left)) + 1
     _unfold([one for one in told if one.folded], room)
-    kept = (line for one in told for line in one.lines() if line)
-    return [*kept, *(line for line in lines if line.startswith("…"))]
+    blocks = [list(one.lines()) for one in told]
+    blocks[-1:-1] = [[rest]]
+    return [line for block in blocks for line in block if line]
+
+
+def _with_lines(faults: Sequence[Fault], room: int) -> tuple[list[Fault], str, int]:
+    """Return the faults whose own lines fit, what is told of the others, and the room left.
+
+    The last, which is what the program logged, stays before those between it and the root.
+    """
+    sizes = [len(one.line) + 1 if one.line else 0 for one in faults]
+    if sum(sizes) <= room:
+        return list(faults), "", room - sum(sizes)
+    left = room - sizes[-1] - _COUNT
+    if left < 0:
+        return [one for one in faults[:1] if not one.line], "", room
+    number = 0
+    while sizes[number] <= left:
+        left -= sizes[number]
+        number += 1
+    rest = f"… {len(faults) - number - 1} more exceptions"
+    return [*faults[:number], faults[-1]], rest, left + _COUNT - len(rest) - 1
 
 
 def _unfold(told: list[_Told], room: int) -> None:
