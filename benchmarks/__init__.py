@@ -1,0 +1,1 @@
+"""What the library costs beside what people use instead: ``python -m benchmarks --help``."""

@@ -1,0 +1,30 @@
+"""Work in a process of its own, which can be ended whatever it does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def apart(function: Callable[..., T], *args: Any, limit: float = 300.0) -> T | None:  # noqa: ANN401
+    """Return what ``function`` returns in a new process; None after ``limit`` seconds."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # ends it at the end
+        return _within(pool.apply_async(function, args), limit)
+
+
+def together(function: Callable[..., T], given: Sequence[tuple[Any, ...]], limit: float) -> list[T]:
+    """Return what ``function`` returns of each of ``given``, in as many processes at once."""
+    with multiprocessing.get_context("spawn").Pool(len(given)) as pool:
+        results = [pool.apply_async(function, args) for args in given]
+        return [one for each in results if (one := _within(each, limit)) is not None]
+
+
+def _within(result: multiprocessing.pool.AsyncResult[T], limit: float) -> T | None:
+    try:
+        return result.get(limit)
+    except multiprocessing.TimeoutError:
+        return None
