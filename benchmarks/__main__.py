@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see that it works, in a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="write the plots there")
-    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its plots")
+    parser.add_argument(
+        "--docs", action="store_true", help="write docs/benchmarks.md and its plots"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")

@@ -53,16 +53,18 @@ def unsent(handler: PushoverHandler) -> None:
 
 @contextmanager
 def ours(url: str = NOWHERE, **options: Any) -> Iterator[logging.Logger]:  # noqa: ANN401
-    """Open our handler; what it has not sent by its end is forgotten."""
-    handler = handler_to(url, **options)
+    """Open our handler; its end waits for nothing."""
+    handler = handler_to(url, close_timeout=0.0, **options)
     yield logger_with(handler)
-    unsent(handler)
     handler.close()
 
 
-def still(**options: Any) -> Opened:  # noqa: ANN401
+@contextmanager
+def still(**options: Any) -> Iterator[logging.Logger]:  # noqa: ANN401
     """Open ours without its sender."""
-    return ours(clock=Still(), **options)
+    with ours(clock=Still(), **options) as log:
+        yield log
+        unsent(log.handlers[0])  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -121,9 +123,7 @@ def sentry() -> Iterator[logging.Logger]:
         def capture_envelope(self, envelope: object) -> None:
             """Take it."""
 
-    sentry_sdk.init(
-        "https://key@sentry.invalid/1", transport=Nowhere, default_integrations=False
-    )
+    sentry_sdk.init("https://key@sentry.invalid/1", transport=Nowhere, default_integrations=False)
     yield logger_with(EventHandler())
     sentry_sdk.get_client().close(timeout=0)
 

@@ -131,12 +131,12 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_markdown(result: Result, folder: str) -> str:
-    """Return it for a page beside which the plots are in ``folder``."""
-    parts = [f"## {result.title}"]
+def as_markdown(result: Result, about: str, folder: str) -> str:
+    """Return it, and what it is ``about``, for a page beside which the plots are in ``folder``."""
+    parts = [f"## {result.title}", about]
     if result.checks:
-        parts.append(_grid([CHECKS, *[one.cells() for one in result.checks]]))
-    parts += [_grid([table.headings, *table.rows]) for table in result.tables]
+        parts.append(grid(CHECKS, [one.cells() for one in result.checks]))
+    parts += [grid(table.headings, table.rows) for table in result.tables]
     parts += result.notes
     parts += [f"![{plot.y} by {plot.x}]({folder}/{plot.name}.svg)" for plot in result.plots]
     if result.profile:
@@ -144,7 +144,8 @@ def as_markdown(result: Result, folder: str) -> str:
     return "\n\n".join(parts)
 
 
-def _grid(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (headings, *rows)]
+    rule = "| --- |" + " ---: |" * (len(headings) - 1)
     return "\n".join([lines[0], rule, *lines[1:]])
