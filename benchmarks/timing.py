@@ -35,8 +35,8 @@ class Series:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Return the lowest and the highest."""
-        return min(self.values), max(self.values)
+        """Return what four fifths of the rounds lie between."""
+        return percentile(self.values, 10), percentile(self.values, 90)
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Effort:
     """How long to measure: rounds, and the ``length`` of a turn in seconds."""
 
     quick: bool
-    length: float = 0.1
+    length: float = 0.03
 
     @property
     def rounds(self) -> int:
         """Return how often each has its turn."""
-        return 3 if self.quick else 15
+        return 7 if self.quick else 41
 
     @property
     def seconds(self) -> float:
         """Return how long a turn should take."""
-        return 0.01 if self.quick else self.length
+        return 0.004 if self.quick else self.length
 
     def of(self, whole: int, quick: int) -> int:
         """Return a number of things to do."""
@@ -65,11 +65,14 @@ def interleaved(turns: Mapping[str, Turn], effort: Effort) -> dict[str, Series]:
     """Return the seconds of one call, for each round; each turn is long enough to be timed."""
     times = {name: _calibrated(turn, effort.seconds) for name, turn in turns.items()}
     values: dict[str, list[float]] = {name: [] for name in turns}
+    gc.collect()
+    gc.freeze()
     for number in range(effort.rounds):
         say(f"round {number + 1} of {effort.rounds}")
         for name, turn in turns.items():
             gc.collect()  # each pays for its own rubbish
             values[name].append(turn(times[name]) / times[name])
+    gc.unfreeze()
     return {name: Series(tuple(each)) for name, each in values.items()}
 
 
@@ -119,7 +122,8 @@ def ratio(ours: Series, theirs: Series, base: Series | None = None) -> Series:
     """Return ours as a multiple of theirs, round by round; both over ``base``, if there is one."""
     floor = base.values if base else (0.0,) * len(ours.values)
     rounds = zip(ours.values, theirs.values, floor, strict=True)
-    return Series(tuple((one - low) / max(other - low, 1e-9) for one, other, low in rounds))
+    # A round in which theirs came out below the base says nothing.
+    return Series(tuple((one - low) / (other - low) for one, other, low in rounds if other > low))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -221,12 +221,12 @@ def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
         if rest.strip():
             return _key(EXCEPTION, *_parts_of_text(head, traceback + rest), *values)
     place = str(record.name), str(record.module), str(record.funcName)
-    return _free_text_key(place, text[:MAX_CHARACTERS], values)
+    return _free_text_key(place, mask(text), values)
 
 
 @lru_cache(maxsize=1024)
-def _free_text_key(place: tuple[str, ...], text: str, values: tuple[str, ...]) -> str:
-    return _key(TEXT, *place, mask(text), *values)
+def _free_text_key(place: tuple[str, ...], masked: str, values: tuple[str, ...]) -> str:
+    return _key(TEXT, *place, masked, *values)
 
 
 def _key(rule: str, *parts: str) -> str:

@@ -7,6 +7,7 @@ parser cannot promise.  General masks only: what one program calls its things is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 MAX_CHARACTERS = 2048
@@ -107,7 +108,16 @@ _WORD_WITH_DIGITS = re.compile(
     "|[1-5]xx"
 )
 _DIGIT = re.compile(r"\d")
+# Where it matters which digit it is, and not only that it is one; with 0 for all of them.
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_TELLING_DIGIT = re.compile(
+    rf"(?i:0x|(?:returned|responded|with|got)\ 000)|000\ {_REASON}"
+    r"|(?<!\w)(?i:utf0mb0|s0|ec0|h0|x00(?:_00)?|amd00|arm00|k0s|i00n|l00n|log0j|neo0j|p00)(?!\w)"
+)
 
+
+_Part = tuple[int, int, str]
+"""Start and end of what stays of a text, and what stands after it for what does not."""
 
 # One thing that is written in two ways.
 _PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
@@ -123,23 +133,47 @@ def mask(text: str) -> str:
     `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
     Only the first 2,048 characters are read and returned, in time linear in them.
     """
-    return _mask(text[:MAX_CHARACTERS])
+    text = text[:MAX_CHARACTERS]
+    shape = text.encode("utf-8", "surrogatepass").translate(_ZEROS)
+    parts = _parts_of_shape(shape) or _parts(text)
+    return "".join([text[start:end] + said for start, end, said in parts])
 
 
 @lru_cache(maxsize=1024)
-def _mask(text: str) -> str:
-    return _PATTERN.sub(_placeholder, text)
+def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
+    """Return the parts of every text that is `shape` with other digits; none: that is not sure.
+
+    The texts of a flood differ in their digits, most of them, and are searched once for all.
+    """
+    text = shape.decode("utf-8", "surrogatepass")
+    if _TELLING_DIGIT.search(text):
+        return ()
+    parts = _parts(text)
+    masked = "".join([text[start:end] + said for start, end, said in parts])
+    return parts if "0" in masked else ((0, 0, masked),)
 
 
-def _placeholder(found: re.Match[str]) -> str:
+@lru_cache(maxsize=1024)
+def _parts(text: str) -> Sequence[_Part]:
+    parts: list[_Part] = []
+    at = 0
+    for found in _PATTERN.finditer(text):
+        parts.append((at, found.start(), ""))
+        parts += _parts_of(found)
+        at = found.end()
+    return (*parts, (at, len(text), ""))
+
+
+def _parts_of(found: re.Match[str]) -> list[_Part]:
     kind = str(found.lastgroup)
-    whole = found.group()
-    if kind == "keep":
-        return whole
+    start, end = found.span()
     if kind == "request":
-        return f"{found['method']}<path>{found['status'] or ''}"
+        return [(*found.span("method"), "<path>"), (*found.span("status"), "")]
     if kind == "value":
-        return f"{found['key']}<value>"
-    if kind == "id" and (_WORD_WITH_DIGITS.fullmatch(whole) or not _DIGIT.search(whole)):
-        return whole
-    return _PLACEHOLDERS.get(kind, f"<{kind}>")
+        return [(*found.span("key"), "<value>")]
+    is_word = kind == "id" and (
+        _WORD_WITH_DIGITS.fullmatch(found.group()) or not _DIGIT.search(found.group())
+    )
+    if kind == "keep" or is_word:
+        return [(start, end, "")]
+    return [(start, start, _PLACEHOLDERS.get(kind, f"<{kind}>"))]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushover_logging import masking
 from pushover_logging.masking import MAX_CHARACTERS, mask
 
 
@@ -360,6 +361,51 @@ def test_different_problems_stay_apart(one: str, two: str) -> None:
 def test_one_number_is_as_good_as_another(number: int, text: str) -> None:
     """Whatever stands in front of it, a number among words says nothing."""
     assert mask(f"{text} order {number} lost") == mask(f"{text} order 7 lost")
+
+
+# Each digit that matters in some mask, beside one in its place that does not.
+PIECES = """
+0 7 12 503 404 600 95 2024 0x 1x 0x1f s3 s4 ec2 ec3 h2 x86 x86_64 x64 x46 amd64 arm64 k8s k1s i18n
+l10n log4j neo4j p50 p95 p99 utf8mb4 utf9mb1 4xx 9xx HTTP/1.1 [Errno status code with got user
+order error returned 10.0.0.7 :5432 a1b2 GET /x host= sha256 sha1 é １ - _ : . ' " ] ( ,
+"""
+DIGITS = str.maketrans("0123456789", "9785461230")
+
+
+@given(
+    st.lists(
+        st.sampled_from([*PIECES.split(), " ", "  ", " Not Found", " Bad Gateway", "\n"]),
+        max_size=12,
+    ).map("".join)
+)
+def test_mask_of_a_text_never_depends_on_another(text: str) -> None:
+    """What was learnt of one text holds for those that differ in their digits alone."""
+    assert_learnt(text.translate(DIGITS), text)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        *[("s4", "s3"), ("ec3", "ec2"), ("h3", "h2"), ("x96", "x86"), ("x96_64", "x86_64")],
+        *[("x46", "x64"), ("amd46", "amd64"), ("arm46", "arm64"), ("k7s", "k8s")],
+        *[("i81n", "i18n"), ("l01n", "l10n"), ("log5j", "log4j"), ("neo5j", "neo4j")],
+        *[("p96", "p95"), ("utf9mb1", "utf8mb4"), ("9xx", "4xx"), ("1x1f", "0x1f")],
+        *[("with 604", "with 404"), ("got 604", "got 404"), ("returned 604", "returned 404")],
+        *[("responded 604", "responded 404"), ("904 Not Found", "404 Not Found")],
+    ],
+)
+def test_digit_that_matters_is_looked_at(first: str, then: str) -> None:
+    """A name, a status or a prefix is told from what only looks like it, whichever came first."""
+    assert_learnt(first, then)
+    assert_learnt(then, first)
+
+
+def assert_learnt(first: str, then: str) -> None:
+    """The mask of a text is the same after another one as it is alone."""
+    masking._parts_of_shape.cache_clear()
+    mask(first)
+    searched = "".join(then[start:end] + said for start, end, said in masking._parts(then))
+    assert searched == mask(then)
 
 
 @given(st.text(max_size=300))
