@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -42,8 +43,9 @@ def ended(program: str) -> tuple[float, int]:
 
 
 def imported(program: str) -> None:
-    """Run a program to its end."""
-    subprocess.run([sys.executable, "-c", program], check=True)
+    """Run a program to its end; compiled modules are kept, as those of installed packages are."""
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environ)
 
 
 def run(effort: Effort) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 MAX_CHARACTERS = 2048
 """How much of a text is read; what differs after it is the same problem."""
@@ -30,8 +30,7 @@ _UNIT = (
 )
 _HEX = "[0-9a-fA-F]"
 
-_PATTERN = re.compile(
-    rf"""
+_PATTERN = rf"""
     (?<!\w)(?=[^\s,;)])(?:
     # What tells problems apart; the first look spares most words the rest.
       (?=["'(\[1-5A-Zaceghilprsuw])(?P<keep>
@@ -95,9 +94,7 @@ _PATTERN = re.compile(
     | (?P<num>[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
     | (?P<id>(?<![\w-])(?=[^\W\d]*[-_\d])\w[\w-]*(?<![-]))
     ))
-    """,
-    re.VERBOSE,
-)
+    """
 
 _WORD_WITH_DIGITS = re.compile(
     # Names of techniques, not of things.
@@ -121,6 +118,12 @@ _Part = tuple[int, int, str]
 
 # One thing that is written in two ways.
 _PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    # A program that has nothing to tell does not wait for it.
+    return re.compile(_PATTERN, re.VERBOSE)
 
 
 def mask(text: str) -> str:
@@ -157,7 +160,7 @@ def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
 def _parts(text: str) -> Sequence[_Part]:
     parts: list[_Part] = []
     at = 0
-    for found in _PATTERN.finditer(text):
+    for found in _pattern().finditer(text):
         parts.append((at, found.start(), ""))
         parts += _parts_of(found)
         at = found.end()

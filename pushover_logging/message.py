@@ -189,8 +189,16 @@ def _check_text(name: str, value: object, limit: int) -> None:
         _refuse(name, value, "a text")
     elif len(value) > limit:
         _refuse(name, f"{len(value)} characters", f"at most {limit}")
-    elif not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+    elif not _is_sendable(value):
         _refuse(name, value, "text without lone surrogates, which UTF-8 cannot say")
+
+
+def _is_sendable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_seconds(name: str, value: object, low: int, high: int | None) -> None:

@@ -5,8 +5,10 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pushover_logging import ConfigurationError
+from pushover_logging import ConfigurationError, redaction
 from pushover_logging.redaction import Redaction, names_secret
 
 SECRET = "s3cr3tS3cr3t"
@@ -36,6 +38,17 @@ def test_default_set_hides(text):
 def test_default_set_leaves(text):
     """Text that only looks like it stays as it is."""
     assert text == Redaction()(text)
+
+
+@given(st.data())
+def test_no_pattern_is_passed_over(data):
+    """Whatever fits one of the default patterns is looked at with all of them."""
+    parts = redaction._NAME, redaction._HEADER, redaction._BEARER, redaction._PAIR, redaction._COLON
+    texts = st.sampled_from(parts).flatmap(
+        lambda one: st.from_regex(re.compile(one, re.IGNORECASE | re.ASCII))
+    )
+    assert redaction._may_hold_some(data.draw(texts))
+    assert redaction._may_hold_some("postgres://app:x@db")
 
 
 def test_patterns_are_added():
