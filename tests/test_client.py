@@ -16,6 +16,7 @@ from pushover_logging import (
     RejectedError,
     TemporaryError,
     Validation,
+    wire,
 )
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -255,3 +256,17 @@ def test_odd_answers_are_read_as_far_as_they_go(client, inbox):
     inbox.fail_with(200, "[" * 60_000, path="/1/")
     with pytest.raises(TemporaryError):
         client.sounds()
+
+
+def test_environment_is_heeded(inbox, monkeypatch, tmp_path):
+    """A proxy of the environment is used, and no password of a .netrc goes along."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login ann password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", inbox.url)
+    monkeypatch.setenv("no_proxy", "")
+    with wire._session("http://api.example") as session:
+        answer = session.get("http://api.example/inbox/attempts")
+    assert (200, False) == (answer.status_code, "Authorization" in answer.request.headers)
+    monkeypatch.setenv("no_proxy", "api.example")
+    assert {} == wire._session("http://api.example").proxies
