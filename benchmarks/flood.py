@@ -62,7 +62,7 @@ def run(effort: Effort) -> Result:
         logs = {name: stack.enter_context(opener) for name, opener in openers.items()}
         turns = {name: flood(log) for name, log in logs.items()}
         turns[MASKING] = masking()
-        timed = interleaved(turns, replace(effort, length=0.15))
+        timed = interleaved(turns, replace(effort, length=0.1))
         if not effort.quick:
             result.notes.append("A handler gets about a million texts in all.")
         base = timed[NULL]

@@ -27,6 +27,10 @@ COUNTS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
 PROCESSES = (1, 2, 4, 8, 16)
 LENGTHS = (10, 100, 1000, 10_000, 100_000)
 Line = dict[float, float]
+NOTES = (
+    "Between two records that come slowly the processor's caches forget: a call costs more.",
+    "Beyond 1,024 problems each is a newcomer again, whose title is made for a digest to name.",
+)
 
 
 def by_rate(effort: Effort) -> dict[str, Line]:
@@ -159,4 +163,5 @@ def run(effort: Effort) -> Result:
             points = ", ".join(f"{number(at)}: {number(cost)}" for at, cost in line.items())
             rows.append([f"{what}, by {x}", f"{exponent(line):+.2f}", f"{points} ({y})"])
     result.tables.append(Table(["cost", "exponent", "points"], rows))
+    result.notes += NOTES
     return result

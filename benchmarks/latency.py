@@ -71,7 +71,7 @@ def arrivals() -> Iterator[tuple[str, Connection]]:
 def run(effort: Effort) -> Result:
     """Send in turns."""
     result = Result("6. From the logging call to the request's arrival")
-    count = effort.of(400, 40)
+    count = effort.of(200, 40)
     waits: dict[str, list[float]] = {BARE: [], OURS: []}
     with arrivals() as (url, pipe), handlers.ours(url, throttle=False) as log:
         body = _body(log, TEXT)

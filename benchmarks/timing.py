@@ -129,7 +129,7 @@ def ratio(ours: Series, theirs: Series, base: Series | None = None) -> Series:
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the value below which so many percent of them are."""
     ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, math.ceil(len(ranked) * percent / 100) - 1)]
+    return ranked[max(0, math.ceil(round(len(ranked) * percent / 100, 6)) - 1)]
 
 
 def exponent(points: Mapping[float, float]) -> float:

@@ -1,0 +1,95 @@
+"""What the benchmarks compute from what they time, and how they say it."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def timing(monkeypatch):
+    return module("timing", monkeypatch)
+
+
+@pytest.fixture
+def report(monkeypatch):
+    return module("report", monkeypatch)
+
+
+def module(name, monkeypatch):
+    if not (ROOT / "benchmarks").exists():
+        pytest.skip("the benchmarks are not part of the package")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def test_turns_are_taken_in_turn(timing, capsys):
+    """A B A B, each as often as it takes to be timed, and the seconds are those of one call."""
+    order = []
+
+    def turn_of(name, seconds):
+        def turn(times):
+            order.append(name)
+            return seconds * times
+
+        return turn
+
+    effort = timing.Effort(quick=True)
+    timed = timing.interleaved({"a": turn_of("a", 0.5), "b": turn_of("b", 1e-5)}, effort)
+    assert ["a", "b"] * effort.rounds == order[-2 * effort.rounds :]
+    assert (0.5, 1e-5) == (timed["a"].median, pytest.approx(timed["b"].median))
+    assert "round" in capsys.readouterr().err
+
+
+def test_ratio_is_of_each_round(timing):
+    """Both over the base, round by round: what disturbs a whole round disturbs no ratio."""
+    ours, theirs = timing.Series((2.0, 20.0, 3.0)), timing.Series((3.0, 30.0, 1.0))
+    base = timing.Series((1.0, 10.0, 1.0))
+    assert (0.5, 0.5) == timing.ratio(ours, theirs, base).values
+    assert 2 / 3 == timing.ratio(ours, theirs).median
+
+
+@pytest.mark.parametrize("power", [-0.5, 0, 1, 2])
+def test_exponent_is_the_curves(timing, power):
+    """Of a curve that is one, exactly."""
+    points = {x: 3 * x**power for x in (10, 100, 1000)}
+    assert pytest.approx(power) == timing.exponent(points)
+
+
+def test_percentile_is_one_of_the_values(timing):
+    """The 99.9th of a thousand is the last but one."""
+    assert (999, 500, 1) == tuple(timing.percentile(range(1, 1001), at) for at in (99.9, 50, 0))
+
+
+def test_threads_do_the_work_together(timing):
+    """Each does its part."""
+    done = []
+    assert timing.threaded(lambda times: done.append(times) or 0.0, 4)(100) > 0
+    assert [25] * 4 == done
+
+
+def test_profile_names_what_takes_the_time(timing):
+    """The functions that take most of it themselves."""
+    text = timing.profiled(timing.loop(lambda: sorted(range(100))), seconds=0.001)
+    assert text.startswith("ncalls")
+    assert "sorted" in text
+
+
+def test_target_and_figure_stand_together(report):
+    """Met or missed, in a terminal and on a page, with the plots beside it."""
+    result = report.Result("1. A thing")
+    result.checks = [
+        report.Check("added", 0.25, 0.4, spread=(0.2, 0.3)),
+        report.Check("rate", 0.5, 0.9, at_least=True),
+    ]
+    result.tables = [report.Table(["a record", "median"], [["ours", "1 us"]])]
+    result.plots = [report.Plot("rate", "x", "y", {"a": {1: 2}})]
+    result.profile = "1 sorted"
+    text, page = report.as_text(result), report.as_markdown(result, "About it.", "plots")
+    assert not result.is_met
+    assert "added 0.25 x 0.2 to 0.3 at most 0.4 x met" in " ".join(text.split())
+    assert "| rate | 0.5 x |  | at least 0.9 x | MISSED |" in page
+    assert "![y by x](plots/rate.svg)" in page
+    assert [True, False] == [one["met"] for one in result.data()["checks"]]
