@@ -11,7 +11,7 @@ from benchmarks.report import CHECKS, Result, Table, as_markdown, grid
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = "benchmarks"
-HEAD = Path(__file__).with_name("head.md")
+HEAD, MENDED = (Path(__file__).with_name(name) for name in ("head.md", "mended.md"))
 
 
 def write(results: Mapping[str, Result], machine: Mapping[str, str]) -> None:
@@ -34,4 +34,5 @@ def write(results: Mapping[str, Result], machine: Mapping[str, str]) -> None:
             plots.draw(plot, folder / f"{plot.name}.svg")
         about = (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip()
         parts.append(as_markdown(result, about, FOLDER))
+    parts.append(MENDED.read_text(encoding="utf-8").rstrip())
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

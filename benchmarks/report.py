@@ -63,7 +63,10 @@ class Plot:
 
 @dataclass
 class Result:
-    """All that a benchmark found. ``profile`` says where the time goes of what missed a target."""
+    """All that a benchmark found.
+
+    ``profile`` shows where the time goes of what missed a target, ``why`` says it in words.
+    """
 
     title: str
     checks: list[Check] = field(default_factory=list)
@@ -71,6 +74,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     profile: str = ""
+    why: str = ""
 
     @property
     def is_met(self) -> bool:
@@ -115,7 +119,7 @@ def as_text(result: Result) -> str:
     parts += [_columns([table.headings, *table.rows]) for table in result.tables]
     parts += result.notes
     if result.profile:
-        parts.append(f"where the time goes:\n{result.profile}")
+        parts.append(f"where the time goes: {result.why}\n{result.profile}")
     return "\n\n".join([f"\n{parts[0]}\n{parts[1]}", *parts[2:]])
 
 
@@ -140,7 +144,7 @@ def as_markdown(result: Result, about: str, folder: str) -> str:
     parts += result.notes
     parts += [f"![{plot.y} by {plot.x}]({folder}/{plot.name}.svg)" for plot in result.plots]
     if result.profile:
-        parts.append(f"Where the time goes:\n\n```text\n{result.profile}\n```")
+        parts.append(f"Missed. {result.why}\n\n```text\n{result.profile}\n```")
     return "\n\n".join(parts)
 
 

@@ -93,6 +93,7 @@ def run(effort: Effort) -> Result:
         f"Each storm ends after {records:,} records, {budget:.0f} s, or {ENOUGH:.0f} MiB of growth "
         "(ours is given its time); the others run four at a time, and their pace says little."
     )
+    result.notes.append("The inbox refuses what Logbook sends: it names no content type.")
     return result
 
 
