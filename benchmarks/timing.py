@@ -122,8 +122,9 @@ def ratio(ours: Series, theirs: Series, base: Series | None = None) -> Series:
     """Return ours as a multiple of theirs, round by round; both over ``base``, if there is one."""
     floor = base.values if base else (0.0,) * len(ours.values)
     rounds = zip(ours.values, theirs.values, floor, strict=True)
-    # A round in which theirs came out below the base says nothing.
-    return Series(tuple((one - low) / (other - low) for one, other, low in rounds if other > low))
+    # A round in which theirs came out below the base says nothing; where all did, nothing is known.
+    told = [(one - low) / (other - low) for one, other, low in rounds if other > low]
+    return Series(tuple(told) or (math.inf,))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -1,6 +1,7 @@
 """What the benchmarks compute from what they time, and how they say it."""
 
 import importlib
+import math
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def test_ratio_is_of_each_round(timing):
     base = timing.Series((1.0, 10.0, 1.0))
     assert (0.5, 0.5) == timing.ratio(ours, theirs, base).values
     assert 2 / 3 == timing.ratio(ours, theirs).median
+    assert (math.inf,) == timing.ratio(ours, base, base).values
 
 
 @pytest.mark.parametrize("power", [-0.5, 0, 1, 2])
