@@ -51,6 +51,15 @@ def test_no_pattern_is_passed_over(data):
     assert redaction._may_hold_some("postgres://app:x@db")
 
 
+@pytest.mark.parametrize("text", ["pa\u017fsword=x", "sess\u0131on_id=x", "sess\u0130on_id=x",
+                                  "to\u212aen=x", "cred\u0131entials=x"])  # fmt: skip
+def test_letters_with_more_than_two_cases_are_seen(text):
+    """As far as a pattern takes them for its own."""
+    found = any(one.search(text) for one in redaction._defaults())
+    assert redaction._may_hold_some(text) or not found
+    assert found == ("***" in Redaction()(text))
+
+
 def test_patterns_are_added():
     """As text or compiled: where one has groups these are hidden, else the whole match."""
     hide = Redaction([r"card (\d+)-(\d+)", re.compile("ann|bob")])
