@@ -10,7 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyperf
+try:
+    import pyperf
+except ModuleNotFoundError:
+    sys.exit("pip install -r benchmarks/requirements.txt")
 
 from benchmarks import progress
 from benchmarks.report import Result, as_text
@@ -35,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
-    machine = described()
+    machine = {**described(), "run": "quick: the figures say little" if options.quick else "whole"}
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     results = dict(_run(options.names or NAMES, Effort(options.quick)))
     if options.json:

@@ -49,7 +49,7 @@ class Effort:
     @property
     def rounds(self) -> int:
         """Return how often each has its turn."""
-        return 7 if self.quick else 41
+        return 15 if self.quick else 41
 
     @property
     def seconds(self) -> float:
