@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks import handlers
-from benchmarks.report import Result, check, times
-from benchmarks.timing import Effort, Turn, interleaved, profiled, ratio
+from benchmarks.report import Result, cost, times
+from benchmarks.timing import Effort, Turn, interleaved, profiled
 
 TARGET, TARGET_WITH_EXCEPTION = 0.5, 1.0
 FRAMES = 20
@@ -76,8 +76,8 @@ def run(effort: Effort) -> Result:
         ):
             turns = {name: admitted(log, *infos) for name, log in logs.items()}
             timed = interleaved(turns, effort)
-            ours = ratio(timed[OURS], timed[SENTRY], timed[NULL])
-            result.checks.append(check(f"{what}: added, of sentry-sdk's", ours, target))
+            added = f"{what}: added, of sentry-sdk's"
+            result.checks.append(cost(added, timed[OURS], timed[SENTRY], target, timed[NULL]))
             result.tables.append(times(timed, timed[NULL], f"a record, {what}"))
             if not result.checks[-1].is_met:
                 result.profile += profiled(turns[OURS])

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks import handlers
-from benchmarks.report import Result, check, times
-from benchmarks.timing import Effort, Series, Turn, interleaved, profiled, ratio, threaded
+from benchmarks.report import Result, cost, times
+from benchmarks.timing import Effort, Series, Turn, interleaved, profiled, threaded
 
 TEMPLATE = "Payment of %s failed"
 TARGET, TARGET_OF_OTHERS = 0.4, 0.8
@@ -83,7 +83,8 @@ def run(effort: Effort) -> Result:
 
 def _add(result: Result, what: str, timed: dict[str, Series], target: float) -> None:
     base = timed[NULL]
-    ours, least = (ratio(timed[name], timed[QUEUE], base) for name in (OURS, LOOK_UP))
-    result.checks.append(check(f"{what}: added, of QueueHandler's", ours, target))
-    result.notes.append(f"{what}: a bare look-up adds {least.median:.2f} of QueueHandler's.")
+    added = f"{what}: added, of QueueHandler's"
+    result.checks.append(cost(added, timed[OURS], timed[QUEUE], target, base))
+    least = cost("", timed[LOOK_UP], timed[QUEUE], target, base).figure
+    result.notes.append(f"{what}: a bare look-up adds {least:.2f} of QueueHandler's.")
     result.tables.append(times(timed, base, f"a record, {what}"))

@@ -9,9 +9,9 @@ import sys
 
 from benchmarks import handlers
 from benchmarks.progress import say
-from benchmarks.report import Check, Result, check, times
+from benchmarks.report import Check, Result, cost, times
 from benchmarks.service import NOWHERE, TOKEN, USER, service
-from benchmarks.timing import Effort, Series, interleaved, loop, ratio
+from benchmarks.timing import Effort, Series, interleaved, loop
 
 IMPORT_TARGET = 1.2
 ATTACH_TARGET = 1.0  # ms
@@ -74,8 +74,8 @@ def run(effort: Effort) -> Result:
     programs = {"pass": "pass", BASE: BASE, OURS: OURS}
     imports = interleaved({name: loop(lambda it=it: imported(it)) for name, it in programs.items()},
                           effort)  # fmt: skip
-    of_base = ratio(imports[OURS], imports[BASE])
-    result.checks.append(check("import, of its two dependencies' import", of_base, IMPORT_TARGET))
+    what = "import, of its two dependencies' import"
+    result.checks.append(cost(what, imports[OURS], imports[BASE], IMPORT_TARGET))
     result.tables.append(times(imports, what="a process"))
     attach = loop(_attached)
     series = interleaved({"attach": attach}, effort)["attach"]
