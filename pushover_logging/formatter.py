@@ -43,8 +43,9 @@ class PushoverFormatter(JsonFormatter):
     ``host``, ``extras`` and ``traceback``, in the ``style`` that logging.Formatter has. ``extras``
     names the fields that are shown as ``key: value`` lines; None shows all of the program's own,
     False none. ``host`` is shown in the last line. ``redaction`` is what takes secrets out of each
-    text. ``fmt``, ``datefmt``, ``rename_fields``, ``static_fields`` and ``reserved_attrs`` are
-    JsonFormatter's; what it would put into its JSON is shown as lines. Raises ConfigurationError.
+    text. ``fmt``, ``datefmt``, ``validate``, ``rename_fields``, ``static_fields``,
+    ``reserved_attrs`` and ``defaults`` are JsonFormatter's; what it would put into its JSON is
+    shown as lines. Raises ConfigurationError.
     """
 
     def __init__(  # noqa: PLR0913  JsonFormatter's own options, and ours
@@ -123,7 +124,10 @@ class PushoverFormatter(JsonFormatter):
         *,
         body: str | None = None,
     ) -> tuple[Message, Original | None]:
-        """Return the `message` of a record, and an image of its that is yet to be scaled down."""
+        """Return the `message` of a record, and an image of its that is yet to be scaled down.
+
+        ``fields`` and ``body`` are as there.
+        """
         given = dict(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
         story = self._story(record)
         for name in ("url", "url_title"):
