@@ -1,7 +1,6 @@
 """A record's way to the inbox and back: answers, retries, windows, counters."""
 
 import logging
-import socket
 import time
 
 import pytest
@@ -177,17 +176,14 @@ def test_quota_waits_for_its_reset(drive):
     assert 1 == driven.handler.stats().sent
 
 
-def test_refused_connection_is_tried_again(drive):
+def test_refused_connection_is_tried_again(drive, free_port):
     """Nobody listens: the Message waits, and arrives when somebody does."""
-    driven = drive()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    driven.handler._sender._client.api_url = f"http://127.0.0.1:{port}"
+    driven = drive(api_url=f"http://127.0.0.1:{free_port}")
     driven.log.error("boom happened")
     driven.advance(5)
     assert 1 == driven.handler.stats().pending
     assert "no answer" in driven.handler.stats().last_error
-    with Inbox(port=port) as late:
+    with Inbox(port=free_port) as late:
         driven.advance(10)
         assert 1 == len(late.messages)
 
