@@ -224,11 +224,9 @@ class PushoverFormatter(JsonFormatter):
     def _fitting(self, sent: Callable[[int], str]) -> str:
         """Return the longest ``sent(limit)`` that fits as it will be sent, encrypted or not."""
 
-        def fits(limit: int) -> bool:
-            text = sent(limit)
+        def fits(text: str) -> bool:
             length = self.encrypted_length(text) if self.encrypted_length else 0
             return max(length, len(text)) <= MESSAGE_LIMIT
 
-        if fits(MESSAGE_LIMIT):
-            return sent(MESSAGE_LIMIT)
-        return sent(largest(MESSAGE_LIMIT, fits))
+        whole = sent(MESSAGE_LIMIT)
+        return whole if fits(whole) else sent(largest(MESSAGE_LIMIT, lambda at: fits(sent(at))))

@@ -34,7 +34,8 @@ def composed(parts: Parts, limit: int) -> str:
     text = cut(parts.text, limit - sum(len(one) + 1 for one in fixed if one))
     room = max(limit - len("\n".join(filter(None, (text, *fixed)))), 0)
     extras, room = fitting(parts.extras, room)
-    lines = [text, cause, place, *extras, *traceback_lines(parts.faults, room), level]
+    traceback = traceback_lines(parts.faults, room) if parts.faults else ()
+    lines = [text, cause, place, *extras, *traceback, level]
     return cut("\n".join(filter(None, lines)), limit)
 
 

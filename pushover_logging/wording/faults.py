@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import NamedTuple
 
 from pushover_logging.tracebacks import Place
@@ -41,7 +40,7 @@ def frame_line(frame: TextFrame) -> tuple[str, int]:
 
 def where(place: Place | TextFrame) -> str:
     """Return ``charge, payments/api.py:42``."""
-    path = "/".join(PurePath(place.filename).parts[-2:]).lstrip("/")
+    path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
     function = short(place.function)
     return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
 
