@@ -116,14 +116,19 @@ def listened(target: logging.Handler | None = None) -> Iterator[logging.Logger]:
 def sentry() -> Iterator[logging.Logger]:
     """Open sentry-sdk's EventHandler with a transport that sends nothing."""
     import sentry_sdk  # noqa: PLC0415  each peer only where it is measured
-    from sentry_sdk.integrations.logging import EventHandler  # noqa: PLC0415
+    from sentry_sdk.integrations.logging import EventHandler, LoggingIntegration  # noqa: PLC0415
     from sentry_sdk.transport import Transport  # noqa: PLC0415
 
     class Nowhere(Transport):
         def capture_envelope(self, envelope: object) -> None:
             """Take it."""
 
-    sentry_sdk.init("https://key@sentry.invalid/1", transport=Nowhere, default_integrations=False)
+    # As its documentation sets it up, less the integration that would report each record twice.
+    sentry_sdk.init(
+        "https://key@sentry.invalid/1",
+        transport=Nowhere,
+        disabled_integrations=[LoggingIntegration()],
+    )
     yield logger_with(EventHandler())
     sentry_sdk.get_client().close(timeout=0)
 
