@@ -13,17 +13,24 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pushover_logging.salvage import is_damage, salvage
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
-_CONTENTION = 1.0  # seconds for which others are made way after one that had to wait
 _OPENING = 0.2  # seconds that opening waits at each of its steps
 _POLL = 0.001  # seconds between two tries to lock the file; SQLite's own waits grow to 100 ms
 _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
+
+
+Turn = Callable[[float], contextlib.AbstractContextManager[None]]
+"""Waits until it is this process's turn, at most until a deadline in monotonic seconds."""
+
+
+def _at_once(_: float) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 class Unavailable(Exception):  # noqa: N818  a state of the file, which callers answer
@@ -33,15 +40,18 @@ class Unavailable(Exception):  # noqa: N818  a state of the file, which callers 
 class Database:
     """The file ``path``; ``migrations[n]`` brings its schema from version n to n + 1.
 
+    SQLite's own lock is not fair among processes: ``turn`` brings them in an order.
+
     `transaction` may be called by any thread; `_lock` is held over the whole of it, because a
     connection has one transaction at a time. It is reentrant: a signal handler that logs through
     another handler of the same file joins the transaction that it interrupts. A fork's child calls
     `renew`; an exit in the middle leaves a journal, from which the next process rolls back.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], turn: Turn = _at_once) -> None:
         self.path = path
         self._migrations = migrations
+        self._turn = turn
         self._connection: sqlite3.Connection | None = None
         self.notice: str | None = None  # what a person is to know, for its user to say
         self.renew()
@@ -53,7 +63,6 @@ class Database:
         self._waiting: set[int] = set()  # threads; each adds and removes itself, which is atomic
         self._paused: set[int] = set()  # threads that fork; each adds and removes itself
         self._within = False
-        self._contended_until = 0.0
         self._opened = 0
         if self._connection is not None:
             _ABANDONED.append(self._connection)
@@ -72,12 +81,12 @@ class Database:
             if self._within and self._connection is not None:
                 yield self._connection
             else:
-                with self._begun(deadline) as connection:
+                with self._turn(deadline), self._begun(deadline) as connection:
                     yield connection
         finally:
             self._lock.release()
-        if self._waiting or time.monotonic() < self._contended_until:
-            time.sleep(_POLL)  # no lock here is fair: a storm would keep the others out
+        if self._waiting:
+            time.sleep(_POLL)  # the lock is not fair: a storm would keep the other threads out
 
     def _acquire(self, patience: float) -> None:
         if self._lock.acquire(blocking=False):
@@ -157,7 +166,6 @@ class Database:
                     self._quarantine(error)
                 elif "locked" not in str(error) or time.monotonic() > deadline:
                     raise
-            self._contended_until = time.monotonic() + _CONTENTION
             time.sleep(_POLL)
 
     def _try_to_begin(self) -> sqlite3.Connection:

@@ -11,7 +11,13 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+_DOOR = 2**62  # offsets from here on are the queue's: its door, then the places in it
+_PLACES = 2**20
+_POLL = 0.0005  # seconds between two looks whether it is one's turn
 
 
 class HostLock:
@@ -60,12 +66,7 @@ class HostLock:
     def is_held(self, offset: int) -> bool:
         """Tell whether anybody has the lock, this process included."""
         with self._guard:
-            if offset in self._held:
-                return True
-            if not self._lock(offset, 1):
-                return True
-            self._unlock(offset, 1)
-            return False
+            return offset in self._held or not self._is_free(offset)
 
     def is_alone(self, offset: int, length: int) -> bool:
         """Tell whether no other process holds a lock in this range.
@@ -79,6 +80,55 @@ class HostLock:
             for one in self._held:
                 self._lock(one, 1)
             return True
+
+    @contextlib.contextmanager
+    def turn(self, deadline: float) -> Iterator[None]:
+        """Wait until it is this process's turn, at most until ``deadline`` (monotonic seconds).
+
+        Who came first goes first. That is an order and excludes nobody: after the deadline, or
+        where the file cannot be used, the block runs all the same; and who dies in the queue, or
+        leaves it, lets the next one on.
+        """
+        place = None
+        with contextlib.suppress(OSError):
+            place = self._queue_up(deadline)
+        if place is None:
+            yield
+            return
+        try:
+            self._await_free(_DOOR + 1 + (place - 1) % _PLACES, deadline)
+            yield
+        finally:
+            with contextlib.suppress(OSError), self._guard:
+                self._unlock(_DOOR + 1 + place, 1)
+
+    def _queue_up(self, deadline: float) -> int | None:
+        """Take the next place; the file's first bytes say which was the last. None: no time."""
+        while time.monotonic() < deadline:
+            with self._guard:
+                if self._lock(_DOOR, 1):
+                    try:
+                        last = int.from_bytes(os.pread(self._descriptor(), 4, 0), "big")
+                        place = (last + 1) % _PLACES
+                        os.pwrite(self._descriptor(), place.to_bytes(4, "big"), 0)
+                        self._lock(_DOOR + 1 + place, 1)
+                    finally:
+                        self._unlock(_DOOR, 1)
+                    return place
+            time.sleep(_POLL)
+        return None
+
+    def _await_free(self, offset: int, deadline: float) -> None:
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline and not self._is_free(offset):
+                time.sleep(_POLL)
+
+    def _is_free(self, offset: int) -> bool:
+        with self._guard:
+            free = self._lock(offset, 1)
+            if free:
+                self._unlock(offset, 1)
+            return free
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):

@@ -143,6 +143,7 @@ class Sender:
         if (pause := self._recovery.pause(now)) > 0:
             return min(pause, beat)
         if not sends:
+            self._ledger.outbox.catch_up()
             self._client.close()
             return beat
         closed = self._recovery.closed_to(now)
@@ -195,6 +196,7 @@ class Sender:
             ):
                 if self.step() > 0:
                     break
+            self._ledger.outbox.catch_up()  # the deadline may have come before the next claim
         finally:
             lifecycle.THREADS.discard(ident)
 

@@ -125,7 +125,12 @@ def handler_for(inbox):
     for one in made:
         one.close()
         assert adds_up(one.stats()), one.stats()
+        thread = one._sender._thread
+        inbox.clear_faults()
         one._ledger.reset()  # what a test left behind must not reach the next one's inbox
+        if thread is not None:
+            thread.join(20)  # nor must what is on its way
+            assert not thread.is_alive()
         lifecycle._SENDERS.discard(one._sender)
         close_file(one)
 

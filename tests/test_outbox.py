@@ -61,11 +61,12 @@ for round in range(ROUNDS):
     if child == 0:
         live(round * 10, write)
     os.close(write)
-    time.sleep(chance.uniform(0, 0.08))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     with open(read, encoding="ascii") as lines:
-        print(lines.read(), end="")
+        returned = [lines.readline() for _ in range(chance.randint(0, 10))]
+        time.sleep(chance.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print("".join(returned) + lines.read(), end="")
 logging.getLogger().addHandler(handler := PushoverHandler(throttle=False))
 logging.error("the last")
 print("flushed", handler.flush(60))
@@ -137,8 +138,7 @@ def test_eight_processes_deliver_each_record_once(program, inbox, path):
         timeout=150,
         PUSHOVER_OUTBOX=str(path),
     )
-    assert 0 == code
-    assert "Traceback" not in err
+    assert (0, "") == (code, err)  # so nobody had to wait too long for the file
     arrived = Counter(push["title"] for push in inbox.messages)
     assert Counter(f"{n} of {process}" for n in range(500) for process in range(8)) == arrived
 
@@ -530,16 +530,16 @@ def test_what_was_sent_while_the_file_was_away_is_not_sent_again(drive, path, mo
     driven.log.error("first problem")
     driven.log.error("second problem")
     outbox = driven.handler._ledger.outbox
-    account, write = outbox.account, outbox.account.write
+    account, claim = outbox.account, outbox.account.claim
 
-    def away(works):
-        if not outbox._unwritten:
-            return write(works)
-        monkeypatch.setattr(account, "write", write)
+    def away(closed_to, fate, works):
+        if not works:
+            return claim(closed_to, fate, works)
+        monkeypatch.setattr(account, "claim", claim)
         raise Unavailable("locked")
 
-    monkeypatch.setattr(account, "write", away)
-    while account.write is away:
+    monkeypatch.setattr(account, "claim", away)
+    while account.claim is away:
         driven.handler._sender.step()
     driven.clock.now += 1.1
     claimed = outbox.claim((), lambda _: None)

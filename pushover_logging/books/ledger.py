@@ -191,6 +191,7 @@ class Ledger:
         """Tell whether nothing waits; with ``last_words``, no count either."""
         with self._guard:
             waits = self._books.pending + self._books.summaries_pending
+            waits += self.outbox.is_behind()
             untold = self._throttle.has_untold() or self._owes_last_words
             return not waits and not (last_words and untold)
 

@@ -32,8 +32,8 @@ class HostFile:
     """An outbox's file in this process, shared by its handlers: its database and its locks."""
 
     def __init__(self, path: Path) -> None:
-        self.database = Database(path, rows.MIGRATIONS)
         self.lock = HostLock(path.with_name(f"{path.name}.lock"))
+        self.database = Database(path, rows.MIGRATIONS, self.lock.turn)
         self._pid = os.getpid()
 
     def renew(self) -> None:
@@ -117,13 +117,20 @@ class Account:
             news = rows.outcomes(connection, self._origin)
         self.news.update(news)
 
-    def claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
-        """Return the most urgent (priority, then age), marked as being sent."""
+    def claim(
+        self, closed_to: Collection[str | None], fate: Fate, works: Sequence[Work] = ()
+    ) -> Envelope | None:
+        """Return the most urgent (priority, then age), marked as being sent.
+
+        Does ``works`` first, in the same transaction.
+        """
         closed, stamp = frozenset(closed_to), self.file.database.stamp()
-        if stamp is not None and self._none_for == (closed, stamp):
+        if not works and stamp is not None and self._none_for == (closed, stamp):
             return None
         news: Counter[str] = Counter()
         with self.file.database.transaction() as connection:
+            for work in works:
+                work(connection)
             while (row := rows.claim(connection, self.name, closed_to)) is not None:
                 origin = self._living(connection, row.origin, news)
                 try:

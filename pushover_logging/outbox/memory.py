@@ -55,6 +55,13 @@ class MemoryOutbox:
         """Tell whether this handler sends: in memory always its own."""
         return True
 
+    def is_behind(self) -> bool:
+        """Tell whether something must still be written down: in memory nothing."""
+        return False
+
+    def catch_up(self) -> None:
+        """Write that down."""
+
     def release(self) -> None:
         """Let others send: in memory nobody else could."""
 

@@ -22,8 +22,9 @@ class SqliteOutbox:
 
     Where the file cannot be used, ``memory`` takes over; its Messages are sent from there, by each
     process for itself, and inserted again when the file is back. `put` is called by the program's
-    threads under the handler's guard, the rest by its sender. What must be written and could not
-    be waits in `_unwritten`, of the sender's thread alone.
+    threads under the handler's guard, the rest by its sender, but for `is_behind`, which looks at
+    one flag. What must still be written waits in `_unwritten`, of the sender's thread alone: how a
+    send ended is written with the next claim, and what could not be written, with the next that is.
     """
 
     def __init__(self, account: Account, memory: MemoryOutbox, clock: Clock) -> None:
@@ -39,6 +40,7 @@ class SqliteOutbox:
         self._warned = False
         self._trouble: str | None = None
         self._unwritten: list[Work] = []
+        self._behind = False
 
     def put(self, envelope: Envelope) -> list[Envelope]:
         """Insert one, durable on return; where the file is away memory takes it."""
@@ -109,7 +111,19 @@ class SqliteOutbox:
         claimed = [self._memory.claim(closed_to, fate)]
         if claimed[0] is None and self.account.holds:
             self._try(lambda: claimed.append(self._claim(closed_to, fate)))
+            self._behind = False
+        self.catch_up()
         return claimed[-1]
+
+    def is_behind(self) -> bool:
+        """Tell whether a send ended and nobody has tried yet to write that down."""
+        return self._behind
+
+    def catch_up(self) -> None:
+        """Write down how a send ended, where no claim has done it."""
+        if self._behind:
+            self._try(self._write)
+            self._behind = False
 
     def retry(self, envelope: Envelope) -> None:
         """Put a claimed one back: an answer came, or none in time; its process lives."""
@@ -119,7 +133,11 @@ class SqliteOutbox:
             self._later(lambda connection: rows.keep(connection, envelope, sending=False))
 
     def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:
-        """Let a claimed one go; ``confirm`` is in the same transaction."""
+        """Let a claimed one go; ``confirm`` is in the same transaction, that of the next claim.
+
+        A process that is killed before it sends that Message once more, as one that is killed
+        before this is called: still one duplicate at most, and a commit less for each Message.
+        """
         if envelope.row is None:
             self._memory.finish(envelope, what, lambda: self._later(lambda _: confirm()))
             return
@@ -128,7 +146,8 @@ class SqliteOutbox:
             confirm()
             self.account.end(connection, envelope, what)
 
-        self._later(end)
+        self._unwritten.append(end)
+        self._behind = True
 
     def is_last(self) -> bool:
         """Tell whether no other process has the file in use."""
@@ -144,9 +163,10 @@ class SqliteOutbox:
         self._unwritten.clear()
 
     def _claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
-        if self._unwritten:  # a row that was sent already must not be claimed again
-            self._write()
-        return self.account.claim(closed_to, fate)
+        # What was sent already must not be claimed again: it is written first.
+        claimed = self.account.claim(closed_to, fate, self._unwritten)
+        self._unwritten.clear()
+        return claimed
 
     def _restore(self) -> None:
         waiting: list[Envelope] = []
