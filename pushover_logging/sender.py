@@ -139,7 +139,7 @@ class Sender:
         self._tell(final=self._closing and not sends)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
-        beat = min(fresh, self._ledger.next_due(final=self._closing))
+        beat = min(fresh, self._ledger.next_due(hurry=self._is_hurried()))
         if (pause := self._recovery.pause(now)) > 0:
             return min(pause, beat)
         if not sends:
@@ -205,7 +205,12 @@ class Sender:
             waiter.put(None)
 
     def _tell(self, *, final: bool) -> None:
-        self._ledger.tell(partial(self._telling.envelopes, final=final), final=final)
+        told = partial(self._telling.envelopes, final=final)
+        self._ledger.tell(told, final=final, hurry=self._is_hurried())
+
+    def _is_hurried(self) -> bool:
+        """Tell whether somebody waits for this sender: then it asks others more often."""
+        return self._closing or bool(self._waiters)
 
     def _calm(self, envelope: Envelope, count: Count | None) -> None:
         """Stop the emergencies of a problem that is resolved."""

@@ -14,7 +14,7 @@ Told = Callable[[Sequence[Count]], Sequence[Envelope]]
 """Makes the Messages that tell counts."""
 
 BEAT = 1.0  # seconds between two exchanges with what processes share
-LAST_BEAT = 0.1  # the same while a process waits for its end
+HURRIED_BEAT = 0.1  # the same while somebody waits for the sender, as at exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Sharing(Protocol):
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
 
-    def next_due(self, *, final: bool) -> float:
+    def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until the next exchange."""
 
     def exchange(

@@ -166,10 +166,10 @@ class Ledger:
         what = f"rejected: {why}" if envelope.counts_as_record else "lost summary"
         self._finish(envelope, what, End.REFUSED)
 
-    def tell(self, told: Told, *, final: bool) -> None:
+    def tell(self, told: Told, *, final: bool, hurry: bool) -> None:
         """Put the summaries that are due; with ``final`` all counts, as the last words."""
         sharing = self._sharing
-        if sharing is not None and sharing.next_due(final=final) > 0:
+        if sharing is not None and sharing.next_due(hurry=hurry) > 0:
             return
         if final:
             self._owes_last_words = False  # until another record comes
@@ -180,10 +180,10 @@ class Ledger:
         for envelope in told(counts):
             self.put(envelope)
 
-    def next_due(self, *, final: bool) -> float:
+    def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until `tell` has something to do, infinity where it has not."""
         if self._sharing is not None:
-            return self._sharing.next_due(final=final)
+            return self._sharing.next_due(hurry=hurry)
         with self._guard:
             return self._throttle.next_due()
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pushover_logging.books.exchange import BEAT, LAST_BEAT, Exchanged, Told
+from pushover_logging.books.exchange import BEAT, HURRIED_BEAT, Exchanged, Told
 from pushover_logging.books.looking import decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
@@ -50,9 +50,9 @@ class RedisSharing:
         self._firsts: dict[str, None] = {}  # whose leases are held here
         self._loans: dict[str, None] = {}
 
-    def next_due(self, *, final: bool) -> float:
+    def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until the next exchange."""
-        beat = LAST_BEAT if final else BEAT
+        beat = HURRIED_BEAT if hurry else BEAT
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
     def exchange(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pushover_logging.books.exchange import BEAT, LAST_BEAT, Exchanged, Told
+from pushover_logging.books.exchange import BEAT, HURRIED_BEAT, Exchanged, Told
 from pushover_logging.books.looking import decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.outbox.envelope import Envelope
@@ -37,9 +37,9 @@ class HostSharing:
         self._seen: object = None
         self._due_at = 0.0
 
-    def next_due(self, *, final: bool) -> float:
+    def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until the next exchange."""
-        beat = LAST_BEAT if final else BEAT
+        beat = HURRIED_BEAT if hurry else BEAT
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
     def exchange(
