@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pushover_logging.salvage import is_damage, salvage
+from pushover_logging.schema import migrate, opened
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
-_OPENING = 0.2  # seconds that opening waits at each of its steps
 _POLL = 0.001  # seconds between two tries to lock the file; SQLite's own waits grow to 100 ms
 _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
@@ -103,16 +103,25 @@ class Database:
 
         Costs a look at the file's first page. Within a transaction it is that transaction's.
         """
+        found = self.glance("PRAGMA data_version")  # changes by others; the rest, by this one
+        return found and (self._opened, found[1], found[0][0])
+
+    def glance(self, query: str, *values: object) -> tuple[tuple[object, ...], int] | None:
+        """Look at one row outside of a transaction, without waiting.
+
+        Returns it, empty where there is none, and how many changes this connection has made; None
+        where the file cannot be looked at now.
+        """
         if not self._lock.acquire(blocking=False):
             return None
         try:
             if self._connection is None or not self._is_in_place():
                 return None
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            row = self._connection.execute(query, values).fetchone()
         except sqlite3.Error:
             return None
-        else:  # of others' changes, and of this connection's own
-            return self._opened, version, self._connection.total_changes
+        else:
+            return row or (), self._connection.total_changes
         finally:
             self._lock.release()
 
@@ -176,39 +185,14 @@ class Database:
             self._opened += 1
         connection = self._connection
         connection.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
-        self._migrate(connection)
+        migrate(connection, self._migrations)
         return connection
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._identity = self._stat()
-        connection = sqlite3.connect(
-            self.path, timeout=_OPENING, isolation_level=None, check_same_thread=False
-        )
-        try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            self._check_version(version)
-            connection.execute("PRAGMA journal_mode = TRUNCATE")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits itself, in short steps
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_version(self, version: int) -> None:
-        if version > len(self._migrations):
-            msg = f"its schema {version} is of a newer version of this library"
-            raise OSError(msg)
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for statements in self._migrations[version:]:
-            for statement in statements.split(";"):
-                connection.execute(statement)
-        if version < len(self._migrations):
-            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+        return opened(self.path, len(self._migrations))
 
     def _stat(self) -> tuple[int, int]:
         found = self.path.stat()

@@ -94,3 +94,13 @@ def test_at_most_two_requests_at_once(handler_for, inbox):
     inbox.wait_for(4)
     began = sorted(attempt.received for attempt in inbox.attempts)
     assert began[2] - began[0] >= 0.25
+
+
+def test_last_words_take_no_time_where_there_are_none(drive):
+    """Who closes with nothing to tell is done at once, whatever others of its file do."""
+    driven = drive()
+    driven.log.error("boom happened")
+    driven.settle()
+    driven.handler._sender.request_close()
+    driven.advance(1)
+    assert driven.handler._ledger.settled(last_words=True)

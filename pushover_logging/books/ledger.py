@@ -169,10 +169,10 @@ class Ledger:
     def tell(self, told: Told, *, final: bool, hurry: bool) -> None:
         """Put the summaries that are due; with ``final`` all counts, as the last words."""
         sharing = self._sharing
-        if sharing is not None and sharing.next_due(hurry=hurry) > 0:
+        owes = final and self._owes_last_words
+        if sharing is not None and not owes and sharing.next_due(hurry=hurry) > 0:
             return
-        if final:
-            self._owes_last_words = False  # until another record comes
+        self._owes_last_words &= not final  # until another record comes
         if sharing is not None and self._exchange(sharing, told, final=final):
             return
         with self._guard:
@@ -190,8 +190,7 @@ class Ledger:
     def settled(self, *, last_words: bool) -> bool:
         """Tell whether nothing waits; with ``last_words``, no count either."""
         with self._guard:
-            waits = self._books.pending + self._books.summaries_pending
-            waits += self.outbox.is_behind()
+            waits = self._books.pending + self._books.summaries_pending + self.outbox.is_behind()
             untold = self._throttle.has_untold() or self._owes_last_words
             return not waits and not (last_words and untold)
 

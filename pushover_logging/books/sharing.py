@@ -33,7 +33,7 @@ class HostSharing:
         """Start anew, as a fork's child does."""
         self.source = f"{os.getpid()}@{self._host}"
         self.throttle.renew()
-        self._exchanged = self._clock.monotonic() - BEAT
+        self._exchanged = self._whole = self._clock.monotonic() - BEAT
         self._seen: object = None
         self._due_at = 0.0
 
@@ -52,6 +52,9 @@ class HostSharing:
         """
         self._exchanged = self._clock.monotonic()
         last = final and self.throttle.rules.last_words and self._outbox.is_last()
+        if not last and self._may_wait(leaves=final and bool(reports)):
+            return Exchanged({}, back=reports)
+        self._whole = self._exchanged
         if not (reports or last or self._has_news(waiting=waiting)):
             return Exchanged({})
         views: dict[str, View] = {}
@@ -69,6 +72,14 @@ class HostSharing:
             self._due_at = self._exchanged + self.throttle.next_due()
 
         return Exchanged(views, len(summaries)) if self._outbox.exchange(work) else None
+
+    def _may_wait(self, *, leaves: bool) -> bool:
+        """Tell whether all this process could hear in a hurry is what became of its own records.
+
+        Many that wait, each with a transaction ten times a second, would keep the sender waiting.
+        """
+        early = self._exchanged < self._whole + BEAT and not leaves and not self._outbox.holds()
+        return early and not self._outbox.has_word()
 
     def _has_news(self, *, waiting: bool) -> bool:
         if not self._outbox.holds():

@@ -109,6 +109,11 @@ class Account:
         self._register()
         return self.file.lock.is_alone(_ORIGINS, _RANGE)
 
+    def has_word(self) -> bool:
+        """Tell, without waiting, whether others left word for this handler; False: not known."""
+        found = self.file.database.glance(rows.HAS_OUTCOME, self._origin)
+        return found is not None and bool(found[0])
+
     def write(self, works: Sequence[Work]) -> None:
         """Do ``works`` in one transaction, and take the news that others left."""
         with self.file.database.transaction() as connection:

@@ -160,6 +160,9 @@ def tell(connection: sqlite3.Connection, origin: int, what: str, now: float) -> 
     )
 
 
+HAS_OUTCOME = "SELECT 1 FROM outcome WHERE origin = ?"
+
+
 def outcomes(connection: sqlite3.Connection, origin: int) -> dict[str, int]:
     """Take the words that were left for ``origin``."""
     found = connection.execute("SELECT what, number FROM outcome WHERE origin = ?", (origin,))

@@ -67,6 +67,10 @@ class SqliteOutbox:
         """Tell whether this handler sends for its account."""
         return self.account.holds
 
+    def has_word(self) -> bool:
+        """Tell, without waiting, whether others left word of what became of its Messages."""
+        return self.account.has_word()
+
     def stamp(self) -> object:
         """Return what is equal while an exchange would bring nothing; None: it would."""
         waits = self._unwritten or len(self._memory)
