@@ -18,6 +18,7 @@ from typing import Protocol
 
 THREADS: set[int] = set()
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case they log
+_UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 
 
@@ -45,6 +46,7 @@ class _State:
     def __init__(self) -> None:
         self.hooked_child = False
         self.deadline: float | None = None
+        self.said = (0, 0)  # a multiprocessing child may run both hooks
         self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
 
 
@@ -71,6 +73,20 @@ def hook_exit() -> None:
     if process and util and process.parent_process() and not _STATE.hooked_child:
         _STATE.hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+
+
+def threads_run() -> bool:
+    """Tell whether a thread runs on between the program's calls.
+
+    In uWSGI before 2.0.27 it does not, without ``enable-threads``: the server keeps the
+    interpreter to itself while it waits for a request, and a thread starts and then stands still.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict) or {"enable-threads", "threads"} & options.keys():
+        return True
+    version = getattr(uwsgi, "version", b"").split(b".")
+    return [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS
 
 
 def request_slot() -> threading.BoundedSemaphore:
@@ -105,8 +121,11 @@ def _at_exit() -> None:
     for sender in senders:
         sender.wait(timeout)
     unsent = [sender.unsent() for sender in senders]
-    _say(sum(lost for lost, _ in unsent), f"not sent within {timeout:g} s")
-    _say(sum(kept for _, kept in unsent), f"not sent within {timeout:g} s, and wait in the outbox")
+    lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
+    if (lost, kept) != _STATE.said:
+        _STATE.said = (lost, kept)
+        _say(lost, f"not sent within {timeout:g} s")
+        _say(kept, f"not sent within {timeout:g} s, and wait in the outbox")
 
 
 def _say(number: int, what: str) -> None:

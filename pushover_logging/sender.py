@@ -66,7 +66,7 @@ class Sender:
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
         self._closing = False
         self._recovery = Recovery(self._clock)
-        self._full_told = False
+        self._full_told = self._threadless_told = False
         self._used = 0.0
         self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
@@ -94,11 +94,21 @@ class Sender:
             return  # another call starts it just now, or sends inline, and finds the Message
         try:
             lifecycle.hook_exit()
+            if not self._may_have_thread():
+                self._send_inline()
+                return
             self._thread = self._clock.start_thread(self._run, "pushover-logging")
         except RuntimeError:  # the interpreter ends, or has no threads to give
             self._send_inline()
         finally:
             self._running.release()
+
+    def _may_have_thread(self) -> bool:
+        may = lifecycle.threads_run()
+        if not may and not self._threadless_told:
+            self._threadless_told = True
+            warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
+        return may
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so."""

@@ -141,7 +141,8 @@ class Program:
     def __init__(self, directory, inbox):
         self.directory = directory
         self.environ = {**os.environ, **inbox.environ, "PUSHOVER_HOST": "web-1"}
-        self.environ.pop("PYTHONWARNINGS", None)
+        # CPython 3.12 and later warn of each fork beside a thread: here it is what is tested.
+        self.environ["PYTHONWARNINGS"] = "ignore:This process:DeprecationWarning"
         self.seconds = 0.0
         self.written = 0
 

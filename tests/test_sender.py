@@ -1,11 +1,13 @@
 """The thread's own life: when it starts, rests and ends."""
 
 import logging
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from pushover_logging import Message, sender
+from pushover_logging import Message, lifecycle, sender
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.problem import Verdict
 
@@ -104,3 +106,31 @@ def test_last_words_take_no_time_where_there_are_none(drive):
     driven.handler._sender.request_close()
     driven.advance(1)
     assert driven.handler._ledger.settled(last_words=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "version", "run"),
+    [
+        ({}, b"2.0.23", False),
+        ({}, b"2.0.26.post1", False),
+        ({"enable-threads": True}, b"2.0.23", True),
+        ({"threads": b"2"}, b"2.0.23", True),
+        ({}, b"2.0.30", True),
+        (None, b"2.0.23", True),
+    ],
+)
+def test_threads_run_in_uwsgi_where_it_lets_them(monkeypatch, options, version, run):
+    """By its options, and by default from the version on that changed it."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options, version=version))
+    assert run is lifecycle.threads_run()
+
+
+def test_uwsgi_without_threads_is_told_inline(monkeypatch, handler_for, inbox, caplog):
+    """Where a thread would stand still until the next request: sent in the call, said once."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, version=b"2.0.23"))
+    log = logging.Logger("shop")
+    log.addHandler(handler_for(throttle=False))
+    log.error("first problem")
+    log.error("second problem")
+    assert ["first problem", "second problem"] == [push["title"] for push in inbox.messages]
+    assert 1 == caplog.text.count("enable-threads")
