@@ -16,6 +16,8 @@ import time
 import weakref
 from typing import Protocol
 
+from pushover_logging.diagnostics import warn
+
 THREADS: set[int] = set()
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case they log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
@@ -46,6 +48,7 @@ class _State:
     def __init__(self) -> None:
         self.hooked_child = False
         self.deadline: float | None = None
+        self.threadless_told = False
         self.said = (0, 0)  # a multiprocessing child may run both hooks
         self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
 
@@ -76,7 +79,7 @@ def hook_exit() -> None:
 
 
 def threads_run() -> bool:
-    """Tell whether a thread runs on between the program's calls.
+    """Tell whether a thread runs on between the program's calls; where not, it is said once.
 
     In uWSGI before 2.0.27 it does not, without ``enable-threads``: the server keeps the
     interpreter to itself while it waits for a request, and a thread starts and then stands still.
@@ -86,7 +89,12 @@ def threads_run() -> bool:
     if not isinstance(options, dict) or {"enable-threads", "threads"} & options.keys():
         return True
     version = getattr(uwsgi, "version", b"").split(b".")
-    return [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS
+    if [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS:
+        return True
+    if not _STATE.threadless_told:
+        _STATE.threadless_told = True
+        warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
+    return False
 
 
 def request_slot() -> threading.BoundedSemaphore:

@@ -66,7 +66,7 @@ class Sender:
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
         self._closing = False
         self._recovery = Recovery(self._clock)
-        self._full_told = self._threadless_told = False
+        self._full_told = False
         self._used = 0.0
         self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
@@ -94,7 +94,7 @@ class Sender:
             return  # another call starts it just now, or sends inline, and finds the Message
         try:
             lifecycle.hook_exit()
-            if not self._may_have_thread():
+            if not lifecycle.threads_run():
                 self._send_inline()
                 return
             self._thread = self._clock.start_thread(self._run, "pushover-logging")
@@ -103,20 +103,13 @@ class Sender:
         finally:
             self._running.release()
 
-    def _may_have_thread(self) -> bool:
-        may = lifecycle.threads_run()
-        if not may and not self._threadless_told:
-            self._threadless_told = True
-            warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
-        return may
-
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so."""
         deadline = time.monotonic() + lifecycle.patience(timeout)
         waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(waiter)
         try:
-            while not self._ledger.settled(last_words=self._closing):
+            while not self._is_settled():
                 left = deadline - time.monotonic()
                 if left <= 0 or not lifecycle.may_wait():
                     return False
@@ -146,7 +139,8 @@ class Sender:
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
         fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
-        self._tell(final=self._closing and not sends)
+        done = not sends or self._ledger.settled(last_words=False)
+        self._tell(final=self._closing and done)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
         beat = min(fresh, self._ledger.next_due(hurry=self._is_hurried()))
@@ -173,14 +167,13 @@ class Sender:
         lifecycle.THREADS.add(ident)
         try:
             while True:
-                wait = self.step()
-                if wait <= 0:
-                    continue
-                if self._ledger.settled(last_words=self._closing):
+                wait = self.step()  # others' Messages may be without end: nobody waits for those
+                if (wait > 0 or self._is_hurried()) and self._is_settled():
                     self._tell_waiters()
                     if self._closing:
                         break
-                self._rest(wait)
+                if wait > 0:
+                    self._rest(wait)
         finally:
             lifecycle.THREADS.discard(ident)
             self._thread = None
@@ -201,14 +194,15 @@ class Sender:
         lifecycle.THREADS.add(ident)
         try:
             deadline = time.monotonic() + lifecycle.patience(self.close_timeout)
-            while time.monotonic() < deadline and not self._ledger.settled(
-                last_words=self._closing
-            ):
+            while time.monotonic() < deadline and not self._is_settled():
                 if self.step() > 0:
                     break
             self._ledger.outbox.catch_up()  # the deadline may have come before the next claim
         finally:
             lifecycle.THREADS.discard(ident)
+
+    def _is_settled(self) -> bool:
+        return self._ledger.settled(last_words=self._closing)
 
     def _tell_waiters(self) -> None:
         for waiter in list(self._waiters):
@@ -248,3 +242,5 @@ class Sender:
         else:
             self._recovery.succeeded(envelope)
             self._ledger.accepted(envelope)
+            if self._is_hurried():
+                self._ledger.outbox.catch_up()

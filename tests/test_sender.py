@@ -128,6 +128,7 @@ def test_threads_run_in_uwsgi_where_it_lets_them(monkeypatch, options, version, 
 def test_uwsgi_without_threads_is_told_inline(monkeypatch, handler_for, inbox, caplog):
     """Where a thread would stand still until the next request: sent in the call, said once."""
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, version=b"2.0.23"))
+    monkeypatch.setattr(lifecycle._STATE, "threadless_told", False)
     log = logging.Logger("shop")
     log.addHandler(handler_for(throttle=False))
     log.error("first problem")
