@@ -55,7 +55,9 @@ _PATTERN = rf"""
       (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
     # Who or where, by the name in front of it.
     | (?P<value>(?P<key>(?=\w{{1,32}}=)(?i:\w*(?:host|login|account|client|peer|session|token)
-        (?:name|id)?=)|(?i:user)\ (?=[\w.-]{{1,64}}\ (?:from|by)\ ))[^\s"',;&()\[\]{{}}<>]+)
+        (?:name|id)?=)
+        |(?i:user\ {{1,2}}|(?:password|log[io]n)\ for\ )(?=[\w.-]{{1,64}}\ (?:(?:from|by)\ |\[))
+        )[^\s"',;&()\[\]{{}}<>]+)
     | (?P<date>(?=[MTWFSJAOND\d])(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{{0,6}},?\ )?
         (?:{_MONTH}\ {{1,2}}\d{{1,2}}|\d{{1,2}}\ {_MONTH})(?:,?\ \d{{4}})?(?!\w)
         (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
@@ -132,8 +134,8 @@ def mask(text: str) -> str:
     URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
     become `<url>`, `<email>` and so on; so does whom or where `host=`, `session=` and their like,
-    and `user ... from`, name.  Codes that tell problems apart stay: `[Errno 28]`,
-    `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
+    `user ... from` and `password for ... from`, name.  Codes that tell problems apart stay:
+    `[Errno 28]`, `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
     Only the first 2,048 characters are read and returned, in time linear in them.
     """
     text = text[:MAX_CHARACTERS]

@@ -14,6 +14,8 @@ from pushover_logging.masking import MAX_CHARACTERS, mask
     ("text", "expected"),
     [
         ("GET of https://a.example/x?y=1, twice", "GET of <url>, twice"),
+        ("invalid user jo [preauth]", "invalid user <value> [preauth]"),
+        ("Failed password for jo from 10.0.0.7", "Failed password for <value> from <ip>"),
         ("mail to jo.doe+x@mail.example.com!", "mail to <email>!"),
         ("job 6ba7b810-9dad-11d1-80b4-00c04fd430c8", "job <uuid>"),
         ("at 2024-05-01T10:11:12.123Z", "at <time>"),
