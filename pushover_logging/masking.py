@@ -135,7 +135,8 @@ def mask(text: str) -> str:
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
     become `<url>`, `<email>` and so on; so does whom or where `host=`, `session=` and their like,
     `user ... from` and `password for ... from`, name.  Codes that tell problems apart stay:
-    `[Errno 28]`, `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and status of a request line.
+    `[Errno 28]`, `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and
+    status of a request line.
     Only the first 2,048 characters are read and returned, in time linear in them.
     """
     text = text[:MAX_CHARACTERS]
