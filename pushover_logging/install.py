@@ -10,24 +10,35 @@ from typing import Any
 
 from pushover_logging.handler import PushoverHandler
 
-_UNCAUGHT = "Uncaught exception"
+_UNCAUGHT = "Uncaught exception in %s"
 
 
 def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
     """Put a PushoverHandler on the root logger and return it.
 
-    ``options`` are the handler's. Where root has no handler, it gets a StreamHandler as well: a
-    first handler on root silences Python's own output to stderr. Uncaught exceptions of the
-    program and of its threads are logged as CRITICAL, and then shown as before; KeyboardInterrupt
-    and SystemExit are no failures. Raises ConfigurationError.
+    ``options`` are the handler's. Where root has no handler, it gets a StreamHandler as well, which
+    shows what Python showed on stderr until then (a first handler on root silences that), and root
+    lets through what ``level`` asks for. Uncaught exceptions of the program and of its threads are
+    logged as CRITICAL, and shown as before; KeyboardInterrupt and SystemExit are no failures.
+    Raises ConfigurationError.
     """
     handler = PushoverHandler(**options)
     root = logging.getLogger()
     if not root.handlers:
-        root.addHandler(logging.StreamHandler())
+        root.addHandler(_as_before(root))
+        if root.level > handler.level:
+            root.setLevel(handler.level or logging.DEBUG)
     root.addHandler(handler)
     _chain_hooks(root)
     return handler
+
+
+def _as_before(root: logging.Logger) -> logging.Handler:
+    """Return what shows on stderr what Python would show if root had no handler."""
+    stream = logging.StreamHandler()
+    stream.setLevel(max(root.level, logging.WARNING))
+    stream.addFilter(lambda record: record.msg != _UNCAUGHT)  # the hooks before ours show these
+    return stream
 
 
 def _chain_hooks(root: logging.Logger) -> None:
@@ -36,9 +47,8 @@ def _chain_hooks(root: logging.Logger) -> None:
     program, thread = sys.excepthook, threading.excepthook
 
     def log(exc: BaseException | None, where: str) -> None:
-        if isinstance(exc, Exception):
-            info = (type(exc), exc, exc.__traceback__)
-            root.critical("%s in %s", _UNCAUGHT, where, exc_info=info)
+        if exc is not None and _is_failure(exc):
+            root.critical(_UNCAUGHT, where, exc_info=(type(exc), exc, exc.__traceback__))
 
     def program_hook(
         kind: type[BaseException], exc: BaseException, trace: TracebackType | None
@@ -53,3 +63,11 @@ def _chain_hooks(root: logging.Logger) -> None:
     program_hook.logs_to_pushover = True  # type: ignore[attr-defined]
     sys.excepthook = program_hook
     threading.excepthook = thread_hook
+
+
+def _is_failure(exc: BaseException) -> bool:
+    """Tell a failure from an end that somebody asked for, which may come in a group as well."""
+    members = getattr(exc, "exceptions", None)  # BaseExceptionGroup, since CPython 3.11
+    if isinstance(members, tuple) and members and not isinstance(exc, Exception):
+        return any(map(_is_failure, members))
+    return not isinstance(exc, (KeyboardInterrupt, SystemExit))
