@@ -1,11 +1,9 @@
 """A handler's part in a throttle that many hosts share, over a real Redis that comes and goes."""
 
 import logging
-import shutil
 
 import pytest
 from conftest import Driven, adds_up
-from test_throttle_shared import Server
 
 from pushover_logging.books import remote
 from pushover_logging.throttle import lending
@@ -14,12 +12,8 @@ E = logging.ERROR
 
 
 @pytest.fixture
-def server(tmp_path):
-    if shutil.which("redis-server") is None:
-        pytest.skip("there is no redis-server here")
-    server = Server(tmp_path)
-    yield server
-    server.stop()
+def server(redis):
+    return redis
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 import os
 import re
 import signal
-import socket
 import sys
-import time
 from collections import Counter
-from contextlib import suppress
 
 import pytest
-from conftest import UNMEASURED
+from conftest import UNMEASURED, await_listener
 
 pytestmark = [
     pytest.mark.process,
@@ -317,16 +314,6 @@ def test_gunicorn_with_preload(program, inbox, outbox, tmp_path, free_port):
     assert once(*(f"request {n}" for n in range(40))) == titles(inbox)
     if outbox:  # one process at a time sends for the whole host
         assert 1 == inbox.most_open
-
-
-def await_listener(port):
-    """Wait until a server that was just started takes connections; at most 30 s."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"nobody listens on port {port}")
 
 
 def test_green_threads_that_leave_no_time(program, inbox):

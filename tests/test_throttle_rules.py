@@ -100,11 +100,11 @@ def remote(tmp_path_factory):
     pytest.importorskip("redis", reason="redis comes with the extra redis")
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server here")
-    from test_throttle_shared import Server
+    from conftest import RedisServer
 
     from pushover_logging.throttle.lending import RedisThrottle
 
-    server = Server(tmp_path_factory.mktemp("redis"))
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     throttle = RedisThrottle(server.url, "rules", Rules())
     yield throttle
     throttle.items._redis.close()

@@ -1,8 +1,6 @@
 """One throttle for several processes: an outbox's file, and a real Redis."""
 
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,45 +35,6 @@ STORM = """
     stats = handler.stats()
     print(stats.records, stats.sent + stats.suppressed, stats.pending, flush=True)
 """
-
-
-class Server:
-    """A redis-server of its own."""
-
-    def __init__(self, directory):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.directory = directory
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-             "--appendonly", "no", "--dir", str(self.directory)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        pytest.fail("redis-server does not start")
-
-    def stop(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait(10)
-
-
-@pytest.fixture
-def redis(tmp_path):
-    pytest.importorskip("redis", reason="redis comes with the extra redis")
-    if shutil.which("redis-server") is None:
-        pytest.skip("there is no redis-server here")
-    server = Server(tmp_path)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

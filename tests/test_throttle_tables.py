@@ -5,8 +5,7 @@ import logging
 import sys
 
 import pytest
-from conftest import FakeClock
-from test_throttle_shared import Server
+from conftest import FakeClock, RedisServer
 
 from pushover_logging import ConfigurationError
 from pushover_logging.outbox.account import host_file
@@ -30,7 +29,7 @@ def server(tmp_path_factory):
 
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server here")
-    server = Server(tmp_path_factory.mktemp("redis"))
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
