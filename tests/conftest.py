@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,7 @@ class Program:
         self.environ["PYTHONWARNINGS"] = "ignore:This process:DeprecationWarning"
         self.seconds = 0.0
         self.written = 0
+        self.said = "", ""
 
     def path(self, source):
         """Write the program to a file of its own."""
@@ -168,6 +169,21 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @contextmanager
+    def serve(self, command, port, cwd=None, **environ):
+        """Run a server until the block ends, then ask it to stop, as its init system would."""
+        with self.start_command(command, cwd=cwd, **environ) as server:
+            try:
+                await_listener(port)
+                yield server
+            finally:
+                server.send_signal(signal.SIGTERM)
+                try:
+                    self.said = server.communicate(timeout=30)
+                except subprocess.TimeoutExpired:
+                    server.kill()
+                    raise
 
     def run(self, source, timeout=60, **environ):
         """Run it to its end; return its status, what it said on stdout and on stderr."""

@@ -1,0 +1,45 @@
+"""Look at: `setup_logging`, which keeps Celery from configuring logging; failed tasks are told.
+
+celery --app celery_app worker, and in another terminal: python celery_app.py
+"""
+
+import logging.config
+import os
+from pathlib import Path
+from tempfile import gettempdir
+
+from celery import Celery
+from celery.signals import setup_logging
+
+# A folder stands in for a broker, so that this runs as it stands.
+folder = Path(os.environ.get("BROKER_FOLDER") or Path(gettempdir(), "pushover-celery"))
+folder.mkdir(exist_ok=True)
+app = Celery("celery_app", broker="filesystem://")
+app.conf.broker_transport_options = {
+    name: str(folder) for name in ("data_folder_in", "data_folder_out", "control_folder")
+}
+
+
+@setup_logging.connect
+def configure(**_: object) -> None:
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {
+                "console": {"class": "logging.StreamHandler"},
+                "phone": {"class": "pushover_logging.PushoverHandler"},
+            },
+            "root": {"level": "INFO", "handlers": ["console", "phone"]},
+        }
+    )
+
+
+@app.task(name="charge")
+def charge(order: str) -> None:
+    msg = f"card of order {order} was declined"
+    raise ValueError(msg)
+
+
+if __name__ == "__main__":
+    charge.delay("A-1042")

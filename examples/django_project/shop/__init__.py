@@ -1,0 +1,1 @@
+"""A shop whose checkout fails."""

@@ -1,0 +1,45 @@
+"""Look at: uvicorn keeps its errors from root, so they get the handler too; the path comes along.
+
+uvicorn fastapi_app:app, and open /checkout
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+from fastapi import FastAPI, Request, Response
+
+from pushover_logging import PushoverHandler
+
+app = FastAPI()
+path: ContextVar[str] = ContextVar("path", default="")
+
+
+@app.middleware("http")
+async def remember(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    path.set(f"{request.method} {request.url.path}")
+    return await go_on(request)
+
+
+def add_path(record: logging.LogRecord) -> bool:
+    """Let each record say which request it is of; uvicorn's own say it nowhere."""
+    if path.get():
+        record.path = path.get()
+    return True
+
+
+phone = PushoverHandler()
+phone.addFilter(add_path)
+logging.getLogger().addHandler(phone)
+logging.getLogger("uvicorn.error").addHandler(phone)
+
+
+@app.get("/")
+async def home() -> str:
+    return "Fine. Now open /checkout"
+
+
+@app.get("/checkout")
+async def checkout() -> str:
+    msg = "card was declined"
+    raise ValueError(msg)

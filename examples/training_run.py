@@ -1,0 +1,33 @@
+"""Look at: a quiet push when training is done, with the loss curve as its picture."""
+
+import io
+import logging
+import math
+
+import matplotlib as mpl
+
+mpl.use("agg")
+from matplotlib import pyplot as plt
+
+import pushover_logging
+
+log = logging.getLogger("training")
+pushover_logging.install(level="INFO")
+
+losses = []
+for epoch in range(1, 31):
+    loss = math.exp(-epoch / 8) + 0.02 * math.cos(epoch)
+    losses.append(loss)
+    if math.isnan(loss):
+        log.critical("Loss is not a number in epoch %d", epoch)
+
+figure, axes = plt.subplots()
+axes.plot(losses)
+axes.set(title="Loss", xlabel="epoch")
+curve = io.BytesIO()
+figure.savefig(curve)
+log.info(
+    "Training is done, loss %.3f",
+    losses[-1],
+    extra={"epochs": len(losses), "pushover": {"attachment": curve.getvalue(), "sound": "cosmic"}},
+)
