@@ -94,6 +94,16 @@ def test_eight_processes_tell_one_problem_once(place, storm, inbox):
     assert "8 processes on web-1" in inbox.messages[1]["message"]
 
 
+def test_processes_that_end_at_once_leave_no_count_untold(storm, inbox, tmp_path):
+    """The last words of a host, as when its server stops: whoever finds nobody else tells all."""
+    processes = storm(4, outbox=str(tmp_path / "outbox.sqlite"), count=25, seconds=0.1)
+    go(processes, "logged\n")
+    go(processes, "25 25 0\n")
+    assert ["Cannot connect to db-7", "x99 more: Cannot connect to db-7"] == [
+        push["title"] for push in inbox.messages
+    ]
+
+
 TROUBLE = """
     import logging, sys, time
     from pushover_logging import PushoverHandler

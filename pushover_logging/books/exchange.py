@@ -47,7 +47,7 @@ class Sharing(Protocol):
         """Return the seconds until the next exchange."""
 
     def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, waiting: bool
+        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
     ) -> Exchanged | None:
         """Report counts, and tell what is due. None: nothing of it has happened."""
 

@@ -56,13 +56,13 @@ class RedisSharing:
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
     def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, waiting: bool
+        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
     ) -> Exchanged | None:
         """Report counts and tell what is due. None: nothing of it has happened, Redis is away.
 
         At the end (``final``) nothing is told: another process does when it is due.
         """
-        del waiting
+        del leaves, waiting
         now = self._exchanged = self._clock.monotonic()
         if now < self._away_until:
             return None

@@ -43,25 +43,31 @@ class HostSharing:
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
     def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, waiting: bool
+        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
     ) -> Exchanged | None:
         """Report counts; who sends for the account tells what is due, the last process all.
 
-        ``waiting``: something of this process is in the file. None: nothing of it has happened,
-        the file cannot be used.
+        ``leaves``: this process may have no more to count, and looks whether it is the last.
+        ``waiting``: something of it is in the file. None: nothing of all this has happened, the
+        file cannot be used.
         """
+        del final
         self._exchanged = self._clock.monotonic()
-        last = final and self.throttle.rules.last_words and self._outbox.is_last()
-        if not last and self._may_wait(leaves=final and bool(reports)):
+        ends = leaves and self.throttle.rules.last_words
+        if not leaves and self._may_wait():
             return Exchanged({}, back=reports)
         self._whole = self._exchanged
-        if not (reports or last or self._has_news(waiting=waiting)):
+        if not (reports or ends or self._has_news(waiting=waiting)):
             return Exchanged({})
         views: dict[str, View] = {}
         summaries: list[Envelope] = []
 
-        def work() -> None:
+        def report() -> None:
             views.update(self.throttle.exchange(reports))
+            if not ends:
+                tell(last=False)
+
+        def tell(*, last: bool) -> None:
             if last:
                 summaries.extend(told(self.throttle.untold()))
             elif self._outbox.holds():
@@ -71,14 +77,20 @@ class HostSharing:
             self._seen = self._outbox.stamp()
             self._due_at = self._exchanged + self.throttle.next_due()
 
-        return Exchanged(views, len(summaries)) if self._outbox.exchange(work) else None
+        if not self._outbox.exchange(report):
+            return None
+        done = True
+        if ends:  # only now: whoever is the last must find what all others counted
+            last = self._outbox.is_last()
+            done = self._outbox.exchange(lambda: tell(last=last))
+        return Exchanged(views, len(summaries) if done else 0)
 
-    def _may_wait(self, *, leaves: bool) -> bool:
+    def _may_wait(self) -> bool:
         """Tell whether all this process could hear in a hurry is what became of its own records.
 
         Many that wait, each with a transaction ten times a second, would keep the sender waiting.
         """
-        early = self._exchanged < self._whole + BEAT and not leaves and not self._outbox.holds()
+        early = self._exchanged < self._whole + BEAT and not self._outbox.holds()
         return early and not self._outbox.has_word()
 
     def _has_news(self, *, waiting: bool) -> bool:

@@ -24,7 +24,8 @@ from pushover_logging.outbox.envelope import Envelope, Fate, decoded
 
 Work = Callable[[sqlite3.Connection], None]
 _ORIGINS = 2**31  # the first offset of an origin's lock; accounts have those below
-_RANGE = 2**61
+_RANGE = 2**60
+_PRESENT = _ORIGINS + _RANGE  # the first offset of the lock of one that may have counts to tell
 _UNREADABLE = "cannot be read"
 
 
@@ -105,9 +106,12 @@ class Account:
         self.file.lock.release(self._offset, self)
 
     def is_last(self) -> bool:
-        """Tell whether no other process has the file in use."""
-        self._register()
-        return self.file.lock.is_alone(_ORIGINS, _RANGE)
+        """Leave those who may have counts to tell, and tell whether no other process is left.
+
+        Each leaves before it looks: where several end at once, at least one finds nobody.
+        """
+        self.file.lock.release(_PRESENT + self._origin, self)
+        return self.file.lock.is_alone(_PRESENT, _RANGE)
 
     def has_word(self) -> bool:
         """Tell, without waiting, whether others left word for this handler; False: not known."""
@@ -165,6 +169,7 @@ class Account:
 
     def _register(self) -> None:
         self.file.lock.try_hold(_ORIGINS + self._origin, self)
+        self.file.lock.try_hold(_PRESENT + self._origin, self)
 
     def _living(
         self, connection: sqlite3.Connection, origin: int, news: Counter[str]

@@ -154,7 +154,7 @@ class SqliteOutbox:
         self._behind = True
 
     def is_last(self) -> bool:
-        """Tell whether no other process has the file in use."""
+        """Tell, at the end, whether no other process may have counts to tell."""
         last: list[bool] = []
         return self._try(lambda: last.append(self.account.is_last())) and last[0]
 
