@@ -1,4 +1,4 @@
-"""Look at: `setup_logging`, which keeps Celery from configuring logging; failed tasks are told.
+"""Look at: `setup_logging` keeps Celery from configuring logging; `shutdown` sends what waits.
 
 celery --app celery_app worker, and in another terminal: python celery_app.py
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_shutdown
 
 # A folder stands in for a broker, so that this runs as it stands.
 folder = Path(os.environ.get("BROKER_FOLDER") or Path(gettempdir(), "pushover-celery"))
@@ -33,6 +33,12 @@ def configure(**_: object) -> None:
             "root": {"level": "INFO", "handlers": ["console", "phone"]},
         }
     )
+
+
+@worker_process_shutdown.connect
+def shutdown(**_: object) -> None:
+    """Send what waits: Celery ends its children in a way that lets nobody else do so."""
+    logging.shutdown()
 
 
 @app.task(name="charge")

@@ -4,15 +4,25 @@ uvicorn fastapi_app:app, and open /checkout
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 from fastapi import FastAPI, Request, Response
 
 from pushover_logging import PushoverHandler
 
-app = FastAPI()
 path: ContextVar[str] = ContextVar("path", default="")
+phone = PushoverHandler()
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+    phone.close()  # uvicorn ends by the signal that stopped it: no exit hook runs
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.middleware("http")
@@ -28,7 +38,6 @@ def add_path(record: logging.LogRecord) -> bool:
     return True
 
 
-phone = PushoverHandler()
 phone.addFilter(add_path)
 logging.getLogger().addHandler(phone)
 logging.getLogger("uvicorn.error").addHandler(phone)

@@ -147,7 +147,7 @@ class Program:
         self.environ["PYTHONWARNINGS"] = "ignore:This process:DeprecationWarning"
         self.seconds = 0.0
         self.written = 0
-        self.said = "", ""
+        self.said = ""
 
     def path(self, source):
         """Write the program to a file of its own."""
@@ -171,19 +171,31 @@ class Program:
         )
 
     @contextmanager
-    def serve(self, command, port, cwd=None, **environ):
-        """Run a server until the block ends, then ask it to stop, as its init system would."""
-        with self.start_command(command, cwd=cwd, **environ) as server:
+    def serve(self, command, port=None, cwd=None, **environ):
+        """Run a server until the block ends, then ask it to stop, as its init system would.
+
+        What it says goes to a file: nobody reads a pipe while it serves.
+        """
+        self.written += 1
+        with Path(self.directory, f"said{self.written}.txt").open("w+", encoding="utf-8") as said:
+            server = subprocess.Popen(
+                command, cwd=cwd or self.directory, env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            )  # fmt: skip
             try:
-                await_listener(port)
+                if port is not None:
+                    await_listener(port)
                 yield server
             finally:
                 server.send_signal(signal.SIGTERM)
                 try:
-                    self.said = server.communicate(timeout=30)
+                    server.wait(timeout=30)
                 except subprocess.TimeoutExpired:
                     server.kill()
+                    server.wait()
                     raise
+                said.seek(0)
+                self.said = said.read()
 
     def run(self, source, timeout=60, **environ):
         """Run it to its end; return its status, what it said on stdout and on stderr."""

@@ -258,12 +258,8 @@ def test_celery(program, inbox, tmp_path):
     status, said = run(program, PYTHON, "celery_app.py", **environ)
     assert 0 == status, said
     command = [PYTHON, "-m", "celery", "--app", "celery_app", "worker", "--concurrency", "1"]
-    with program.start_command(command, cwd=EXAMPLES, **environ) as worker:
-        try:
-            inbox.wait_for(1, timeout=40)
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.communicate(timeout=30)
+    with program.serve(command, cwd=EXAMPLES, **environ):
+        inbox.wait_for(1, timeout=40)
     text = (
         "Task charge[ID] raised unexpected: ValueError('card of order A-1042 was declined')\n"
         "charge, examples/celery_app.py:N\nERROR · celery.app.trace · web-1"
