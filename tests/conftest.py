@@ -258,11 +258,16 @@ def command(tmp_path, inbox):
     return Command(tmp_path, inbox)
 
 
+def unused_port():
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 @pytest.fixture
 def free_port():
     """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return unused_port()
 
 
 def await_listener(port):
@@ -279,8 +284,7 @@ class RedisServer:
     """A redis-server of its own."""
 
     def __init__(self, directory):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = unused_port()
         self.directory = directory
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
