@@ -10,6 +10,7 @@ from typing import Any
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import FIELDS, Message, priority_number
+from pushover_logging.plain import plain
 
 # Emergencies are opt-in: libraries say CRITICAL too.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
@@ -57,7 +58,7 @@ class Levels:
                 f"levels: got {overrides!r}, takes a mapping of level to priority or Message fields"
             )
             raise ConfigurationError(msg, option="levels")
-        for level, value in (overrides or {}).items():
+        for level, value in plain(overrides or {}).items():
             try:
                 number = level_number(level)
             except ConfigurationError as error:

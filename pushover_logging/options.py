@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, is_key
+from pushover_logging.plain import plain
 from pushover_logging.redaction import masked
 from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
 
@@ -92,6 +93,7 @@ def rules(option: object) -> Rules | None:
         return rules(_from_text(option))
     if isinstance(option, (int, float)):
         return Rules(windows=_windows([option]))
+    option = plain(option)
     if isinstance(option, Mapping) and option.keys() <= _THROTTLE:
         by = option.get("by", ())
         names = (by,) if isinstance(by, str) else tuple(by)

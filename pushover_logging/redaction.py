@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.plain import plain
 
 HIDDEN = "***"
 READ = 16_384
@@ -111,7 +112,7 @@ class Redaction:
 
 
 def _compiled(option: object) -> list[re.Pattern[str]]:
-    given = [option] if isinstance(option, (str, re.Pattern)) else option
+    given = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
     takes = "takes False, or regular expressions, as text or compiled"
     if not isinstance(given, (list, tuple, set, frozenset)):
         msg = f"redact: got {option!r}, {takes}"

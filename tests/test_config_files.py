@@ -87,6 +87,106 @@ def test_every_option_from_ini(inbox, root, tmp_path):
     _check(inbox, root)
 
 
+def test_every_option_from_toml(inbox, root, tmp_path):
+    """dictConfig from a TOML file."""
+    tomllib = pytest.importorskip("tomllib", reason="TOML came into Python with 3.11")
+    file = tmp_path / "logging.toml"
+    file.write_text(_toml(_dictionary(inbox)))
+    logging.config.dictConfig(tomllib.loads(file.read_text()))
+    _check(inbox, root)
+
+
+def _toml(table, name=""):
+    """Write a dictionary as TOML: its values, which JSON writes alike, and then its tables."""
+    values = [f"{key} = {json.dumps(one)}" for key, one in table.items() if type(one) is not dict]
+    text = "\n".join([f"[{name}]" if name else "", *values, ""])
+    for key, one in table.items():
+        if isinstance(one, dict):
+            text += _toml(one, f"{name}.{key}" if name else key)
+    return text
+
+
+class Shop:
+    """What an ``ext://`` names."""
+
+    SOUND, USER, WINDOW, CARD = "siren", "uAnotherKeyOfThirtyCharacters1", 90, "card [0-9]+"
+
+
+def test_values_that_a_configuration_names_elsewhere(inbox, root):
+    """``ext://`` and ``cfg://``, in mappings and lists within an option as well."""
+    config = _dictionary(inbox)
+    shop = f"ext://{__name__}.Shop"
+    config["people"] = {"on_call": Shop.USER, "by": ["customer", {"name": "region"}]}
+    config["handlers"]["phone"].update(
+        level="INFO",
+        levels={
+            "INFO": {"priority": "high", "sound": f"{shop}.SOUND", "user": "cfg://people.on_call"},
+        },
+        throttle={
+            "windows": [f"{shop}.WINDOW"], "by": ["cfg://people.by[0]", "cfg://people.by[1].name"],
+        },
+        redact=[f"{shop}.CARD"],
+    )  # fmt: skip
+    logging.config.dictConfig(config)
+    log = logging.getLogger("shop")
+    for region in ("north", "south", "south"):
+        log.info("card 4242 was declined", extra={"customer": 7, "region": region})
+    pushes = inbox.wait_for(2)
+    (handler,) = (one for one in root.handlers if isinstance(one, PushoverHandler))
+    assert 1 == handler.stats().suppressed
+    assert [("siren", Shop.USER, "1", "*** was declined")] * 2 == [
+        tuple(push[name] for name in ("sound", "user", "priority", "title")) for push in pushes
+    ]
+    assert 90 - 10 < handler._ledger._throttle.next_due() <= 90  # the window that Shop names
+
+
+def test_incremental_configuration_changes_the_level(inbox, root):
+    """It touches nothing else of a handler that is there; records go on as before."""
+    config = _dictionary(inbox)
+    logging.config.dictConfig(config)
+    (handler,) = (one for one in root.handlers if isinstance(one, PushoverHandler))
+    change = {"version": 1, "incremental": True, "handlers": {"phone": {"level": "CRITICAL"}}}
+    logging.config.dictConfig(change)
+    logging.getLogger("shop").error("boom happened")
+    logging.getLogger("shop").critical("it gets worse")
+    assert ["it gets worse"] == [push["title"] for push in inbox.wait_for(1)]
+    assert handler in root.handlers
+    assert logging.CRITICAL == handler.level
+
+
+@pytest.mark.process
+def test_outbox_from_the_environment_alone(program, inbox, tmp_path):
+    """Two processes that name it share the problem: one first push, and the last tells the rest."""
+    source = """
+        import logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler())
+        logging.error("Cannot connect to %s", "db-7")
+        """
+    for _ in range(2):
+        assert (0, "", "") == program.run(source, PUSHOVER_OUTBOX="outbox.sqlite")
+    assert ["Cannot connect to db-7", "x1 more: Cannot connect to db-7"] == [
+        push["title"] for push in inbox.messages
+    ]
+    assert (tmp_path / "outbox.sqlite").exists()
+
+
+@pytest.mark.process
+def test_redis_from_the_environment_alone(program, inbox, redis):
+    """Three hosts that name it share the problem, without a line of code."""
+    source = """
+        import logging
+        from pushover_logging import install
+        install()
+        logging.error("Cannot connect to %s", "db-7")
+        """
+    for host in ("web-1", "web-2", "web-3"):
+        status = program.run(source, PUSHOVER_THROTTLE=redis.url, PUSHOVER_HOST=host)
+        assert (0, "", "Cannot connect to db-7\n") == status
+    (push,) = inbox.messages
+    assert push["message"].endswith("ERROR · root · web-1")
+
+
 def test_formatter_from_a_configuration(inbox, root):
     """A PushoverFormatter with python-json-logger's options takes the handler's host."""
     config = _dictionary(inbox)

@@ -217,6 +217,7 @@ class Ledger:
         with self._guard:
             reports = self._throttle.reports(sharing.source)
             waiting = self._books.pending + self._books.summaries_pending > 0
+        leaves = leaves or (final and bool(reports))
         answer = sharing.exchange(reports, told, final=final, leaves=leaves, waiting=waiting)
         with self._guard:
             if answer is not None:

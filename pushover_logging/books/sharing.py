@@ -60,30 +60,31 @@ class HostSharing:
         if not (reports or ends or self._has_news(waiting=waiting)):
             return Exchanged({})
         views: dict[str, View] = {}
-        summaries: list[Envelope] = []
+        inserted = [0]
 
-        def report() -> None:
+        def work() -> None:
             views.update(self.throttle.exchange(reports))
-            if not ends:
-                tell(last=False)
+            inserted[0] = 0 if ends else self._tell(told, last=False)
 
-        def tell(*, last: bool) -> None:
-            if last:
-                summaries.extend(told(self.throttle.untold()))
-            elif self._outbox.holds():
-                summaries.extend(told(self.throttle.due()))
-            for envelope in summaries:
-                self._outbox.add(envelope)
-            self._seen = self._outbox.stamp()
-            self._due_at = self._exchanged + self.throttle.next_due()
-
-        if not self._outbox.exchange(report):
+        if not self._outbox.exchange(work):
             return None
-        done = True
         if ends:  # only now: whoever is the last must find what all others counted
             last = self._outbox.is_last()
-            done = self._outbox.exchange(lambda: tell(last=last))
-        return Exchanged(views, len(summaries) if done else 0)
+            if not self._outbox.exchange(lambda: inserted.append(self._tell(told, last=last))):
+                inserted.append(0)
+        return Exchanged(views, inserted[-1])
+
+    def _tell(self, told: Told, *, last: bool) -> int:
+        """Insert the summaries that are for this process to tell; return how many they are."""
+        counts = self.throttle.untold() if last else ()
+        if not last and self._outbox.holds():
+            counts = self.throttle.due()
+        summaries = told(counts)
+        for envelope in summaries:
+            self._outbox.add(envelope)
+        self._seen = self._outbox.stamp()
+        self._due_at = self._exchanged + self.throttle.next_due()
+        return len(summaries)
 
     def _may_wait(self) -> bool:
         """Tell whether all this process could hear in a hurry is what became of its own records.
