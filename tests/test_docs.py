@@ -19,8 +19,8 @@ COMMANDS = [
 ]
 
 
-def blocks(kind):
-    text = README.read_text(encoding="utf-8")
+def blocks(kind, page=README):
+    text = page.read_text(encoding="utf-8")
     return [body for name, body in BLOCK.findall(text) if name == kind]
 
 
@@ -96,6 +96,20 @@ def test_yaml_block_configures(pointed, root):
     assert isinstance(root.handlers[0], PushoverHandler)
     root.critical("boom happened")
     assert "siren" == pointed.wait_for(1)[0]["sound"]
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json", "toml"])
+def test_block_of_the_page_on_configuration_configures(pointed, root, kind):
+    """The same handler from each kind of file."""
+    loads = {"yaml": ("yaml", "safe_load"), "json": ("json", "loads"), "toml": ("tomllib", "loads")}
+    module, name = loads[kind]
+    load = getattr(pytest.importorskip(module, reason=f"there is no {module} here"), name)
+    (text,) = blocks(kind, README.parent / "docs" / "configuration.md")
+    logging.config.dictConfig(load(text))
+    root.critical("boom happened")
+    sound = {"yaml": "siren", "json": None, "toml": "siren"}[kind]
+    assert sound == pointed.wait_for(1)[0].get("sound")
+    assert logging.WARNING == root.handlers[0].level
 
 
 def test_ini_block_configures(pointed, root):
