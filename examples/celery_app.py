@@ -3,13 +3,15 @@
 celery --app celery_app worker, and in another terminal: python celery_app.py
 """
 
-import logging.config
+import logging
 import os
 from pathlib import Path
 from tempfile import gettempdir
 
 from celery import Celery
 from celery.signals import setup_logging, worker_process_shutdown
+
+from pushover_logging import PushoverHandler
 
 # A folder stands in for a broker, so that this runs as it stands.
 folder = Path(os.environ.get("BROKER_FOLDER") or Path(gettempdir(), "pushover-celery"))
@@ -20,19 +22,18 @@ app.conf.broker_transport_options = {
 }
 
 
+def without_data(record: logging.LogRecord) -> bool:
+    """Celery says it all again in a field of its own, with the task's arguments."""
+    record.__dict__.pop("data", None)
+    return True
+
+
 @setup_logging.connect
 def configure(**_: object) -> None:
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "handlers": {
-                "console": {"class": "logging.StreamHandler"},
-                "phone": {"class": "pushover_logging.PushoverHandler"},
-            },
-            "root": {"level": "INFO", "handlers": ["console", "phone"]},
-        }
-    )
+    phone = PushoverHandler()
+    phone.addFilter(without_data)
+    logging.basicConfig(level=logging.INFO)
+    logging.getLogger().addHandler(phone)
 
 
 @worker_process_shutdown.connect

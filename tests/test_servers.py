@@ -22,8 +22,8 @@ SERVERS = {
 TITLE = "ValueError: card was declined"
 PUSHES = {
     "django": (
-        "Internal Server Error: /checkout/\ncheckout, shop/urls.py:N\nstatus_code: 500\n"
-        "request: GET /checkout/\nERROR · django.request · web-1"
+        "Internal Server Error: /checkout/\ncheckout, shop/urls.py:N\nGET /checkout/\n"
+        "status_code: 500\nERROR · django.request · web-1"
     ),
     "flask": (
         "Exception on /checkout [GET]\ncheckout, examples/flask_app.py:N\n"
