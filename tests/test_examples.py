@@ -284,16 +284,34 @@ def test_django(program, inbox, free_port):
     assert [("ValueError: card was declined", text, "0")] == shown(inbox)
 
 
-JOB = re.compile(r"pushover-logging run .*-- (\S+).*")
+JOB = re.compile(r"pushover-logging run --name \w+ (.+ )?-- (\S+).*")
 
 
 def test_crontab():
-    """crontab: every job goes through `run`, and cron itself takes the file where there is one."""
+    """crontab: every job goes through `run`, and is named."""
     lines = (EXAMPLES / "crontab").read_text(encoding="utf-8").splitlines()
     jobs = [line for line in lines if line and not line.startswith("#") and "=" not in line]
     assert 2 == len(jobs)
     for job in jobs:
         assert re.fullmatch(r"(\S+ +){5}" + JOB.pattern, job), job
+
+
+@pytest.mark.parametrize("place", ["crontab", "systemd/backup.service"])
+def test_job(program, inbox, tmp_path, place):
+    """Its line, as it stands, but for the job itself: told where it fails, and when it is over."""
+    pytest.importorskip("pushover_logging.cli.run", reason="there is no `run` yet")
+    text = (EXAMPLES / place).read_text(encoding="utf-8")
+    found = re.search(r"(\S*/)?(pushover-logging run --name backup -- )/usr/local/bin(.*)", text)
+    job = tmp_path / "backup"
+    job.write_text("#!/bin/sh\necho No space left\nexit $STATUS\n", encoding="utf-8")
+    job.chmod(0o755)
+    line = f"{Path(PYTHON).parent}/{found[2]}{tmp_path}{found[3]}"
+    for status in ("3", "0"):
+        given = {"HOME": str(tmp_path), "STATUS": status, "PYTHONPATH": str(EXAMPLES.parent)}
+        assert int(status) == run(program, "sh", "-c", line, cwd=tmp_path, **given)[0]
+    pushes = [(title, text.splitlines()[-1], priority) for title, text, priority in shown(inbox)]
+    assert ("Resolved: backup", "-1") == (pushes[0][0], pushes[0][2])
+    assert ("backup failed: exit status 3", "No space left", "0") == pushes[1]
 
 
 def test_systemd(tmp_path):
