@@ -1,6 +1,5 @@
 """Look at: a quiet push when training is done, with the loss curve as its picture."""
 
-import io
 import logging
 import math
 
@@ -24,10 +23,8 @@ for epoch in range(1, 31):
 figure, axes = plt.subplots()
 axes.plot(losses)
 axes.set(title="Loss", xlabel="epoch")
-curve = io.BytesIO()
-figure.savefig(curve)
 log.info(
     "Training is done, loss %.3f",
     losses[-1],
-    extra={"epochs": len(losses), "pushover": {"attachment": curve.getvalue(), "sound": "cosmic"}},
+    extra={"epochs": len(losses), "pushover": {"attachment": figure, "sound": "cosmic"}},
 )

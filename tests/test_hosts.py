@@ -45,7 +45,7 @@ SHOP = """
     )
     application = get_wsgi_application()
 """
-TITLE = "sqlite3.OperationalError: unable to open database file"
+TITLE = "OperationalError: unable to open database file"
 
 
 def test_dead_database_of_three_hosts_is_told_once_for_all(program, inbox, redis, tmp_path):

@@ -34,10 +34,9 @@ PUSHES = {
         "path: GET /checkout\nERROR · uvicorn.error · web-1"
     ),
 }  # fmt: skip
-WAITS = pytest.mark.xfail(reason="waits for the formatter's way with a request")
 
 
-@pytest.mark.parametrize("name", [pytest.param("django", marks=WAITS), "flask", "fastapi"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_error_of_a_real_server_is_told_once(program, inbox, free_port, tmp_path, name):
     """20 equal 500s over two workers: one push, and the count when the last process ends."""
     arguments, folder = SERVERS[name]
