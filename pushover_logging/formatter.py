@@ -22,6 +22,7 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.levels import Levels
 from pushover_logging.markup import escaped, shortener, with_note
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
+from pushover_logging.plain import plain
 from pushover_logging.redaction import Redaction
 from pushover_logging.text import clean, cut, largest
 from pushover_logging.wording.checked import message_of
@@ -72,8 +73,8 @@ class PushoverFormatter(JsonFormatter):
             datefmt,
             style,
             validate,
-            rename_fields=rename_fields,
-            static_fields=static_fields,
+            rename_fields=plain(rename_fields),
+            static_fields=plain(static_fields),
             reserved_attrs=[*reserved, "pushover", "taskName"],
             defaults=defaults,
         )

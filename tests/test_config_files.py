@@ -140,6 +140,25 @@ def test_values_that_a_configuration_names_elsewhere(inbox, root):
     assert 90 - 10 < handler._ledger._throttle.next_due() <= 90  # the window that Shop names
 
 
+def test_values_of_a_formatter_that_a_configuration_names_elsewhere(inbox, root):
+    """Within its lists and mappings too."""
+    config = _dictionary(inbox)
+    config["names"] = {"service": "payments", "field": "who"}
+    config["handlers"]["phone"].update(formatter="push", html=False)
+    config["formatters"] = {
+        "push": {
+            "()": "pushover_logging.PushoverFormatter",
+            "static_fields": {"service": "cfg://names.service"},
+            "rename_fields": {"customer": "cfg://names.field"},
+            "extras": ["cfg://names.field", "service"],
+        }
+    }
+    logging.config.dictConfig(config)
+    logging.getLogger("shop").error("boom", extra={"customer": 7, "other": 8})
+    lines = inbox.wait_for(1)[0]["message"].splitlines()
+    assert {"service: payments", "who: 7"} == {line for line in lines if ": " in line}
+
+
 def test_incremental_configuration_changes_the_level(inbox, root):
     """It touches nothing else of a handler that is there; records go on as before."""
     config = _dictionary(inbox)

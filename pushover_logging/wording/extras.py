@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.plain import plain
 from pushover_logging.redaction import HIDDEN, READ, names_secret
 
 ITEMS = 20
@@ -79,6 +80,7 @@ def checked_extras(given: object) -> tuple[str, ...] | None:
         return None
     if given is False:
         return ()
+    given = plain(given)
     if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
         return tuple(given)
     msg = f"extras: got {given!r}, takes a list of the names of record fields, or False"
