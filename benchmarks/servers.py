@@ -81,7 +81,7 @@ def served(source: str, command: list[str], environ: dict[str, str]) -> Iterator
         Path(folder, "app.py").write_text(LOGGING + source, encoding="utf-8")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        process = subprocess.Popen(  # noqa: S603  the commands above
+        process = subprocess.Popen(
             [sys.executable, "-m", *(part.format(port) for part in command)],
             cwd=folder,
             env={**os.environ, **environ},
