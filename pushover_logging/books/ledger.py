@@ -168,8 +168,7 @@ class Ledger:
 
     def tell(self, told: Told, *, final: bool, hurry: bool) -> None:
         """Put the summaries that are due; with ``final`` all counts, as the last words."""
-        sharing = self._sharing
-        owes = final and self._owes_last_words
+        sharing, owes = self._sharing, final and self._owes_last_words
         if sharing is not None and not owes and sharing.next_due(hurry=hurry) > 0:
             return
         self._owes_last_words &= not final  # until another record comes
