@@ -139,12 +139,12 @@ class Sender:
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
         fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
-        done = not sends or self._ledger.settled(last_words=False)
-        self._tell(final=self._closing and done)
+        pause = self._recovery.pause(now)
+        self._tell(final=self._ends() and (pause > 0 or not sends))
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
         beat = min(fresh, self._ledger.next_due(hurry=self._is_hurried()))
-        if (pause := self._recovery.pause(now)) > 0:
+        if pause > 0:
             return min(pause, beat)
         if not sends:
             self._ledger.outbox.catch_up()
@@ -152,9 +152,9 @@ class Sender:
             return beat
         closed = self._recovery.closed_to(now)
         envelope = self._ledger.claim(self._max_age, closed)
-        if envelope is None and self._closing:
-            self._tell(final=True)
-            envelope = self._ledger.claim(self._max_age, closed)
+        if self._closing and (envelope is None or self._ends()):
+            self._tell(final=True)  # only now: the claim may have counted what others put
+            envelope = envelope or self._ledger.claim(self._max_age, closed)
         if envelope is None:
             self._full_told = False
             return min(beat, *closed.values(), _LONGEST_WAIT)
@@ -200,6 +200,10 @@ class Sender:
             self._ledger.outbox.catch_up()  # the deadline may have come before the next claim
         finally:
             lifecycle.THREADS.discard(ident)
+
+    def _ends(self) -> bool:
+        """Tell whether this handler closes, and all its own records are told."""
+        return self._closing and self._ledger.settled(last_words=False)
 
     def _is_settled(self) -> bool:
         return self._ledger.settled(last_words=self._closing)

@@ -525,6 +525,17 @@ def test_host_lock_is_seen_by_other_processes(tmp_path):
     one.release(1, "me")
 
 
+def test_turn_that_does_not_come_is_not_waited_for(tmp_path):
+    """An order, no exclusion: once the deadline is over the block runs all the same."""
+    lock, ran = HostLock(tmp_path / "lock"), []
+    with lock.turn(time.monotonic() - 1):
+        ran.append("late")
+    with lock.turn(time.monotonic() + 10):
+        ran.append("in turn")
+    assert ["late", "in turn"] == ran
+    lock.renew()
+
+
 def test_what_was_sent_while_the_file_was_away_is_not_sent_again(drive, path, monkeypatch):
     """The row goes before another is claimed."""
     driven = drive(outbox=path, throttle=False)

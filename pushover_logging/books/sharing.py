@@ -70,8 +70,8 @@ class HostSharing:
             return None
         if ends:  # only now: whoever is the last must find what all others counted
             last = self._outbox.is_last()
-            if not self._outbox.exchange(lambda: inserted.append(self._tell(told, last=last))):
-                inserted.append(0)
+            done = self._outbox.exchange(lambda: inserted.append(self._tell(told, last=last)))
+            inserted.append(inserted[-1] if done else 0)
         return Exchanged(views, inserted[-1])
 
     def _tell(self, told: Told, *, last: bool) -> int:

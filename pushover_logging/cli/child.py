@@ -192,13 +192,10 @@ def _open_standard_streams() -> None:
 
 def _has_the_terminal() -> bool:
     """Tell whether this process is of those that the terminal's keys reach."""
-    try:
+    with contextlib.suppress(OSError):  # there is no terminal
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        finally:
+            os.close(terminal)
+    return False
