@@ -46,7 +46,7 @@ class Original:
     __slots__ = ("__weakref__", "data")
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data: bytes = data
 
 
 class Attachments:

@@ -77,13 +77,13 @@ class PushoverClient:
         encryption_key: str | None = None,
     ) -> None:
         self._token, self._user = checked_credentials(token, user)
-        self.api_url = checked_url(api_url)
+        self.api_url: str = checked_url(api_url)
         self._wire = Wire(self.api_url, timeout)
         self.quota: Quota | None = None
-        self.application = _hash(self._token)
+        self.application: str = _hash(self._token)
         # With the key: no process that has none may find, in a shared outbox, what is to be sent
         # encrypted, and send it in the clear.
-        self.account = _hash(self._token, self._user, (encryption_key or "").strip().lower())
+        self.account: str = _hash(self._token, self._user, (encryption_key or "").strip().lower())
         self._seal: Callable[[dict[str, Any]], dict[str, Any]] = dict
         if encryption_key is not None:
             # Only here: it needs a package that an extra brings.

@@ -28,12 +28,12 @@ try:
     from cryptography.hazmat.primitives.ciphers.algorithms import AES256
     from cryptography.hazmat.primitives.ciphers.modes import CBC
     from cryptography.hazmat.primitives.padding import PKCS7
-except ImportError as error:
+except ImportError as _error:
     _MISSING = (
         "encryption_key: encryption needs the package cryptography; "
         "pip install 'pushover-logging[encryption]'"
     )
-    raise ConfigurationError(_MISSING, option="encryption_key") from error
+    raise ConfigurationError(_MISSING, option="encryption_key") from _error
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}")
 _BLOCK = 16  # bytes: AES's block, and so the IV

@@ -78,9 +78,9 @@ class PushoverFormatter(JsonFormatter):
             reserved_attrs=[*reserved, "pushover", "taskName"],
             defaults=defaults,
         )
-        self.title = None if title is None else Template("title", title, style)
-        self.body = None if body is None else Template("body", body, style)
-        self.extras = checked_extras(extras)
+        self.title: Template | None = None if title is None else Template("title", title, style)
+        self.body: Template | None = None if body is None else Template("body", body, style)
+        self.extras: tuple[str, ...] | None = checked_extras(extras)
         self.host = host
         self.redaction = redaction
         self._attachments = Attachments()

@@ -15,8 +15,8 @@ class Guard:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.depth = 0
+        self.lock: threading.RLock = threading.RLock()
+        self.depth: int = 0
 
     def __enter__(self) -> None:
         """Enter; may be entered again from inside."""

@@ -56,8 +56,8 @@ class Ledger:
         self._guard = Guard()
         self._books = Books()
         self._owes_last_words = False  # as the last process of those that share
-        self.duplicates = Duplicates(self._guard, self._throttle, self._books)
-        self.entrance = Entrance()
+        self.duplicates: Duplicates = Duplicates(self._guard, self._throttle, self._books)
+        self.entrance: Entrance = Entrance()
         self.outbox.renew(self._guard)
         self._throttle.clear()
         if self._sharing is not None:

@@ -38,7 +38,7 @@ class RedisSharing:
 
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
-        self.source = f"{os.getpid()}@{self._host}"
+        self.source: str = f"{os.getpid()}@{self._host}"
         self.throttle.items.renew()
         now = self._clock.monotonic()
         self._exchanged = now - BEAT

@@ -31,7 +31,7 @@ class HostSharing:
 
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
-        self.source = f"{os.getpid()}@{self._host}"
+        self.source: str = f"{os.getpid()}@{self._host}"
         self.throttle.renew()
         self._exchanged = self._whole = self._clock.monotonic() - BEAT
         self._seen: object = None

@@ -41,10 +41,10 @@ class Books:
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
-        self.suppressed = 0  # at once, by `Ledger.count_duplicate`
-        self.pending = 0
-        self.summaries_pending = 0
-        self.possible_duplicates = 0
+        self.suppressed: int = 0  # at once, by `Ledger.count_duplicate`
+        self.pending: int = 0
+        self.summaries_pending: int = 0
+        self.possible_duplicates: int = 0
 
     def take(self, *, pending: bool) -> None:
         """Count a record that came: suppressed at once, or pending."""

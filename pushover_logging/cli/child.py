@@ -47,7 +47,7 @@ class Child:
         self._handled: list[signal.Signals] = []
         self._terminals: list[tuple[int, int]] = []
         self._pumps: list[_Pump] = []
-        self.interrupted = False
+        self.interrupted: bool = False
 
     def start(self) -> None:
         """Start it. Raises OSError where it cannot be: it is not found, or not executable."""

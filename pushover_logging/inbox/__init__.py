@@ -6,10 +6,10 @@ from pushover_logging.exceptions import ConfigurationError
 
 try:
     from pushover_logging.inbox.server import Inbox
-except ModuleNotFoundError as error:
-    if error.name not in {"flask", "jinja2", "nh3", "werkzeug"}:
+except ModuleNotFoundError as _error:
+    if _error.name not in {"flask", "jinja2", "nh3", "werkzeug"}:
         raise
-    text = f"the inbox needs {error.name}: pip install 'pushover-logging[inbox]'"
-    raise ConfigurationError(text) from error
+    _text = f"the inbox needs {_error.name}: pip install 'pushover-logging[inbox]'"
+    raise ConfigurationError(_text) from _error
 
 __all__ = ["Inbox"]

@@ -66,9 +66,9 @@ class History:
         self._receipts: dict[str, Kept] = {}
         self._size = 0
         self._numbers = 0
-        self.version = 0
+        self.version: int = 0
         # The version at which all that came before was forgotten.
-        self.cleared = 0
+        self.cleared: int = 0
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -56,7 +56,7 @@ class Inbox:
             text = f"port: {port} is not from 0 to {HIGHEST_PORT}"
             raise ConfigurationError(text)
         self.host = host
-        self.port = port
+        self.port: int = port
         self._key = encryption_key
         self._clock = SpeedableClock(speed)
         self._faults = Faults()

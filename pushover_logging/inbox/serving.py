@@ -28,6 +28,8 @@ class Handler(WSGIRequestHandler):
     """Answers the requests of one connection, on a thread of its own."""
 
     server: Server
+    environ: dict[str, Any]
+    close_connection: bool
     protocol_version = "HTTP/1.1"
     # Nagle's algorithm and delayed acknowledgement together cost 40 ms an answer on loopback.
     disable_nagle_algorithm = True

@@ -69,13 +69,13 @@ class Store:
         # The one lock, over all that follows: a thread of the server for each connection, and the
         # threads of the tests. Nothing slow happens under it. Reentrant, so that each step can
         # take it for itself.
-        self.changed = threading.Condition()
-        self.account = Account(set() if refused is None else refused, clock)
-        self.history = History()
+        self.changed: threading.Condition = threading.Condition()
+        self.account: Account = Account(set() if refused is None else refused, clock)
+        self.history: History = History()
         self._attempts: deque[Attempt] = deque()
         self._attempts_size = 0
         # Tells a reader that comes back whether it is still the same memory.
-        self.epoch = secrets.token_hex(4)
+        self.epoch: str = secrets.token_hex(4)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

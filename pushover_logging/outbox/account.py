@@ -33,8 +33,8 @@ class HostFile:
     """An outbox's file in this process, shared by its handlers: its database and its locks."""
 
     def __init__(self, path: Path) -> None:
-        self.lock = HostLock(path.with_name(f"{path.name}.lock"))
-        self.database = Database(path, rows.MIGRATIONS, self.lock.turn)
+        self.lock: HostLock = HostLock(path.with_name(f"{path.name}.lock"))
+        self.database: Database = Database(path, rows.MIGRATIONS, self.lock.turn)
         self._pid = os.getpid()
 
     def renew(self) -> None:
@@ -74,7 +74,7 @@ class Account:
         """Become another origin, in a fork's child."""
         self.file.renew()
         self._origin = 1 + secrets.randbelow(_RANGE - 1)
-        self.holds = False
+        self.holds: bool = False
         self._none_for: tuple[frozenset[str | None], object] | None = None
         self.news: Counter[str] = Counter()
 

@@ -25,7 +25,7 @@ class RedisThrottle(SharedThrottle):
 
     def __init__(self, url: str, account: str, rules: Rules) -> None:
         rules = replace(rules, patience=LEASE)
-        self.items = RedisTable(url, account, rules)
+        self.items: RedisTable = RedisTable(url, account, rules)
         super().__init__(rules, self.items)
 
     def report(self, report: Report, receipt: str) -> View:

@@ -25,7 +25,7 @@ class LocalTable:
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self._rules = rules
-        self.now = clock.monotonic
+        self.now: Callable[[], float] = clock.monotonic
         self.problems: dict[str, Problem] = {}
         self.clear()
 

@@ -23,9 +23,9 @@ try:
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
     from redis.retry import Retry
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     msg = "throttle: a redis:// URL needs an extra: pip install 'pushover-logging[redis]'"
-    raise ConfigurationError(msg, option="throttle") from error
+    raise ConfigurationError(msg, option="throttle") from _error
 
 LEASE = 30.0  # seconds; longer than one attempt to send takes
 PATIENCE = 0.25  # seconds that Redis may take to answer
@@ -54,7 +54,7 @@ class RedisTable:
         self._url = url
         self._prefix = f"{{pushover:{account}}}:"
         self._rules = rules
-        self.operations = 0
+        self.operations: int = 0
         self.renew()
 
     def renew(self) -> None:

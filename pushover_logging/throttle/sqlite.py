@@ -33,7 +33,7 @@ class SqliteTable:
         self._database = database
         self._account = account
         self._rules = rules
-        self.now = clock.time
+        self.now: Callable[[], float] = clock.time
 
     def atomically(self, work: Callable[[], T]) -> T:
         """Do ``work`` in a transaction. Raises Unavailable; then nothing of it has happened."""
