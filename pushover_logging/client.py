@@ -14,7 +14,7 @@ from pushover_logging.answers import Receipt, Sent, Validation
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, are_users, is_key
 from pushover_logging.quota import Quota, quota_of
-from pushover_logging.redaction import masked
+from pushover_logging.redaction import masked, shown
 from pushover_logging.wire import Answer, Wire
 
 API_URL = "https://api.pushover.net"
@@ -28,12 +28,16 @@ def checked_url(api_url: object) -> str:
 
     Raises ConfigurationError.
     """
-    parts = urlsplit(api_url) if isinstance(api_url, str) else urlsplit("")
-    host = parts.hostname or ""
-    safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    if not safe or not host or parts.query or parts.username:
-        shown = f"{parts.scheme}://{host}" if host else repr(api_url)
-        msg = f"api_url: got {shown}, takes an https URL, or an http one on loopback"
+    try:
+        parts = urlsplit(api_url) if isinstance(api_url, str) else urlsplit("")
+        host = parts.hostname or ""
+        safe = parts.port != 0
+    except ValueError:  # of a port, or of a host in brackets, that is none
+        parts, host, safe = urlsplit(""), "", False
+    safe = safe and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
+    if not safe or not host or parts.query or parts.fragment or parts.username:
+        given = f"{parts.scheme}://{host}" if host else shown(api_url)
+        msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
         raise ConfigurationError(msg, option="api_url")
     return str(api_url).rstrip("/")
 

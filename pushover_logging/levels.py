@@ -11,6 +11,7 @@ from typing import Any
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import FIELDS, Message, priority_number
 from pushover_logging.plain import plain
+from pushover_logging.redaction import shown
 
 # Emergencies are opt-in: libraries say CRITICAL too.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
@@ -38,7 +39,7 @@ def level_number(level: object) -> int:
         number = logging.getLevelName(name.upper())
         if isinstance(number, int):
             return number
-    msg = f"level: got {level!r}, takes a level's name or number, as logging knows it"
+    msg = f"level: got {shown(level)}, takes a level's name or number, as logging knows it"
     raise ConfigurationError(msg, option="level")
 
 
@@ -54,9 +55,8 @@ class Levels:
             level: {"priority": priority} for level, priority in DEFAULT_PRIORITIES.items()
         }
         if overrides is not None and not isinstance(overrides, Mapping):
-            msg = (
-                f"levels: got {overrides!r}, takes a mapping of level to priority or Message fields"
-            )
+            takes = "takes a mapping of level to priority or Message fields"
+            msg = f"levels: got {shown(overrides)}, {takes}"
             raise ConfigurationError(msg, option="levels")
         for level, value in plain(overrides or {}).items():
             try:
@@ -82,7 +82,7 @@ def _fields(level: object, value: object) -> dict[str, Any]:
     unknown = given.keys() - (FIELDS - {"message"})
     if unknown:
         takes = ", ".join(sorted(FIELDS - {"message"}))
-        msg = f"levels: {level!r} got {sorted(map(str, unknown))}, takes {takes}"
+        msg = f"levels: {level!r} got {shown(sorted(map(str, unknown)))}, takes {takes}"
         raise ConfigurationError(msg, option="levels")
     try:
         if "priority" in given:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.redaction import masked
+from pushover_logging.redaction import masked, shown
 
 # https://pushover.net/api: lengths in characters (Unicode code points), sizes in bytes.
 MESSAGE_LIMIT = 1024
@@ -62,7 +62,7 @@ def priority_number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and LOWEST <= value <= EMERGENCY:
         return value
     names = ", ".join(PRIORITIES)
-    msg = f"priority: got {value!r}, takes -2 to 2 or one of {names}"
+    msg = f"priority: got {shown(value)}, takes -2 to 2 or one of {names}"
     raise ConfigurationError(msg, option="priority")
 
 
@@ -137,7 +137,7 @@ class Message:
             )
         if self.callback is not None:
             _check_text("callback", self.callback, URL_LIMIT)
-            if urlsplit(self.callback).scheme not in {"http", "https"}:
+            if not _is_web_address(self.callback):
                 _refuse("callback", self.callback, "an http or https URL")
 
     def _check_numbers(self) -> None:
@@ -175,10 +175,7 @@ FIELDS = frozenset(one.name for one in fields(Message))
 
 
 def _refuse(name: str, value: object, takes: str) -> None:
-    shown = repr(value)
-    if len(shown) > 80:  # noqa: PLR2004  as much as reads well in one line
-        shown = shown[:79] + "…"
-    msg = f"{name}: got {shown}, takes {takes}"
+    msg = f"{name}: got {shown(value)}, takes {takes}"
     raise ConfigurationError(msg, option=name)
 
 
@@ -216,5 +213,17 @@ def _check_size(name: str, size: int) -> None:
         _refuse(name, f"{size} bytes", f"1 to {ATTACHMENT_LIMIT} bytes")
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in {"http", "https"}
+    except ValueError:  # of a host in brackets that is none
+        return False
+
+
 def _joined(value: object) -> object:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    try:
+        return ",".join(map(str, value))
+    except Exception:  # noqa: BLE001  any code of the program's: no text, as the check says
+        return value

@@ -7,16 +7,17 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.folders import is_folder, state_folder
 from pushover_logging.message import Message, is_key
 from pushover_logging.plain import plain
-from pushover_logging.redaction import masked
+from pushover_logging.redaction import masked, shown
 from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
 
 OFF = "off"
@@ -25,6 +26,7 @@ MESSAGE_OPTIONS = (
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
 _THROTTLE = {"windows", "by", "store", "last_words", "cooling"}
+_MOST = 1_000_000_000  # no timer of Python's takes much more seconds, and nobody would see them out
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -95,25 +97,22 @@ def rules(option: object) -> Rules | None:
         return Rules(windows=_windows([option]))
     option = plain(option)
     if isinstance(option, Mapping) and option.keys() <= _THROTTLE:
-        by = option.get("by", ())
-        names = (by,) if isinstance(by, str) else tuple(by)
-        windows = _windows(option.get("windows", WINDOWS))
         last_words = option.get("last_words", True)
         if not isinstance(last_words, bool):
-            msg = f"throttle: last_words got {last_words!r}, takes True or False"
-            raise ConfigurationError(msg, option="throttle")
+            name = "throttle: last_words"
+            raise _wrong(name, last_words, "True or False")
         return Rules(
-            windows=windows,
-            by=names,
+            windows=_windows(option.get("windows", WINDOWS)),
+            by=_names(option.get("by", ())),
             store=_store(option.get("store")),
             last_words=last_words,
             cooling=number("throttle: cooling", option.get("cooling", COOLING), low=0),
         )
-    msg = (
-        f"throttle: got {option!r}, takes False, seconds for one fixed window, a redis:// URL, "
+    takes = (
+        "False, seconds for one fixed window, a redis:// URL, "
         "or a mapping with windows, by, store, last_words and cooling"
     )
-    raise ConfigurationError(msg, option="throttle")
+    raise _wrong("throttle", option, takes)  # noqa: EM101  a name, not a text
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -129,21 +128,14 @@ def outbox(given: object, application: str) -> Path | None:
         raise _wrong("outbox", given, "a path, or auto")  # noqa: EM101  a name, not a text
     if sys.platform == "win32":
         raise _wrong("outbox", given, "nothing on Windows, where memory is the only outbox")  # noqa: EM101
-    path = _state_folder() / f"{application}.sqlite" if given == "auto" else Path(given)
-    if path.is_dir():
+    path = state_folder() / f"{application}.sqlite" if given == "auto" else Path(given)
+    try:
+        folder = is_folder(path)
+    except ValueError as error:
+        raise _wrong("outbox", given, "a path that the system can use") from error  # noqa: EM101
+    if folder:
         raise _wrong("outbox", given, "the path of a file, not of a folder")  # noqa: EM101
     return path
-
-
-def _state_folder() -> Path:
-    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if own:
-        return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "pushover-logging"
-    return (
-        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "pushover-logging"
-    )
 
 
 def host(given: object) -> str | None:
@@ -166,9 +158,9 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def number(name: str, given: object, *, low: float) -> float:
     """Return a number of ``low`` or more. Raises ConfigurationError."""
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given < math.inf:
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given <= _MOST:
         return given
-    raise _wrong(name, given, f"a number, {low:g} or more")
+    raise _wrong(name, given, f"a number, {low:g} or more, at most {_MOST:,}")
 
 
 def _timeout(given: object) -> tuple[float, float]:
@@ -204,7 +196,8 @@ def encrypted_length() -> Callable[[str], int]:
 def secrets(token: str | None, user: str | None, key: str | None) -> list[str]:
     """Return the handler's own secrets, which no text may bring; none that is cut or "off"."""
     found = [credential("token", token)]
-    found += [] if found == [OFF] else credential("user", user).split(",")
+    whom = "" if found == [OFF] else credential("user", user)
+    found += whom.split(",") if isinstance(whom, str) else ()
     return [one for one in (*found, key or "", (key or "").upper()) if is_key(one) or one == key]
 
 
@@ -216,30 +209,42 @@ def _from_text(text: str) -> object:
     try:
         return float(text)
     except ValueError:
-        msg = f"throttle: got {text!r}, takes a number of seconds, a redis:// URL, or off"
+        got = masked(text) if "@" in text else shown(text)  # a URL that was mistyped
+        msg = f"throttle: got {got}, takes a number of seconds, a redis:// URL, or off"
         raise ConfigurationError(msg, option="throttle") from None
 
 
 def _store(given: object) -> str | None:
-    if given is None or (
-        isinstance(given, str) and urlsplit(given).scheme in {"redis", "rediss", "unix"}
-    ):
-        return given
+    try:
+        if given is None or (
+            isinstance(given, str) and urlsplit(given).scheme in {"redis", "rediss", "unix"}
+        ):
+            return given
+    except ValueError:  # of a host in brackets that is none
+        pass
     msg = f"throttle: store got {masked(given)}, takes a redis://, rediss:// or unix:// URL"
     raise ConfigurationError(msg, option="throttle")
 
 
-def _windows(values: Sequence[float]) -> tuple[float, ...]:
+def _names(given: object) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    if isinstance(names, (list, tuple)) and all(one and isinstance(one, str) for one in names):
+        return tuple(names)
+    name = "throttle: by"
+    raise _wrong(name, given, "a record field's name, or a list of such")
+
+
+def _windows(values: object) -> tuple[float, ...]:
     try:
-        windows = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+        windows = tuple(map(float, values)) if isinstance(values, (list, tuple)) else ()
+    except (TypeError, ValueError, OverflowError):
         windows = ()
-    if not windows or not all(0 < window < float("inf") for window in windows):
-        msg = f"throttle: windows got {values!r}, takes one or more lengths in seconds, above 0"
-        raise ConfigurationError(msg, option="throttle")
-    return windows
+    if windows and all(0 < window < math.inf for window in windows):
+        return windows
+    name = "throttle: windows"
+    raise _wrong(name, values, "a list of lengths in seconds, above 0")
 
 
 def _wrong(name: str, given: object, takes: str) -> ConfigurationError:
     option = name.partition(":")[0]
-    return ConfigurationError(f"{name}: got {given!r}, takes {takes}", option=option)
+    return ConfigurationError(f"{name}: got {shown(given)}, takes {takes}", option=option)

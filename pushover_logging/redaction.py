@@ -10,6 +10,7 @@ from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.plain import plain
 
 HIDDEN = "***"
+_LONGEST = 160  # characters of a value that an error shows: it stays a line
 READ = 16_384
 """Characters of a text that are looked at; what comes after could not be sent."""
 
@@ -74,6 +75,18 @@ def masked(secret: object) -> str:
     return f"{HIDDEN} (a {type(secret).__name__})"
 
 
+def shown(value: object) -> str:
+    """Return any ``value`` for an error text: as Python writes it, cut short, without secrets.
+
+    One that raises where it is asked for its text is shown by its type.
+    """
+    try:
+        text = _AS_EVER(repr(value))
+    except Exception:  # noqa: BLE001  any code of the program's
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
 def without(text: str, secrets: Iterable[str | None]) -> str:
     """Return ``text`` with the ``secrets`` replaced; None and empty ones are passed over."""
     for secret in secrets:
@@ -111,11 +124,14 @@ class Redaction:
         return text
 
 
+_AS_EVER = Redaction()
+
+
 def _compiled(option: object) -> list[re.Pattern[str]]:
     given = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
     takes = "takes False, or regular expressions, as text or compiled"
     if not isinstance(given, (list, tuple, set, frozenset)):
-        msg = f"redact: got {option!r}, {takes}"
+        msg = f"redact: got {shown(option)}, {takes}"
         raise ConfigurationError(msg, option="redact")
     patterns = []
     for one in given:
@@ -123,7 +139,7 @@ def _compiled(option: object) -> list[re.Pattern[str]]:
             pattern = re.compile(one)
             pattern.sub("", "")  # one for bytes would fail at the first alert
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-            msg = f"redact: got {one!r} ({error}), {takes}"
+            msg = f"redact: got {shown(one)} ({error}), {takes}"
             raise ConfigurationError(msg, option="redact") from error
         patterns.append(pattern)
     return patterns

@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.config
+import math
 import re
 from pathlib import Path
 
@@ -278,6 +279,14 @@ def test_off_switches_the_handler_off(monkeypatch, caplog):
     ("capacity", 0), ("max_age", "long"), ("close_timeout", -1), ("timeout", 0),
     ("timeout", (1, 2, 3)), ("timeout", float("nan")), ("api_url", "http://example.org"),
     ("api_url", "nowhere"), ("api_url", 5), ("api_url", "https://me:secret@example.org"),
+    ("user", 5), ("user", ["u" * 29]), ("callback", "http://["), ("outbox", "a\0b"),
+    ("outbox", "x" * 300), ("outbox", "\ud800"), ("throttle", {"by": 5}), ("throttle", {"by": [5]}),
+    ("throttle", {"by": {"customer"}}), ("throttle", {"windows": "123"}), ("throttle", math.inf),
+    pytest.param("throttle", 9**999, id="throttle-endless"),
+    ("throttle", {"store": "redis://["}), ("throttle", {"store": "redis://:secret@h", "bye": 1}),
+    ("throttle", "redis:/:secret@h"), ("api_url", "http://localhost:99999"),
+    ("api_url", "https://["), ("api_url", "https://me:secret@h:x"), ("api_url", "https://h/#a"),
+    ("close_timeout", 1e300), ("timeout", 1e300), ("level", "redis://:secret@h"),
 ])  # fmt: skip
 def test_wrong_option_is_named(option, wrong):
     """A ConfigurationError at construction names the option and shows no secret."""
@@ -288,6 +297,29 @@ def test_wrong_option_is_named(option, wrong):
     assert option in str(caught.value)
     for secret in (TOKEN, USER, "secret", "0" * 64, "u" * 29):
         assert secret not in str(caught.value)
+
+
+class Silent:
+    """What raises where it is asked for its text."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS.keys() | {"level", "encryption_key"}))
+def test_value_without_a_text_is_named_as_well(option):
+    """An object's own fault does not hide which option is wrong."""
+    given = {"token": TOKEN, "user": USER, option: [Silent()]}
+    with pytest.raises(ConfigurationError, match=f"^{option}: ") as caught:
+        PushoverHandler(**given)
+    assert option == caught.value.option
+
+
+def test_long_value_is_a_line():
+    """What an error shows of a value ends where a line does."""
+    with pytest.raises(ConfigurationError) as caught:
+        PushoverHandler(token=TOKEN, user=USER, extras="x" * 100_000)
+    assert len(str(caught.value)) < 300
 
 
 def test_html_excludes_monospace():

@@ -35,6 +35,7 @@ IMAGE = base64.b64encode(b"\x89PNG").decode()
     ("retry", {"priority": 2, "retry": 29}),
     ("expire", {"priority": 2, "expire": 10_801}),
     ("callback", {"callback": "ftp://example.org"}),
+    ("callback", {"callback": "http://["}),
     ("html", {"html": True, "monospace": True}),
     ("html", {"html": "yes"}),
     ("monospace", {"monospace": 1}),

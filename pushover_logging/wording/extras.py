@@ -19,7 +19,7 @@ from uuid import UUID
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.plain import plain
-from pushover_logging.redaction import HIDDEN, READ, names_secret
+from pushover_logging.redaction import HIDDEN, READ, names_secret, shown
 
 ITEMS = 20
 """Items of a list or a mapping that are looked at: more do not fit in a line."""
@@ -83,7 +83,7 @@ def checked_extras(given: object) -> tuple[str, ...] | None:
     given = plain(given)
     if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
         return tuple(given)
-    msg = f"extras: got {given!r}, takes a list of the names of record fields, or False"
+    msg = f"extras: got {shown(given)}, takes a list of the names of record fields, or False"
     raise ConfigurationError(msg, option="extras")
 
 

@@ -8,6 +8,7 @@ from string import Template as _Dollar
 from typing import Any, Protocol
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.redaction import shown
 
 _POSITIONAL = re.compile(r"%(?!\(|%)")
 # What html reads as its own, as characters that no text has: a record's text goes through a
@@ -61,7 +62,7 @@ class Template:
     def __init__(self, option: str, text: object, style: str) -> None:
         takes = f"takes a template in the style {style!r}, as logging.Formatter's fmt"
         if not isinstance(text, str) or not text.strip():
-            msg = f"{option}: got {text!r}, {takes}"
+            msg = f"{option}: got {shown(text)}, {takes}"
             raise ConfigurationError(msg, option=option)
         self._lines = text.split("\n")
         self._fill = _STYLES[style]
@@ -71,7 +72,7 @@ class Template:
                 raise ValueError(msg)  # noqa: TRY301  one way for all that is wrong
             self.filled(_Everything())
         except Exception as error:
-            msg = f"{option}: got {text!r} ({error}), {takes}"
+            msg = f"{option}: got {shown(text)} ({error}), {takes}"
             raise ConfigurationError(msg, option=option) from error
 
     def filled(self, values: Values) -> str:
@@ -101,5 +102,5 @@ def checked_style(style: object) -> str:
     """Return one of logging's styles. Raises ConfigurationError."""
     if isinstance(style, str) and style in _STYLES:
         return style
-    msg = f"style: got {style!r}, takes one of %, {{ and $, as logging.Formatter"
+    msg = f"style: got {shown(style)}, takes one of %, {{ and $, as logging.Formatter"
     raise ConfigurationError(msg, option="style")
