@@ -25,7 +25,7 @@ from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
 from pushover_logging.plain import plain
 from pushover_logging.redaction import Redaction
 from pushover_logging.text import clean, cut, largest
-from pushover_logging.wording.checked import message_of
+from pushover_logging.wording.checked import message_of, said
 from pushover_logging.wording.composing import Parts, composed
 from pushover_logging.wording.extras import checked_extras, plain_fields
 from pushover_logging.wording.story import Story
@@ -129,19 +129,20 @@ class PushoverFormatter(JsonFormatter):
 
         ``fields`` and ``body`` are as there.
         """
-        given = dict(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
+        given = said(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
         story = self._story(record)
         for name in ("url", "url_title"):
             if isinstance(given.get(name), str):
                 given[name] = story.linked(given[name], address=name == "url")
         title = given.pop("title", None)
-        title = story.shown(str(title)) if title else self._title(story)
+        title = story.shown(title) if title else self._title(story)
         title = self._fitting_title(title)
-        own, markup = given.pop("message", body), given.get("html") is True
+        own = given.pop("message", body)
+        markup = given.get("html") is True and given.get("monospace") is not True
         if own is None:
             text = self._body(story, title, markup=markup)
         else:
-            text = self._fitting_parts(Parts(story.shown(str(own)).strip()), markup=markup)
+            text = self._fitting_parts(Parts(story.shown(own).strip()), markup=markup)
         if math.isfinite(record.created):
             given.setdefault("timestamp", int(record.created))
         note, original = self._attachments.taken(given)

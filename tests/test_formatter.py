@@ -124,15 +124,37 @@ def test_unknown_field_is_left_out(caplog):
     assert "colour" in caplog.text
 
 
+class Silent:
+    """What raises where it is asked for its text."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
 @pytest.mark.parametrize("wrong", [
     {"html": True, "monospace": True}, {"attachment_base64": "MTIz"}, {"attachment": "MTIz"},
-    {"timestamp": -1}, {"url": 5},
+    {"timestamp": -1}, {"url": 5}, {"callback": "http://["}, {"title": Silent()},
+    {"message": Silent()}, {"priority": Silent()}, {"device": [Silent()]},
     {"attachment": b"1", "attachment_base64": "MTIz", "attachment_type": "a/b"},
 ])  # fmt: skip
 def test_wrong_fields_cost_themselves_alone(wrong, caplog):
     """Whatever contradicts or cannot be: the alert goes out without it."""
     assert "boom happened" == PushoverFormatter().message(record(), wrong).title
     assert "left out" in caplog.text
+
+
+def test_text_that_is_shown_in_monospace_has_no_entities():
+    """Of two that exclude each other html is left out, and with it what is meant for html."""
+    both = {"html": True, "monospace": True}
+    message = PushoverFormatter().message(record("a < b", n="<1>"), both)
+    assert message.monospace
+    assert "n: <1>" in message.message
+
+
+def test_link_that_cannot_be_filled_in_stays_as_it_is():
+    """A width without end costs the alert nothing."""
+    link = "https://logs.example/{name:>99999999999999}"
+    assert link == PushoverFormatter().message(record(), {"url": link}).url
 
 
 def test_only_what_fits_is_shown():

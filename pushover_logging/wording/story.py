@@ -85,7 +85,7 @@ class Story:
         """
         try:
             return template.format_map(_Linked(self, address=address))
-        except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+        except Exception:  # noqa: BLE001  a width without end is a MemoryError
             return template
 
     @property
