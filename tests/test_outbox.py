@@ -454,6 +454,35 @@ def test_command_says_what_is_wrong_with_the_file(tmp_path, path, command):
     assert "newer version" in err
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "other.sqlite"])
+def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, name):
+    """Whoever names the wrong file loses nothing: it is no damaged outbox to start anew."""
+    wrong = tmp_path / name
+    if name == "notes.txt":
+        wrong.write_text("what I wrote down")
+    else:
+        with contextlib.closing(sqlite3.connect(wrong)) as file:
+            file.execute("CREATE TABLE note (text)")
+    before = wrong.read_bytes()
+    for action in ("list", "retry", "purge"):
+        status, out, err = command(wrong, action)
+        assert (2, "") == (status, out)
+        assert f"{wrong} is no outbox's file; it is left as it is\n" in err
+    assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
+
+
+def test_command_says_why_a_file_cannot_be_read(path, command, monkeypatch):
+    """One line, as every error: another user's outbox."""
+    path.touch()
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Denied")
+
+    monkeypatch.setattr(type(path), "open", denied)
+    expected = f"pushover-logging: outbox: {path} cannot be read (Denied)\n"
+    assert (2, "", expected) == command(path)
+
+
 @pytest.mark.parametrize("environ", [
     {"STATE_DIRECTORY": "{}/pushover-logging:/other"}, {"XDG_STATE_HOME": "{}"},
 ])  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pushover_logging.outbox.rows import Listed
 
 UNUSABLE = 1
+_HEAD = 64  # https://sqlite.org/fileformat2.html: the last four are the schema's version
 _WIDTH = 60  # characters of a title, so that a row stays a line
 
 _EXAMPLES = """\
@@ -54,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.path.is_file():
         text = f"outbox: there is no file {arguments.path}"
         raise ConfigurationError(text)
+    if not _is_outbox(arguments.path):
+        text = f"outbox: {arguments.path} is no outbox's file; it is left as it is"
+        raise ConfigurationError(text)
     database = Database(arguments.path, rows.MIGRATIONS)
     try:
         with contextlib.closing(database), database.transaction() as connection:
@@ -62,6 +66,20 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"pushover-logging: {error}\n")
         return UNUSABLE
     return 0
+
+
+def _is_outbox(path: Path) -> bool:
+    """Tell whether SQLite and a schema's version are in the file's head: all else stays untouched.
+
+    A handler saves what it can of a damaged outbox; who only looks may have named any file.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        text = f"outbox: {path} cannot be read ({error.strerror})"
+        raise ConfigurationError(text) from error
+    return head.startswith(b"SQLite format 3\0") and any(head[60:])
 
 
 def _act(action: str, connection: sqlite3.Connection) -> None:
