@@ -366,3 +366,11 @@ def test_room_for_the_lines_of_a_chain():
     text = PushoverFormatter().format(record("m" * 850, exc=noted))
     assert ("n" * 150 not in text, "  short" in text) == (True, True)
     assert "1 more" not in PushoverFormatter().format(record("m" * 960, order="o" * 190))
+
+
+def test_more_members_than_are_looked_at():
+    """A hundred of a group are looked at: the title claims no more than that."""
+    group = RuntimeError("many")
+    group.exceptions = [ValueError(number) for number in range(5000)]
+    title = PushoverFormatter().message(record("Import failed", exc=group)).title
+    assert "ValueError: 0 (and 99 or more)" == title

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from pushover_logging.text import first_line
 from pushover_logging.tracebacks import (
+    MAX_MEMBERS,
     Place,
     exception_chain,
     in_app_frame,
@@ -67,7 +68,8 @@ def _of_exception(exc: BaseException, tb: object) -> Cause:
     roots = _roots(exc)
     line = _line_of(told[0])
     if len(roots) > 1:
-        line = f"{line} (and {len(roots) - 1} more)"
+        many = "or more" if len(roots) == MAX_MEMBERS else "more"
+        line = f"{line} (and {len(roots) - 1} {many})"
     tracebacks = [tb if one is exc and isinstance(tb, TracebackType) else one.__traceback__
                   for one in told]  # fmt: skip
     place = _syntax_frame(told[0]) or in_app_frame(*tracebacks)
