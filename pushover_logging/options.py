@@ -43,7 +43,7 @@ def credential(name: str, given: str | None) -> str:
         return value.strip()
     path = os.environ.get(f"{variable}_FILE")
     if not path:
-        msg = f"{name}: none was given; pass {name}=..., or set {variable} or {variable}_FILE"
+        msg = f"{name}: none was given; set {variable} or {variable}_FILE; in code, pass {name}=..."
         raise ConfigurationError(msg, option=name)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
