@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
-from pushover_logging import ConfigurationError, options
+from pushover_logging import ConfigurationError, PushoverClient, options
 from pushover_logging.cli import main
 from pushover_logging.database import Unavailable
 from pushover_logging.hostlock import HostLock
@@ -452,6 +452,17 @@ def test_command_says_what_is_wrong_with_the_file(tmp_path, path, command):
     status, _, err = command(path)
     assert 1 == status
     assert "newer version" in err
+
+
+def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
+    """Whoever was told to set PUSHOVER_OUTBOX=auto need not know where that is."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
+    monkeypatch.setenv("PUSHOVER_USER", OTHER_TOKEN)
+    found = options.outbox("auto", PushoverClient(TOKEN, OTHER_TOKEN).application)
+    assert f"outbox: there is no file {found}\n" in command("auto")[2]
+    monkeypatch.setenv("PUSHOVER_TOKEN", "off")
+    assert "PUSHOVER_TOKEN is off: auto is another file for each token" in command("auto")[2]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "other.sqlite"])

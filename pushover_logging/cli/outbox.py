@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushover_logging import options
 from pushover_logging.cli.helping import add_command
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.summary import length
@@ -26,7 +27,7 @@ _WIDTH = 60  # characters of a title, so that a row stays a line
 _EXAMPLES = """\
 examples:
   pushover-logging outbox alerts.sqlite
-  pushover-logging outbox alerts.sqlite retry
+  pushover-logging outbox auto retry
 
 exit status: 0 done, 1 the file cannot be used now, 2 there is no such file
 """
@@ -36,7 +37,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the subcommand ``outbox``."""
     text = "Show what waits in an outbox's file, or take up again what was set aside in it."
     parser = add_command(subparsers, run, text, _EXAMPLES)
-    parser.add_argument("path", type=Path, help="the file that the option outbox names")
+    parser.add_argument("path", help="the file that the option outbox names, or auto")
     parser.add_argument(
         "action",
         nargs="?",
@@ -52,13 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     from pushover_logging.database import Database, Unavailable  # noqa: PLC0415
     from pushover_logging.outbox import rows  # noqa: PLC0415
 
-    if not arguments.path.is_file():
-        text = f"outbox: there is no file {arguments.path}"
+    path = _path_of(arguments.path)
+    if not path.is_file():
+        text = f"outbox: there is no file {path}"
         raise ConfigurationError(text)
-    if not _is_outbox(arguments.path):
-        text = f"outbox: {arguments.path} is no outbox's file; it is left as it is"
+    if not _is_outbox(path):
+        text = f"outbox: {path} is no outbox's file; it is left as it is"
         raise ConfigurationError(text)
-    database = Database(arguments.path, rows.MIGRATIONS)
+    database = Database(path, rows.MIGRATIONS)
     try:
         with contextlib.closing(database), database.transaction() as connection:
             _act(arguments.action, connection)
@@ -66,6 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"pushover-logging: {error}\n")
         return UNUSABLE
     return 0
+
+
+def _path_of(given: str) -> Path:
+    if given != "auto":
+        return Path(given)
+    client = options.client(None, None, None, None)
+    path = options.outbox(given, client.application) if client else None
+    if path is None:
+        text = "outbox: PUSHOVER_TOKEN is off: auto is another file for each token"
+        raise ConfigurationError(text)
+    return path
 
 
 def _is_outbox(path: Path) -> bool:
