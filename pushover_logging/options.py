@@ -118,8 +118,7 @@ def rules(option: object) -> Rules | None:
 def outbox(given: object, application: str) -> Path | None:
     """Return the outbox's file: as given, ``PUSHOVER_OUTBOX``, or None for memory.
 
-    "auto" is a file of its own for each ``application``, in ``$STATE_DIRECTORY`` (systemd's), else
-    in the user's state folder. Raises ConfigurationError for what can be no file.
+    "auto" is one for each ``application``. Raises ConfigurationError for what can be no file.
     """
     given = given if given is not None else os.environ.get("PUSHOVER_OUTBOX") or None
     if given is None:
@@ -128,10 +127,11 @@ def outbox(given: object, application: str) -> Path | None:
         raise _wrong("outbox", given, "a path, or auto")  # noqa: EM101  a name, not a text
     if sys.platform == "win32":
         raise _wrong("outbox", given, "nothing on Windows, where memory is the only outbox")  # noqa: EM101
-    path = state_folder() / f"{application}.sqlite" if given == "auto" else Path(given)
     try:
+        auto = given == "auto"
+        path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
         folder = is_folder(path)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: of a home that nobody has
         raise _wrong("outbox", given, "a path that the system can use") from error  # noqa: EM101
     if folder:
         raise _wrong("outbox", given, "the path of a file, not of a folder")  # noqa: EM101

@@ -513,6 +513,14 @@ def test_auto_on_a_mac(monkeypatch):
     assert options.outbox("auto", "01").match("Library/Application Support/pushover-logging/01.*")
 
 
+def test_home_is_found_as_a_shell_finds_it(monkeypatch, tmp_path):
+    """A configuration file has no shell that would: no folder of the name ~ comes to be."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tmp_path / "alerts.sqlite" == options.outbox("~/alerts.sqlite", "01")
+    with pytest.raises(ConfigurationError, match="outbox: got"):
+        options.outbox("~nobody-of-this-name/alerts.sqlite", "01")
+
+
 def test_no_outbox_on_windows(monkeypatch, path):
     """Said when it is set, not at the first record."""
     monkeypatch.setattr(options.sys, "platform", "win32")
