@@ -86,6 +86,63 @@ def test_problem_that_lasts_ten_minutes(phone):
     near([(0, "No db 7"), (300, "x299 more: No db 7"), (1200, "x300 more: No db 7")], pushes)
 
 
+def test_problem_that_lasts_thirty_hours(memory):
+    """2: one a second; told by the minute, which each window is a multiple of."""
+    seconds = ((s, E, "No db %s", 7) for s in range(30 * HOUR) if s % MINUTE == 0)
+    for second, level, template, *args in seconds:
+        memory.at(second)
+        for _ in range(MINUTE):
+            memory.say(level, template, *args)
+        memory.settle()
+    memory.at(54 * HOUR)
+    assert [
+        (0, "No db 7"), (300, "x299 more: No db 7"), (20 * MINUTE, "x900 more: No db 7"),
+        (80 * MINUTE, "x3600 more: No db 7"), (320 * MINUTE, "x14400 more: No db 7"),
+        (1760 * MINUTE, "x86400 more: No db 7"), (3200 * MINUTE, "x2400 more: No db 7"),
+    ] == memory.pushes  # fmt: skip
+
+
+def test_problem_every_hour(memory):
+    """4: for a day."""
+    pushes = memory.play([(s, E, "No db %s", 7) for s in range(0, DAY, HOUR)], 3 * DAY)
+    assert [
+        (0, "No db 7"), *((hour * HOUR, "Again: No db 7") for hour in (1, 2, 3)),
+        (7 * HOUR, "x3 more: No db 7"), (31 * HOUR, "x17 more: No db 7"),
+    ] == pushes  # fmt: skip
+
+
+def test_problem_every_day(memory):
+    """5: three days, and nobody remembers the day before."""
+    pushes = memory.play([(day * DAY, E, "No db %s", 7) for day in range(3)], 4 * DAY)
+    assert [(day * DAY, "No db 7") for day in range(3)] == pushes
+
+
+def test_problem_every_65_minutes(memory):
+    """5: for a month."""
+    times = range(0, 30 * DAY, 65 * MINUTE)
+    assert len(memory.play([(s, E, "No db %s", 7) for s in times], 32 * DAY)) < 40
+    counted = sum(int(title[1:].split()[0]) for _, title in memory.pushes if title[0] == "x")
+    told = sum(title[0] != "x" for _, title in memory.pushes)
+    assert len(times) == told + counted
+
+
+def test_record_at_the_end_of_the_window(memory):
+    """7: the timer comes first, so that it is news again."""
+    pushes = memory.play([(0, E, "No db %s", 7), (300, E, "No db %s", 7)], HOUR)
+    assert [(0, "No db 7"), (300, "Again: No db 7")] == pushes
+
+
+def test_critical_at_noon_of_a_problem_that_goes_on(memory):
+    """6: a WARNING each minute for ten days; each day's CRITICAL is told within the hour."""
+    memory.extra = {"fingerprint": "disk"}
+    noons = [day * DAY + DAY // 2 for day in range(10)]
+    records = [(s, C if s in noons else W, "disk") for s in range(0, 10 * DAY, MINUTE)]
+    memory.play(records, 11 * DAY)
+    told = [at for at, _ in memory.pushes]
+    for noon in noons:
+        assert any(noon <= at <= noon + HOUR for at in told), noon
+
+
 def test_problem_every_ten_minutes(phone):
     """3: for a day."""
     pushes = phone().play([(s, E, "No db %s", 7) for s in range(0, DAY, 600)], 2 * DAY)
@@ -250,6 +307,14 @@ def test_first_try_fails(memory):
     memory.inbox.fail_with(500)
     memory.play([(s, E, "No db %s", 7) for s in range(10)], HOUR)
     assert ["No db 7", "x9 more: No db 7"] == [title for _, title in memory.pushes]
+
+
+def test_first_is_refused(memory):
+    """12: its window is open all the same; the summary says that nobody was told."""
+    memory.inbox.fail_with(400, {"status": 0, "errors": ["message cannot be read"], "request": "r"})
+    pushes = memory.play([(s, E, "No db %s", 7) for s in range(10)], HOUR)
+    assert [(300, "x9 more: No db 7")] == pushes
+    assert "The first could not be sent." in memory.bodies[0]
 
 
 def test_exit_tells_what_was_counted(phone):
