@@ -1,5 +1,6 @@
 """One throttle for several processes: an outbox's file, and a real Redis."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -188,3 +189,29 @@ def say(processes, seconds):
     lines = [process.stdout.readline().split() for process in processes]
     assert all(float(slowest) < 0.2 for _, slowest in lines), lines
     return [int(number) for number, _ in lines]
+
+
+def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, program, inbox):
+    """13: in Redis the last words are nobody's; another process tells the count when it is due."""
+    other = handler_for(throttle={"store": redis.url, "windows": [3, 60]})
+    other.handle(logging.makeLogRecord({"levelno": 40, "msg": "Another problem"}))
+    code, _, err = program.run(f"""
+        import logging
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler(throttle={{"store": "{redis.url}", "windows": [3, 60]}})
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        log.error("Cannot connect to %s", "db-7")
+        assert handler.flush(10)
+        for _ in range(5):
+            log.error("Cannot connect to %s", "db-7")
+        handler.close()
+    """)
+    assert (0, "") == (code, err)
+    titles = [push["title"] for push in inbox.wait_for(3, timeout=20)]
+    assert [
+        "Another problem",
+        "Cannot connect to db-7",
+        "x5 more: Cannot connect to db-7",
+    ] == titles
