@@ -123,6 +123,7 @@ class Sender:
     def request_close(self) -> None:
         """End the thread when the backlog and the last words are out; returns at once."""
         self._closing = True
+        self._telling.end_anew()
         if not self._ledger.settled(last_words=True) or self._thread is not None:
             self.wake()
 
@@ -140,7 +141,8 @@ class Sender:
         sends = self._ledger.outbox.may_send()
         fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
         pause = self._recovery.pause(now)
-        self._tell(final=self._ends() and (pause > 0 or not sends))
+        mute = self._telling.last_words_in()
+        self._tell(final=not mute and self._ends() and (pause > 0 or not sends))
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
         beat = min(fresh, self._ledger.next_due(hurry=self._is_hurried()))
@@ -153,11 +155,11 @@ class Sender:
         closed = self._recovery.closed_to(now)
         envelope = self._ledger.claim(self._max_age, closed)
         if self._closing and (envelope is None or self._ends()):
-            self._tell(final=True)  # only now: the claim may have counted what others put
+            self._tell(final=not mute)  # only now: the claim may have counted what others put
             envelope = envelope or self._ledger.claim(self._max_age, closed)
         if envelope is None:
             self._full_told = False
-            return min(beat, *closed.values(), _LONGEST_WAIT)
+            return min(beat, *closed.values(), mute or _LONGEST_WAIT)
         self._recovery.redirect(envelope, now)
         self._send(envelope)
         return 0.0
@@ -169,7 +171,8 @@ class Sender:
             while True:
                 wait = self.step()  # others' Messages may be without end: nobody waits for those
                 if (wait > 0 or self._is_hurried()) and self._is_settled():
-                    self._tell_waiters()
+                    for waiter in list(self._waiters):
+                        waiter.put(None)
                     if self._closing:
                         break
                 if wait > 0:
@@ -207,10 +210,6 @@ class Sender:
 
     def _is_settled(self) -> bool:
         return self._ledger.settled(last_words=self._closing)
-
-    def _tell_waiters(self) -> None:
-        for waiter in list(self._waiters):
-            waiter.put(None)
 
     def _tell(self, *, final: bool) -> None:
         told = partial(self._telling.envelopes, final=final)

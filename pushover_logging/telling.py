@@ -14,6 +14,7 @@ from pushover_logging.summary import summary
 from pushover_logging.throttle.problem import Count, Verdict
 from pushover_logging.throttle.valves import Gate, gate_of
 
+_LAST_WORDS_APART = 1.0  # seconds, doubled each time: a thread may log for as long as it lives
 _MAY_COME = {Gate.LOW: "only new and worse problems", Gate.SCARCE: "only critical problems"}
 
 
@@ -23,6 +24,16 @@ class Telling:
     def __init__(self, host: str | None, clock: Clock) -> None:
         self._host = host
         self._clock = clock
+        self.end_anew()
+
+    def end_anew(self) -> None:
+        """Let the next last words come at once: somebody closes now. From any thread."""
+        self._apart = _LAST_WORDS_APART
+        self._last_words_from = -math.inf
+
+    def last_words_in(self) -> float:
+        """Return the seconds until there may be last words again, 0 for now."""
+        return max(0.0, self._last_words_from - self._clock.monotonic())
 
     def envelopes(self, counts: Sequence[Count], *, final: bool) -> list[Envelope]:
         """Return the Messages that tell ``counts``: one for each user and device."""
@@ -36,6 +47,9 @@ class Telling:
             message = summary(told, self._host, final=final)
             now, created = self._clock.monotonic(), self._clock.time()
             envelopes.append(Envelope(message, Verdict.SUMMARY, now, created=created, counts=told))
+        if final and envelopes:
+            self._last_words_from = self._clock.monotonic() + self._apart
+            self._apart *= 2
         return envelopes
 
 

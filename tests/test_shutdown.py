@@ -139,3 +139,27 @@ def test_first_record_at_exit_is_delivered(program, inbox):
     assert 0 == code
     assert "" == re.sub(r"pushover_logging: \d.*", "", err)
     assert ["boom at exit"] == [push["title"] for push in inbox.messages]
+
+
+@pytest.mark.parametrize("kept", ["", 'outbox="outbox.sqlite"'])
+def test_thread_that_logs_while_the_program_ends_is_no_flood(program, inbox, kept):
+    """What comes after the last words is told again, but ever more rarely; exit ends in time."""
+    code, out, err = program.run(
+        f"""
+        import atexit, logging, threading, time
+        began = []
+        atexit.register(lambda: print(time.monotonic() - began[0]))
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(close_timeout=2, {kept}))
+        def work():
+            while True:
+                logging.error("boom happened")
+                time.sleep(0.001)
+        threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.5)
+        began.append(time.monotonic())
+        """
+    )
+    assert (0, "") == (code, err)
+    assert float(out) < 3
+    assert 2 <= len(inbox.messages) <= 4, [push["message"] for push in inbox.messages]
