@@ -18,7 +18,7 @@ from functools import partial
 
 from pushover_logging import lifecycle
 from pushover_logging.books.ledger import Ledger
-from pushover_logging.books.looking import tag_of
+from pushover_logging.books.looking import ended_alarms
 from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
@@ -28,10 +28,10 @@ from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery, scale_attachment
 from pushover_logging.summary import told_again
 from pushover_logging.telling import QuotaWatch, Telling
-from pushover_logging.throttle.problem import Count, Verdict
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _LONGEST_WAIT = 3600.0
+_GRACE = 0.05  # seconds in which whoever waited may end the process
 _INLINE = 0.05  # seconds between two tries of a wait without a thread
 
 
@@ -64,7 +64,7 @@ class Sender:
         self._running = threading.Lock()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
-        self._closing = False
+        self._closing = self._busy = False  # `_busy`: the thread is in a step; a waiter reads it
         self._recovery = Recovery(self._clock)
         self._full_told = False
         self._used = 0.0
@@ -109,10 +109,10 @@ class Sender:
         waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(waiter)
         try:
-            while not self._is_settled():
+            while self._busy or not self._is_settled():
                 left = deadline - time.monotonic()
                 if left <= 0 or not lifecycle.may_wait():
-                    return False
+                    return self._is_settled()
                 self.wake()
                 with contextlib.suppress(queue.Empty):  # without a thread, `wake` sends inline
                     waiter.get(timeout=left if self._thread else min(left, _INLINE))
@@ -169,15 +169,20 @@ class Sender:
         lifecycle.THREADS.add(ident)
         try:
             while True:
+                self._busy = True
                 wait = self.step()  # others' Messages may be without end: nobody waits for those
+                self._busy = False
                 if (wait > 0 or self._is_hurried()) and self._is_settled():
                     for waiter in list(self._waiters):
                         waiter.put(None)
                     if self._closing:
                         break
+                    if self._waiters:  # no process is to end in the middle of a send
+                        time.sleep(_GRACE)
                 if wait > 0:
                     self._rest(wait)
         finally:
+            self._busy = False
             lifecycle.THREADS.discard(ident)
             self._thread = None
         self._client.close()
@@ -219,19 +224,15 @@ class Sender:
         """Tell whether somebody waits for this sender: then it asks others more often."""
         return self._closing or bool(self._waiters)
 
-    def _calm(self, envelope: Envelope, count: Count | None) -> None:
-        """Stop the emergencies of a problem that is resolved."""
-        if envelope.verdict is Verdict.RESOLVED and count is not None and count.alarm:
-            with contextlib.suppress(RejectedError):  # one that is not there is no fault
-                self._client.cancel_by_tag(tag_of(count.key))
-
     def _send(self, envelope: Envelope) -> None:
         self._used = self._clock.monotonic()
         scale_attachment(envelope)
         try:
             with lifecycle.request_slot():
                 count = envelope.counts[0] if envelope.counts else None
-                self._calm(envelope, count)
+                for tag in ended_alarms(envelope):
+                    with contextlib.suppress(RejectedError):  # one that is not there is no fault
+                        self._client.cancel_by_tag(tag)
                 self._client.send(told_again(envelope.message, envelope.verdict, count))
         except DeliveryError as error:
             self._last_error = str(error)

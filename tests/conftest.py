@@ -21,6 +21,10 @@ from pushover_logging.clock import Clock
 
 pytest_plugins = ["pushover_logging.pytest_plugin", "pytester"]
 
+# A shell's background job ignores Ctrl-C, and so do the programs that it starts: those of the tests
+# are to hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # For a program that coverage.py would harm: its lock is not made for a fork in the middle of

@@ -91,6 +91,13 @@ def tag_of(key: str) -> str:
     return f"problem-{key.rpartition(':')[2]}"
 
 
+def ended_alarms(envelope: Envelope) -> list[str]:
+    """Return the tags of the emergencies that a resolution ends."""
+    if envelope.verdict is not Verdict.RESOLVED:
+        return []
+    return [tag_of(count.key) for count in envelope.counts if count.alarm]
+
+
 def settle_envelope(
     throttle: Settled, envelope: Envelope, end: End, *, with_counts: bool = True
 ) -> None:
