@@ -1,9 +1,10 @@
 """The background thread of one handler: claim, send, act on the answer, tell what is due.
 
 `step` does one thing and says how long to wait for the next, so that a test can drive it on a
-clock of its own. Its state belongs to the one thread that steps:
-`_running` is held by it, whether that is the sender's thread or, where none can be started, the
-program's. `_wakeups` and `_waiters` take from any thread and any signal handler, without a lock.
+clock of its own. Its state belongs to the one thread that steps: `_running` is held by a call that
+starts it or, where none can be, steps itself, `_stepping` by the thread: a start that a signal
+handler cut off leaves one that nobody else knows. `_wakeups` and `_waiters` take from any thread
+and any signal handler, without a lock.
 """
 
 from __future__ import annotations
@@ -48,12 +49,9 @@ class Sender:
         max_age: float,
         close_timeout: float,
     ) -> None:
-        self._ledger = ledger
-        self._client = client
-        self._clock = clock
+        self._ledger, self._client, self._clock = ledger, client, clock
         self._telling = Telling(host, clock)
-        self._max_age = max_age
-        self.close_timeout = close_timeout
+        self._max_age, self.close_timeout = max_age, close_timeout
         self.reset()
         lifecycle.register(self)
 
@@ -61,12 +59,12 @@ class Sender:
         """Start anew: at first, and in a fork's child, which sends none of its parent's backlog."""
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._running = threading.Lock()
+        self._running, self._stepping = threading.Lock(), threading.Lock()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
-        self._closing = self._busy = False  # `_busy`: the thread is in a step; a waiter reads it
+        self._busy = False  # whether the thread is in a step; who waits reads it
         self._recovery = Recovery(self._clock)
-        self._full_told = False
+        self._closing = self._full_told = False
         self._used = 0.0
         self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
@@ -97,7 +95,8 @@ class Sender:
             if not lifecycle.threads_run():
                 self._send_inline()
                 return
-            self._thread = self._clock.start_thread(self._run, "pushover-logging")
+            started = self._clock.start_thread(self._run, "pushover-logging")
+            self._thread = self._thread or started
         except RuntimeError:  # the interpreter ends, or has no threads to give
             self._send_inline()
         finally:
@@ -165,7 +164,9 @@ class Sender:
         return 0.0
 
     def _run(self) -> None:
-        ident = threading.get_ident()
+        if not self._stepping.acquire(blocking=False):
+            return  # another one runs
+        ident, self._thread = threading.get_ident(), threading.current_thread()
         lifecycle.THREADS.add(ident)
         try:
             while True:
@@ -185,6 +186,7 @@ class Sender:
             self._busy = False
             lifecycle.THREADS.discard(ident)
             self._thread = None
+            self._stepping.release()
         self._client.close()
         self._ledger.outbox.release()
         if not self._ledger.settled(last_words=False):  # put while this thread was ending

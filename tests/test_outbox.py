@@ -668,3 +668,44 @@ def test_last_words_can_be_left_to_the_next_process(program, inbox):
     first, summary = inbox.messages
     assert ["Sync failed", "x3 more: Sync failed"] == [first["title"], summary["title"]]
     assert "(4 in all)" in summary["message"]
+
+
+@pytest.mark.parametrize("drive", ["file"], indirect=True)
+@pytest.mark.parametrize("step", ["_register", "insert"])
+def test_insert_that_is_cut_off_is_sent_once(drive, monkeypatch, step):
+    """Ctrl-C before anything is written, or right after it was: counted, sent, and told once."""
+    driven = drive(throttle=False)
+    account = driven.handler._ledger.outbox.account
+    work = getattr(account, step)
+
+    def cut_off(*given):
+        monkeypatch.undo()
+        if step == "insert":
+            work(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(account, step, cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        driven.log.error("first trouble")
+    driven.log.error("second trouble")
+    driven.settle()
+    assert ["first trouble", "second trouble"] == sorted(driven.titles)
+    stats = driven.handler.stats()
+    assert (2, 2, 0) == (stats.records, stats.sent, stats.pending)
+
+
+@pytest.mark.parametrize("drive", ["file"], indirect=True)
+def test_insert_that_is_cut_off_where_the_file_is_away_is_sent_once(drive, monkeypatch, tmp_path):
+    """A folder in its place: nothing can be written there, and memory has it."""
+    driven = drive(throttle=False)
+    (tmp_path / "outbox.sqlite").mkdir()
+
+    def cut_off():
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driven.handler._ledger.outbox.account, "_register", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        driven.log.error("first trouble")
+    driven.settle()
+    assert ["first trouble"] == driven.titles

@@ -72,6 +72,28 @@ def test_two_calls_start_one_thread(drive):
     assert 1 == driven.handler.stats().sent
 
 
+def test_start_that_is_cut_off_leaves_one_thread(handler_for, inbox, monkeypatch):
+    """A signal handler that raises while the thread starts, as at Ctrl-C: each is sent once."""
+    handler = handler_for(throttle=False)
+    start = handler._clock.start_thread
+
+    def cut_off(target, name):
+        monkeypatch.undo()
+        start(target, name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handler._clock, "start_thread", cut_off)
+    inbox.fail_with(delay=0.3)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    with pytest.raises(KeyboardInterrupt):
+        log.error("first trouble")
+    log.error("second trouble")
+    assert handler.flush(10)
+    assert ["first trouble", "second trouble"] == [push["title"] for push in inbox.messages]
+    assert 1 == inbox.most_open
+
+
 @pytest.mark.parametrize("drive", ["memory"], indirect=True)
 def test_fork_that_ran_no_hook_is_noticed(drive):
     """Where a process was copied behind Python's back, its first record starts anew."""

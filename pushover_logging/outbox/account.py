@@ -8,6 +8,7 @@ its own while it lives, and is told what became of the row. A dead origin's rows
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -17,7 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pushover_logging.clock import Clock
-from pushover_logging.database import PATIENCE, Database
+from pushover_logging.database import PATIENCE, Database, Unavailable
 from pushover_logging.hostlock import HostLock
 from pushover_logging.outbox import rows
 from pushover_logging.outbox.envelope import Envelope, Fate, decoded
@@ -85,6 +86,15 @@ class Account:
             for envelope in envelopes:
                 envelope.put_at = self._clock.time()
                 rows.insert(connection, self.name, self._origin, envelope)
+
+    def has(self, envelope: Envelope) -> bool:
+        """Tell whether one is in the file whose insert was interrupted."""
+        query = "SELECT 1 FROM message WHERE origin = ? AND put_at = ?"
+        with contextlib.suppress(Unavailable, OSError):
+            with self.file.database.transaction() as connection:
+                found = connection.execute(query, (self._origin, envelope.put_at)).fetchone()
+            return found is not None
+        return False
 
     def hold(self) -> None:
         """Take the account's lock where it is free, and over all that its last holder left."""

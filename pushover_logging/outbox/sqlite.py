@@ -49,6 +49,10 @@ class SqliteOutbox:
                 self.account.insert([envelope], PATIENCE_OF_A_CALL)
             except (Unavailable, OSError) as error:
                 self._leave(error)
+            except BaseException:  # a signal handler raised, as at Ctrl-C
+                if not self.account.has(envelope):
+                    self._memory.put(envelope)
+                raise
             else:
                 self._warned = False
                 return []
