@@ -4,6 +4,7 @@ Each plays through the real handler, client and inbox, on a clock that the test 
 """
 
 import logging
+import re
 
 import pytest
 from conftest import Driven, adds_up
@@ -445,3 +446,19 @@ def test_calls_without_end_and_records_of_any_shape(memory, monkeypatch, capsys)
     stats = memory.handler.stats()
     assert (1, 0, True) == (stats.failed, stats.pending, adds_up(stats))
     assert "x10 more of 5 problems" in [title for _, title in memory.pushes]
+
+
+def test_refused_word_of_an_end_dates_nothing_back(drive):
+    """Where the push that a problem is over was refused, what comes after begins when it came."""
+    one = drive()
+    asked = {"pushover": {"fingerprint": "db-7"}}
+    one.log.error("No database", extra=asked)
+    one.settle()
+    one.handler.resolve("db-7")
+    one.log.error("No database", extra=asked)
+    one.log.error("No database", extra=asked)
+    refused = {"status": 0, "errors": ["message is no good"]}
+    one.inbox.fail_with(400, refused, match=lambda form: form["title"].startswith("Resolved"))
+    one.advance(310)
+    said = one.inbox.messages[-1]["message"]
+    assert re.match(r"1 more \d\d:\d\d:\d\d[ .]", said), said  # one moment, no span

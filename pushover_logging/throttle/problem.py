@@ -163,7 +163,8 @@ def settle(
     if key is not None:
         throttle.ended(key, end, group)
     for count in counts:
-        if end is not End.ACCEPTED and count.following:  # last words are not said again
+        untold = end is not End.ACCEPTED and count.number  # a problem that is over may have none
+        if untold and count.following:  # last words are not said again
             throttle.restore(count)
 
 
