@@ -3,8 +3,8 @@
 `step` does one thing and says how long to wait for the next, so that a test can drive it on a
 clock of its own. Its state belongs to the one thread that steps: `_running` is held by a call that
 starts it or, where none can be, steps itself, `_stepping` by the thread: a start that a signal
-handler cut off leaves one that nobody else knows. `_wakeups` and `_waiters` take from any thread
-and any signal handler, without a lock.
+handler cut off leaves one that nobody else knows. It alone sets `_busy`, during a step. `_wakeups`
+and `_waiters` take from any thread and any signal handler, without a lock.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class Sender:
         self._running, self._stepping = threading.Lock(), threading.Lock()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
-        self._busy = False  # whether the thread is in a step; who waits reads it
         self._recovery = Recovery(self._clock)
-        self._closing = self._full_told = False
+        self._closing = self._full_told = self._busy = False
         self._used = 0.0
         self._watch = QuotaWatch(self._clock)
         self._last_error: str | None = None
@@ -178,8 +177,7 @@ class Sender:
                         waiter.put(None)
                     if self._closing:
                         break
-                    if self._waiters:  # no process is to end in the middle of a send
-                        time.sleep(_GRACE)
+                    time.sleep(_GRACE if self._waiters else 0)  # for who ends the process now
                 if wait > 0:
                     self._rest(wait)
         finally:
