@@ -157,3 +157,14 @@ def test_uwsgi_without_threads_is_told_inline(monkeypatch, handler_for, inbox, c
     log.error("second problem")
     assert ["first problem", "second problem"] == [push["title"] for push in inbox.messages]
     assert 1 == caplog.text.count("enable-threads")
+
+
+def test_second_thread_ends_at_once(drive):
+    """A start that was cut off leaves a thread that nobody knows: another one changes nothing."""
+    driven = drive()
+    driven.log.error("boom happened")
+    with driven.handler._sender._stepping:
+        driven.handler._sender._run()
+    assert [] == driven.titles
+    driven.settle()
+    assert ["boom happened"] == driven.titles
