@@ -136,6 +136,7 @@ def handler_for(inbox):
         inbox.clear_faults()
         one._ledger.reset()  # what a test left behind must not reach the next one's inbox
         if thread is not None:
+            one._sender._wakeups.put(None)  # it may rest, for as long as a pause lasts
             thread.join(20)  # nor what is on its way, but for a request that hangs for longer
         lifecycle._SENDERS.discard(one._sender)
         close_file(one)
