@@ -21,10 +21,6 @@ from pushover_logging.clock import Clock
 
 pytest_plugins = ["pushover_logging.pytest_plugin", "pytester"]
 
-# A shell's background job ignores Ctrl-C, and so do the programs that it starts: those of the tests
-# are to hear it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # For a program that coverage.py would harm: its lock is not made for a fork in the middle of
@@ -348,6 +344,23 @@ def root():
     for handler in set(root.handlers) - set(before[1]):
         root.removeHandler(handler)
         handler.close()
+
+
+@pytest.fixture(autouse=True)
+def _heard_signals():
+    """What a shell's background job or nohup ignores, the programs that tests start are to hear."""
+    usual = {
+        "SIGINT": signal.default_int_handler,
+        "SIGQUIT": signal.SIG_DFL,
+        "SIGHUP": signal.SIG_DFL,
+    }
+    numbers = {getattr(signal, name): how for name, how in usual.items() if hasattr(signal, name)}
+    ignored = [one for one in numbers if signal.getsignal(one) is signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, numbers[one])
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
