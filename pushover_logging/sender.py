@@ -50,8 +50,8 @@ class Sender:
         close_timeout: float,
     ) -> None:
         self._ledger, self._client, self._clock = ledger, client, clock
-        self._telling = Telling(host, clock)
-        self._max_age, self.close_timeout = max_age, close_timeout
+        self._telling, self._max_age = Telling(host, clock), max_age
+        self.close_timeout: float = close_timeout
         self.reset()
         lifecycle.register(self)
 
