@@ -488,9 +488,12 @@ def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, name):
 def test_command_says_why_a_file_cannot_be_read(path, command, monkeypatch):
     """One line, as every error: another user's outbox."""
     path.touch()
+    usual = type(path).open
 
-    def denied(*_, **__):
-        raise PermissionError(13, "Denied")
+    def denied(self, *args, **options):
+        if self == path:
+            raise PermissionError(13, "Denied")
+        return usual(self, *args, **options)
 
     monkeypatch.setattr(type(path), "open", denied)
     expected = f"pushover-logging: outbox: {path} cannot be read (Denied)\n"
