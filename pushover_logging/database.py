@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pushover_logging.salvage import is_damage, salvage
+from pushover_logging.salvage import FAULTS, is_damage, salvage
 from pushover_logging.schema import migrate, opened
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
@@ -118,7 +118,7 @@ class Database:
             if self._connection is None or not self._is_in_place():
                 return None
             row = self._connection.execute(query, values).fetchone()
-        except sqlite3.Error:
+        except FAULTS:
             return None
         else:
             return row or (), self._connection.total_changes
@@ -156,12 +156,12 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(*FAULTS):
                     connection.rollback()
                 raise
             finally:
                 self._within = False
-        except (sqlite3.Error, OSError) as error:
+        except (*FAULTS, OSError) as error:
             self._forget(error)
             msg = f"{self.path}: {error}"
             raise Unavailable(msg) from error
@@ -170,7 +170,7 @@ class Database:
         while True:
             try:
                 return self._try_to_begin()
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 if is_damage(error):
                     self._quarantine(error)
                 elif "locked" not in str(error) or time.monotonic() > deadline:
@@ -206,7 +206,7 @@ class Database:
 
     def _forget(self, error: Exception) -> None:
         if is_damage(error):
-            with contextlib.suppress(OSError, sqlite3.Error):
+            with contextlib.suppress(OSError, *FAULTS):
                 self._quarantine(error)
 
     def _quarantine(self, error: Exception) -> None:

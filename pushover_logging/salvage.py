@@ -6,12 +6,16 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+# The second where SQLite would name a part of a damaged file, whose name is no UTF-8 any more.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
 _DAMAGE = ("malformed", "not a database", "unsupported file format")
 
 
 def is_damage(error: Exception) -> bool:
     """Tell whether SQLite's complaint means that the file itself is damaged."""
     text = str(error)  # Python 3.10 gives no error code
+    if isinstance(error, UnicodeDecodeError):
+        return True
     return isinstance(error, sqlite3.DatabaseError) and any(one in text for one in _DAMAGE)
 
 
@@ -24,7 +28,7 @@ def salvage(damaged: Path, connection: sqlite3.Connection) -> None:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in names:
             for order in ("ASC", "DESC"):
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(*FAULTS):
                     rows = old.execute(f"SELECT * FROM {table} ORDER BY rowid {order}")  # noqa: S608  our own names
                     for row in rows:
                         marks = ", ".join("?" * len(row))
