@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from conftest import Driven, adds_up
+from conftest import Driven
 
 from pushover_logging.books import remote
 from pushover_logging.throttle import lending
@@ -27,9 +27,7 @@ def process(server, inbox):
 
     yield make
     for one in made:
-        assert adds_up(one.handler.stats()), one.handler.stats()
-        one.handler._ledger.reset()
-        one.handler._sender._client.close()
+        one.end()
 
 
 def items(one):

@@ -5,7 +5,7 @@ import os
 import warnings
 
 import pytest
-from conftest import Driven, adds_up, close_file
+from conftest import Driven, adds_up
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -52,9 +52,7 @@ class Handler(RuleBasedStateMachine):
         assert 0 == self.driven.handler.stats().pending
         self.tries_keep_their_distance()
         self.problem_is_told_once_in_its_window()
-        self.driven.handler._ledger.reset()
-        self.driven.handler._sender._client.close()
-        close_file(self.driven.handler)
+        self.driven.end()
 
     @rule(problem=st.sampled_from(PROBLEMS), times=st.sampled_from([1, 2, 30]))
     def log(self, problem, times):

@@ -63,15 +63,14 @@ def phone(inbox, request, tmp_path):
 
     yield make
     for one in made:
-        one.handler._ledger.reset()
-        one.handler._sender._client.close()
+        one.end()
 
 
 @pytest.fixture
 def memory(inbox):
     one = Phone(inbox)
     yield one
-    one.handler._sender._client.close()
+    one.end()
 
 
 def near(expected, pushes, slack=1.01):
