@@ -365,14 +365,14 @@ def test_what_a_command_leaves_running_is_not_waited_for(command):
 
 
 TRAPS = """
-import signal, sys, time
+import os, signal, sys, time
 def come(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, f"{signal.Signals(number).name}\\n".encode())  # print may be interrupted by itself
     if number in {signal.SIGTERM, signal.SIGINT}:
         sys.exit(5)
 for one in sys.argv[1:]:
     signal.signal(getattr(signal, one), come)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
     time.sleep(0.01)
 """
