@@ -68,9 +68,7 @@ class Attachments:
         try:
             if given is not None and typed is None:
                 fields["attachment"] = _read(given)
-            elif (
-                given is None and isinstance(typed, str) and len(typed) > ATTACHMENT_LIMIT * 4 // 3
-            ):
+            elif given is None and isinstance(typed, str) and len(typed) > _LONG_TEXT:
                 fields["attachment"] = _decoded(fields.pop("attachment_base64"))
             else:
                 return "", None
