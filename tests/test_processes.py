@@ -337,3 +337,34 @@ def test_green_threads_that_leave_no_time(program, inbox):
     )
     assert (0, "") == (code, err)
     assert once(*(f"busy {n}" for n in range(5))) == titles(inbox)
+
+
+def test_fork_in_the_middle_of_formatting(program, inbox):
+    """Another thread makes its text at that moment: no lock of that goes along into the child."""
+    code, _, err = program.run("""
+        import logging, os, threading
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler()
+        logging.getLogger().addHandler(handler)
+        inside, go_on = threading.Event(), threading.Event()
+
+        class Slow:
+            def __str__(self):
+                inside.set()
+                go_on.wait()
+                return "slow"
+
+        thread = threading.Thread(target=logging.error, args=("%s text", Slow()))
+        thread.start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            logging.error("of the child")
+            os._exit(0 if handler.flush(20) else 1)
+        go_on.set()
+        assert os.waitpid(child, 0)[1] == 0
+        thread.join()
+    """)
+    assert 0 == code, err
+    assert {"of the child", "slow text"} == {push["title"] for push in inbox.messages}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from pushover_logging.message import MESSAGE_LIMIT
@@ -21,6 +20,24 @@ from pushover_logging.wording.faults import Cause, Fault
 _OWN = frozenset({"message", "cause", "place", "host", "extras", "traceback", "asctime"})
 _BETWEEN = "\n\0\n"  # no pattern of ours looks over it
 _LONGEST = 1_000  # of a line, before secrets are taken out of it
+
+
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """A property that is made once for an object, and then is its attribute.
+
+    Before CPython 3.12 `functools.cached_property` holds a lock, one for all objects, while it
+    makes the value: threads would wait for each other's texts, and a fork's child for ever.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+
+    def __get__(self, one: object, owner: type | None = None) -> T:
+        value = one.__dict__[self._make.__name__] = self._make(one)
+        return value
 
 
 class Story:
@@ -106,7 +123,7 @@ class Story:
         extras = [line for line in self._extras if line != title]
         return Parts(text, cause, place, level, extras, self._faults)
 
-    @cached_property
+    @_Once
     def _message(self) -> tuple[str, str]:
         """The message, and the traceback that came with it as text."""
         if isinstance(self._record.msg, dict):
@@ -114,15 +131,15 @@ class Story:
         text, traceback = split(self._record.getMessage())
         return self.shown(text).strip(), traceback
 
-    @cached_property
+    @_Once
     def _cause(self) -> Cause:
         return cause_of(self._record, self._message[1])
 
-    @cached_property
+    @_Once
     def _line(self) -> str:
         return self.shown(self._cause.line) if self._cause.line else ""
 
-    @cached_property
+    @_Once
     def _fields(self) -> Mapping[str, Any]:
         return self._read_fields()
 
@@ -130,7 +147,7 @@ class Story:
     def _extras(self) -> list[str]:
         return self._lines[2 : 2 + len(self._fields)]
 
-    @cached_property
+    @_Once
     def _lines(self) -> list[str]:
         """Place, level, extras and the lines of the chain, without secrets, in one go."""
         record = self._record
@@ -146,7 +163,7 @@ class Story:
         ]
         return self._shown_lines([self._cause.place, level, *extras, *told])
 
-    @cached_property
+    @_Once
     def _faults(self) -> list[Fault]:
         lines = iter(self._lines[2 + len(self._fields) :])
         return [
