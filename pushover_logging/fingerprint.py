@@ -86,9 +86,9 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), record.getMessage(), *values)
     if record.exc_info or record.exc_text:
-        parts = _exception_parts(record)
-        if parts:
-            return _key(EXCEPTION, *parts, *values)
+        key = _exception_key(record, values)
+        if key:
+            return key
     if record.args:
         key = _template_key(str(record.name), str(record.msg)[:MAX_CHARACTERS], values)
         if key:
@@ -163,32 +163,41 @@ def _qualified(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _exception_parts(record: logging.LogRecord) -> tuple[str, ...]:
-    """Return what tells the exception of `record` from others; () where there is none."""
+def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | None:
+    """Return the key of the exception of `record`; None where there is none."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
     if is_exc_info(info):
         exc = info[1]
         tb = info[2] if isinstance(info[2], TracebackType) else exc.__traceback__
-        return (mask(str(record.msg)), *_parts_of(exc, tb), *_parts_of_members(exc))
+        return _key_of(str(record.msg), *_said_by(exc, tb), (*_keys_of_members(exc), *values))
     if isinstance(record.exc_text, str) and record.exc_text.strip():
-        return _parts_of_text(str(record.msg), record.exc_text)
-    return ()
+        return _key(EXCEPTION, *_parts_of_text(str(record.msg), record.exc_text), *values)
+    return None
 
 
-def _parts_of(exc: BaseException, tb: TracebackType | None) -> tuple[str, ...]:
+def _said_by(exc: BaseException, tb: TracebackType | None) -> tuple[tuple[str, ...], str]:
+    """Return the types of an exception's chain with its place, and its own first line."""
     # The place is that of the exception which was logged, not of its root: only that traceback
     # always reaches up to the code that logged it.
     types = [_qualified(type(each)) for each in exception_chain(exc)]
-    return (*types, *place_parts(tb), mask(_first_line_of(exc)))
+    return (*types, *place_parts(tb)), _first_line_of(exc)
 
 
-def _parts_of_members(exc: BaseException) -> list[str]:
+@lru_cache(maxsize=1024)
+def _key_of(head: str, stays: tuple[str, ...], said: str, more: tuple[str, ...]) -> str:
+    # Cached: a problem that goes on says the same again.
+    return _key(EXCEPTION, mask(head), *stays, mask(said), *more)
+
+
+def _keys_of_members(exc: BaseException) -> list[str]:
     """Return what tells the members of the chain's groups apart, whatever their order and number.
 
     A group's own words are often "unhandled errors in a TaskGroup", whatever went wrong.
     """
-    inside = [each for link in exception_chain(exc) for each in members(link) if each is not link]
-    return sorted({_key("", *_parts_of(each, each.__traceback__)) for each in inside})
+    groups = [link for link in exception_chain(exc) if hasattr(link, "exceptions")]
+    inside = [each for link in groups for each in members(link) if each is not link]
+    parts = [_said_by(each, each.__traceback__) for each in inside]
+    return sorted({_key("", *stays, mask(said)) for stays, said in parts})
 
 
 def _parts_of_text(head: str, text: str) -> tuple[str, ...]:

@@ -73,8 +73,9 @@ class Ledger:
         with self._guard:
             if self._guard.is_interrupted():
                 return None
-            answer = Answer(Verdict.UNTHROTTLED, None, "")
-            if key is not None:
+            if key is None:
+                answer = Answer(Verdict.UNTHROTTLED, None, "")
+            else:
                 answer = self._throttle.admit(key, level, created, origin)
             self._books.take(pending=answer.verdict not in _HELD)
             self._owes_last_words = self._sharing is not None

@@ -117,6 +117,8 @@ class LocalThrottle(Throttle):
         about: About | None = None,
     ) -> Answer:
         """Decide; what is suppressed costs one look-up in the dictionary."""
+        if self.count_duplicate(key, level, created):
+            return Answer(Verdict.SUPPRESSED, None, key)
         problem = self._local.problems.get(key)
         if problem is not None:
             now = self._local.now()

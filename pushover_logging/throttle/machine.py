@@ -52,8 +52,11 @@ class Rules:
 
     def is_over(self, problem: Problem, now: float) -> bool:
         """Tell whether the problem is so long over, or resolved, that it is ABSENT."""
-        cooling = 0.0 if problem.pending else self.cools(problem)
-        return problem.resolved or (problem.number == 0 and now >= problem.until + cooling)
+        if problem.resolved:
+            return True
+        if problem.number or now < problem.until:
+            return False
+        return problem.pending or now >= problem.until + self.cools(problem)
 
     def cools(self, problem: Problem) -> float:
         """Return the seconds after its window for which a problem is COOLING."""
