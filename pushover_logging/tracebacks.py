@@ -5,15 +5,11 @@ from __future__ import annotations
 import linecache
 import os
 import re
-import sysconfig
 from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, TypeGuard
 
-_STANDARD_LIBRARY = tuple(
-    os.path.join(sysconfig.get_paths()[name], "")  # noqa: PTH118 - a prefix of file names
-    for name in ("stdlib", "platstdlib")
-)
+_STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - a prefix of file names
 TRACEBACK = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 _MARGIN = re.compile(r" *[|+] ")  # of an exception group's members
@@ -170,4 +166,4 @@ def _entries(tb: TracebackType | None) -> tuple[TracebackType | None, TracebackT
 @lru_cache(maxsize=1024)
 def is_in_app(filename: str) -> bool:
     """Tell whether a file is of the program's own code."""
-    return not (filename.startswith(("<frozen", *_STANDARD_LIBRARY)) or _INSTALLED.search(filename))
+    return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
