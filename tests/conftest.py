@@ -136,9 +136,12 @@ def handler_for(inbox):
         thread = one._sender._thread
         inbox.clear_faults()
         one._ledger.reset()  # what a test left behind must not reach the next one's inbox
-        if thread is not None:
+        for _ in range(200 if thread is not None else 0):
             one._sender._wakeups.put(None)  # it may rest, for as long as a pause lasts
-            thread.join(20)  # nor what is on its way, but for a request that hangs for longer
+            thread.join(0.1)  # nor what is on its way, but for a request that hangs for longer
+            if not thread.is_alive():
+                break
+            one._ledger.reset()  # a send that was under way is not in the books any more
         lifecycle._SENDERS.discard(one._sender)
         close_file(one)
 

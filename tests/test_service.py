@@ -71,6 +71,7 @@ def test_refused_credential_is_probed_ever_more_rarely_until_it_is_put_right(dri
     assert ["a critical", "first error", "second error", "a warning"] == driven.titles
 
 
+@pytest.mark.parametrize("drive", ["memory"], indirect=True)  # the waits are the sender's
 def test_1000_failing_tries_never_come_closer_than_5_seconds(drive):
     """With 1,000 Messages waiting and every kind of passing fault."""
     driven = drive(throttle=False)

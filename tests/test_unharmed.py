@@ -22,7 +22,7 @@ def logger_for(handler):
 def test_hanging_endpoint_and_ten_thousand_errors_from_four_threads(handler_for, inbox):
     """Every call returns, and memory stays within the outbox's bounds."""
     inbox.fail_with(hang=True, times=None)
-    handler = handler_for(throttle=False, close_timeout=0.1)
+    handler = handler_for(throttle=False, close_timeout=0.1, timeout=1)
     log = logger_for(handler)
 
     def storm(name):
@@ -146,7 +146,7 @@ def test_signal_handler_that_logs_every_millisecond(program, tmp_path, kept, thr
 def test_event_loop_goes_on_in_a_storm(handler_for, inbox):
     """asyncio's other tasks run while 2,000 errors are logged to a service that hangs."""
     inbox.fail_with(hang=True, times=None)
-    log = logger_for(handler_for(throttle=False, close_timeout=0.1))
+    log = logger_for(handler_for(throttle=False, close_timeout=0.1, timeout=1))
 
     async def storm():
         for number in range(2000):
@@ -215,7 +215,7 @@ def test_fifty_megabytes_are_free_right_after_the_call(drive):
 def test_calls_return_while_the_service_is_slow(handler_for, inbox):
     """No call takes the time of a request."""
     inbox.fail_with(delay=0.5, times=None)
-    log = logger_for(handler_for(throttle=False, close_timeout=0.1))
+    log = logger_for(handler_for(throttle=False, close_timeout=0.1, timeout=1))
     log.error("warm-up")
     began = time.monotonic()
     for number in range(100):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 
 _HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
+_UNTHROTTLED = Answer(Verdict.UNTHROTTLED, None, "")
 
 
 class Ledger:
@@ -73,10 +74,7 @@ class Ledger:
         with self._guard:
             if self._guard.is_interrupted():
                 return None
-            if key is None:
-                answer = Answer(Verdict.UNTHROTTLED, None, "")
-            else:
-                answer = self._throttle.admit(key, level, created, origin)
+            answer = self._throttle.admit(key, level, created, origin) if key else _UNTHROTTLED
             self._books.take(pending=answer.verdict not in _HELD)
             self._owes_last_words = self._sharing is not None
             if answer.along is not None and self._sharing is not None:
