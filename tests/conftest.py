@@ -1,9 +1,9 @@
 """What the tests share: the inbox, a clock that they move, a handler that they drive."""
 
-import contextlib
 import ipaddress
 import logging
 import os
+import random
 import shutil
 import signal
 import socket
@@ -251,7 +251,7 @@ class Command:
         )
         return done.returncode, done.stdout, done.stderr
 
-    @contextlib.contextmanager
+    @contextmanager
     def start(self, *arguments, **how):
         """Start it for a block, at whose end it is gone."""
         command = [self.PATH, *map(str, arguments)]
@@ -268,9 +268,14 @@ def command(tmp_path, inbox):
 
 
 def unused_port():
-    """Return a port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port of this machine that nobody listens on.
+
+    Not one that the system gives to whoever asks for any: tests run beside this one.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture

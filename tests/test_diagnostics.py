@@ -12,10 +12,11 @@ from pushover_logging.diagnostics import warn
 def alone(*handlers):
     """Root with no handlers but these: pytest adds its own when a test begins."""
     root, own = logging.getLogger(), logging.getLogger("pushover_logging")
-    before = root.handlers, own.disabled, own.propagate, own.level
+    before = root.handlers, own.disabled, own.propagate
     root.handlers = list(handlers)
     yield own
-    root.handlers, own.disabled, own.propagate, own.level = before
+    root.handlers, own.disabled, own.propagate = before
+    own.setLevel(logging.NOTSET)  # which makes it forget what it is enabled for
 
 
 class Kept(logging.Handler):

@@ -95,13 +95,13 @@ PARTS = ["a", "://", "://a:", "password", "password=", "authorization: ", 'autho
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("end", ["", "a" * 8000, "\\" * 8000, "@"])
 def test_no_text_makes_it_slow(part, end):
-    """All defaults over 16 KiB, whatever it is made of: under 20 ms, the best of five."""
+    """All defaults over 16 KiB, whatever it is made of: under 20 ms of work, the best of five."""
     text = (part * 16_384)[: 16_384 - len(end)] + end
     hide, times = Redaction(), []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()  # not of the others on this machine
         hide(text)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     assert min(times) < 0.020
 
 
