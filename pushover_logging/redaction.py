@@ -22,7 +22,7 @@ _NAME = (
     r"|session[_-]?id|jwt)"
 )
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
-_IN_URL = r"(?<=://)[^\s:/@]{0,256}:(?P<a>[^\s/]{1,256})(?=@)"
+_IN_URL = r"(?<=://)(?:[^\s:/@]{0,256}:(?P<a>[^\s/]{1,256})|(?P<h>[^\s:/@]{20,256}))(?=@)"
 _HEADER = (
     r"(?i:(?:authorization|(?:set-)?cookie|x-api-key|x-auth-token)"
     rf"""(?:["']\s?[:,=]\s?b?(?P<b>{_QUOTED})|\s?[:=]\s?(?!["'])(?P<c>[^\r\n"']{{1,4096}})))"""
@@ -31,6 +31,8 @@ _BEARER = r"(?i:\bbearer\s{1,2}(?P<d>[\w.~+/-]{8,4096}={0,2}))"
 _PAIR = (
     rf"(?i:{_NAME}(?:[\"']?\s?=\s?|[\"']\s?[:,]\s?)b?(?P<e>{_QUOTED}|(?![\"'])[^\s\"'&,;)\]}}>]+))"
 )
+_OPTION = rf"(?i:(?<![\w-])--[\w-]{{0,32}}{_NAME}\s(?P<i>{_QUOTED}|(?![\"'-])[^\s\"']+))"
+_JWT = r"(?<![\w.-])(?P<j>eyJ[\w-]{8,4096}\.[\w-]{8,4096}\.[\w-]{0,4096})"
 # After a colon plain language goes on as well: only what looks like a secret is one.
 _COLON = (
     r"(?i:(?:pass(?:word|wd|phrase|code)|pwd):\s?(?P<f>[^\s\"'&,;)\]}]+)"
@@ -38,16 +40,19 @@ _COLON = (
 )
 
 
+_PATTERNS = (_IN_URL, _HEADER, _BEARER, _PAIR, _OPTION, _JWT, _COLON)
+
+
 @cache
 def _defaults() -> tuple[re.Pattern[str], ...]:
     # A program that has nothing to tell does not wait for them.
-    return tuple(re.compile(one) for one in (_IN_URL, _HEADER, _BEARER, _PAIR, _COLON))
+    return tuple(re.compile(one) for one in _PATTERNS)
 
 
 # Each of the patterns needs one of these; to look for them costs a tenth of looking for those.
 _SIGNS = (
     *("://", "pass", "pwd", "secret", "credential", "key", "token", "session", "jwt"),
-    *("authorization", "cookie", "x-auth-token", "bearer"),
+    *("authorization", "cookie", "x-auth-token", "bearer", "eyj"),
     *("\u017f", "\u0131", "\u0307"),  # of letters that a pattern takes for an s or an i
 )
 

@@ -21,6 +21,9 @@ SECRET = "s3cr3tS3cr3t"
     f"got bearer {SECRET}.x", f"password={SECRET}&x=1", f"db_password: {SECRET}",
     f'{{"password": "x {SECRET} y"}}', f"api_key='{SECRET}'", f"AWS_SECRET_ACCESS_KEY={SECRET}",
     f"token: {SECRET}", f"client-secret = {SECRET}", f'pwd="{SECRET}', f"passwd=b'{SECRET}'",
+    f"https://{SECRET}abcdefgh@host/x", f"mysqldump --password {SECRET} shop",
+    f"run --api-token '{SECRET} x'", f"got eyJhbGciOiJI.{SECRET}.x-y_z",
+    f"id_token eyJhbGciOiJI.{SECRET}.",
 ])  # fmt: skip
 def test_default_set_hides(text):
     """Passwords in URLs, Authorization values and common pairs: the secret goes, the rest stays."""
@@ -33,7 +36,9 @@ def test_default_set_hides(text):
     "http://x:80/a@b", "https://host/path?q=1", "Authorization failed for ann",
     "the bearer of news", "token expired", "tokens: 512", "max_tokens=100",
     "Unexpected token: }", "password reset failed", "no such key: colour", "secret santa",
-    "KeyError: 'price'", "connect to db-7:5432 timed out", "Bearer token missing",
+    "ssh://deploy@host", "https://ann-of-the-office@host",
+    "--token --verbose", "eyJustAWord", "KeyError: 'price'", "connect to db-7:5432 timed out",
+    "Bearer token missing",
 ])  # fmt: skip
 def test_default_set_leaves(text):
     """Text that only looks like it stays as it is."""
@@ -44,6 +49,7 @@ def test_default_set_leaves(text):
 def test_no_pattern_is_passed_over(data):
     """Whatever fits one of the default patterns is looked at with all of them."""
     parts = redaction._NAME, redaction._HEADER, redaction._BEARER, redaction._PAIR, redaction._COLON
+    parts += redaction._OPTION, redaction._JWT
     texts = st.sampled_from(parts).flatmap(
         lambda one: st.from_regex(re.compile(one, re.IGNORECASE | re.ASCII))
     )
@@ -89,7 +95,8 @@ def test_names_of_secrets():
 
 PARTS = ["a", "://", "://a:", "password", "password=", "authorization: ", 'authorization"', "p",
          "bearer ", "token: ", "token:a-", 'password="\\', "secret_access_", "://:@", "cookie:",
-         "api_", "\\", "Bearer aaaaaaaa", '"password": "', "token:aaaa", "=", "'", " "]  # fmt: skip
+         "api_", "\\", "Bearer aaaaaaaa", '"password": "', "token:aaaa", "=", "'", " ",
+         "--", "--token ", " --a", "eyJ", "eyJaaaaaaaa.", "://aaaaaaaaaaaaaaaaaaaa"]  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)
