@@ -47,7 +47,8 @@ class Levels:
     """Thresholds, each with the Message fields of its level and those up to the next.
 
     ``overrides`` maps a level to a priority, its name, or a mapping of Message fields; it is laid
-    over the defaults. Raises ConfigurationError that names the level.
+    over the defaults; a new threshold has the rest from the one below it. Raises
+    ConfigurationError that names the level.
     """
 
     def __init__(self, overrides: Mapping[Any, Any] | None = None) -> None:
@@ -58,13 +59,10 @@ class Levels:
             takes = "takes a mapping of level to priority or Message fields"
             msg = f"levels: got {shown(overrides)}, {takes}"
             raise ConfigurationError(msg, option="levels")
-        for level, value in plain(overrides or {}).items():
-            try:
-                number = level_number(level)
-            except ConfigurationError as error:
-                msg = f"levels: {error}"
-                raise ConfigurationError(msg, option="levels") from error
-            table[number] = {**table.get(number, {}), **_fields(level, value)}
+        given = {_number(level): _fields(level, at) for level, at in plain(overrides or {}).items()}
+        below: Mapping[str, Any] = table[min(table)]
+        for number in sorted({*table, *given}):
+            below = table[number] = {**table.get(number, below), **given.get(number, {})}
         self._thresholds = sorted(table)
         self._table = table
 
@@ -75,6 +73,14 @@ class Levels:
         """
         index = bisect_right(self._thresholds, level) - 1
         return self._table[self._thresholds[max(index, 0)]]
+
+
+def _number(level: object) -> int:
+    try:
+        return level_number(level)
+    except ConfigurationError as error:
+        msg = f"levels: {error}"
+        raise ConfigurationError(msg, option="levels") from error
 
 
 def _fields(level: object, value: object) -> dict[str, Any]:

@@ -13,6 +13,13 @@ def test_overrides_are_laid_over_the_defaults():
     assert [-1, 1, 2, -2] == [levels.fields(number)["priority"] for number in (29, 36, 40, 1)]
 
 
+def test_new_threshold_is_as_the_one_below_it():
+    """But for what it is given itself; the defaults' own thresholds stay as they are."""
+    levels = Levels({60: {"sound": "siren"}, 41: {"ttl": 60}, "ERROR": {"priority": "high"}})
+    assert {"priority": 1, "sound": "siren"} == levels.fields(60)
+    assert [{"priority": 1, "ttl": 60}, {"priority": 1}] == [levels.fields(41), levels.fields(50)]
+
+
 @pytest.mark.parametrize("wrong", [
     {"LOUD": 1}, {"ERROR": "urgent"}, {"ERROR": {"colour": "red"}}, {"ERROR": {"ttl": 0}},
     ["ERROR"], {True: 1}, {"ERROR": 3},
