@@ -86,7 +86,7 @@ def run(effort: Effort) -> Result:
     spinning = Spinning()
     with service() as inbox:
         inbox.fail_with(hang=True)
-        for number in range(effort.of(9, 2)):
+        for number in range(effort.of(5, 2)):
             say(f"round {number + 1}")
             with handlers.ours(inbox.url, throttle=False) as log, handlers.null() as null:
                 base = median(crowded(null, 2000))

@@ -76,6 +76,7 @@ print("stats", stats.records, stats.sent, stats.pending)
 
 
 @pytest.mark.process
+@pytest.mark.xdist_group("crowd")
 def test_kill_at_a_hundred_moments(program, inbox, path):
     """Each record that `emit` returned from is delivered; at most one twice for each kill."""
     code, out, err = program.run(KILLED, timeout=120, PUSHOVER_OUTBOX=str(path))
@@ -116,6 +117,7 @@ def test_two_accounts_share_a_file(program, inbox, path):
 
 
 @pytest.mark.process
+@pytest.mark.xdist_group("crowd")
 def test_eight_processes_deliver_each_record_once(program, inbox, path):
     """4,000 records of 8 processes that all log as fast as they can."""
     code, _, err = program.run(

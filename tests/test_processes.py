@@ -11,6 +11,7 @@ from conftest import UNMEASURED, await_listener
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.xdist_group("crowd"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork"),
 ]
 

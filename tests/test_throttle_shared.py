@@ -11,7 +11,7 @@ import pytest
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("crowd")]
 
 STORM = """
     import logging, sys, time
