@@ -170,3 +170,18 @@ def test_escalation_brings_the_count_of_all_along(process):
     due(one)
     one.advance(2)
     assert 2 == len(one.titles)
+
+
+def test_count_that_is_due_while_a_process_ends_is_left_to_the_others(process):
+    """It must not keep the program from ending: neither its last report nor the next look asks."""
+    one, other = process(), process()
+    for _ in range(3):
+        one.log.error("A is down")
+    one.advance(3)
+    due(one)
+    one.handler._sender.request_close()
+    one.advance(5)
+    assert ["A is down"] == one.titles
+    due(other)
+    other.advance(2)
+    assert ["A is down", "x2 more: A is down"] == one.titles

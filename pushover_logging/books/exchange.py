@@ -46,10 +46,11 @@ class Sharing(Protocol):
     def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until the next exchange."""
 
-    def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
-    ) -> Exchanged | None:
-        """Report counts, and tell what is due. None: nothing of it has happened."""
+    def exchange(self, reports: Sequence[Report], told: Told, *, ends: bool) -> Exchanged | None:
+        """Report counts, and tell what is due. None: nothing of it has happened.
+
+        ``ends``: the handler closes, and these may be the last counts of its process.
+        """
 
     def decide(self, envelope: Envelope) -> str | None:
         """Say what becomes of a Message unsent; empty: it is sent; None: not decided here."""

@@ -171,7 +171,7 @@ class Ledger:
         if sharing is not None and not owes and sharing.next_due(hurry=hurry) > 0:
             return
         self._owes_last_words &= not final  # until another record comes
-        if sharing is not None and self._exchange(sharing, told, final=final, leaves=owes):
+        if sharing is not None and self._exchange(sharing, told, final=final, owes=owes):
             return
         with self._guard:
             counts = self._throttle.untold() if final else self._throttle.due()
@@ -210,13 +210,11 @@ class Ledger:
                 what = last_look(self._throttle, envelope)
         return what or None
 
-    def _exchange(self, sharing: Sharing, told: Told, *, final: bool, leaves: bool) -> bool:
+    def _exchange(self, sharing: Sharing, told: Told, *, final: bool, owes: bool) -> bool:
         """Report to the shared throttle and follow it; False where it cannot be reached."""
         with self._guard:
             reports = self._throttle.reports(sharing.source)
-            waiting = self._books.pending + self._books.summaries_pending > 0
-        leaves = leaves or (final and bool(reports))
-        answer = sharing.exchange(reports, told, final=final, leaves=leaves, waiting=waiting)
+        answer = sharing.exchange(reports, told, ends=owes or (final and bool(reports)))
         with self._guard:
             if answer is not None:
                 self._throttle.see(answer.views)

@@ -55,14 +55,11 @@ class RedisSharing:
         beat = HURRIED_BEAT if hurry else BEAT
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
-    def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
-    ) -> Exchanged | None:
+    def exchange(self, reports: Sequence[Report], told: Told, *, ends: bool) -> Exchanged | None:
         """Report counts and tell what is due. None: nothing of it has happened, Redis is away.
 
-        At the end (``final``) nothing is told: another process does when it is due.
+        Who ``ends`` tells nothing, now or soon: another process does when it is due.
         """
-        del leaves, waiting
         now = self._exchanged = self._clock.monotonic()
         if now < self._away_until:
             return None
@@ -76,8 +73,10 @@ class RedisSharing:
             if now - self._renewed >= LEASE / 3 and (self._firsts or self._loans):
                 self._renewed = now
                 self.throttle.renew(self._firsts, self._loans)
-            if reports or now >= self._due_at:
-                counts = [] if final else self.throttle.due()
+            if ends:
+                self._due_at = now + POLL
+            elif reports or now >= self._due_at:
+                counts = self.throttle.due()
                 self._loans.update(dict.fromkeys(one.loan for one in counts))
                 end = self.throttle.items.next_end()
                 wait = POLL if end is None else min(end, POLL)

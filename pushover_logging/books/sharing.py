@@ -42,22 +42,18 @@ class HostSharing:
         beat = HURRIED_BEAT if hurry else BEAT
         return max(0.0, self._exchanged + beat - self._clock.monotonic())
 
-    def exchange(
-        self, reports: Sequence[Report], told: Told, *, final: bool, leaves: bool, waiting: bool
-    ) -> Exchanged | None:
+    def exchange(self, reports: Sequence[Report], told: Told, *, ends: bool) -> Exchanged | None:
         """Report counts; who sends for the account tells what is due, the last process all.
 
-        ``leaves``: this process may have no more to count, and looks whether it is the last.
-        ``waiting``: something of it is in the file. None: nothing of all this has happened, the
-        file cannot be used.
+        Who ``ends`` looks whether it is the last. None: nothing of all this has happened, the file
+        cannot be used.
         """
-        del final
         self._exchanged = self._clock.monotonic()
-        ends = leaves and self.throttle.rules.last_words
-        if not leaves and self._may_wait():
+        if not ends and self._may_wait():
             return Exchanged({}, back=reports)
         self._whole = self._exchanged
-        if not (reports or ends or self._has_news(waiting=waiting)):
+        ends = ends and self.throttle.rules.last_words
+        if not (reports or ends or self._has_news()):
             return Exchanged({})
         views: dict[str, View] = {}
         inserted = [0]
@@ -94,15 +90,12 @@ class HostSharing:
         early = self._exchanged < self._whole + BEAT and not self._outbox.holds()
         return early and not self._outbox.has_word()
 
-    def _has_news(self, *, waiting: bool) -> bool:
+    def _has_news(self) -> bool:
+        stamp = self._outbox.stamp()
         if not self._outbox.holds():
             self._due_at = 0.0
-            if not waiting:
-                return False
-        elif self._clock.monotonic() >= self._due_at:
-            return True
-        stamp = self._outbox.stamp()
-        return stamp is None or stamp != self._seen
+            return stamp is None or self._outbox.has_word()
+        return self._clock.monotonic() >= self._due_at or stamp is None or stamp != self._seen
 
     def decide(self, envelope: Envelope) -> str | None:
         """Decide for a Message that has a row; memory's are told as they are."""
