@@ -56,7 +56,7 @@ def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monk
         driven.handler._ledger.put(late)
 
     monkeypatch.setattr(one._client, "close", put_late)
-    one._closing = True
+    one._steps.closing = True
     one._run()
     assert [one._run] == started
     driven.settle()

@@ -124,7 +124,7 @@ def waits_after(driven, api_url):
     while (wait := one.handler._sender.step()) <= 0:
         pass
     if wait < 5:  # an exchange with the file comes first
-        wait = one.handler._sender._recovery.pause(one.clock.now)
+        wait = one.handler._sender._steps._recovery.pause(one.clock.now)
     assert 1 == one.handler.stats().pending
     assert "no answer from" in one.handler.stats().last_error
     return wait
