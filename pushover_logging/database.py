@@ -1,4 +1,4 @@
-"""One SQLite file that the processes of a host share: opening, transactions, damage.
+"""One SQLite file that the processes of a host share: whose turn it is, transactions, damage.
 
 One connection a process, never carried over a fork. Rollback journal and ``synchronous=FULL``: a
 committed transaction outlives a power cut, and the WAL's corruption bug, in the SQLite of many
@@ -16,14 +16,11 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pushover_logging.connection import Connection
 from pushover_logging.salvage import FAULTS, is_damage, salvage
-from pushover_logging.schema import migrate, opened
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
 _POLL = 0.001  # seconds between two tries to lock the file; SQLite's own waits grow to 100 ms
-_ABANDONED: list[sqlite3.Connection] = []
-"""A parent's connections in a fork's child: to close one could roll back what the parent does."""
-
 
 Turn = Callable[[float], contextlib.AbstractContextManager[None]]
 """Waits until it is this process's turn, at most until a deadline in monotonic seconds."""
@@ -50,9 +47,8 @@ class Database:
 
     def __init__(self, path: Path, migrations: Sequence[str], turn: Turn = _at_once) -> None:
         self.path = path
-        self._migrations = migrations
         self._turn = turn
-        self._connection: sqlite3.Connection | None = None
+        self._connection = Connection(path, migrations)
         self.notice: str | None = None  # what a person is to know, for its user to say
         self.renew()
         _DATABASES.add(self)
@@ -63,10 +59,7 @@ class Database:
         self._waiting: set[int] = set()  # threads; each adds and removes itself, which is atomic
         self._paused: set[int] = set()  # threads that fork; each adds and removes itself
         self._within = False
-        self._opened = 0
-        if self._connection is not None:
-            _ABANDONED.append(self._connection)
-        self._connection = None
+        self._connection.abandon()
 
     @contextlib.contextmanager
     def transaction(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
@@ -78,8 +71,8 @@ class Database:
         deadline = time.monotonic() + patience
         self._acquire(patience)
         try:
-            if self._within and self._connection is not None:
-                yield self._connection
+            if self._within and self._connection.current is not None:
+                yield self._connection.current
             else:
                 with self._turn(deadline), self._begun(deadline) as connection:
                     yield connection
@@ -104,7 +97,7 @@ class Database:
         Costs a look at the file's first page. Within a transaction it is that transaction's.
         """
         found = self.glance("PRAGMA data_version")  # changes by others; the rest, by this one
-        return found and (self._opened, found[1], found[0][0])
+        return found and (self._connection.generation, found[1], found[0][0])
 
     def glance(self, query: str, *values: object) -> tuple[tuple[object, ...], int] | None:
         """Look at one row outside of a transaction, without waiting.
@@ -115,13 +108,14 @@ class Database:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            if self._connection is None or not self._is_in_place():
+            connection = self._connection.current
+            if connection is None or not self._connection.is_in_place():
                 return None
-            row = self._connection.execute(query, values).fetchone()
+            row = connection.execute(query, values).fetchone()
         except FAULTS:
             return None
         else:
-            return row or (), self._connection.total_changes
+            return row or (), connection.total_changes
         finally:
             self._lock.release()
 
@@ -143,9 +137,7 @@ class Database:
     def close(self) -> None:
         """Close the connection; a later transaction opens another."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._connection.close()
 
     @contextlib.contextmanager
     def _begun(self, deadline: float) -> Iterator[sqlite3.Connection]:
@@ -169,40 +161,13 @@ class Database:
     def _begin(self, deadline: float) -> sqlite3.Connection:
         while True:
             try:
-                return self._try_to_begin()
+                return self._connection.begin()
             except FAULTS as error:
                 if is_damage(error):
                     self._quarantine(error)
                 elif "locked" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
-
-    def _try_to_begin(self) -> sqlite3.Connection:
-        if self._connection is not None and not self._is_in_place():
-            self.close()
-        if self._connection is None:
-            self._connection = self._open()
-            self._opened += 1
-        connection = self._connection
-        connection.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
-        migrate(connection, self._migrations)
-        return connection
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._identity = self._stat()
-        return opened(self.path, len(self._migrations))
-
-    def _stat(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_dev, found.st_ino
-
-    def _is_in_place(self) -> bool:
-        try:
-            return self._stat() == self._identity
-        except OSError:
-            return False
 
     def _forget(self, error: Exception) -> None:
         if is_damage(error):
@@ -211,14 +176,9 @@ class Database:
 
     def _quarantine(self, error: Exception) -> None:
         """Move a damaged file aside and save what can be read of it into a new one."""
-        self.close()
-        if not self._is_in_place():
-            return  # another process was first
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-        self.path.rename(aside)
-        journal = self.path.with_name(f"{self.path.name}-journal")
-        with contextlib.suppress(FileNotFoundError):
-            journal.rename(aside.with_name(f"{aside.name}-journal"))
+        aside = self._connection.move_aside()
+        if aside is None:
+            return
         self.notice = f"{self.path} is damaged ({error}): it was moved to {aside}"
         with self._begun(time.monotonic() + PATIENCE) as connection:
             salvage(aside, connection)

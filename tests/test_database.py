@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
-from pushover_logging import database
+from pushover_logging import connection, database
 from pushover_logging.database import Database, Unavailable
 
 FIRST = "CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT)"
@@ -307,14 +307,14 @@ def test_folder_that_cannot_be_made(tmp_path):
 def test_child_of_a_fork_leaves_its_parents_connection(file):
     """It opens its own, and does not close the other: that could undo what the parent does."""
     add(file, "before")
-    connection = file._connection
+    opened = file._connection.current
     file.renew()
-    assert connection in database._ABANDONED
+    assert opened in connection._ABANDONED
     add(file, "after")
-    assert [("before",), ("after",)] == connection.execute("SELECT name FROM thing").fetchall()
-    database._ABANDONED.remove(connection)
-    connection.close()
-    connection.close()
+    assert [("before",), ("after",)] == opened.execute("SELECT name FROM thing").fetchall()
+    connection._ABANDONED.remove(opened)
+    opened.close()
+    opened.close()
 
 
 def test_process_that_dies_in_the_middle_leaves_what_was_before(file, path):

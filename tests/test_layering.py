@@ -16,7 +16,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "exceptions message fingerprint masking tracebacks text markup redaction database "
-            "salvage schema hostlock guard clock diagnostics quota transcripts wire plain "
+            "salvage connection hostlock guard clock diagnostics quota transcripts wire plain "
             "folders",
             "answers formatter attachments wording levels summary client encryption outbox "
             "throttle options origin",

@@ -278,7 +278,7 @@ def test_power_loss_order_is_right_by_construction(drive, path):
     """Each commit is on the disk before `emit` returns: synchronous is FULL, no WAL."""
     driven = drive(outbox=path)
     driven.log.error("boom happened")
-    connection = driven.handler._ledger.outbox.account.file.database._connection
+    connection = driven.handler._ledger.outbox.account.file.database._connection.current
     assert (2,) == connection.execute("PRAGMA synchronous").fetchone()
     assert ("truncate",) == connection.execute("PRAGMA journal_mode").fetchone()
 

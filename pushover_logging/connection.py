@@ -1,0 +1,116 @@
+"""The one connection of a process to an SQLite file that others may delete, replace or damage.
+
+Opened so that a commit lasts, with the schema of this version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+_OPENING = 0.2  # seconds that opening waits at each of its steps
+_ABANDONED: list[sqlite3.Connection] = []
+"""A parent's connections in a fork's child: to close one could roll back what the parent does."""
+
+
+class Connection:
+    """To the file ``path``, with the schema of ``migrations``; `Database` keeps threads apart.
+
+    ``current`` is None while it is closed. ``generation`` is another one after each opening.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._identity = 0, 0
+        self.current: sqlite3.Connection | None = None
+        self.generation: int = 0
+
+    def abandon(self) -> None:
+        """Leave a parent's connection alone, in a fork's child."""
+        if self.current is not None:
+            _ABANDONED.append(self.current)
+        self.current = None
+
+    def begin(self) -> sqlite3.Connection:
+        """Begin a transaction in the file that is there, without waiting for others."""
+        if self.current is not None and not self.is_in_place():
+            self.close()
+        if self.current is None:
+            self.current = self._open()
+            self.generation += 1
+        self.current.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
+        _migrate(self.current, self._migrations)
+        return self.current
+
+    def close(self) -> None:
+        """Close it; the next `begin` opens another."""
+        connection, self.current = self.current, None
+        if connection is not None:
+            connection.close()
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file that was opened last is still the one at ``path``."""
+        try:
+            return self._stat() == self._identity
+        except OSError:
+            return False
+
+    def move_aside(self) -> Path | None:
+        """Move a damaged file away and say where to; None: another process was first."""
+        self.close()
+        if not self.is_in_place():
+            return None
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        self.path.rename(aside)
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        with contextlib.suppress(FileNotFoundError):
+            journal.rename(aside.with_name(f"{aside.name}-journal"))
+        return aside
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._identity = self._stat()
+        return _opened(self.path, len(self._migrations))
+
+    def _stat(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
+
+
+def _opened(path: Path, version: int) -> sqlite3.Connection:
+    """Open the file ``path``, whose schema may be ``version`` or older; OSError: it is newer."""
+    connection = sqlite3.connect(
+        path, timeout=_OPENING, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _check(connection, version)
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA busy_timeout = 0")  # who begins waits himself, in short steps
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, version: int) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > version:
+        msg = f"its schema {found} is of a newer version of this library"
+        raise OSError(msg)
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring the schema up to date, within a transaction; see `Database`."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for statements in migrations[version:]:
+        for statement in statements.split(";"):
+            connection.execute(statement)
+    if version < len(migrations):
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
