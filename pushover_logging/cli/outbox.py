@@ -18,7 +18,7 @@ from pushover_logging.text import cut
 if TYPE_CHECKING:
     import sqlite3
 
-    from pushover_logging.outbox.rows import Listed
+    from pushover_logging.outbox.asked import Listed
 
 UNUSABLE = 1
 _HEAD = 64  # https://sqlite.org/fileformat2.html: the last four are the schema's version
@@ -96,18 +96,18 @@ def _is_outbox(path: Path) -> bool:
 
 
 def _act(action: str, connection: sqlite3.Connection) -> None:
-    from pushover_logging.outbox import rows  # noqa: PLC0415  as above
+    from pushover_logging.outbox import asked  # noqa: PLC0415  as above
 
     if action == "list":
-        found = rows.listed(connection)
+        found = asked.listed(connection)
         for one in found:
             sys.stdout.write(f"{_line(one)}\n")
         aside = sum(one.set_aside is not None for one in found)
         sys.stdout.write(f"{len(found) - aside} waiting, {aside} set aside\n")
     elif action == "retry":
-        sys.stdout.write(f"{rows.take_up(connection)} taken up again\n")
+        sys.stdout.write(f"{asked.take_up(connection)} taken up again\n")
     else:
-        sys.stdout.write(f"{rows.purge(connection)} purged\n")
+        sys.stdout.write(f"{asked.purge(connection)} purged\n")
 
 
 def _line(row: Listed) -> str:

@@ -1,4 +1,4 @@
-"""The rows of an outbox's file: its schema, and each thing that is done to a row.
+"""The rows of an outbox's file: its schema, and each thing that a sender does to a row.
 
 Each function takes the connection of a transaction that its caller began. A row's ``set_aside``
 says why it is not sent any more; it is NULL while it waits.
@@ -10,14 +10,13 @@ import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
-from pushover_logging.outbox.envelope import Envelope, decoded, encoded
+from pushover_logging.outbox.envelope import Envelope, encoded
 
 DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
 # By whether a row is a summary, which is in the books apart:
 ADOPTED = ("adopted", "adopted summary")
 LOST = ("set aside", "lost summary")
 SET_ASIDE_KEPT = 100  # rows an account, for a person to look at
-NOBODY = 0  # an origin that no handler is
 OUTCOMES_KEPT = 86_400.0  # seconds; an origin that lives asks within one
 REJECTED = "rejected"
 SET_ASIDE = "set aside"
@@ -58,17 +57,6 @@ class Row(NamedTuple):
     payload: str
     attachment: bytes | None
     deaths: int
-
-
-class Listed(NamedTuple):
-    """One as a person is shown it: no user, no text but the title."""
-
-    id: int
-    account: str
-    put_at: float
-    priority: int
-    title: str
-    set_aside: str | None
 
 
 def insert(connection: sqlite3.Connection, account: str, origin: int, envelope: Envelope) -> None:
@@ -213,38 +201,3 @@ def bury(connection: sqlite3.Connection, account: str, now: float) -> list[tuple
     for row, _, _, put_at in found:
         end(connection, account, row, put_at, why)
     return [(origin, LOST[summary]) for _, origin, summary, _ in found]
-
-
-def listed(connection: sqlite3.Connection) -> list[Listed]:
-    """Return all rows, in the order in which they are sent, those set aside last."""
-    found = connection.execute(
-        "SELECT id, account, put_at, priority, payload, set_aside FROM message "
-        "ORDER BY set_aside IS NOT NULL, account, (deaths >= 2), priority DESC, id"
-    )
-    return [
-        Listed(row, account, put_at, priority, _title(payload), aside)
-        for row, account, put_at, priority, payload, aside in found
-    ]
-
-
-def take_up(connection: sqlite3.Connection) -> int:
-    """Have all that was set aside sent again; return how many.
-
-    Their handlers have counted them already: they are adopted, as those of `NOBODY`.
-    """
-    return connection.execute(
-        "UPDATE message SET set_aside = NULL, deaths = 0, origin = ? WHERE set_aside IS NOT NULL",
-        (NOBODY,),
-    ).rowcount
-
-
-def purge(connection: sqlite3.Connection) -> int:
-    """Delete all that was set aside; return how many."""
-    return connection.execute("DELETE FROM message WHERE set_aside IS NOT NULL").rowcount
-
-
-def _title(payload: str) -> str:
-    try:
-        return decoded(payload, None, 0.0).message.title or ""
-    except ValueError:
-        return "(cannot be read)"
