@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 _OPENING = 0.2  # seconds that opening waits at each of its steps
+_BUSY = ("database is locked", "attempt to write a readonly database")
 _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
 
@@ -46,6 +48,23 @@ class Connection:
         self.current.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
         _migrate(self.current, self._migrations)
         return self.current
+
+    def has_row(self, query: str, *values: object) -> bool | None:
+        """Tell whether the file that is there, or not, has a row; None: that is to be seen later.
+
+        Makes and changes nothing, waits for nobody, and takes what cannot be read for none. None
+        is where another process writes just now, or one was killed in the middle of writing: only
+        `begin` puts that right.
+        """
+        try:
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                return False
+            name = f"{self.path.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(name, timeout=0, uri=True)) as reader:
+                _check(reader, len(self._migrations))
+                return reader.execute(query, values).fetchone() is not None
+        except (sqlite3.Error, ValueError, OSError) as error:
+            return None if any(one in str(error) for one in _BUSY) else False
 
     def close(self) -> None:
         """Close it; the next `begin` opens another."""

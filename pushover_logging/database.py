@@ -119,6 +119,15 @@ class Database:
         finally:
             self._lock.release()
 
+    def has_row(self, query: str, *values: object) -> bool | None:
+        """Look for a row before the file is used; see `Connection.has_row`."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._connection.has_row(query, *values)
+        finally:
+            self._lock.release()
+
     def pause(self) -> None:
         """See that no transaction is under way while this process forks.
 

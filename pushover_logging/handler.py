@@ -32,10 +32,10 @@ from pushover_logging.throttle.table import Answer
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. Options, their defaults and where
-    they may come from are in the README's table; seconds are the unit of all times. ``clock`` is
-    for tests. Raises ConfigurationError that names the option, what it got and what it takes.
-    No thread, socket or file is opened before the first record that is let through.
+    A logging call never waits on the network and never raises. The options are those of the
+    README's table; times are in seconds, ``clock`` is for tests. Raises ConfigurationError that
+    names the option, what it got and what it takes. No thread, socket or file is opened before the
+    first record that is let through, but to send what a dead process left in the outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -109,6 +109,7 @@ class PushoverHandler(logging.Handler):
         )
         # A handler that is only let go of still has its backlog sent: the sender outlives it.
         weakref.finalize(self, self._sender.request_close).atexit = False
+        self._sender.take_over()
 
     def __repr__(self) -> str:
         """Show level and destination, and no secret."""

@@ -69,8 +69,19 @@ class Sender:
         self._steps.put(envelope)
         self.wake()
 
-    def wake(self) -> None:
-        """See that somebody steps; starts the thread where there is none."""
+    def take_over(self) -> None:
+        """Send what processes that are gone left in the outbox's file; returns at once.
+
+        Where no thread can start, it waits for the first record, or for who waits for the sender.
+        """
+        if self._ledger.outbox.may_hold_more():
+            self.wake(inline=False)
+
+    def wake(self, *, inline: bool = True) -> None:
+        """See that somebody steps; starts the thread where there is none.
+
+        ``inline``: this call sends itself where no thread can.
+        """
         self._wakeups.put(None)
         if self._thread is not None and self._thread.is_alive():
             return
@@ -78,13 +89,14 @@ class Sender:
             return  # another call starts it just now, or sends inline, and finds the Message
         try:
             lifecycle.hook_exit()
-            if not lifecycle.threads_run():
+            if lifecycle.threads_run():
+                started = self._clock.start_thread(self._run, "pushover-logging")
+                self._thread = self._thread or started
+            elif inline:
                 self._send_inline()
-                return
-            started = self._clock.start_thread(self._run, "pushover-logging")
-            self._thread = self._thread or started
         except RuntimeError:  # the interpreter ends, or has no threads to give
-            self._send_inline()
+            if inline:
+                self._send_inline()
         finally:
             self._running.release()
 

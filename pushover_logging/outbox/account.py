@@ -87,6 +87,10 @@ class Account:
                 envelope.put_at = self._clock.time()
                 rows.insert(connection, self.name, self._origin, envelope)
 
+    def may_wait(self) -> bool:
+        """Tell whether Messages of the account may be in the file, by a look that makes nothing."""
+        return self.file.database.has_row(rows.WAITS, self.name) is not False
+
     def has(self, envelope: Envelope) -> bool:
         """Tell whether one is in the file whose insert was interrupted."""
         query = "SELECT 1 FROM message WHERE origin = ? AND put_at = ?"

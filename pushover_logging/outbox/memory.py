@@ -51,6 +51,10 @@ class MemoryOutbox:
                 self._reckon(-1, -gone[-1].size)
             return gone
 
+    def may_hold_more(self) -> bool:
+        """Tell whether others may have left Messages in it: in memory nobody can."""
+        return False
+
     def may_send(self) -> bool:
         """Tell whether this handler sends: in memory always its own."""
         return True

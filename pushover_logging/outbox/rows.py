@@ -160,6 +160,9 @@ def outcomes(connection: sqlite3.Connection, origin: int) -> dict[str, int]:
     return dict(rows)
 
 
+WAITS = "SELECT 1 FROM message WHERE account = ? AND set_aside IS NULL"
+
+
 def origins(connection: sqlite3.Connection, account: str) -> list[int]:
     """Return the handlers whose rows wait."""
     found = connection.execute(

@@ -22,9 +22,10 @@ class SqliteOutbox:
 
     Where the file cannot be used, ``memory`` takes over; its Messages are sent from there, by each
     process for itself, and inserted again when the file is back. `put` is called by the program's
-    threads under the handler's guard, the rest by its sender, but for `is_behind`, which looks at
-    one flag. What must still be written waits in `_unwritten`, of the sender's thread alone: how a
-    send ended is written with the next claim, and what could not be written, with the next that is.
+    threads under the handler's guard, `may_hold_more` before all others, the rest by its sender,
+    but for `is_behind`, which looks at two flags. What must still be written waits in `_unwritten`,
+    of the sender's thread alone: how a send ended is written with the next claim, and what could
+    not be written, with the next that is.
     """
 
     def __init__(self, account: Account, memory: MemoryOutbox, clock: Clock) -> None:
@@ -40,7 +41,16 @@ class SqliteOutbox:
         self._warned = False
         self._trouble: str | None = None
         self._unwritten: list[Work] = []
-        self._behind = False
+        self._behind = self._unseen = False
+
+    def may_hold_more(self) -> bool:
+        """Look whether processes that are gone may have left Messages in the file.
+
+        Where they may, something waits (`is_behind`) until the sender has taken them over, or has
+        seen that another one sends for the account.
+        """
+        self._unseen = self.account.may_wait()
+        return self._unseen
 
     def put(self, envelope: Envelope) -> list[Envelope]:
         """Insert one, durable on return; where the file is away memory takes it."""
@@ -60,8 +70,9 @@ class SqliteOutbox:
 
     def may_send(self) -> bool:
         """Tell whether this handler holds its account, or has Messages in memory to send."""
-        holds = self._try(self.account.hold) and self.account.holds
-        return holds or len(self._memory) > 0
+        seen = self._try(self.account.hold)
+        self._unseen = self._unseen and not seen
+        return (seen and self.account.holds) or len(self._memory) > 0
 
     def release(self) -> None:
         """Let another handler send for the account."""
@@ -124,8 +135,11 @@ class SqliteOutbox:
         return claimed[-1]
 
     def is_behind(self) -> bool:
-        """Tell whether a send ended and nobody has tried yet to write that down."""
-        return self._behind
+        """Tell whether a send ended and nobody has tried yet to write that down.
+
+        Also where it was not seen yet what others left.
+        """
+        return self._behind or self._unseen
 
     def catch_up(self) -> None:
         """Write down how a send ended, where no claim has done it."""
