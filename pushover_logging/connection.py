@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _OPENING = 0.2  # seconds that opening waits at each of its steps
+_ASIDE = ".damaged-"
 _BUSY = ("database is locked", "attempt to write a readonly database")
 _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
@@ -22,7 +23,9 @@ _ABANDONED: list[sqlite3.Connection] = []
 class Connection:
     """To the file ``path``, with the schema of ``migrations``; `Database` keeps threads apart.
 
-    ``current`` is None while it is closed. ``generation`` is another one after each opening.
+    ``current`` is None while it is closed. ``generation`` is another one where what was in the file
+    may be gone: after each opening, and where others emptied it. ``notice`` is what a person is to
+    know, once.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
@@ -31,6 +34,7 @@ class Connection:
         self._identity = 0, 0
         self.current: sqlite3.Connection | None = None
         self.generation: int = 0
+        self.notice: str | None = None
 
     def abandon(self) -> None:
         """Leave a parent's connection alone, in a fork's child."""
@@ -42,11 +46,16 @@ class Connection:
         """Begin a transaction in the file that is there, without waiting for others."""
         if self.current is not None and not self.is_in_place():
             self.close()
+            if not self._was_moved_aside():  # who does that says so
+                self.notice = f"{self.path} was deleted or replaced while it was open"
+        fresh = self.current is None
         if self.current is None:
             self.current = self._open()
             self.generation += 1
         self.current.execute("BEGIN EXCLUSIVE")  # so that nothing after it has to wait
-        _migrate(self.current, self._migrations)
+        if _migrate(self.current, self._migrations) and not fresh:
+            self.generation += 1
+            self.notice = f"{self.path} was emptied while it was open"
         return self.current
 
     def has_row(self, query: str, *values: object) -> bool | None:
@@ -75,7 +84,7 @@ class Connection:
     def is_in_place(self) -> bool:
         """Tell whether the file that was opened last is still the one at ``path``."""
         try:
-            return self._stat() == self._identity
+            return _identity(self.path) == self._identity
         except OSError:
             return False
 
@@ -84,22 +93,31 @@ class Connection:
         self.close()
         if not self.is_in_place():
             return None
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        aside = self.path.with_name(f"{self.path.name}{_ASIDE}{time.time_ns()}")
         self.path.rename(aside)
         journal = self.path.with_name(f"{self.path.name}-journal")
         with contextlib.suppress(FileNotFoundError):
             journal.rename(aside.with_name(f"{aside.name}-journal"))
         return aside
 
+    def _was_moved_aside(self) -> bool:
+        """Tell whether another process found the file that was open here damaged."""
+        aside = f"{self.path.name}{_ASIDE}"
+        with contextlib.suppress(OSError):
+            names = [one for one in self.path.parent.iterdir() if one.name.startswith(aside)]
+            return self._identity in map(_identity, names)
+        return False
+
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._identity = self._stat()
+        self._identity = _identity(self.path)
         return _opened(self.path, len(self._migrations))
 
-    def _stat(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_dev, found.st_ino
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _opened(path: Path, version: int) -> sqlite3.Connection:
@@ -125,11 +143,12 @@ def _check(connection: sqlite3.Connection, version: int) -> None:
         raise OSError(msg)
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Bring the schema up to date, within a transaction; see `Database`."""
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> bool:
+    """Bring the schema up to date, within a transaction; tell whether there was none before."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for statements in migrations[version:]:
         for statement in statements.split(";"):
             connection.execute(statement)
     if version < len(migrations):
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
+    return int(version) == 0

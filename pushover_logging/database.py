@@ -49,7 +49,6 @@ class Database:
         self.path = path
         self._turn = turn
         self._connection = Connection(path, migrations)
-        self.notice: str | None = None  # what a person is to know, for its user to say
         self.renew()
         _DATABASES.add(self)
 
@@ -90,6 +89,16 @@ class Database:
         if not acquired:
             msg = f"{self.path} is in use by another thread"
             raise Unavailable(msg)
+
+    @property
+    def generation(self) -> int:
+        """Return what is another number where what was in the file may be gone."""
+        return self._connection.generation
+
+    def take_notice(self) -> str | None:
+        """Return, once, what a person is to know of the file."""
+        notice, self._connection.notice = self._connection.notice, None
+        return notice
 
     def stamp(self) -> object:
         """Return what is equal while nobody writes to the file; None where that cannot be told.
@@ -188,7 +197,7 @@ class Database:
         aside = self._connection.move_aside()
         if aside is None:
             return
-        self.notice = f"{self.path} is damaged ({error}): it was moved to {aside}"
+        self._connection.notice = f"{self.path} is damaged ({error}): it was moved to {aside}"
         with self._begun(time.monotonic() + PATIENCE) as connection:
             salvage(aside, connection)
 

@@ -1,5 +1,6 @@
 """One file for several processes: what is durable, and what happens when the disk is not well."""
 
+import shutil
 import sqlite3
 import stat
 import sys
@@ -134,6 +135,7 @@ def test_in_use_by_another_thread(file):
     thread.start()
     inside.wait(10)
     assert file.stamp() is None
+    assert file.has_row("SELECT 1 FROM thing") is None
     with pytest.raises(Unavailable, match="another thread"), file.transaction(patience=0.05):
         pass
     done.set()
@@ -190,7 +192,7 @@ def test_garbage_is_set_aside(file, path, damage):
     assert ["after"] == names(file)
     (aside,) = path.parent.glob("*.damaged-*[0-9]")
     assert damage == aside.read_bytes()
-    assert str(aside) in file.notice
+    assert str(aside) in file.take_notice()
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -221,7 +223,7 @@ def test_page_that_is_damaged_costs_no_other_row(file, path):
         names(file)
     saved = names(file)
     assert 400 < len(saved) < 500
-    assert "malformed" in file.notice
+    assert "malformed" in file.take_notice()
 
 
 def test_damaged_file_that_another_has_replaced_is_left_alone(file, path):
@@ -266,6 +268,14 @@ def test_deleted_while_open_is_made_anew(file, path):
     assert file.stamp() is None
     add(file, "after")
     assert ["after"] == names(Database(path, [FIRST]))
+
+
+def test_folder_deleted_while_open_is_made_anew(file, path):
+    """The file that was open is gone with it, and that is said."""
+    add(file, "lost")
+    shutil.rmtree(path.parent)
+    assert [] == names(file)
+    assert f"{path} was deleted or replaced while it was open" == file.take_notice()
 
 
 def test_full_disk(small_disk):

@@ -18,13 +18,17 @@ from pushover_logging.clock import Clock
 OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
 pytestmark = pytest.mark.process
 
+# It waits for the first answer: what is on its way at the kill could arrive.
 KILLED = """
-import logging, os, signal
+import logging, os, signal, time
 from pushover_logging import PushoverHandler
 
 handler = PushoverHandler(throttle=False)
 logging.getLogger().addHandler(handler)
 logging.error("first trouble")
+deadline = time.monotonic() + 30
+while handler.stats().last_error is None and time.monotonic() < deadline:
+    time.sleep(0.01)
 logging.critical("worst trouble")
 logging.error("last trouble")
 {before}

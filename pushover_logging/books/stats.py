@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pushover_logging.quota import Quota
 
-_DROPPED = {"full", "too old", "set aside"}
+_DROPPED = {"full", "too old", "set aside", "file lost"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,9 @@ class Stats:
 
     ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
     sent Messages that tell counts alone, ``possible_duplicates`` those accepted after a send that
-    had no answer. ``dropped_by`` splits ``dropped`` by reason (``full``,
-    ``too old``, ``set aside``). ``quota`` is the account's as the last answer told it,
-    ``last_error`` the text of the last failed send.
+    had no answer. ``dropped_by`` splits ``dropped`` by reason (``full``, ``too old``,
+    ``set aside``, and ``file lost``: gone with the outbox's file). ``quota`` is the account's as
+    the last answer told it, ``last_error`` the text of the last failed send.
     """
 
     records: int

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import weakref
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from pushover_logging.clock import Clock
@@ -78,11 +78,34 @@ class Account:
         self.holds: bool = False
         self._none_for: tuple[frozenset[str | None], object] | None = None
         self.news: Counter[str] = Counter()
+        self._generation: int | None = None  # of the file, as it was when stock was taken last
+
+    @contextlib.contextmanager
+    def _transaction(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
+        database = self.file.database
+        with database.transaction(patience) as connection:
+            if self._generation is None:  # nothing of this origin was there before
+                self._generation = database.generation
+            yield connection
+
+    def may_be_gone(self) -> bool:
+        """Tell whether something of this handler may be gone with the file that it was in."""
+        return self._generation not in {None, self.file.database.generation}
+
+    def take_stock(self, patience: float) -> tuple[int, int]:
+        """Return how many records and summaries of this handler wait; takes the news."""
+        with self._transaction(patience) as connection:
+            news = rows.outcomes(connection, self._origin)
+            found = rows.count(connection, self._origin)
+            generation = self.file.database.generation
+        self.news.update(news)
+        self._generation = generation
+        return found
 
     def insert(self, envelopes: Sequence[Envelope], patience: float = PATIENCE) -> None:
         """Add Messages, all or none; durable on return."""
         self._register()
-        with self.file.database.transaction(patience) as connection:
+        with self._transaction(patience) as connection:
             for envelope in envelopes:
                 envelope.put_at = self._clock.time()
                 rows.insert(connection, self.name, self._origin, envelope)
@@ -95,7 +118,7 @@ class Account:
         """Tell whether one is in the file whose insert was interrupted."""
         query = "SELECT 1 FROM message WHERE origin = ? AND put_at = ?"
         with contextlib.suppress(Unavailable, OSError):
-            with self.file.database.transaction() as connection:
+            with self._transaction() as connection:
                 found = connection.execute(query, (self._origin, envelope.put_at)).fetchone()
             return found is not None
         return False
@@ -106,7 +129,7 @@ class Account:
         if held and not self.holds:
             self._register()
             news: Counter[str] = Counter()
-            with self.file.database.transaction() as connection:
+            with self._transaction() as connection:
                 for origin in rows.origins(connection, self.name):
                     self._living(connection, origin, news)
                 for origin, what in rows.bury(connection, self.name, self._clock.time()):
@@ -134,7 +157,7 @@ class Account:
 
     def write(self, works: Sequence[Work]) -> None:
         """Do ``works`` in one transaction, and take the news that others left."""
-        with self.file.database.transaction() as connection:
+        with self._transaction() as connection:
             for work in works:
                 work(connection)
             news = rows.outcomes(connection, self._origin)
@@ -151,7 +174,7 @@ class Account:
         if not works and stamp is not None and self._none_for == (closed, stamp):
             return None
         news: Counter[str] = Counter()
-        with self.file.database.transaction() as connection:
+        with self._transaction() as connection:
             for work in works:
                 work(connection)
             while (row := rows.claim(connection, self.name, closed_to)) is not None:
@@ -177,8 +200,8 @@ class Account:
 
     def end(self, connection: sqlite3.Connection, envelope: Envelope, what: str) -> None:
         """Let a claimed one go, within a transaction; its origin, where another's, is told."""
-        rows.end(connection, self.name, envelope.row or 0, envelope.put_at, what)
-        if envelope.foreign is not None:
+        found = rows.end(connection, self.name, envelope.row or 0, envelope.put_at, what)
+        if found and envelope.foreign is not None:
             rows.tell(connection, envelope.foreign, what, self._clock.time())
 
     def _register(self) -> None:

@@ -119,24 +119,25 @@ def keep(connection: sqlite3.Connection, envelope: Envelope, *, sending: bool) -
     )
 
 
-def end(connection: sqlite3.Connection, account: str, row: int, put_at: float, what: str) -> None:
+def end(connection: sqlite3.Connection, account: str, row: int, put_at: float, what: str) -> bool:
     """Delete one that came to its end, or keep it aside for a person to look at.
 
-    ``put_at`` must fit as well, in case the file is another one by now.
+    ``put_at`` must fit as well: False where it is not there, in case the file is another one.
     """
     if not what.startswith(KEPT_ASIDE):
-        connection.execute("DELETE FROM message WHERE id = ? AND put_at = ?", (row, put_at))
-        return
-    connection.execute(
+        delete = "DELETE FROM message WHERE id = ? AND put_at = ?"
+        return connection.execute(delete, (row, put_at)).rowcount > 0
+    found = connection.execute(
         "UPDATE message SET set_aside = ?, sending = 0 WHERE id = ? AND put_at = ?",
         (what[:500], row, put_at),
-    )
+    ).rowcount
     connection.execute(
         "DELETE FROM message WHERE account = ? AND set_aside IS NOT NULL AND id NOT IN ("
         "SELECT id FROM message WHERE account = ? AND set_aside IS NOT NULL "
         "ORDER BY id DESC LIMIT ?)",
         (account, account, SET_ASIDE_KEPT),
     )
+    return found > 0
 
 
 def tell(connection: sqlite3.Connection, origin: int, what: str, now: float) -> None:
@@ -169,6 +170,16 @@ def origins(connection: sqlite3.Connection, account: str) -> list[int]:
         "SELECT DISTINCT origin FROM message WHERE account = ? AND set_aside IS NULL", (account,)
     )
     return [origin for (origin,) in found]
+
+
+def count(connection: sqlite3.Connection, origin: int) -> tuple[int, int]:
+    """Return how many records and how many summaries of ``origin`` wait."""
+    records, summaries = connection.execute(
+        "SELECT COALESCE(SUM(NOT summary), 0), COALESCE(SUM(summary), 0) FROM message "
+        "WHERE origin = ? AND set_aside IS NULL",
+        (origin,),
+    ).fetchone()
+    return records, summaries
 
 
 def adopt(connection: sqlite3.Connection, account: str, origin: int, mine: int) -> dict[str, int]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from pushover_logging.clock import Clock
-from pushover_logging.database import Unavailable
 from pushover_logging.guard import Guard
 from pushover_logging.outbox import rows
 from pushover_logging.outbox.account import Account, Work
+from pushover_logging.outbox.away import FAULTS, Absence
 from pushover_logging.outbox.envelope import Envelope, Fate
 from pushover_logging.outbox.memory import MemoryOutbox
-
-PATIENCE_OF_A_CALL = 0.25  # seconds that a logging call waits for the file
-AWAY = 30.0  # seconds that calls leave a file alone that cannot be used
-RETRY = 1.0  # seconds after which the sender tries it again: when it works, calls may as well
+from pushover_logging.outbox.stock import PATIENCE_OF_A_CALL, Stock
 
 
 class SqliteOutbox:
@@ -37,9 +34,10 @@ class SqliteOutbox:
         """Start anew: at first, and in a fork's child, which has none of its parent's rows."""
         self.account.renew()
         self._memory.renew(guard)
-        self._away_until = self._retry_at = 0.0
-        self._warned = False
-        self._trouble: str | None = None
+        self._guard = guard
+        self._stock = Stock(self.account)
+        self._added: list[Envelope] = []
+        self._away = Absence(self._clock)
         self._unwritten: list[Work] = []
         self._behind = self._unseen = False
 
@@ -54,23 +52,26 @@ class SqliteOutbox:
 
     def put(self, envelope: Envelope) -> list[Envelope]:
         """Insert one, durable on return; where the file is away memory takes it."""
-        if self._clock.monotonic() >= self._away_until:
+        if self._away.over():
             try:
                 self.account.insert([envelope], PATIENCE_OF_A_CALL)
-            except (Unavailable, OSError) as error:
-                self._leave(error)
+            except FAULTS as error:
+                self._away.begin(error)
             except BaseException:  # a signal handler raised, as at Ctrl-C
-                if not self.account.has(envelope):
+                if self.account.has(envelope):
+                    self._count([envelope], 1)
+                else:
                     self._memory.put(envelope)
                 raise
             else:
-                self._warned = False
+                self._count([envelope], 1)
+                self._away.forget()
                 return []
         return self._memory.put(envelope)
 
     def may_send(self) -> bool:
         """Tell whether this handler holds its account, or has Messages in memory to send."""
-        seen = self._try(self.account.hold)
+        seen = self._away.attempt(self.account.hold)
         self._unseen = self._unseen and not seen
         return (seen and self.account.holds) or len(self._memory) > 0
 
@@ -92,15 +93,23 @@ class SqliteOutbox:
         return None if waits else self.account.file.database.stamp()
 
     def add(self, envelope: Envelope) -> None:
-        """Insert one within `exchange`. Raises Unavailable."""
+        """Insert a summary within `exchange`. Raises Unavailable."""
         self.account.insert([envelope])
+        self._added.append(envelope)
 
     def trouble(self) -> str | None:
         """Take what is to be said of the file, once an episode."""
-        database = self.account.file.database
-        said = [text for text in (self._trouble, database.notice) if text]
-        self._trouble = database.notice = None
-        return "; ".join(said) or None
+        gone = self._take_stock()
+        said = [self._away.trouble(), self.account.file.database.take_notice(), gone]
+        return "; ".join(filter(None, said)) or None
+
+    def _take_stock(self) -> str | None:
+        """Drop what is gone with a file that others deleted, replaced or damaged; say how much."""
+        lost = [0]
+        if self.account.may_be_gone():
+            with self._guard:
+                self._away.attempt(lambda: lost.append(self._stock.take()))  # else the next time
+        return f"messages that waited in it are lost: {lost[-1]}" if lost[-1] else None
 
     def lost_of(self, pending: int) -> tuple[int, int]:
         """Return how many of ``pending`` end with the process, and how many outlive it."""
@@ -112,16 +121,18 @@ class SqliteOutbox:
 
         Returns False where the file is away; then nothing of it has happened.
         """
-        done = self._try(lambda: self._write(lambda _: work()))
+        self._added.clear()
+        done = self._away.attempt(lambda: self._write(lambda _: work()))
         if done:
-            self._away_until = 0.0
+            self._away.end()
+            self._count(self._added, 1)
         if done and len(self._memory):
             self._restore()
         return done
 
     def news(self) -> dict[str, int]:
         """Take what became of this handler's Messages and is not in its books yet."""
-        news, self.account.news = self.account.news, type(self.account.news)()
+        news = self._stock.news()
         news.update(self._memory.news())
         return dict(news)
 
@@ -129,7 +140,7 @@ class SqliteOutbox:
         """Return the most urgent (priority, then age), marked as being sent; see MemoryOutbox."""
         claimed = [self._memory.claim(closed_to, fate)]
         if claimed[0] is None and self.account.holds:
-            self._try(lambda: claimed.append(self._claim(closed_to, fate)))
+            self._away.attempt(lambda: claimed.append(self._claim(closed_to, fate)))
             self._behind = False
         self.catch_up()
         return claimed[-1]
@@ -144,7 +155,7 @@ class SqliteOutbox:
     def catch_up(self) -> None:
         """Write down how a send ended, where no claim has done it."""
         if self._behind:
-            self._try(self._write)
+            self._away.attempt(self._write)
             self._behind = False
 
     def retry(self, envelope: Envelope) -> None:
@@ -170,15 +181,21 @@ class SqliteOutbox:
 
         self._unwritten.append(end)
         self._behind = True
+        if envelope.foreign is None:
+            self._count([envelope], -1)
 
     def is_last(self) -> bool:
         """Tell, at the end, whether no other process may have counts to tell."""
         last: list[bool] = []
-        return self._try(lambda: last.append(self.account.is_last())) and last[0]
+        return self._away.attempt(lambda: last.append(self.account.is_last())) and last[0]
+
+    def _count(self, envelopes: Sequence[Envelope], number: int) -> None:
+        with self._guard:
+            self._stock.change(envelopes, number)
 
     def _later(self, work: Work) -> None:
         self._unwritten.append(work)
-        self._try(self._write)
+        self._away.attempt(self._write)
 
     def _write(self, *more: Work) -> None:
         self.account.write([*self._unwritten, *more])
@@ -194,32 +211,15 @@ class SqliteOutbox:
         waiting: list[Envelope] = []
         while (envelope := self._memory.claim((), _stays)) is not None:
             waiting.append(envelope)
-        inserted = self._try(lambda: self.account.insert(waiting))
-        self._warned = self._warned and not inserted
+        inserted = self._away.attempt(lambda: self.account.insert(waiting))
+        if inserted:
+            self._away.forget()
+            self._count(waiting, 1)
         for envelope in reversed(waiting):
             if inserted:
                 self._memory.finish(envelope, "inserted", _nothing)
             else:
                 self._memory.retry(envelope)
-
-    def _try(self, work: Callable[[], object]) -> bool:
-        """Do ``work`` for the sender; False where the file cannot be used."""
-        if self._clock.monotonic() < self._retry_at:
-            return False
-        try:
-            work()
-        except (Unavailable, OSError) as error:
-            self._retry_at = self._clock.monotonic() + RETRY
-            self._leave(error)
-            return False
-        return True
-
-    def _leave(self, error: Exception) -> None:
-        """Leave the file alone for a while; that is said once until an insert works again."""
-        self._away_until = self._clock.monotonic() + AWAY
-        if not self._warned:
-            self._warned = True
-            self._trouble = f"the outbox cannot be used, memory takes over: {error}"
 
 
 def _stays(_: Envelope) -> None:
