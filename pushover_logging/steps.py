@@ -72,7 +72,7 @@ class Steps:
         self._tell(final=not mute and self._ends() and (pause > 0 or not sends), hurried=hurried)
         if trouble := self._ledger.outbox.trouble():
             warn("%s", trouble)
-        beat = min(fresh, self._ledger.next_due(hurry=hurried))
+        beat = min(fresh, self._ledger.reporting.next_due(hurry=hurried))
         if pause > 0:
             return min(pause, beat)
         if not sends:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pushover_logging.books.duplicates import Duplicates
 from pushover_logging.books.entrance import Entrance
 from pushover_logging.books.looking import about, last_look, settle_envelope
+from pushover_logging.books.reporting import Reporting
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
 from pushover_logging.guard import Guard
@@ -56,9 +57,11 @@ class Ledger:
         """Start with empty books, as a fork's child does."""
         self._guard = Guard()
         self._books = Books()
-        self._owes_last_words = False  # as the last process of those that share
         self.duplicates: Duplicates = Duplicates(self._guard, self._throttle, self._books)
         self.entrance: Entrance = Entrance()
+        self.reporting: Reporting = Reporting(
+            self._guard, self._throttle, self._books, self._sharing
+        )
         self.outbox.renew(self._guard)
         self._throttle.clear()
         if self._sharing is not None:
@@ -76,7 +79,7 @@ class Ledger:
                 return None
             answer = self._throttle.admit(key, level, created, origin) if key else _UNTHROTTLED
             self._books.take(pending=answer.verdict not in _HELD)
-            self._owes_last_words = self._sharing is not None
+            self.reporting.owe()
             if answer.along is not None and self._sharing is not None:
                 self._throttle.restore(answer.along)  # told by who sends, with the others' counts
                 answer = answer._replace(along=None)
@@ -167,29 +170,15 @@ class Ledger:
 
     def tell(self, told: Told, *, final: bool, hurry: bool) -> None:
         """Put the summaries that are due; with ``final`` all counts, as the last words."""
-        sharing, owes = self._sharing, final and self._owes_last_words
-        if sharing is not None and not owes and sharing.next_due(hurry=hurry) > 0:
-            return
-        self._owes_last_words &= not final  # until another record comes
-        if sharing is not None and self._exchange(sharing, told, final=final, owes=owes):
-            return
-        with self._guard:
-            counts = self._throttle.untold() if final else self._throttle.due()
-        for envelope in told(counts):
+        for envelope in self.reporting.due(told, final=final, hurry=hurry):
             self.put(envelope)
-
-    def next_due(self, *, hurry: bool) -> float:
-        """Return the seconds until `tell` has something to do, infinity where it has not."""
-        if self._sharing is not None:
-            return self._sharing.next_due(hurry=hurry)
-        with self._guard:
-            return self._throttle.next_due()
+        self._book_news()
 
     def settled(self, *, last_words: bool) -> bool:
         """Tell whether nothing waits; with ``last_words``, no count either."""
         with self._guard:
             waits = self._books.pending + self._books.summaries_pending + self.outbox.is_behind()
-            untold = self._throttle.has_untold() or self._owes_last_words
+            untold = self._throttle.has_untold() or self.reporting.owes
             return not waits and not (last_words and untold)
 
     def unsent(self) -> tuple[int, int]:
@@ -209,22 +198,6 @@ class Ledger:
             with self._guard:
                 what = last_look(self._throttle, envelope)
         return what or None
-
-    def _exchange(self, sharing: Sharing, told: Told, *, final: bool, owes: bool) -> bool:
-        """Report to the shared throttle and follow it; False where it cannot be reached."""
-        with self._guard:
-            reports = self._throttle.reports(sharing.source)
-        answer = sharing.exchange(reports, told, ends=owes or (final and bool(reports)))
-        with self._guard:
-            if answer is not None:
-                self._throttle.see(answer.views)
-                self._books.summaries_pending += answer.inserted
-            for one in reports if answer is None else answer.back:
-                self._throttle.restore(one.count)
-        for envelope in answer.to_put if answer is not None else ():
-            self.put(envelope)
-        self._book_news()
-        return answer is not None
 
     def _finish(self, envelope: Envelope, what: str, end: End) -> None:
         self.outbox.finish(envelope, what, lambda: self._end_shared(envelope, end))
