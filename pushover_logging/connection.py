@@ -58,6 +58,12 @@ class Connection:
             self.notice = f"{self.path} was emptied while it was open"
         return self.current
 
+    def undo(self) -> None:
+        """Leave nothing of a transaction that did not come to its end."""
+        if self.current is not None:
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                self.current.rollback()
+
     def has_row(self, query: str, *values: object) -> bool | None:
         """Tell whether the file that is there, or not, has a row; None: that is to be seen later.
 

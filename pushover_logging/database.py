@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pushover_logging.connection import Connection
+from pushover_logging.guard import held, is_inside
 from pushover_logging.salvage import FAULTS, is_damage, salvage
 
 PATIENCE = 2.0  # seconds that a sender waits for the file, its own process's lock included
@@ -56,7 +57,6 @@ class Database:
         """Start anew in a fork's child."""
         self._lock = threading.RLock()
         self._waiting: set[int] = set()  # threads; each adds and removes itself, which is atomic
-        self._paused: set[int] = set()  # threads that fork; each adds and removes itself
         self._within = False
         self._connection.abandon()
 
@@ -67,28 +67,30 @@ class Database:
         Inside another one of the same thread, that one goes on. Raises Unavailable, after
         ``patience`` seconds where others hold the file; then nothing of the block has happened.
         """
-        deadline = time.monotonic() + patience
-        self._acquire(patience)
-        try:
+        deadline, outermost = time.monotonic() + patience, not is_inside(self._lock)
+        with self._mine(patience):
             if self._within and self._connection.current is not None:
                 yield self._connection.current
             else:
-                with self._turn(deadline), self._begun(deadline) as connection:
+                if outermost:
+                    self._connection.undo()  # what a signal handler cut off at its very end
+                with self._turn(deadline), self._begun(deadline, alone=outermost) as connection:
                     yield connection
-        finally:
-            self._lock.release()
         if self._waiting:
             time.sleep(_POLL)  # the lock is not fair: a storm would keep the other threads out
 
-    def _acquire(self, patience: float) -> None:
-        if self._lock.acquire(blocking=False):
-            return
-        self._waiting.add(threading.get_ident())
-        acquired = self._lock.acquire(timeout=patience)
-        self._waiting.discard(threading.get_ident())
-        if not acquired:
-            msg = f"{self.path} is in use by another thread"
-            raise Unavailable(msg)
+    @contextlib.contextmanager
+    def _mine(self, patience: float) -> Iterator[None]:
+        try:
+            self._waiting.add(threading.get_ident())
+            with held(self._lock, patience) as free:
+                self._waiting.discard(threading.get_ident())
+                if not free:
+                    msg = f"{self.path} is in use by another thread"
+                    raise Unavailable(msg)
+                yield
+        finally:
+            self._waiting.discard(threading.get_ident())
 
     @property
     def generation(self) -> int:
@@ -114,28 +116,17 @@ class Database:
         Returns it, empty where there is none, and how many changes this connection has made; None
         where the file cannot be looked at now.
         """
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
+        with held(self._lock, 0) as free, contextlib.suppress(*FAULTS):
             connection = self._connection.current
-            if connection is None or not self._connection.is_in_place():
-                return None
-            row = connection.execute(query, values).fetchone()
-        except FAULTS:
-            return None
-        else:
-            return row or (), connection.total_changes
-        finally:
-            self._lock.release()
+            if free and connection is not None and self._connection.is_in_place():
+                row = connection.execute(query, values).fetchone()
+                return row or (), connection.total_changes
+        return None
 
     def has_row(self, query: str, *values: object) -> bool | None:
         """Look for a row before the file is used; see `Connection.has_row`."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            return self._connection.has_row(query, *values)
-        finally:
-            self._lock.release()
+        with held(self._lock, 0) as free:
+            return self._connection.has_row(query, *values) if free else None
 
     def pause(self) -> None:
         """See that no transaction is under way while this process forks.
@@ -143,13 +134,11 @@ class Database:
         SQLite's own note of a lock would go along into the child, which could not lock the file
         ever after. Waits `PATIENCE` seconds at most: a fork must not hang.
         """
-        if self._lock.acquire(timeout=PATIENCE):
-            self._paused.add(threading.get_ident())
+        self._lock.acquire(timeout=PATIENCE)
 
     def resume(self) -> None:
         """Go on in the parent after the fork."""
-        if threading.get_ident() in self._paused:
-            self._paused.discard(threading.get_ident())
+        with contextlib.suppress(RuntimeError):  # others had it for longer
             self._lock.release()
 
     def close(self) -> None:
@@ -158,16 +147,16 @@ class Database:
             self._connection.close()
 
     @contextlib.contextmanager
-    def _begun(self, deadline: float) -> Iterator[sqlite3.Connection]:
+    def _begun(self, deadline: float, *, alone: bool = True) -> Iterator[sqlite3.Connection]:
         try:
-            connection = self._begin(deadline)
-            self._within = True
             try:
+                connection = self._begin(deadline)
+                self._within = True
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(*FAULTS):
-                    connection.rollback()
+                if alone or self._within:  # else an interrupted block has begun one
+                    self._connection.undo()
                 raise
             finally:
                 self._within = False

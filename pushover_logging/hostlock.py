@@ -90,17 +90,16 @@ class HostLock:
         leaves it, lets the next one on.
         """
         place = None
-        with contextlib.suppress(OSError):
-            place = self._queue_up(deadline)
-        if place is None:
-            yield
-            return
         try:
-            self._await_free(_DOOR + 1 + (place - 1) % _PLACES, deadline)
+            with contextlib.suppress(OSError):
+                place = self._queue_up(deadline)
+            if place is not None:
+                self._await_free(_DOOR + 1 + (place - 1) % _PLACES, deadline)
             yield
         finally:
-            with contextlib.suppress(OSError), self._guard:
-                self._unlock(_DOOR + 1 + place, 1)
+            if place is not None:
+                with contextlib.suppress(OSError), self._guard:
+                    self._unlock(_DOOR + 1 + place, 1)
 
     def _queue_up(self, deadline: float) -> int | None:
         """Take the next place; the file's first bytes say which was the last. None: no time."""

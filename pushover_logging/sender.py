@@ -20,6 +20,7 @@ from pushover_logging.books.ledger import Ledger
 from pushover_logging.books.stats import Stats
 from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
+from pushover_logging.guard import is_inside
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.steps import Steps
 
@@ -51,7 +52,7 @@ class Sender:
         """Start anew: at first, and in a fork's child, which sends none of its parent's backlog."""
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._running, self._stepping = threading.Lock(), threading.Lock()
+        self._running, self._stepping = threading.RLock(), threading.Lock()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
         self._busy = False
@@ -85,8 +86,19 @@ class Sender:
         self._wakeups.put(None)
         if self._thread is not None and self._thread.is_alive():
             return
-        if not self._running.acquire(blocking=False):
-            return  # another call starts it just now, or sends inline, and finds the Message
+        if is_inside(self._running):
+            return  # this call interrupts the one that starts it
+        try:
+            if self._running.acquire(blocking=False):
+                self._start(inline=inline)
+            # Else another thread starts it just now, or sends inline, and finds the Message.
+        finally:
+            try:  # noqa: SIM105  see `guard`
+                self._running.release()
+            except RuntimeError:  # it is another's
+                pass
+
+    def _start(self, *, inline: bool) -> None:
         try:
             lifecycle.hook_exit()
             if lifecycle.threads_run():
@@ -97,15 +109,15 @@ class Sender:
         except RuntimeError:  # the interpreter ends, or has no threads to give
             if inline:
                 self._send_inline()
-        finally:
-            self._running.release()
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so."""
         deadline = time.monotonic() + lifecycle.patience(timeout)
         waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._waiters.append(waiter)
         try:
+            if self._ledger.entrance.is_free():
+                self._ledger.give_up()
+            self._waiters.append(waiter)
             while self._busy or not self._is_settled():
                 left = deadline - time.monotonic()
                 if left <= 0 or not lifecycle.may_wait():
@@ -115,7 +127,8 @@ class Sender:
                     waiter.get(timeout=left if self._thread else min(left, _INLINE))
             return True
         finally:
-            self._waiters.remove(waiter)
+            with contextlib.suppress(ValueError):  # cut off before it was there
+                self._waiters.remove(waiter)
 
     def request_close(self) -> None:
         """End the thread when the backlog and the last words are out; returns at once."""
@@ -172,8 +185,8 @@ class Sender:
 
     def _send_inline(self) -> None:
         ident = threading.get_ident()
-        lifecycle.THREADS.add(ident)
         try:
+            lifecycle.THREADS.add(ident)
             deadline = time.monotonic() + lifecycle.patience(self.close_timeout)
             while time.monotonic() < deadline and not self._is_settled():
                 if self.step() > 0:

@@ -1,12 +1,12 @@
 """What becomes of a Message just before it is sent, and the short way of a storm's records."""
 
 import logging
+import threading
 
 from conftest import FakeClock
 
 from pushover_logging.books.duplicates import CALLS, Duplicates
 from pushover_logging.books.stats import Books
-from pushover_logging.guard import Guard
 from pushover_logging.summary import summary
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
@@ -45,7 +45,7 @@ def known(number):
 
 
 def duplicates():
-    guard, throttle = Guard(), LocalThrottle(Rules(), FakeClock())
+    guard, throttle = threading.RLock(), LocalThrottle(Rules(), FakeClock())
     throttle.admit("a", E, 1.0)
     throttle.ended("a", End.ACCEPTED)
     throttle.admit("a", E, 1.0)

@@ -1,5 +1,6 @@
 """Composition: filters, interruptions, faults of a record, life without a thread or a token."""
 
+import contextlib
 import copy
 import logging
 import signal
@@ -10,7 +11,7 @@ import weakref
 
 import pytest
 import requests
-from conftest import FakeClock
+from conftest import FakeClock, adds_up
 
 from pushover_logging import PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
@@ -407,3 +408,34 @@ def test_resolving_goes_on_where_the_service_knows_no_such_tag(drive):
     driven.handler.resolve("db-7")
     driven.advance(5)
     assert "Resolved: db-7" == driven.titles[-1]
+
+
+class Boom(BaseException):
+    """What a handler of signals raises, as that of Ctrl-C does."""
+
+
+def boom():
+    raise Boom
+
+
+@pytest.mark.parametrize("throttle", [None, False])
+def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttle):
+    """Another thread logs on at once, and nothing waits for ever."""
+    number, going = 1, True
+    while going:
+        driven = drive(throttle=throttle)
+        with contextlib.suppress(Boom):
+            going = interrupted(lambda log=driven.log: log.error("cut off"), boom, number)
+        other = threading.Thread(target=driven.log.critical, args=("from another thread",))
+        other.start()
+        other.join(10)
+        assert not other.is_alive(), number
+        driven.handler.flush(0)
+        driven.settle()
+        stats = driven.handler.stats()
+        assert (True, 0) == (adds_up(stats), stats.pending), number
+        assert stats.records > 0
+        driven.handler._ledger.outbox.release()
+        driven.end()
+        number += 6  # each takes a delivery, and all of them half a minute
+    assert number > 20

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 
 from pushover_logging.books.stats import Books
 from pushover_logging.fingerprint import TEMPLATE
-from pushover_logging.guard import Guard
+from pushover_logging.guard import is_inside
 from pushover_logging.origin import call_of
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.table import Answer
@@ -23,7 +24,7 @@ class Duplicates:
     Any thread may call: the guard is held over the count, and each entry is written whole.
     """
 
-    def __init__(self, guard: Guard, throttle: LocalThrottle, books: Books) -> None:
+    def __init__(self, guard: threading.RLock, throttle: LocalThrottle, books: Books) -> None:
         self._guard = guard
         self._throttle = throttle
         self._books = books
@@ -37,18 +38,13 @@ class Duplicates:
             return False
         if key is None:
             return False
-        guard = self._guard
-        with guard.lock:
-            if guard.depth:
+        if is_inside(self._guard):
+            return False
+        with self._guard:
+            if not self._throttle.count_duplicate(key, record.levelno, record.created):
                 return False
-            guard.depth = 1
-            try:
-                if not self._throttle.count_duplicate(key, record.levelno, record.created):
-                    return False
-                self._books.suppressed += 1
-                return True
-            finally:
-                guard.depth = 0
+            self._books.suppressed += 1
+            return True
 
     def remember(self, record: logging.LogRecord, key: str | None, answer: Answer | None) -> None:
         """Know the fingerprint ``key`` of a call, where all such records have it.

@@ -31,12 +31,16 @@ class Entrance:
         if thread in self._inside:
             self._late.put(record)
             return
-        self._inside.add(thread)
         try:
+            self._inside.add(thread)
             if self._takes(record, take):
                 self.drain(take)
         finally:
             self._inside.discard(thread)
+
+    def is_free(self) -> bool:
+        """Tell whether the calling thread is not in the middle of a record."""
+        return threading.get_ident() not in self._inside
 
     def drain(self, take: Take) -> None:
         """Have taken what came in the middle of a call, as far as it is there by now.

@@ -10,6 +10,7 @@ fork's child calls `reset`: nothing is inherited. At exit nothing here needs clo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pushover_logging.books.looking import about, last_look, settle_envelope
 from pushover_logging.books.reporting import Reporting
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
-from pushover_logging.guard import Guard
+from pushover_logging.guard import is_inside
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.quota import Quota
@@ -55,8 +56,9 @@ class Ledger:
 
     def reset(self) -> None:
         """Start with empty books, as a fork's child does."""
-        self._guard = Guard()
+        self._guard = threading.RLock()
         self._books = Books()
+        self._open: dict[int, Answer] = {}  # by thread: admitted, and not put yet
         self.duplicates: Duplicates = Duplicates(self._guard, self._throttle, self._books)
         self.entrance: Entrance = Entrance()
         self.reporting: Reporting = Reporting(
@@ -74,15 +76,23 @@ class Ledger:
 
         SUPPRESSED needs no more, DIGESTED a `describe`, anything else a `put` or a `fail`.
         """
+        if is_inside(self._guard):
+            return None
+        if self._open:
+            self.give_up()
         with self._guard:
-            if self._guard.is_interrupted():
-                return None
             answer = self._throttle.admit(key, level, created, origin) if key else _UNTHROTTLED
-            self._books.take(pending=answer.verdict not in _HELD)
             self.reporting.owe()
             if answer.along is not None and self._sharing is not None:
                 self._throttle.restore(answer.along)  # told by who sends, with the others' counts
                 answer = answer._replace(along=None)
+            pending, thread = answer.verdict not in _HELD, threading.get_ident()
+            if pending:  # no call from here on: a signal handler cannot raise in between
+                self._books.taken += 1
+                self._books.pending += 1
+                self._open[thread] = answer
+            else:
+                self._books.suppressed += 1
             return answer
 
     def knows(self, key: str) -> bool:
@@ -96,9 +106,9 @@ class Ledger:
 
     def resolve(self, key: str) -> Answer | None:
         """End a problem, in the name of a record; answers as `admit` does, RESOLVED to be put."""
+        if is_inside(self._guard):
+            return None
         with self._guard:
-            if self._guard.is_interrupted():
-                return None
             source = self._sharing.source if self._sharing is not None else None
             answer = self._throttle.part(key, self._clock.time(), source)
             self._books.take(pending=answer.verdict is Verdict.RESOLVED)
@@ -110,7 +120,14 @@ class Ledger:
             self._books.summaries_pending += not envelope.counts_as_record
             if envelope.key is not None and envelope.verdict is not Verdict.RESOLVED:
                 self._throttle.describe(envelope.key, about(envelope))
-            gone = self.outbox.put(envelope)
+            thread = threading.get_ident()
+            try:
+                gone = self.outbox.put(envelope)
+            except BaseException:  # a signal handler raised: it may be there all the same
+                if self.outbox.has(envelope):
+                    self._open.pop(thread, None)
+                raise
+            self._open.pop(thread, None)
             for one in gone:
                 self._books.end("full" if one.counts_as_record else "lost summary")
                 settle_envelope(self._throttle, one, End.LOST)
@@ -119,14 +136,24 @@ class Ledger:
     def fail(self, key: str | None, count: Count | None) -> None:
         """Count an admitted record of which no Message could be made."""
         with self._guard:
+            self._open.pop(threading.get_ident(), None)
             self._books.end("failed")
             settle(self._throttle, End.LOST, key, (count,) if count else ())
 
+    def give_up(self) -> None:
+        """Count as failed what this thread admitted and was then cut off from, as by Ctrl-C.
+
+        Not to be called in the middle of a record.
+        """
+        cut_off = self._open.get(threading.get_ident())
+        if cut_off is not None:
+            self.fail(cut_off.key or None, cut_off.along)
+
     def fail_unseen(self) -> bool:
         """Count a record that failed before `admit`; False: interrupted, nothing was counted."""
+        if is_inside(self._guard):
+            return False
         with self._guard:
-            if self._guard.is_interrupted():
-                return False
             self._books.take(pending=True)
             self._books.end("failed")
             return True

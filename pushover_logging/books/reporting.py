@@ -5,11 +5,11 @@ The handler's guard is held over its throttle and its counters, and not while ot
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pushover_logging.books.stats import Books
-from pushover_logging.guard import Guard
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.local import LocalThrottle
 
@@ -21,7 +21,7 @@ class Reporting:
     """Called by the sender's thread, `owe` by the program's with the guard held."""
 
     def __init__(
-        self, guard: Guard, throttle: LocalThrottle, books: Books, sharing: Sharing | None
+        self, guard: threading.RLock, throttle: LocalThrottle, books: Books, sharing: Sharing | None
     ) -> None:
         self._guard = guard
         self._throttle = throttle

@@ -42,6 +42,7 @@ class Books:
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
         self.suppressed: int = 0  # at once, by `Ledger.count_duplicate`
+        self.taken: int = 0  # at once, by `Ledger.admit`, and pending
         self.pending: int = 0
         self.summaries_pending: int = 0
         self.possible_duplicates: int = 0
@@ -72,9 +73,9 @@ class Books:
 
     def stats(self, quota: Quota | None, last_error: str | None) -> Stats:
         """Return the counters as they stand together."""
-        self._count["records"] += self.suppressed
+        self._count["records"] += self.suppressed + self.taken
         self._count["suppressed"] += self.suppressed
-        self.suppressed = 0
+        self.suppressed = self.taken = 0
         names = ("records", "sent", "suppressed", "rejected", "failed", "summaries")
         dropped = {
             reason: self._count[reason] for reason in sorted(_DROPPED) if self._count[reason]

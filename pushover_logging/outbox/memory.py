@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Container
 
-from pushover_logging.guard import Guard
 from pushover_logging.message import EMERGENCY
 from pushover_logging.outbox.envelope import Envelope, Fate
 
@@ -22,9 +22,9 @@ class MemoryOutbox:
     def __init__(self, capacity: int = CAPACITY, capacity_bytes: int = CAPACITY_BYTES) -> None:
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
-        self.renew(Guard())
+        self.renew(threading.RLock())
 
-    def renew(self, guard: Guard) -> None:
+    def renew(self, guard: threading.RLock) -> None:
         """Forget everything: a fork's child never sends its parent's Messages."""
         self._guard = guard
         self._queues: dict[int, deque[Envelope]] = {
@@ -43,8 +43,10 @@ class MemoryOutbox:
         What is being sent stays; the new one itself goes where nothing is below it.
         """
         with self._guard:
-            self._reckon(1, envelope.size)
-            self._queues[envelope.message.priority].append(envelope)
+            queue = self._queues[envelope.message.priority]
+            self._length += 1  # no call before it is in, where a signal handler could raise
+            self._bytes += envelope.size
+            queue.append(envelope)
             gone: list[Envelope] = []
             while self._is_over() and (lowest := self._lowest()):
                 gone.append(lowest.pop())
@@ -54,6 +56,11 @@ class MemoryOutbox:
     def may_hold_more(self) -> bool:
         """Tell whether others may have left Messages in it: in memory nobody can."""
         return False
+
+    def has(self, envelope: Envelope) -> bool:
+        """Tell whether it waits here, where its `put` was cut off."""
+        with self._guard:
+            return envelope in self._queues[envelope.message.priority]
 
     def may_send(self) -> bool:
         """Tell whether this handler sends: in memory always its own."""

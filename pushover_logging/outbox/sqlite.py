@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 
 from pushover_logging.clock import Clock
-from pushover_logging.guard import Guard
 from pushover_logging.outbox import rows
 from pushover_logging.outbox.account import Account, Work
 from pushover_logging.outbox.away import FAULTS, Absence
@@ -30,7 +30,7 @@ class SqliteOutbox:
         self._memory = memory
         self._clock = clock
 
-    def renew(self, guard: Guard) -> None:
+    def renew(self, guard: threading.RLock) -> None:
         """Start anew: at first, and in a fork's child, which has none of its parent's rows."""
         self.account.renew()
         self._memory.renew(guard)
@@ -68,6 +68,10 @@ class SqliteOutbox:
                 self._away.forget()
                 return []
         return self._memory.put(envelope)
+
+    def has(self, envelope: Envelope) -> bool:
+        """Tell whether it waits here, where its `put` was cut off."""
+        return self._memory.has(envelope) or self.account.has(envelope)
 
     def may_send(self) -> bool:
         """Tell whether this handler holds its account, or has Messages in memory to send."""
