@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -65,11 +66,14 @@ def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monk
 
 def test_two_calls_start_one_thread(drive):
     """A call that comes while another starts the thread leaves it to that one."""
-    driven = drive()
+    driven = drive(throttle=False)
     with driven.handler._sender._running:
-        driven.log.error("boom happened")
+        driven.log.error("in the middle of it")
+        other = threading.Thread(target=driven.log.error, args=("from another thread",))
+        other.start()
+        other.join(10)
     driven.settle()
-    assert 1 == driven.handler.stats().sent
+    assert 2 == driven.handler.stats().sent
 
 
 def test_start_that_is_cut_off_leaves_one_thread(handler_for, inbox, monkeypatch):
