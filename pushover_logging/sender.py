@@ -25,7 +25,7 @@ from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.steps import Steps
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
-_GRACE = 0.05  # seconds in which whoever waited may end the process
+_GRACE = 1.0  # seconds in which whoever waited may end the process
 _INLINE = 0.05  # seconds between two tries of a wait without a thread
 
 
@@ -159,11 +159,15 @@ class Sender:
                 wait = self.step()  # others' Messages may be without end: nobody waits for those
                 self._busy = False
                 if (wait > 0 or self._is_hurried()) and self._is_settled():
-                    for waiter in list(self._waiters):
+                    waiters = list(self._waiters)
+                    if waiters:
+                        self._ledger.outbox.release()
+                    for waiter in waiters:
                         waiter.put(None)
                     if self._steps.closing:
                         break
-                    time.sleep(_GRACE if self._waiters else 0)  # for who ends the process now
+                    if waiters:
+                        self._give_way()
                 if wait > 0:
                     self._rest(wait)
         finally:
@@ -175,6 +179,17 @@ class Sender:
         self._ledger.outbox.release()
         if not self._ledger.settled(last_words=False):  # put while this thread was ending
             self.wake()
+
+    def _give_way(self) -> None:
+        """Rest until the program logs again: whoever waited may end the process now.
+
+        It must not end in the middle of another's send; others send for the account meanwhile.
+        """
+        with contextlib.suppress(queue.Empty):
+            while True:  # those who waited have woken it, each again and again
+                self._wakeups.get_nowait()
+        if self._is_settled():
+            self._rest(_GRACE)
 
     def _rest(self, seconds: float) -> None:
         idle = self._steps.used + IDLE - self._clock.monotonic()

@@ -215,3 +215,18 @@ def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, progr
         "Cannot connect to db-7",
         "x5 more: Cannot connect to db-7",
     ] == titles
+
+
+def test_outbox_on_each_host_and_redis_between_them(redis, handler_for, inbox, tmp_path):
+    """Who does not send for the account hears what became of its Message all the same."""
+    logs = []
+    for name in ("first", "second"):
+        log = logging.Logger(name)
+        log.addHandler(handler_for(outbox=tmp_path / "outbox.sqlite", throttle=redis.url))
+        logs.append(log)
+    for number, log in enumerate(logs, start=1):
+        log.error("Cannot reach the %s", log.name)
+        inbox.wait_for(number)
+    assert [True, True] == [log.handlers[0].flush(10) for log in logs]
+    assert [(1, 1), (1, 1)] == [(one.records, one.sent)
+                                for one in (log.handlers[0].stats() for log in logs)]  # fmt: skip

@@ -134,6 +134,7 @@ class Account:
                     self._living(connection, origin, news)
                 for origin, what in rows.bury(connection, self.name, self._clock.time()):
                     self._note(connection, origin, what, news)
+                news.update(rows.outcomes(connection, self._origin))
             self.news.update(news)
         self.holds = held
 
