@@ -1,7 +1,9 @@
 """What holds for any stream of records: no count is lost, no newcomer hidden."""
 
+import json
 import logging
 import shutil
+from dataclasses import asdict
 
 import pytest
 from conftest import FakeClock
@@ -20,7 +22,7 @@ from pushover_logging.throttle.problem import (
     decoded,
     encoded,
 )
-from pushover_logging.throttle.valves import Gate, Group, Valves, gate_of
+from pushover_logging.throttle.valves import SITE, Gate, Group, Valves, gate_of
 
 LEVELS = st.sampled_from([logging.WARNING, logging.ERROR, logging.CRITICAL])
 RECORDS = st.lists(
@@ -70,8 +72,8 @@ COUNTS = st.builds(
 
 @given(COUNTS)
 def test_values_come_back_from_json(count):
-    """What is written to a file or to Redis is read as it was."""
-    assert count == decoded(Count, encoded(count))
+    """What is written to a file or to Redis is read as it was, also with what is as by default."""
+    assert count == decoded(Count, encoded(count)) == decoded(Count, json.dumps(asdict(count)))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"told": "x"}', '{"unknown": 1}', "{}"])
@@ -87,12 +89,37 @@ def test_valves_and_groups_come_back_from_json():
 
 
 @pytest.mark.parametrize(("remaining", "gate"), [
-    (100, Gate.OPEN), (20, Gate.OPEN), (19, Gate.LOW), (5, Gate.LOW), (4, Gate.SCARCE),
+    (10_000, Gate.OPEN), (2000, Gate.OPEN), (1999, Gate.LOW), (500, Gate.LOW), (499, Gate.SCARCE),
     (-1, Gate.SCARCE),
 ])  # fmt: skip
 def test_gate_of_what_is_left(remaining, gate):
     """Below 20 %, below 5 %."""
-    assert gate is gate_of(remaining, 100)
+    assert gate is gate_of(remaining, 10_000)
+
+
+@pytest.mark.parametrize(("born", "through"), [(994, True), (1004, True), (1005, False)])
+def test_storm_holds_back_nothing_that_is_older(born, through):
+    """What was let through where it came and is sent later; clocks may differ by five seconds."""
+    valves = Valves()
+    valves.storm(1000.0)
+    assert through is valves.let_through(logging.ERROR, 1030.0, born)
+
+
+def test_counts_are_told_ten_at_once_and_one_a_minute():
+    """The Messages that tell counts have a rate of their own."""
+    valves, waits = Valves(), []
+    for _ in range(12):
+        waits.append(valves.next_summary(1000.0) - 1000.0)
+        valves.end_summary(1000.0)
+    assert [0.0] * 10 + [60.0, 120.0] == waits
+
+
+@pytest.mark.parametrize(("last", "one"), [(299, True), (300, False)])
+def test_newcomers_of_one_origin_are_counted_for_five_minutes(last, one):
+    """The sixth of a call site makes them one; what is older does not count."""
+    group = Group()
+    assert [False] * 5 == [group.is_one(f"{SITE}:shop", str(number), 0) for number in range(5)]
+    assert one is group.is_one(f"{SITE}:shop", "5", last)
 
 
 @pytest.fixture(scope="module")
