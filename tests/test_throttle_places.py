@@ -1,5 +1,6 @@
 """The same promises wherever the throttle's state lives: memory, an outbox's file, Redis."""
 
+import itertools
 import logging
 
 import pytest
@@ -8,12 +9,13 @@ from conftest import FakeClock
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Verdict, View
-from pushover_logging.throttle.table import REMAINDER
-from pushover_logging.throttle.valves import SITE, Gate
+from pushover_logging.throttle.table import REMAINDER, About
+from pushover_logging.throttle.valves import ROOT, SITE, Gate
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 HOUR = 3600
 SHOP = Origin(f"{SITE}:shop", "shop.py:7")
+DATABASE = Origin(f"{ROOT}:database", "In pay")
 
 
 @pytest.fixture
@@ -39,10 +41,13 @@ def first(throttle, key, level=E, origin=None):
 
 def test_push_that_must_not_be_sent_any_more_is_told_by_a_digest(local, clock):
     """Also where its problem had to go meanwhile: then among the others."""
-    assert Verdict.FIRST is local.admit("a", E, 5.0).verdict
-    local.withdraw(count("a", title="A is down"))
+    assert Verdict.FIRST is local.admit("a", C, 5.0).verdict
+    local.withdraw(count("a", level=C, title="A is down"))
     local.withdraw(count("gone", 2))
-    assert [("a", 1, True), (REMAINDER, 2, False)] == [
+    assert [("a", 1, True, False)] == [
+        (one.key, one.number, one.newcomer, one.refused) for one in local.due()
+    ]
+    assert [(REMAINDER, 2, False)] == [
         (one.key, one.number, one.newcomer) for one in local.untold()
     ]
     assert OTHERS == local.table.get(REMAINDER).title
@@ -52,6 +57,41 @@ def test_emergency_of_a_problem_that_had_to_go_is_one_of_five(local):
     """The hour's bound holds for what the table does not know."""
     assert [""] * 5 == [local.alarm(f"gone {number}", 60.0) for number in range(5)]
     assert "one of many emergencies within an hour" == local.alarm("gone 6", 60.0)
+
+
+def test_emergency_of_a_problem_holds_off_its_next_until_it_expires(local, clock):
+    """For as long as the longest may last; an end says whether one still repeats."""
+    first(local, "a", C)
+    for left in (10_800, 1):
+        assert "" == local.alarm("a", 10_800.0)
+        clock.now += 10_800 - left
+        assert "an emergency of it repeats already" == local.alarm("a", 60.0)
+        clock.now += left
+    first(local, "b", C)
+    assert ["", ""] == [local.alarm("a", 60.0), local.alarm("b", 61.0)]
+    clock.now += 60
+    assert [("a", False), ("b", True)] == [
+        (one.key, one.alarm) for one in (local.resolve("a", 9.0), local.resolve("b", 9.0))
+    ]
+
+
+TOLD = [Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED]
+
+
+@pytest.mark.parametrize(("gate", "level", "verdicts"), [
+    (Gate.OPEN, E, TOLD), (Gate.OPEN, C, TOLD),
+    (Gate.LOW, E, [Verdict.FIRST, Verdict.SUPPRESSED, Verdict.ESCALATED]),
+    (Gate.LOW, C, [Verdict.FIRST, Verdict.SUPPRESSED, Verdict.ESCALATED]),
+    (Gate.SCARCE, E, [Verdict.DIGESTED, Verdict.SUPPRESSED, Verdict.DIGESTED]),
+    (Gate.SCARCE, C, TOLD),
+])  # fmt: skip
+def test_what_the_quota_has_room_for(local, clock, gate, level, verdicts):
+    """New problems and worse ones at first, at last only what is CRITICAL."""
+    first(local, "again", level)
+    clock.now += HOUR
+    first(local, "worse", W)
+    local.gate = gate
+    assert verdicts == [local.admit(key, level, 9.0).verdict for key in ("new", "again", "worse")]
 
 
 @pytest.mark.parametrize(("more", "left"), [(0, []), (3, [(REMAINDER, 3)])])
@@ -88,6 +128,47 @@ def test_count_that_comes_back_goes_where_its_problem_went(local, clock):
     assert (SHOP.group, 3, 2.0) == (whole.key, whole.number, whole.since)
 
 
+def test_what_became_one_is_what_its_parts_were(local):
+    """Its numbers are theirs, its title the first one, its level the highest; a digest tells it."""
+    first(local, "0", C, DATABASE)
+    local.describe("0", About("no database"))
+    local.admit("0", C, 2.0, DATABASE)
+    local.gate = Gate.SCARCE
+    assert Verdict.DIGESTED is local.admit("1", E, 3.0, DATABASE, About("no pay")).verdict
+    local.gate = Gate.OPEN
+    first(local, "2", origin=DATABASE)
+    assert DATABASE.group == local.admit("3", E, 4.0, DATABASE).key
+    (whole,) = local.untold()
+    assert ("no database", C, True) == (whole.title, whole.level, whole.newcomer)
+    assert (3, 5, 2.0, 4.0) == (whole.number, whole.total, whole.since, whole.last)
+
+
+def test_count_that_comes_back_goes_to_its_own_problem_first(local):
+    """Then to what that became one with, then to the others, which add up."""
+    first(local, "a")
+    for number in range(6):
+        local.admit(str(number), E, 1.0, SHOP)
+        local.ended(str(number), End.ACCEPTED, SHOP.group)
+    told = local.untold()
+    assert [SHOP.group] == [one.key for one in told]
+    for key in ("a", "0", "gone", "far"):
+        local.restore(count(key, 2, group="" if key in {"gone", "far"} else SHOP.group))
+    back = {one.key: (one.number, one.total) for one in local.untold()}
+    assert {"a": (2, 1), SHOP.group: (2, 6), REMAINDER: (4, 4)} == back
+    local.restore(count("gone", 3))
+    assert [(REMAINDER, 3, 7)] == [(one.key, one.number, one.total) for one in local.untold()]
+
+
+def test_count_that_comes_back_says_what_it_said(local):
+    """That a push was refused; its places and processes as far as a summary can name them."""
+    first(local, "a")
+    names = tuple(map(str, range(1000)))
+    local.restore(count("a", refused=True, places=names, sources=names))
+    local.restore(count("a"))
+    (one,) = local.untold()
+    assert (True, names[:20], names[:100]) == (one.refused, one.places, one.sources)
+
+
 def test_critical_among_what_is_known_is_told_within_the_hour(clock):
     """Also where it takes the short way, or is what somebody else counted; none waits longer."""
     throttle = LocalThrottle(Rules(windows=(86_400.0,)), clock)
@@ -110,7 +191,22 @@ def test_storm_of_criticals_has_a_bound_of_its_own(local, clock):
     verdicts = [local.admit(str(number), C, 1.0).verdict for number in range(7)]
     assert [Verdict.FIRST] * 5 + [Verdict.DIGESTED] * 2 == verdicts
     clock.now += 60
-    assert ["5", "6"] == [one.key for one in local.due()]
+    assert [("5", False), ("6", False)] == [(one.key, one.refused) for one in local.due()]
+
+
+def test_digests_of_a_storm_come_ever_more_rarely(local, clock):
+    """After 1, 5, 15 and 60 minutes, then each hour, until nothing is over any more."""
+    began, digests, numbers = clock.now, [], itertools.count()
+    while len(digests) < 6:
+        for number in itertools.islice(numbers, 20):
+            local.admit(str(number), E, 1.0)
+        clock.now += local.next_due()
+        if any(one.newcomer for one in local.due()):
+            digests.append(clock.now - began)
+    assert [60, 360, 1260, 4860, 8460, 12_060] == digests
+    clock.now += HOUR
+    local.due()
+    assert Verdict.FIRST is local.admit("calm", E, 1.0).verdict
 
 
 def test_storm_holds_back_what_gets_worse_and_what_comes_again(local, clock):
@@ -126,6 +222,15 @@ def test_storm_holds_back_what_gets_worse_and_what_comes_again(local, clock):
     assert 1 == local.table.get("again").step
 
 
+def test_what_gets_worse_in_a_storm_does_so_four_times(local):
+    """As outside of one: what is held back is not counted as less."""
+    first(local, "worse", 0)
+    for number in range(10):
+        local.admit(str(number), E, 1.0)
+    verdicts = [local.admit("worse", level, 1.0).verdict for level in range(1, 7)]
+    assert [Verdict.DIGESTED] * 4 + [Verdict.SUPPRESSED] * 2 == verdicts
+
+
 def test_what_a_process_has_counted_before_an_end_is_in_its_next_report(local):
     """Who decides for all hears of it; the problem itself is gone here."""
     first(local, "a")
@@ -135,6 +240,7 @@ def test_what_a_process_has_counted_before_an_end_is_in_its_next_report(local):
         (one.count.key, one.count.number, one.count.sources) for one in local.reports("1@web-1")
     ]
     assert [] == local.reports("1@web-1")
+    assert (Verdict.RESOLVED, None, "gone") == local.part("gone", 4.0, "1@web-1")
 
 
 def test_end_that_another_process_heard_of_ends_it_here(local):

@@ -62,6 +62,28 @@ def test_every_record_is_told_or_counted(records, gate):
     assert len(records) == told
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 400), LEVELS, st.sampled_from([None, *End]), st.booleans())),
+    st.sampled_from([(300.0, 900.0), (86_400.0,)]),
+)
+def test_short_way_of_a_duplicate_counts_as_the_long_one(records, windows):
+    """What is looked up by its call alone leaves the problem as a full decision does."""
+    clock = FakeClock()
+    short, long = (LocalThrottle(Rules(windows=windows), clock) for _ in range(2))
+    for wait, level, end, resolved in records:
+        clock.now += wait
+        assert short.due() == long.due()
+        verdict = long.admit("a", level, clock.now).verdict
+        if not short.count_duplicate("a", level, clock.now):
+            assert verdict is short.admit("a", level, clock.now).verdict
+        for throttle in (short, long):
+            if end is not None and verdict is not Verdict.SUPPRESSED:
+                throttle.ended("a", end)
+            if resolved:
+                throttle.resolve("a", clock.now)
+        assert short.table.get("a") == long.table.get("a")
+
+
 TEXT = st.text(max_size=8)
 COUNTS = st.builds(
     Count, TEXT, st.integers(1, 99), st.integers(1, 999), st.floats(0, 1e9), st.floats(0, 1e9),
