@@ -117,7 +117,7 @@ class Throttle:
             if self.gate is Gate.OPEN:
                 return count
             if count.number:
-                self._restore(replace(count, key=REMAINDER))
+                self._restore(count)
             return None
 
         return self.table.atomically(work)
