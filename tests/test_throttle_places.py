@@ -236,8 +236,9 @@ def test_what_a_process_has_counted_before_an_end_is_in_its_next_report(local):
     first(local, "a")
     local.admit("a", E, 2.0)
     assert (Verdict.RESOLVED, None, "a") == local.part("a", 3.0, "1@web-1")
-    assert [("a", 1, ("1@web-1",))] == [
-        (one.count.key, one.count.number, one.count.sources) for one in local.reports("1@web-1")
+    assert [("a", 1, ("1@web-1",), E)] == [
+        (one.count.key, one.count.number, one.count.sources, one.told)
+        for one in local.reports("1@web-1")
     ]
     assert [] == local.reports("1@web-1")
     assert (Verdict.RESOLVED, None, "gone") == local.part("gone", 4.0, "1@web-1")

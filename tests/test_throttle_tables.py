@@ -12,6 +12,7 @@ from pushover_logging.outbox.account import host_file
 from pushover_logging.throttle import lending, sqlite
 from pushover_logging.throttle import redis as items
 from pushover_logging.throttle.lending import RedisThrottle
+from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict
 from pushover_logging.throttle.sqlite import SqliteThrottle
@@ -43,8 +44,13 @@ def remote(server):
 
 
 @pytest.fixture
-def file(tmp_path):
-    return SqliteThrottle(host_file(tmp_path / "outbox.sqlite").database, "1", Rules(), FakeClock())
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def file(tmp_path, clock):
+    return SqliteThrottle(host_file(tmp_path / "outbox.sqlite").database, "1", Rules(), clock)
 
 
 @pytest.fixture(params=["file", "remote"])
@@ -76,6 +82,27 @@ def test_last_words_leave_the_first_that_another_can_still_send(shared):
     shared.ended("told", End.ACCEPTED)
     assert [("told", 2)] == [(one.key, one.number) for one in shared.untold()]
     assert [] == shared.untold()
+
+
+def test_first_that_nobody_sent_is_given_up_after_a_day(file, clock):
+    """Its process may have died; what was counted meanwhile is told, and says so."""
+    file.admit("a", E, 1.0)
+    file.take(report("a", 2))
+    clock.now += 86_399
+    assert [] == file.due()
+    clock.now += 1
+    assert [("a", 2, True)] == [(one.key, one.number, one.refused) for one in file.due()]
+
+
+def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
+    """What it has counted since does not wait for a first that nobody will send."""
+    first(file, "a")
+    local = LocalThrottle(Rules(), clock)
+    local.admit("a", E, 1.0)
+    local.admit("a", E, 2.0)
+    file.resolve("a", 10.0)
+    local.see(file.exchange([]))
+    assert [("a", 1)] == [(one.key, one.number) for one in local.due()]
 
 
 def test_free_texts_of_one_call_site_become_one_problem_for_all(shared):
