@@ -145,7 +145,7 @@ class Rules:
         """
         problem.refused = problem.refused or problem.pending
         step = problem.step + (not problem.newcomer and not problem.pending)
-        problem.step, problem.told, problem.pending = step, problem.seen, False
+        problem.step, problem.told = step, problem.seen
         count = self.take(problem, key, self.window(problem))
         self._open(problem, now, step, problem.told)
         return count
@@ -174,8 +174,7 @@ class Rules:
 
     def _open(self, problem: Problem, now: float, step: int, told: int) -> None:
         problem.pending = False
-        problem.step = min(step, len(self.windows) - 1)
-        problem.told = told
+        problem.step, problem.told = step, told
         if problem.number == 0:
             problem.seen = 0
         problem.until = now + self.window(problem)
