@@ -113,6 +113,41 @@ def test_a_critical_in_a_stream_of_warnings_is_told_within_the_hour():
         assert any(noon <= at <= noon + HOUR for at, _, _ in told), noon
 
 
+def test_a_problem_gets_worse_at_most_four_times():
+    """What rises further is counted; a CRITICAL among that is told within the hour."""
+    play = Play(windows=(86_400.0,))
+    play.record(0, 0)
+    answers = [play.admit(1, level) for level in (1, 2, 3, 4, C)]
+    assert [Verdict.ESCALATED] * 4 + [Verdict.SUPPRESSED] == [one.verdict for one in answers]
+    assert [None] * 5 == [one.along for one in answers]
+    assert HOUR == play.throttle.next_due()
+
+
+def test_the_highest_level_told_falls_with_each_window():
+    """A CRITICAL is told at once again after a window in which there was none."""
+    assert [
+        (0, "first", 0), (300, "summary", 1), (1200, "summary", 1), (1210, "escalated", 0),
+    ] == Play().run([(0, C), (10, C), (310, W), (1210, C)], 1300)  # fmt: skip
+
+
+def test_a_critical_problem_is_told_hourly():
+    """Its windows grow no further, as long as CRITICAL is what comes."""
+    told = Play().run([(at, C) for at in range(0, 20_000, 60)], 20_000)
+    assert [0, 300, 1200, 4800, 8400, 12_000, 15_600, 19_200] == [at for at, _, _ in told]
+
+
+def test_a_count_says_what_it_counts():
+    """Its problem, how many there were in all, and when the next one is due."""
+    play = Play()
+    for at, level in ((0, W), (300, W), (310, W), (320, E)):
+        verdict, along, _ = play.admit(at, level)
+        play.ended(at, End.ACCEPTED)
+    assert Verdict.ESCALATED is verdict
+    assert ("a", 1, 4, 300) == (along.key, along.number, along.total, along.following)
+    play.admit(330, W)
+    assert [(1, 5, 900)] == [(one.number, one.total, one.following) for one in play.due(620)]
+
+
 def test_the_end_of_a_window_comes_before_its_record():
     """0 s and exactly 300 s: FIRST, AGAIN."""
     assert ["first", "again"] == [kind for _, kind, _ in Play().run([(0, E), (300, E)], 301)]
@@ -127,6 +162,8 @@ def test_pending_counts_without_a_summary():
     play.ended(10_000, End.REFUSED)
     (count,) = play.due(10_300)
     assert (1, True) == (count.number, count.refused)
+    play.admit(10_301)
+    assert [False] == [count.refused for count in play.due(99_999)]
 
 
 def test_a_first_that_was_lost_is_told_anew():

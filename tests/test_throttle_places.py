@@ -187,11 +187,16 @@ def test_critical_among_what_is_known_is_told_within_the_hour(clock):
 
 
 def test_storm_of_criticals_has_a_bound_of_its_own(local, clock):
-    """Five at once, the others in a digest a minute later."""
+    """Five at once, the others in a digest a minute later, which names them once."""
     verdicts = [local.admit(str(number), C, 1.0).verdict for number in range(7)]
     assert [Verdict.FIRST] * 5 + [Verdict.DIGESTED] * 2 == verdicts
-    clock.now += 60
-    assert [("5", False), ("6", False)] == [(one.key, one.refused) for one in local.due()]
+    for wait, number, named in ((60, 1, False), (300, 2, True)):
+        clock.now += wait
+        assert [("5", number, named, False), ("6", 1, named, False)] == [
+            (one.key, one.number, one.named, one.refused) for one in local.due()
+        ]
+        for key in "556":
+            local.admit(key, C, 1.0)
 
 
 def test_digests_of_a_storm_come_ever_more_rarely(local, clock):

@@ -86,12 +86,16 @@ def test_last_words_leave_the_first_that_another_can_still_send(shared):
 
 def test_first_that_nobody_sent_is_given_up_after_a_day(file, clock):
     """Its process may have died; what was counted meanwhile is told, and says so."""
-    file.admit("a", E, 1.0)
+    for key in "ab":
+        file.admit(key, E, 1.0)
     file.take(report("a", 2))
     clock.now += 86_399
-    assert [] == file.due()
+    assert ([], Verdict.SUPPRESSED) == (file.due(), file.admit("a", E, 1.0).verdict)
     clock.now += 1
-    assert [("a", 2, True)] == [(one.key, one.number, one.refused) for one in file.due()]
+    assert Verdict.FIRST is file.admit("b", E, 1.0).verdict
+    assert [("a", 3, True, 300)] == [
+        (one.key, one.number, one.refused, one.following) for one in file.due()
+    ]
 
 
 def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
