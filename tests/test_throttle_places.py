@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 
 import pytest
 from conftest import FakeClock
@@ -141,6 +142,35 @@ def test_what_became_one_is_what_its_parts_were(local):
     (whole,) = local.untold()
     assert ("no database", C, True) == (whole.title, whole.level, whole.newcomer)
     assert (3, 5, 2.0, 4.0) == (whole.number, whole.total, whole.since, whole.last)
+    assert DATABASE.group == local.admit("4", E, 5.0, DATABASE).key
+
+
+def test_what_became_one_waits_for_a_push_of_one_of_its_parts(local, clock):
+    """As any problem does for its first; then its window begins."""
+    for number in range(6):
+        local.admit(str(number), E, 1.0, SHOP)
+    clock.now += HOUR
+    assert (math.inf, []) == (local.next_due(), local.due())
+    local.ended("3", End.ACCEPTED, SHOP.group)
+    assert 300 == local.next_due()
+    clock.now += 300
+    assert [(SHOP.group, 1)] == [(one.key, one.number) for one in local.due()]
+
+
+def test_end_of_a_window_is_known_before_anything_is_counted(local, clock):
+    """A duplicate that takes the short way wakes nobody; what is over or at an end wakes none."""
+    first(local, "a")
+    first(local, "b")
+    local.resolve("b", 1.0)
+    assert 300 == local.next_due()
+    clock.now += 299
+    local.admit("a", E, 2.0)
+    assert 1 == local.next_due()
+    clock.now += 60
+    assert 0 == local.next_due()
+    assert [1] == [one.number for one in local.due()]
+    local.resolve("a", 3.0)
+    assert math.inf == local.next_due()
 
 
 def test_count_that_comes_back_goes_to_its_own_problem_first(local):
