@@ -115,6 +115,28 @@ def test_low_quota_tells_nothing_again(local, clock):
     assert [1] == [one.number for one in local.untold()]
 
 
+def test_low_quota_tells_what_nobody_was_told_of(local, clock):
+    """A digest of newcomers goes out; what is known already waits for the quota's reset."""
+    first(local, "known")
+    local.admit("known", E, 2.0)
+    for number in range(10):
+        local.admit(str(number), E, 3.0)
+    local.gate = Gate.LOW
+    clock.now += HOUR
+    assert ["9"] == [one.key for one in local.due()]
+    local.gate = Gate.OPEN
+    assert ["known"] == [one.key for one in local.due()]
+
+
+def test_count_is_told_as_its_problem_was(local):
+    """Under the same title, to the same user and device, as urgent."""
+    how = About("A is down", "u" * 30, "phone", 1)
+    local.admit("a", E, 1.0, None, how)
+    local.admit("a", E, 2.0, None, About("A is still down"))
+    (one,) = local.untold()
+    assert how == (one.title, one.user, one.device, one.priority)
+
+
 def test_count_that_comes_back_goes_where_its_problem_went(local, clock):
     """Problems of one call site became one, with what each had counted."""
     first(local, "0", origin=SHOP)
