@@ -164,7 +164,10 @@ def test_what_became_one_is_what_its_parts_were(local):
     (whole,) = local.untold()
     assert ("no database", C, True) == (whole.title, whole.level, whole.newcomer)
     assert (3, 5, 2.0, 4.0) == (whole.number, whole.total, whole.since, whole.last)
-    assert DATABASE.group == local.admit("4", E, 5.0, DATABASE).key
+    places = tuple(f"In view_{number}" for number in range(30))
+    for place in places:
+        assert DATABASE.group == local.admit("4", E, 5.0, Origin(DATABASE.group, place)).key
+    assert [places[:20]] == [one.places for one in local.untold()]
 
 
 def test_what_became_one_waits_for_a_push_of_one_of_its_parts(local, clock):
