@@ -10,7 +10,7 @@ from pushover_logging import ConfigurationError, options
 from pushover_logging.throttle.local import CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import End, Verdict
-from pushover_logging.throttle.table import About
+from pushover_logging.throttle.table import REMAINDER, About
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 HOUR = 3600
@@ -222,6 +222,14 @@ def test_what_is_over_makes_room_first():
         play.ended({0: 0.0, 1: 30_000.0}.get(number, 39_900.0), End.ACCEPTED, str(number))
     play.admit(40_000, key="new")
     assert not {"0", "1"} & play.throttle._local.problems.keys()
+
+
+def test_what_has_no_count_makes_room_unsaid():
+    """Other problems are those with something to tell."""
+    play = Play()
+    for number in range(CAPACITY + 1):
+        play.record(60 * number, key=str(number))
+    assert not {"0", REMAINDER} & play.throttle._local.problems.keys()
 
 
 def test_untold_takes_everything_once():

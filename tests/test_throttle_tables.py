@@ -98,6 +98,17 @@ def test_first_that_nobody_sent_is_given_up_after_a_day(file, clock):
     ]
 
 
+def test_storm_holds_back_nothing_that_came_before_it(file, clock):
+    """It was let through by its own process, and may be sent once the rate allows it."""
+    began = clock.time()
+    for number in range(11):
+        file.admit(str(number), E, began)
+    clock.now += 120
+    assert [Verdict.DIGESTED, Verdict.FIRST] == [
+        file.admit(key, E, born).verdict for key, born in (("new", began + 9), ("old", began - 9))
+    ]
+
+
 def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
     """What it has counted since does not wait for a first that nobody will send."""
     first(file, "a")
