@@ -17,11 +17,12 @@ from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict
 from pushover_logging.throttle.sqlite import SqliteThrottle
 from pushover_logging.throttle.table import REMAINDER
-from pushover_logging.throttle.valves import SITE
+from pushover_logging.throttle.valves import SITE, Gate
 
 E = logging.ERROR
 SHOP = Origin(f"{SITE}:shop", "shop.py:7")
-YEAR = 365 * 86_400.0
+DAY = 86_400.0
+YEAR = 365 * DAY
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,22 @@ def test_storm_holds_back_nothing_that_came_before_it(file, clock):
     assert [Verdict.DIGESTED, Verdict.FIRST] == [
         file.admit(key, E, born).verdict for key, born in (("new", began + 9), ("old", began - 9))
     ]
+
+
+def test_scarce_quota_has_room_for_one_digest_a_day(file, clock):
+    """The first at once, whatever was told while there was more."""
+    first(file, "told")
+    file.take(report("told"))
+    clock.now += 300
+    assert ["told"] == [one.key for one in file.due()]
+    file.gate = Gate.SCARCE
+    told = []
+    for key, waits in (("a", [0]), ("b", [DAY - 1, 1])):
+        assert Verdict.DIGESTED is file.admit(key, E, 1.0).verdict
+        for wait in waits:
+            clock.now += wait
+            told.append([one.key for one in file.due()])
+    assert [["a"], [], ["b"]] == told
 
 
 def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
