@@ -7,11 +7,11 @@ import math
 import pytest
 from conftest import FakeClock
 
-from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.local import CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Verdict, View
 from pushover_logging.throttle.table import REMAINDER, About
-from pushover_logging.throttle.valves import ROOT, SITE, Gate
+from pushover_logging.throttle.valves import ROOT, SITE, Gate, Group
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 HOUR = 3600
@@ -312,3 +312,16 @@ def test_end_that_another_process_heard_of_ends_it_here(local):
     local.see({key: View(E, 0.0, resolved=True) for key in "ab"})
     assert Verdict.FIRST is local.admit("a", E, 3.0).verdict
     assert ["b"] == [one.key for one in local.untold()]
+
+
+def test_groups_are_bounded_and_those_that_went_quiet_go(local, clock):
+    """The longest unseen makes room; after five minutes two go for each new one."""
+    table = local.table
+    names = [*map(str, range(CAPACITY + 9)), "9", "new"]
+    for name in names:
+        table.put_group(name, Group({"a": clock.now}))
+    kept = [name for name in dict.fromkeys(names) if table.group(name).members]
+    assert ["9", *map(str, range(11, CAPACITY + 9)), "new"] == kept
+    clock.now += 301
+    table.put_group("later", Group({"a": clock.now}))
+    assert CAPACITY - 1 == len(table._groups)
