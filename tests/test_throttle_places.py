@@ -304,6 +304,17 @@ def test_what_a_process_has_counted_before_an_end_is_in_its_next_report(local):
     assert (Verdict.RESOLVED, None, "gone") == local.part("gone", 4.0, "1@web-1")
 
 
+def test_report_says_how_long_a_window_still_lasts(local, clock):
+    """A shared throttle that was emptied goes on with it; a first that waits has none yet."""
+    first(local, "open")
+    local.admit("waits", E, 1.0)
+    for passed, left in ((100, 200), (201, 0)):
+        for key in ("open", "waits"):
+            assert Verdict.SUPPRESSED is local.admit(key, E, 2.0).verdict
+        clock.now += passed
+        assert [left, None] == [one.remaining for one in local.reports("1@web-1")]
+
+
 def test_end_that_another_process_heard_of_ends_it_here(local):
     """The next record is a first; what was counted meanwhile stays."""
     for key in "ab":
