@@ -9,7 +9,15 @@ from conftest import FakeClock
 
 from pushover_logging.throttle.local import CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Verdict, View
+from pushover_logging.throttle.problem import (
+    OTHERS,
+    UNHEARD,
+    Count,
+    End,
+    Origin,
+    Verdict,
+    View,
+)
 from pushover_logging.throttle.table import REMAINDER, About
 from pushover_logging.throttle.valves import ROOT, SITE, Gate, Group
 
@@ -312,7 +320,38 @@ def test_report_says_how_long_a_window_still_lasts(local, clock):
         for key in ("open", "waits"):
             assert Verdict.SUPPRESSED is local.admit(key, E, 2.0).verdict
         clock.now += passed
-        assert [left, None] == [one.remaining for one in local.reports("1@web-1")]
+        reports = local.reports("1@web-1")
+        assert [(left, E), (None, E)] == [(one.remaining, one.told) for one in reports]
+
+
+def test_what_others_know_of_a_problem_is_followed(local, clock):
+    """How high it was told, until when its window lasts, or that nobody sent its first yet."""
+    first(local, "waits")
+    for key in ("ended", "unheard", "known"):
+        local.admit(key, E, 1.0)
+    local.see({
+        "elsewhere": View(E, 1.0), "ended": View(UNHEARD, 0.0, resolved=True),
+        "unheard": View(UNHEARD, None), "known": View(C, 100.0), "waits": View(E, None),
+    })  # fmt: skip
+    levels = {"ended": E, "unheard": E, "known": C, "waits": E}
+    assert [Verdict.FIRST] + [Verdict.SUPPRESSED] * 3 == [
+        local.admit(key, level, 2.0).verdict for key, level in levels.items()
+    ]
+    assert 100 == local.next_due()
+    clock.now += HOUR
+    assert ["known"] == [one.key for one in local.due()]
+
+
+def test_what_is_known_is_no_newcomer(local, clock):
+    """Until it has cooled down, or was resolved."""
+    for key in "ab":
+        first(local, key)
+    assert [True, True, False] == [local.knows(key) for key in "abc"]
+    local.resolve("b", 2.0)
+    clock.now += 300 + 6 * HOUR - 1
+    assert [True, False, False] == [local.knows(key) for key in "abc"]
+    clock.now += 1
+    assert not local.knows("a")
 
 
 def test_end_that_another_process_heard_of_ends_it_here(local):
