@@ -15,6 +15,7 @@ from pushover_logging.throttle.problem import (
     Count,
     End,
     Origin,
+    Problem,
     Verdict,
     View,
 )
@@ -362,6 +363,23 @@ def test_end_that_another_process_heard_of_ends_it_here(local):
     local.see({key: View(E, 0.0, resolved=True) for key in "ab"})
     assert Verdict.FIRST is local.admit("a", E, 3.0).verdict
     assert ["b"] == [one.key for one in local.untold()]
+
+
+def test_who_makes_room_first(local, clock):
+    """Who is over, then cooling, then the longest unseen; at last the oldest that is untold."""
+    clock.now, open_until = 100_000.0, 200_000.0
+    problems = {
+        "long over": {"until": 60_000.0, "last": 9.0}, "over": {"until": 70_000.0, "last": 8.0},
+        "cooling": {"until": 90_000.0, "last": 5.0}, "cool now": {"until": 100_000.0, "last": 6.0},
+        "unseen": {"until": open_until, "last": 1.0}, "seen": {"until": open_until, "last": 2.0},
+        "told once": {"until": open_until, "began": 3.0},
+        "counted": {"number": 1, "began": 0.4}, "waits": {"pending": True, "began": 0.5},
+    }  # fmt: skip
+    for number in range(CAPACITY - len(problems)):
+        local.table.put(str(number), Problem(told=E, pending=False, number=1, began=7.0))
+    for key, state in reversed(problems.items()):
+        local.table.put(key, Problem(**{"told": E, "pending": False, **state}))
+    assert list(problems) == local.table.expendable()[: len(problems)]
 
 
 def test_groups_are_bounded_and_those_that_went_quiet_go(local, clock):
