@@ -119,7 +119,7 @@ def test_a_problem_gets_worse_at_most_four_times():
     play.record(0, 0)
     answers = [play.admit(1, level) for level in (1, 2, 3, 4, C)]
     assert [Verdict.ESCALATED] * 4 + [Verdict.SUPPRESSED] == [one.verdict for one in answers]
-    assert [None] * 5 == [one.along for one in answers]
+    assert [(None, "a")] * 5 == [(one.along, one.key) for one in answers]
     assert HOUR == play.throttle.next_due()
 
 
