@@ -70,6 +70,7 @@ def test_the_programs_own_fingerprint_wins() -> None:
     two = failed(ValueError("b"))
     two.pushover = {"fingerprint": "nightly"}
     assert [explicit("nightly")] * 2 == [fingerprint(one), fingerprint(two)]
+    assert explicit("nightly") != explicit("daily")
 
 
 @pytest.mark.parametrize("options", [{}, {"fingerprint": None}, "nightly", 7])
@@ -79,7 +80,7 @@ def test_options_without_a_fingerprint_change_nothing(options: object) -> None:
 
 
 def test_each_rule_has_its_own_keys() -> None:
-    """A key says which rule made it."""
+    """A key says which rule made it, in at most 42 characters of ASCII."""
     records = [
         record(pushover={"fingerprint": "x"}),
         record(levelno=logging.INFO),
@@ -89,6 +90,7 @@ def test_each_rule_has_its_own_keys() -> None:
     ]
     rules = [fingerprint(one).partition(":")[0] + ":" for one in records]
     assert [EXPLICIT, NEWS, EXCEPTION, TEMPLATE, TEXT] == rules
+    assert all(fingerprint(one).isascii() and len(fingerprint(one)) <= 42 for one in records)
 
 
 def test_news_differ_by_their_numbers() -> None:
@@ -137,6 +139,7 @@ def test_another_problem(one: logging.LogRecord, two: logging.LogRecord) -> None
         {"pushover": {"fingerprint": "x"}},
         {"levelno": logging.INFO},
         {"exc_text": "ValueError: x"},
+        {"msg": "x\nTraceback (most recent call last):\nValueError: x"},
         {"args": (7,), "msg": "order %s lost"},
         {},
     ],
@@ -183,10 +186,19 @@ def test_an_exception_whose_text_raises_counts_by_its_type() -> None:
 
 
 def test_a_traceback_missing_from_exc_info_is_taken_from_the_exception() -> None:
-    """exc_info that a program built without the traceback gives the same key."""
+    """exc_info that a program built without the traceback gives the same key; or the reverse."""
     exc = caught(raise_value_error)
-    bare = record("payment failed", exc_info=(type(exc), exc, None))
-    assert fingerprint(failed(exc)) == fingerprint(bare)
+    whole, bare = failed(exc), record("payment failed", exc_info=(type(exc), exc, None))
+    key = fingerprint(whole)
+    assert key == fingerprint(bare)
+    exc.__traceback__ = None
+    assert [True, False] == [key == fingerprint(one) for one in (whole, bare)]
+
+
+def test_one_exception_in_two_reports_is_two_problems() -> None:
+    """What the program says of it counts as well."""
+    exc = caught(raise_value_error)
+    assert fingerprint(failed(exc)) != fingerprint(failed(exc, "no order"))
 
 
 @pytest.mark.parametrize("info", [True, (None, None, None), (1, 2), "x", ValueError("x")])
@@ -208,8 +220,9 @@ def test_a_traceback_as_text_counts_by_its_last_line() -> None:
     two = record("paid not", exc_text=head + '  File "a.py", line 9\nKeyError: 8')
     three = record("paid not\n" + head + '  File "b.py", line 1\nKeyError: 9\n')
     other = record("paid not", exc_text=head + "ValueError: 7")
-    keys = [fingerprint(each) for each in (one, two, three, other)]
-    assert ([keys[0]] * 3, True) == (keys[:3], keys[3] != keys[0])
+    chain = record("paid not\n" + head + "IndexError: 1\n\nand then\n\n" + three.msg[9:])
+    keys = [fingerprint(each) for each in (one, two, three, chain, other)]
+    assert ([keys[0]] * 4, True) == (keys[:4], keys[4] != keys[0])
 
 
 def test_a_bare_traceback_header_is_text() -> None:
@@ -346,6 +359,10 @@ def test_failures_of_one_cause_have_their_root_in_common(make: type[BaseExceptio
     keys = [root_cause_key(each, fingerprint(each)) for each in records]
     assert keys[0] is not None
     assert (keys[0], 2) == (keys[1], len(set(keys)))
+    one, two = (failed(make(*args)) for _ in "ab")
+    one.tenant, two.tenant = "a", "b"
+    by = [root_cause_key(each, fingerprint(each, ["tenant"]), ["tenant"]) for each in (one, two)]
+    assert 3 == len({keys[0], *by})
 
 
 @pytest.mark.parametrize(
@@ -388,6 +405,21 @@ def test_groups_differ_by_their_members() -> None:
     keys = [fingerprint(failed(each)) for each in groups]
     assert [keys[0]] * 3 == keys[:3]
     assert 4 == len(set(keys))
+
+
+def test_members_of_a_group_differ_as_exceptions_do() -> None:
+    """By type, by what they say and by where they come from."""
+
+    def elsewhere() -> None:
+        raise ValueError("no price")
+
+    raised = [
+        *(caught(lambda t=text: raise_value_error(t)) for text in ("no price", "no stock")),
+        caught(elsewhere),
+        KeyError("no price"),
+        ValueError("no price"),
+    ]
+    assert len(raised) == len({fingerprint(failed(Group(each))) for each in raised})
 
 
 def test_a_group_that_holds_itself_has_a_key() -> None:
@@ -517,14 +549,23 @@ def test_a_text_traceback_counts_by_its_in_app_place() -> None:
     ("root", "expected"),
     [
         (Refused("port 5432"), True),
+        (Refused("port: 5432: refused"), True),
+        (type("Refused", (Exception,), {"__module__": "__main__"})("port 5432"), True),
         (ConnectionRefusedError(111, "Connection refused"), True),
         (KeyError("price"), False),
     ],
 )
 def test_a_root_cause_as_text_is_that_of_the_object(root: BaseException, expected: bool) -> None:
     """A process that logs through a queue shares the key with one that does not."""
-    direct = caused_by(root, raise_value_error)
-    queued = through_a_queue(caused_by(root, raise_value_error))
+
+    def fail_twice() -> None:
+        try:
+            raise_value_error()
+        except ValueError:
+            raise KeyError("price")
+
+    direct = caused_by(root, fail_twice)
+    queued = through_a_queue(caused_by(root, fail_twice))
     as_exc_text = record(exc_text=re.sub(r"\A.*\n", "", queued.getMessage()))
     keys = [root_cause_key(each, fingerprint(each)) for each in (direct, queued, as_exc_text)]
     assert ([keys[0]] * 3, expected) == (keys, keys[0] is not None)
