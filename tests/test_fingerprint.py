@@ -114,6 +114,7 @@ OTHER = [
     (record("{}: %d", 1), record("{}: %d", 2, name="bank")),
     (record("HTTP 500"), record("HTTP 503")),
     (record(), record(name="bank")),
+    (record(levelno=logging.INFO), record(levelno=logging.INFO, name="bank")),
     (record(), record(module="till")),
     (record(), record(funcName="refund")),
     (record("order %s", 7), record("order %s", 7, name="bank")),
@@ -562,7 +563,7 @@ def test_a_root_cause_as_text_is_that_of_the_object(root: BaseException, expecte
         try:
             raise_value_error()
         except ValueError:
-            raise KeyError("price")
+            raise KeyError("price")  # noqa: B904 - as most programs do
 
     direct = caused_by(root, fail_twice)
     queued = through_a_queue(caused_by(root, fail_twice))
