@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pushover_logging.text import clean, cut, first_line
+from pushover_logging.text import clean, cut, first_line, largest
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 THUMB = "\U0001f44d\U0001f3fd"
@@ -48,6 +50,7 @@ def test_what_is_clean_can_be_encoded() -> None:
         ("ab" + THUMB + "c", 4, "ab…"),
         ("ab\u2764\ufe0fc", 4, "ab…"),
         ("ab" + SCOTLAND, 6, "ab…"),
+        (FLAG * 3, 4, FLAG + "…"),
         ("a" + FLAG * 3, 5, "a" + FLAG + "…"),
         ("a" + FLAG * 3, 6, "a" + FLAG * 2 + "…"),
         ("abe\u0301c", 4, "ab…"),
@@ -87,3 +90,9 @@ def test_cut_is_bounded(unit: str, limit: int) -> None:
 def test_first_line(text: str, expected: str) -> None:
     """The first line that is not blank comes back stripped."""
     assert expected == first_line(text)
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000))
+def test_largest(limit: int, bound: int) -> None:
+    """What fits up to some number is found, 0 where nothing does."""
+    assert min(limit, bound) == largest(limit, lambda number: number <= bound)
