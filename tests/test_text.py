@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +23,12 @@ SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e00
         ("disk full, été \U0001f4a5\n\tend", "disk full, été \U0001f4a5\n\tend"),
         ("a\r\nb\rc\n", "a\nb\nc\n"),
         ("a\x00b\x1bc\x0bd\x1fe", "a\ufffdb\ufffdc\ufffdd\ufffde"),
+        ("\x1b[1;31mred\x1b[0m and \x1b[?25lgone", "red and gone"),
         ("lone \ud83d surrogate", "lone \ufffd surrogate"),
     ],
 )
 def test_clean(text: str, expected: str) -> None:
-    """Controls and lone surrogates are replaced, line ends are newlines, all else stays."""
+    """Controls and lone surrogates are replaced, colours go, line ends are newlines."""
     assert expected == clean(text)
 
 
@@ -50,6 +53,15 @@ def test_what_is_clean_can_be_encoded() -> None:
         ("ab" + THUMB + "c", 4, "ab…"),
         ("ab\u2764\ufe0fc", 4, "ab…"),
         ("ab" + SCOTLAND, 6, "ab…"),
+        ("ab\u200cc", 3, "a…"),
+        ("ab\U0001f3fbc", 3, "a…"),
+        ("ab\U0001f3ffc", 3, "a…"),
+        ("ab\U0001f3fac", 3, "ab…"),
+        ("ab\U0001f400c", 3, "ab…"),
+        ("ab\U000e0020c", 3, "a…"),
+        ("ab\U000e007fc", 3, "a…"),
+        ("ab\U000e0080c", 3, "ab…"),
+        ("a" + FLAG[0] + "bc", 3, "a" + FLAG[0] + "…"),
         (FLAG * 3, 4, FLAG + "…"),
         ("a" + FLAG * 3, 5, "a" + FLAG + "…"),
         ("a" + FLAG * 3, 6, "a" + FLAG * 2 + "…"),
@@ -67,6 +79,37 @@ def test_what_is_clean_can_be_encoded() -> None:
 def test_cut(text: str, limit: int, expected: str) -> None:
     """A text over its limit ends in "…" within it, after a whole user-perceived character."""
     assert expected == cut(text, limit)
+
+
+# Unicode Standard Annex #29, rules GB6 to GB8: what goes on with a syllable that it follows.
+SYLLABLES = {
+    "L": {"L", "V", "LV", "LVT"},
+    "V": {"V", "T"},
+    "LV": {"V", "T"},
+    "T": {"T"},
+    "LVT": {"T"},
+}
+PARTS = {"CHOSEONG": "L", "JUNGSEONG": "V", "JONGSEONG": "T"}
+
+
+def hangul(character: str) -> str:
+    """Return the part of a syllable that a character is, by its name in the standard."""
+    script, part, *_ = [*unicodedata.name(character, "").split(), "", ""]
+    if (script, part) == ("HANGUL", "SYLLABLE"):
+        return "LV" if len(unicodedata.normalize("NFD", character)) == 2 else "LVT"
+    return PARTS.get(part, "") if script == "HANGUL" else ""
+
+
+def test_cut_keeps_hangul_syllables_whole() -> None:
+    """Each letter and syllable, and their neighbours, before and after one of each kind."""
+    blocks = (0x10FF, 0x1201), (0xA95F, 0xA97E), (0xABFF, 0xAC40), (0xD780, 0xD7FD)
+    every = [chr(code) for low, high in blocks for code in range(low, high)]
+    for one in every:
+        for other in "\u1112\u1161\u11ab\ud558\ud55ca":
+            for before, after in ((one, other), (other, one)):
+                joined = hangul(after) in SYLLABLES.get(hangul(before), ())
+                end = "ab" if joined else f"ab{before}"
+                assert f"{end}…" == cut(f"ab{before}{after}c", 4), (before, after)
 
 
 @pytest.mark.parametrize("unit", ["a", "\u0301", FLAG, FAMILY, "\u200d", "\u1100", "\r\n"])
