@@ -104,7 +104,7 @@ class Message:
     def __post_init__(self) -> None:
         """Check every field; fill in what an emergency needs."""
         if not isinstance(self.message, str) or not self.message.strip():
-            _refuse("message", self.message, "a text that is not blank")
+            _refuse("message", shown(self.message), "a text that is not blank")
         for name, limit in _LIMITS.items():
             _check_text(name, getattr(self, name), limit)
         self._set("priority", priority_number(self.priority))
@@ -115,11 +115,9 @@ class Message:
         self._check_numbers()
         for name in ("html", "monospace"):
             if not isinstance(getattr(self, name), bool):
-                _refuse(name, getattr(self, name), "True or False")
+                _refuse(name, shown(getattr(self, name)), "True or False")
         if self.html and self.monospace:
-            _refuse(
-                "html", value=True, takes="False where monospace is set: they exclude each other"
-            )
+            _refuse("html", "True", "False where monospace is set: they exclude each other")
         self._check_attachment()
 
     def _set(self, name: str, value: object) -> None:
@@ -132,13 +130,12 @@ class Message:
         for name in ("sound", "attachment_type"):
             _check_text(name, getattr(self, name), URL_LIMIT)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
-            _refuse(
-                "device", self.device, "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
-            )
+            takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
+            _refuse("device", shown(self.device), takes)
         if self.callback is not None:
             _check_text("callback", self.callback, URL_LIMIT)
             if not _is_web_address(self.callback):
-                _refuse("callback", self.callback, "an http or https URL")
+                _refuse("callback", shown(self.callback), "an http or https URL")
 
     def _check_numbers(self) -> None:
         if self.priority == EMERGENCY:
@@ -150,12 +147,12 @@ class Message:
         _check_seconds("timestamp", self.timestamp, 0, None)
 
     def _check_attachment(self) -> None:
-        if self.attachment is not None and self.attachment_base64 is not None:
-            takes = "nothing where attachment_base64 is set: a message has one image"
-            _refuse("attachment", f"{len(self.attachment)} bytes", takes)
         if self.attachment is not None:
             if not isinstance(self.attachment, bytes):
-                _refuse("attachment", type(self.attachment).__name__, "an image's bytes")
+                _refuse("attachment", f"a {type(self.attachment).__name__}", "an image's bytes")
+            if self.attachment_base64 is not None:
+                takes = "nothing where attachment_base64 is set: a message has one image"
+                _refuse("attachment", f"{len(self.attachment)} bytes", takes)
             _check_size("attachment", len(self.attachment))
         if self.attachment_base64 is not None:
             try:
@@ -174,8 +171,8 @@ class Message:
 FIELDS = frozenset(one.name for one in fields(Message))
 
 
-def _refuse(name: str, value: object, takes: str) -> None:
-    msg = f"{name}: got {shown(value)}, takes {takes}"
+def _refuse(name: str, given: str, takes: str) -> None:
+    msg = f"{name}: got {given}, takes {takes}"
     raise ConfigurationError(msg, option=name)
 
 
@@ -183,11 +180,11 @@ def _check_text(name: str, value: object, limit: int) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        _refuse(name, value, "a text")
+        _refuse(name, shown(value), "a text")
     elif len(value) > limit:
         _refuse(name, f"{len(value)} characters", f"at most {limit}")
     elif not _is_sendable(value):
-        _refuse(name, value, "text without lone surrogates, which UTF-8 cannot say")
+        _refuse(name, shown(value), "text without lone surrogates, which UTF-8 cannot say")
 
 
 def _is_sendable(text: str) -> bool:
@@ -203,9 +200,9 @@ def _check_seconds(name: str, value: object, low: int, high: int | None) -> None
         return
     takes = f"{low} or more" if high is None else f"{low} to {high}"
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(name, value, f"whole seconds, {takes}")
+        _refuse(name, shown(value), f"whole seconds, {takes}")
     elif value < low or (high is not None and value > high):
-        _refuse(name, value, f"{takes} seconds")
+        _refuse(name, shown(value), f"{takes} seconds")
 
 
 def _check_size(name: str, size: int) -> None:

@@ -10,50 +10,79 @@ from pushover_logging import ConfigurationError, Message
 IMAGE = base64.b64encode(b"\x89PNG").decode()
 
 
-@pytest.mark.parametrize(("field", "fields"), [
-    ("message", {"message": " \n"}),
-    ("message", {"message": "x" * 1025}),
-    ("message", {"message": None}),
-    ("message", {"message": "\ud800"}),
-    ("title", {"title": "x" * 251}),
-    ("title", {"title": 5}),
-    ("url", {"url": "x" * 513}),
-    ("url_title", {"url_title": "x" * 101}),
-    ("priority", {"priority": 3}),
-    ("priority", {"priority": True}),
-    ("priority", {"priority": "urgent"}),
-    ("user", {"user": "short"}),
-    ("user", {"user": 7}),
-    ("user", {"user": ",".join(["u" * 30] * 51)}),
-    ("device", {"device": "no spaces"}),
-    ("sound", {"sound": 1}),
-    ("message", {"message": "x" * 1_000_000}),
-    ("message", {"message": b"x" * 100}),
-    ("timestamp", {"timestamp": -1}),
-    ("ttl", {"ttl": 0}),
-    ("ttl", {"ttl": 1.5}),
-    ("retry", {"priority": 2, "retry": 29}),
-    ("expire", {"priority": 2, "expire": 10_801}),
-    ("callback", {"callback": "ftp://example.org"}),
-    ("callback", {"callback": "http://["}),
-    ("html", {"html": True, "monospace": True}),
-    ("html", {"html": "yes"}),
-    ("monospace", {"monospace": 1}),
-    ("attachment", {"attachment": "text"}),
-    ("attachment", {"attachment": b""}),
-    ("attachment", {"attachment": b"x" * 5_242_881}),
-    ("attachment", {"attachment": b"x", "attachment_base64": IMAGE}),
-    ("attachment_base64", {"attachment_base64": "?", "attachment_type": "image/png"}),
-    ("attachment_base64", {"attachment_base64": "", "attachment_type": "image/png"}),
-    ("attachment_base64", {"attachment_base64": IMAGE}),
-    ("attachment_type", {"attachment": b"1", "attachment_type": 5}),
+TEXT = "takes a text that is not blank"
+PRIORITY = "takes -2 to 2 or one of lowest, low, normal, high, emergency"
+USER = "takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
+DEVICE = "takes names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
+URL = "takes an http or https URL"
+SIZE = "takes 1 to 5242880 bytes"
+PNG = "image/png"
+
+
+@pytest.mark.parametrize(("said", "fields"), [
+    (f"message: got ' \\n', {TEXT}", {"message": " \n"}),
+    (f"message: got None, {TEXT}", {"message": None}),
+    (f"message: got b'xx', {TEXT}", {"message": b"xx"}),
+    ("message: got 1025 characters, takes at most 1024", {"message": "x" * 1025}),
+    ("message: got 1000000 characters, takes at most 1024", {"message": "x" * 1_000_000}),
+    ("message: got '\\ud800', takes text without lone surrogates, which UTF-8 cannot say",
+     {"message": "\ud800"}),
+    ("title: got 251 characters, takes at most 250", {"title": "x" * 251}),
+    ("title: got 5, takes a text", {"title": 5}),
+    ("url: got 513 characters, takes at most 512", {"url": "x" * 513}),
+    ("url_title: got 101 characters, takes at most 100", {"url_title": "x" * 101}),
+    (f"priority: got 3, {PRIORITY}", {"priority": 3}),
+    (f"priority: got -3, {PRIORITY}", {"priority": -3}),
+    (f"priority: got True, {PRIORITY}", {"priority": True}),
+    (f"priority: got 'urgent', {PRIORITY}", {"priority": "urgent"}),
+    (f"user: got *** (5 characters), {USER}", {"user": "short"}),
+    (f"user: got *** (a int), {USER}", {"user": 7}),
+    (f"user: got *** (1580 characters), {USER}", {"user": ",".join(["u" * 30] * 51)}),
+    (f"device: got 'no spaces', {DEVICE}", {"device": "no spaces"}),
+    ("device: got 5, takes a text", {"device": 5}),
+    ("device: got 519 characters, takes at most 512", {"device": ["x" * 25] * 20}),
+    ("tags: got 513 characters, takes at most 512", {"tags": "x" * 513}),
+    ("sound: got 1, takes a text", {"sound": 1}),
+    ("sound: got 513 characters, takes at most 512", {"sound": "x" * 513}),
+    ("timestamp: got -1, takes 0 or more seconds", {"timestamp": -1}),
+    ("ttl: got 0, takes 1 or more seconds", {"ttl": 0}),
+    ("ttl: got 1.5, takes whole seconds, 1 or more", {"ttl": 1.5}),
+    ("ttl: got True, takes whole seconds, 1 or more", {"ttl": True}),
+    ("retry: got 29, takes 30 or more seconds", {"priority": 2, "retry": 29}),
+    ("expire: got 0, takes 1 to 10800 seconds", {"priority": 2, "expire": 0}),
+    ("expire: got 10801, takes 1 to 10800 seconds", {"priority": 2, "expire": 10_801}),
+    ("expire: got 'long', takes whole seconds, 1 to 10800", {"priority": 2, "expire": "long"}),
+    (f"callback: got 'ftp://example.org', {URL}", {"callback": "ftp://example.org"}),
+    (f"callback: got 'http://[', {URL}", {"callback": "http://["}),
+    ("callback: got 513 characters, takes at most 512", {"callback": "x" * 513}),
+    ("html: got True, takes False where monospace is set: they exclude each other",
+     {"html": True, "monospace": True}),
+    ("html: got 'yes', takes True or False", {"html": "yes"}),
+    ("monospace: got 1, takes True or False", {"monospace": 1}),
+    ("attachment: got a str, takes an image's bytes", {"attachment": "text"}),
+    ("attachment: got a int, takes an image's bytes",
+     {"attachment": 5, "attachment_base64": IMAGE}),
+    (f"attachment: got 0 bytes, {SIZE}", {"attachment": b""}),
+    (f"attachment: got 5242881 bytes, {SIZE}", {"attachment": b"x" * 5_242_881}),
+    ("attachment: got 1 bytes, takes nothing where attachment_base64 is set: a message has one "
+     "image", {"attachment": b"x", "attachment_base64": IMAGE}),
+    ("attachment_base64: takes an image as Base64 text",
+     {"attachment_base64": "?", "attachment_type": PNG}),
+    ("attachment_base64: takes an image as Base64 text",
+     {"attachment_base64": IMAGE + "\n", "attachment_type": PNG}),
+    (f"attachment_base64: got 0 bytes, {SIZE}", {"attachment_base64": "", "attachment_type": PNG}),
+    ("attachment_base64: got no attachment_type, takes its MIME type along",
+     {"attachment_base64": IMAGE}),
+    ("attachment_type: got 5, takes a text", {"attachment": b"1", "attachment_type": 5}),
+    ("attachment_type: got 513 characters, takes at most 512",
+     {"attachment": b"1", "attachment_type": "x" * 513}),
 ])  # fmt: skip
-def test_wrong_field_is_named(field, fields):
-    """Each wrong value is a ConfigurationError that names its field."""
+def test_wrong_field_is_named(said, fields):
+    """Each wrong value is a ConfigurationError: its field, what was given, what it takes."""
     with pytest.raises(ConfigurationError) as caught:
         Message(**{"message": "hello", **fields})
-    assert field == caught.value.option
-    assert str(caught.value).startswith(f"{field}: ")
+    assert said == str(caught.value)
+    assert said.partition(":")[0] == caught.value.option
 
 
 def test_limits_are_inside():
@@ -64,6 +93,17 @@ def test_limits_are_inside():
         user=",".join(["u" * 30] * 50), attachment_base64=IMAGE, attachment_type="image/png",
     )  # fmt: skip
     assert ("a" * 25 + ",b", "x,y") == (message.device, message.tags)
+
+
+@pytest.mark.parametrize("fields", [
+    {"timestamp": 0, "ttl": 1}, {"priority": 2, "retry": 30, "expire": 1}, {"priority": -2},
+    {"priority": 2, "expire": 10_800}, {"callback": "http://example.org/ack"},
+    {"attachment": b"x"}, {"attachment": b"x" * 5_242_880},
+])  # fmt: skip
+def test_outermost_values_are_inside(fields):
+    """The smallest of everything is taken as it is, and the largest of numbers and images."""
+    message = Message(message="x", **fields)
+    assert fields == {name: getattr(message, name) for name in fields}
 
 
 def test_emergency_has_retry_and_expire():
