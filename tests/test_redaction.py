@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushover_logging import ConfigurationError, redaction
-from pushover_logging.redaction import Redaction, names_secret
+from pushover_logging.redaction import Redaction, names_secret, shown
 
 SECRET = "s3cr3tS3cr3t"
 
@@ -80,11 +80,38 @@ def test_switched_off_but_for_its_own():
     assert "password=***" == Redaction(option=True)("password=x")
 
 
-@pytest.mark.parametrize("wrong", [5, "(", [b"x"], [5], {"a": 1}])
-def test_what_is_no_pattern_is_refused(wrong):
-    """Told at construction."""
-    with pytest.raises(ConfigurationError, match="redact: got"):
+@pytest.mark.parametrize(("wrong", "given"), [
+    (5, "5"), ("(", "'(' ("), ([b"x"], "b'x' ("), (["a", 5], "5 ("), ({"a": 1}, "{'a': 1}"),
+    ("(password=x", "'(password=***' ("),
+])  # fmt: skip
+def test_what_is_no_pattern_is_refused(wrong, given):
+    """Told at construction: what was given, why it is none, and what it takes."""
+    with pytest.raises(ConfigurationError) as caught:
         Redaction(wrong)
+    assert str(caught.value).startswith(f"redact: got {given}")
+    takes = ", takes False, or regular expressions, as text or compiled"
+    assert (takes, "redact") == (str(caught.value)[-len(takes) :], caught.value.option)
+
+
+class Unprintable:
+    """Its text cannot be had."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (5, "5"), ("password=x", "'password=***'"), ("x" * 158, f"'{'x' * 158}'"),
+    ("x" * 159, f"'{'x' * 158}…"), (Unprintable(), "a Unprintable"),
+])  # fmt: skip
+def test_value_is_shown_in_one_line_without_secrets(value, text):
+    """As Python writes it, in at most 160 characters; one that cannot be written by its type."""
+    assert text == shown(value)
+
+
+def test_only_the_start_of_a_text_is_looked_at():
+    """What comes after 16,384 characters could not be sent."""
+    assert "x" * 16_384 == Redaction()("x" * 16_385)
 
 
 def test_names_of_secrets():
