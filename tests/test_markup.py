@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pushover_logging.markup import cut_html, escaped, shortener
+from pushover_logging.markup import cut_html, escaped, shortener, with_note
 from pushover_logging.text import clean, cut
 
 TAGS = ["<b>", "</b>", "<i>", "</i>", "<u>", "</u>", "<br>", '<a href="https://x.example/?a=1">',
@@ -63,6 +63,15 @@ def test_cut_html_ends_where_text_ends(text, limit):
 def test_cut_html(source, limit, expected):
     """The sign of a cut stands inside the tags, which are closed."""
     assert expected == cut_html(source, limit)
+
+
+@pytest.mark.parametrize(("text", "limit", "markup", "expected"), [
+    ("abcdef", 10, False, "abcdef\n(n)"), ("abcdef", 9, False, "abcd…\n(n)"),
+    ("<b>c</b>", 15, True, "<b>c</b><br>(n)"), ("<b>cdef</b>", 17, True, "<b>cd…</b><br>(n)"),
+])  # fmt: skip
+def test_note_is_the_last_line(text, limit, markup, expected):
+    """The text is cut to leave room for it, each in its own mode."""
+    assert expected == with_note(text, "n", limit, markup=markup)
 
 
 def test_shortener_knows_the_mode():

@@ -276,3 +276,8 @@ def test_wrong_option_is_named(option):
     """Anything else is a ConfigurationError that says what it takes."""
     with pytest.raises(ConfigurationError, match="throttle: "):
         options.rules(option)
+
+
+def test_store_is_in_no_repr():
+    """Its URL may hold a password."""
+    assert "secret" not in repr(options.rules("redis://:secret@web-1/0"))

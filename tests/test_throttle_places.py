@@ -63,10 +63,13 @@ def test_push_that_must_not_be_sent_any_more_is_told_by_a_digest(local, clock):
     assert OTHERS == local.table.get(REMAINDER).title
 
 
-def test_emergency_of_a_problem_that_had_to_go_is_one_of_five(local):
+def test_emergency_of_a_problem_that_had_to_go_is_one_of_five(local, clock):
     """The hour's bound holds for what the table does not know."""
     assert [""] * 5 == [local.alarm(f"gone {number}", 60.0) for number in range(5)]
+    clock.now += HOUR - 1
     assert "one of many emergencies within an hour" == local.alarm("gone 6", 60.0)
+    clock.now += 1
+    assert "" == local.alarm("gone 7", 60.0)
 
 
 def test_emergency_of_a_problem_holds_off_its_next_until_it_expires(local, clock):
