@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeGuard
 _STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - a prefix of file names
 TRACEBACK = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
-_MARGIN = re.compile(r" *[|+] ")  # of an exception group's members
+_MARGIN = re.compile(r"\A *[|+] ")  # of an exception group's members
 
 MAX_MEMBERS = 100
 """How many members of an exception group are looked at."""
@@ -105,7 +105,7 @@ def naming_line(text: str) -> str:
     Notes, a stack and the message's other lines may come after it.
     """
     for line in text[text.rfind(TRACEBACK) + len(TRACEBACK) :].splitlines():
-        bare = _MARGIN.sub("", line, count=1)
+        bare = _MARGIN.sub("", line)
         if TRACEBACK in text and bare[:1].strip():
             return bare.strip()
     return text.rstrip().rpartition("\n")[2].strip()

@@ -14,6 +14,7 @@ from types import TracebackType
 import pytest
 
 from pushover_logging import fingerprint as module
+from pushover_logging import tracebacks
 from pushover_logging.fingerprint import (
     EXCEPTION,
     EXPLICIT,
@@ -225,6 +226,42 @@ def test_a_traceback_as_text_counts_by_its_last_line() -> None:
     chain = record("paid not\n" + head + "IndexError: 1\n\nand then\n\n" + three.msg[9:])
     keys = [fingerprint(each) for each in (one, two, three, chain, other)]
     assert ([keys[0]] * 4, True) == (keys[:4], keys[4] != keys[0])
+
+
+def as_text(*lines: str) -> str:
+    """Return the lines of a traceback; ``>file function code`` is one of its frames."""
+    frame = r'File "\1", line 7, in \2\n    \3'
+    shown = [re.sub(r">(\S+) (\S+) (\S+)", frame, line) for line in lines]
+    return "\n".join(["Traceback (most recent call last):", *shown])
+
+
+INSTALLED = "/v/site-packages/b.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "place"),
+    [
+        ("", "", ("", "", "")),
+        ("a\n b: c \n\n", "b: c", ("", "", "")),
+        ('File "/app/a.py", line 7, in f\n  x()', "x()", ("a.py", "f", "x()")),
+        (as_text("  >/app/a.py f x()", "E: a | b", "and more"), "E: a | b", ("a.py", "f", "x()")),
+        (as_text("  >/app/a.py f x()", f"  >{INSTALLED} g y()", "E"), "E", ("a.py", "f", "x()")),
+        (as_text(f"  >{INSTALLED} g y()", f"  >{INSTALLED} h z()", "E"), "E", ("b.py", "h", "z()")),
+        (
+            as_text("  >/app/a.py f x()", "E", "", as_text(f"  >{INSTALLED} h z()", "F: 1")),
+            "F: 1",
+            ("b.py", "h", "z()"),
+        ),
+        (
+            as_text("  | E", as_text("    |   >/app/a.py f x()", "    | F: 1", "    +-")),
+            "F: 1",
+            ("a.py", "f", "x()"),
+        ),
+    ],
+)
+def test_text_of_a_traceback_is_read(text: str, line: str, place: tuple[str, str, str]) -> None:
+    """The last one's exception, and its innermost place of the program's own, else of all."""
+    assert (line, place) == (tracebacks.naming_line(text), tracebacks.text_place_parts(text))
 
 
 def test_a_bare_traceback_header_is_text() -> None:
@@ -551,7 +588,7 @@ def test_a_text_traceback_counts_by_its_in_app_place() -> None:
     ("root", "expected"),
     [
         (Refused("port 5432"), True),
-        (Refused("port: 5432: refused"), True),
+        (Refused("port: 5432 | refused: twice"), True),
         (type("Refused", (Exception,), {"__module__": "__main__"})("port 5432"), True),
         (ConnectionRefusedError(111, "Connection refused"), True),
         (KeyError("price"), False),
