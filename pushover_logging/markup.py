@@ -47,8 +47,7 @@ def cut_html(text: str, limit: int) -> str:
         return _joined(whole, max(len(cut(visible + " ", size)) - 1, 0), "…")
 
     top = min(limit, len(visible))
-    best = first(largest(top, lambda size: len(first(size)) <= limit))
-    return best if len(best) <= limit else "…"
+    return first(largest(top, lambda size: len(first(size)) <= limit))
 
 
 def shortener(*, markup: bool) -> Callable[[str, int], str]:

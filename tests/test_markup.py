@@ -30,6 +30,7 @@ def test_escaped_text_is_shown_as_it_is(text):
     """Whatever a record says: no tag of its own, and each character there."""
     text = plain(text)
     shown, tags = read(f"<p>x{escaped(text)}</p>")
+    assert f"a<br>{escaped(text)}<br>" == escaped(f"a\n{text}\n")
     assert (f"x{text}", {"html", "head", "body", "p"}) == (shown, tags)
 
 
@@ -58,10 +59,13 @@ def test_cut_html_ends_where_text_ends(text, limit):
     ("<b>abcdef</b>", 12, "<b>abcd…</b>"), ("a&amp;b", 6, "a…"), ("a&amp;b", 7, "a&amp;b"),
     ("<b>x", 99, "<b>x</b>"), ("x</b>", 99, "x"), ("<b><i>x</b>y", 99, "<b><i>x</i></b>y"),
     ("a<br>b<br>c", 8, "a<br>b…"), ("<b><i>x</i></b>", 3, "…"), ("&bogusss;x", 99, "&bogusss;x"),
-    ("<b></b>", 3, ""),
+    ("<b></b>", 3, ""), ("ab", 1, "…"), ("a", 1, "a"), ("ab", 0, ""),
+    ("abe\u0301cd", 4, "ab…"), ("a\u200d\u200dbc", 3, "…"), ("a<br>be\u0301cd", 8, "a<br>b…"),
+    ("&amp;be\u0301cd", 8, "&amp;b…"), ("e&#769;bc", 7, "…"), ("e&#769;bcd", 8, "e&#769;…"),
+    ("&fjlig;e\u0301bc", 9, "&fjlig;…"), ("&#1;e\u0301bc", 6, "&#1;…"),
 ])  # fmt: skip
 def test_cut_html(source, limit, expected):
-    """The sign of a cut stands inside the tags, which are closed."""
+    """The sign of a cut stands inside the tags, which are closed, after a whole character."""
     assert expected == cut_html(source, limit)
 
 
