@@ -74,6 +74,16 @@ def test_patterns_are_added():
     assert "***!" == Redaction("((a)b)")("ab!")
 
 
+@pytest.mark.parametrize(("pattern", "text", "hidden"), [
+    (r"card (\d+)-(\d+)", "x card 12-34 y", "x card ***-*** y"), ("(a)b", "ab", "***b"),
+    ("((a)b)-(c)", "x ab-c!", "x ***-***!"), ("(a)?b", "x b", "x ***"),
+    (None, "x pwd='a b' y", "x pwd='***' y"), (None, 'x pwd="a b" y', 'x pwd="***" y'),
+])  # fmt: skip
+def test_what_is_hidden_of_a_match(pattern, text, hidden):
+    """Its groups, each once, wherever it stands; a quote in front of a value stays."""
+    assert hidden == Redaction(pattern)(text)
+
+
 def test_switched_off_but_for_its_own():
     """Without patterns the handler's own secrets are hidden all the same."""
     assert "password=x ***" == Redaction(option=False, secrets=["KEY", None, ""])("password=x KEY")
