@@ -9,7 +9,7 @@ _MARK = "(most recent call last):"
 _HEADER = re.compile(
     rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<what>Traceback|Stack) {re.escape(_MARK)}"
 )
-_MARGIN = re.compile(r" *[|+] ")  # of an exception group's members
+_MARGIN = re.compile(r"\A *[|+] ")  # of an exception group's members
 _FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _MARKS = frozenset(" ^~")  # below a line's code, since CPython 3.11
 _RULE = re.compile(r"^[ |]*\+[-+]*-+ \d+ -+$", re.MULTILINE)  # above each member of a group
@@ -74,7 +74,7 @@ def further_members(text: str) -> int:
 
 def _read(block: str) -> Transcript:
     frames: list[TextFrame] = []
-    lines = [_MARGIN.sub("", line, count=1) for line in block.splitlines()]
+    lines = [_MARGIN.sub("", line) for line in block.splitlines()]
     for number, line in enumerate(lines):
         if frame := _FRAME.match(line):
             function = frame["function"] or ""

@@ -250,6 +250,20 @@ def test_traceback_that_python_shortened():
     assert "payments/api.py:4" in PushoverFormatter().format(record(text))
 
 
+def test_bars_and_pluses_of_a_traceback_as_text_stay():
+    """A group's margin is taken off where a line begins, and nothing out of its words or code."""
+    text = (
+        "Traceback (most recent call last):\n"
+        f'  File "{FILE}", line 3, in total\n    return price + tax\n'
+        "ValueError: one | other + more\n"
+    )
+    (found,) = transcripts(text)
+    assert "ValueError: one | other + more" == found.line
+    assert ["return price + tax"] == [frame.code for frame in found.frames]
+    group = text.replace("\n", "\n  | ").replace("Traceback", "  + Exception Group Traceback", 1)
+    assert [found] == transcripts(group)
+
+
 def test_torn_and_endless_tracebacks_as_text():
     """One without its end has no line; of a huge one both ends are read."""
     header = "Traceback (most recent call last):\n"
