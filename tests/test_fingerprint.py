@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import logging
 import logging.handlers
 import queue
@@ -340,6 +341,54 @@ def test_in_app(filenames: tuple[str, ...], expected: str) -> None:
     assert Place("outer", expected, 2) == place
 
 
+SHOP = """def pay(flag):
+    if flag: raise ValueError("no price")
+    raise ValueError("no price")
+"""
+
+
+class Loader:
+    """The loader of a module in a zip file."""
+
+    def get_source(self, name: str) -> str:
+        """Return the module's source."""
+        return SHOP
+
+
+def test_a_source_line_counts_by_its_module_and_text() -> None:
+    """Not by its number; also where the module is in a zip file."""
+
+    def pay(flag: int, module: str = "shop", above: str = "") -> str:
+        file = f"/app.zip/{module}{len(above)}.py"
+        namespace: dict[str, object] = {"__name__": module, "__loader__": Loader()}
+        exec(compile(above + SHOP, file, "exec"), namespace)
+        if above:
+            linecache.cache[file] = (1, None, (above + SHOP).splitlines(True), file)
+        return fingerprint(failed(caught(lambda: namespace["pay"](flag))))  # type: ignore[operator]
+
+    assert pay(1) == pay(1, above="\n\n")
+    assert 4 == len({pay(flag, module) for flag in (0, 1) for module in ("shop", "till")})
+
+
+def test_an_exception_of_a_library_counts_by_who_called_it() -> None:
+    """Its innermost place is the same for all."""
+
+    def one() -> None:
+        json.loads("{")
+
+    def two() -> None:
+        json.loads("{")
+
+    assert fingerprint(failed(caught(one))) != fingerprint(failed(caught(two)))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="co_qualname came with CPython 3.11")
+def test_a_place_has_its_qualified_name() -> None:
+    """Two classes have a method of one name."""
+    place = in_app_frame(caught(lambda: str(Unprintable())).__traceback__)
+    assert "Unprintable.__str__" == (place and place.function)
+
+
 def test_no_traceback_has_no_place() -> None:
     """An exception that was never raised came from nowhere."""
     assert in_app_frame(None) is None
@@ -435,7 +484,7 @@ def test_groups_differ_by_their_members() -> None:
     price, stock = caught(raise_value_error), caught(lambda: {}["price"])
     groups = [
         Group(price, stock),
-        Group(stock, price, price),
+        Group(price, price, stock),
         Group(Group(price), "odd", Group(stock)),
         Group(price),
         Group(stock),
@@ -466,6 +515,16 @@ def test_a_group_that_holds_itself_has_a_key() -> None:
     one, many = Group(), Group(*map(ValueError, range(5000)))
     one.exceptions = (one, ValueError("x"))
     assert all(fingerprint(failed(each)).startswith(EXCEPTION) for each in (one, many))
+    different = [
+        len(
+            {
+                fingerprint(failed(Group(*(ValueError(str(n)) for n in range(before)), last)))
+                for last in (KeyError(), OSError())
+            }
+        )
+        for before in (99, 100)
+    ]
+    assert [2, 1] == different
 
 
 def test_a_group_has_a_root_cause_where_its_members_share_one() -> None:
