@@ -113,7 +113,11 @@ def test_emergency_has_retry_and_expire():
 
 
 def test_repr_shows_no_user():
-    """A user key is in no repr, and a Message outlives pickling."""
+    """A user key is in no repr, nor is a whole image, and a Message outlives pickling."""
     message = Message(message="x", user="u" * 30)
     assert "u" * 30 not in repr(message)
     assert message == pickle.loads(pickle.dumps(message))
+    images = {"attachment": b"PNG"}, {"attachment_base64": IMAGE, "attachment_type": "image/png"}
+    for fields in images:
+        shown = repr(Message(message="x", **fields))
+        assert not any(one in shown for one in ("b'PNG'", IMAGE))
