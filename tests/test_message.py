@@ -112,6 +112,14 @@ def test_emergency_has_retry_and_expire():
     assert (2, 60, 3600) == (message.priority, message.retry, message.expire)
 
 
+def test_priority_may_be_given_by_its_name():
+    """As the apps show them; what says nothing of it is normal, and plain text."""
+    names = ["lowest", "Low", " normal ", "HIGH", "emergency"]
+    assert [-2, -1, 0, 1, 2] == [Message(message="x", priority=name).priority for name in names]
+    plain = Message(message="x")
+    assert (0, False, False) == (plain.priority, plain.html, plain.monospace)
+
+
 def test_repr_shows_no_user():
     """A user key is in no repr, nor is a whole image, and a Message outlives pickling."""
     message = Message(message="x", user="u" * 30)
