@@ -54,7 +54,9 @@ def test_push_that_must_not_be_sent_any_more_is_told_by_a_digest(local, clock):
     assert Verdict.FIRST is local.admit("a", C, 5.0).verdict
     local.withdraw(count("a", level=C, title="A is down"))
     local.withdraw(count("gone", 2))
-    assert [("a", 1, True, False)] == [
+    first(local, "told", C)
+    local.withdraw(count("told", level=C))
+    assert [("a", 1, True, False), ("told", 1, True, False)] == [
         (one.key, one.number, one.newcomer, one.refused) for one in local.due()
     ]
     assert [(REMAINDER, 2, False)] == [

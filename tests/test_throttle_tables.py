@@ -137,6 +137,13 @@ def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
     assert [("a", 1)] == [(one.key, one.number) for one in local.due()]
 
 
+def test_push_that_must_not_be_sent_any_more_is_counted_for_all(shared):
+    """Whoever tells the problem next tells it along."""
+    first(shared, "a")
+    shared.withdraw(report("a").count)
+    assert [("a", 1, True)] == [(one.key, one.number, one.newcomer) for one in shared.untold()]
+
+
 def test_free_texts_of_one_call_site_become_one_problem_for_all(shared):
     """The sixth is counted there, and what other processes still report of one of the five."""
     for number in range(5):
