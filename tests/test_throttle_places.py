@@ -353,7 +353,7 @@ def test_what_is_known_is_no_newcomer(local, clock):
     for key in "ab":
         first(local, key)
     assert [True, True, False] == [local.knows(key) for key in "abc"]
-    local.resolve("b", 2.0)
+    assert (Verdict.RESOLVED, "b") == local.part("b", 2.0, None)[::2]
     clock.now += 300 + 6 * HOUR - 1
     assert [True, False, False] == [local.knows(key) for key in "abc"]
     clock.now += 1
