@@ -243,7 +243,8 @@ INSTALLED = "/v/site-packages/b.py"
     ("text", "line", "place"),
     [
         ("", "", ("", "", "")),
-        ("a\n b: c \n\n", "b: c", ("", "", "")),
+        ("a\nx\n b: c \n\n", "b: c", ("", "", "")),
+        (as_text(" x", "E: 1"), "E: 1", ("", "", "")),
         ('File "/app/a.py", line 7, in f\n  x()', "x()", ("a.py", "f", "x()")),
         (as_text("  >/app/a.py f x()", "E: a | b", "and more"), "E: a | b", ("a.py", "f", "x()")),
         (as_text("  >/app/a.py f x()", f"  >{INSTALLED} g y()", "E"), "E", ("a.py", "f", "x()")),

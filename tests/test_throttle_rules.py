@@ -136,6 +136,17 @@ def test_counts_are_told_ten_at_once_and_one_a_minute():
     assert [0.0] * 10 + [60.0, 120.0] == waits
 
 
+def test_clock_that_jumped_back_holds_nothing_up_for_long():
+    """What it left far ahead comes within reach: a full rate, a last digest, a day."""
+    far = 1e9
+    valves = Valves(far, far, far, digest_at=far, daily_at=far, alarms=(far, 999.0))
+    valves.clamp(1000.0)
+    assert (1600.0, 1300.0, 1600.0) == (
+        valves.pushes_at, valves.criticals_at, valves.summaries_at,
+    )  # fmt: skip
+    assert (4600.0, 87_400.0, (999.0,)) == (valves.digest_at, valves.daily_at, valves.alarms)
+
+
 @pytest.mark.parametrize(("last", "one"), [(299, True), (300, False)])
 def test_newcomers_of_one_origin_are_counted_for_five_minutes(last, one):
     """The sixth of a call site makes them one; what is older does not count."""
