@@ -117,9 +117,9 @@ def test_a_problem_gets_worse_at_most_four_times():
     """What rises further is counted; a CRITICAL among that is told within the hour."""
     play = Play(windows=(86_400.0,))
     play.record(0, 0)
-    answers = [play.admit(1, level) for level in (1, 2, 3, 4, C)]
-    assert [Verdict.ESCALATED] * 4 + [Verdict.SUPPRESSED] == [one.verdict for one in answers]
-    assert [(None, "a")] * 5 == [(one.along, one.key) for one in answers]
+    answers = [play.admit(1, level) for level in (1, 2, 3, 4, C, 4)]
+    assert [Verdict.ESCALATED] * 4 + [Verdict.SUPPRESSED] * 2 == [one.verdict for one in answers]
+    assert [(None, "a")] * 6 == [(one.along, one.key) for one in answers]
     assert HOUR == play.throttle.next_due()
 
 
@@ -131,9 +131,11 @@ def test_the_highest_level_told_falls_with_each_window():
 
 
 def test_a_critical_problem_is_told_hourly():
-    """Its windows grow no further, as long as CRITICAL is what comes."""
+    """Its windows grow no further after one with a CRITICAL in it, whatever comes then."""
     told = Play().run([(at, C) for at in range(0, 20_000, 60)], 20_000)
     assert [0, 300, 1200, 4800, 8400, 12_000, 15_600, 19_200] == [at for at, _, _ in told]
+    told = Play().run([*((at, C) for at in range(0, 4800, 60)), (4860, E)], 20_000)
+    assert [0, 300, 1200, 4800, 8400] == [at for at, _, _ in told]
 
 
 def test_a_count_says_what_it_counts():
