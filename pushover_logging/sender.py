@@ -188,8 +188,7 @@ class Sender:
         with contextlib.suppress(queue.Empty):
             while True:  # those who waited have woken it, each again and again
                 self._wakeups.get_nowait()
-        if self._is_settled():
-            self._rest(_GRACE)
+        self._rest(_GRACE if self._is_settled() else 0)
 
     def _rest(self, seconds: float) -> None:
         idle = self._steps.used + IDLE - self._clock.monotonic()

@@ -439,3 +439,19 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
         driven.end()
         number += 6  # each takes a delivery, and all of them half a minute
     assert number > 20
+
+
+def test_flush_in_the_middle_of_a_record_gives_none_up(handler_for, inbox):
+    """A value that flushes the handler while its own record is made: it is sent, once."""
+    handler = handler_for()
+
+    class Flushing:
+        def __str__(self):
+            return "in time" if handler.flush(0) else "too early"
+
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("flushed %s", Flushing())
+    assert handler.flush()
+    assert ["flushed too early"] == [push["title"] for push in inbox.messages]
+    assert (1, 0) == (handler.stats().sent, handler.stats().failed)
