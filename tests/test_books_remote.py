@@ -1,12 +1,16 @@
 """A handler's part in a throttle that many hosts share, over a real Redis that comes and goes."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 from conftest import Driven
 
 from pushover_logging.books import remote
 from pushover_logging.throttle import lending
+from pushover_logging.throttle.handed import Handed
+from pushover_logging.throttle.local import CAPACITY
+from pushover_logging.throttle.problem import Count, Problem, View
 
 E = logging.ERROR
 
@@ -185,3 +189,179 @@ def test_count_that_is_due_while_a_process_ends_is_left_to_the_others(process):
     due(other)
     other.advance(2)
     assert ["A is down", "x2 more: A is down"] == one.titles
+
+
+def again(one, number):
+    for _ in range(number):
+        one.log.error("A is down")
+    one.advance(2)
+
+
+def test_count_outlives_the_store_that_held_it(process, server):
+    """Emptied between two reports: each process hands over once more what nobody has told."""
+    one, other = process(), process()
+    again(one, 4)
+    again(other, 3)  # its first is decided by all: it is counted there
+    items(one)._redis.flushall()
+    again(one, 1)
+    again(other, 1)
+    due(one)
+    one.advance(2)
+    assert ["A is down", "x8 more: A is down"] == one.titles
+
+
+def test_process_at_rest_hands_over_what_the_store_has_lost(process, server):
+    """It looks at what is due all the same; the problem itself is not told anew."""
+    one, other = process(), process()
+    again(one, 4)
+    items(one)._redis.flushall()
+    one.advance(15)
+    again(other, 1)
+    due(other)
+    other.advance(2)
+    assert ["A is down", "x4 more: A is down"] == one.titles
+
+
+def test_problem_without_a_count_is_known_to_the_store_again(process, server):
+    """Others do not tell it as a first, where whoever told it has been there before."""
+    one, other = process(), process()
+    again(one, 1)
+    items(one)._redis.flushall()
+    one.advance(15)
+    again(other, 2)
+    due(other)
+    other.advance(2)
+    assert ["A is down", "x2 more: A is down"] == one.titles
+
+
+@pytest.mark.parametrize("teller", ["one", "other"])
+def test_count_that_was_told_is_not_handed_over_again(process, teller):
+    """Whoever told it: the others hear of it, at the latest when they ask what is due."""
+    one, other = process(), process()
+    again(one, 4)
+    again(other, 2)
+    chosen = {"one": one, "other": other}[teller]
+    due(chosen)
+    chosen.advance(2)
+    for each in (one, other):
+        each.handler._ledger._sharing.throttle.items.seen_at += 100  # the window is over
+        asks(each)
+    items(one)._redis.flushall()
+    again(one, 1)
+    again(other, 1)
+    due(one)
+    one.advance(2)
+    assert ["A is down", "x5 more: A is down", "x2 more: A is down"] == one.titles
+
+
+def asks(one):
+    one.handler._ledger._sharing._due_at = 0.0
+    one.advance(2)
+
+
+def test_count_told_before_the_next_report_is_not_handed_over_again(process):
+    """The report that comes after a summary brings the word of it along."""
+    one, other = process(), process()
+    again(one, 4)
+    due(other)
+    asks(other)
+    again(one, 1)
+    items(one)._redis.flushall()
+    again(one, 1)
+    due(one)
+    one.advance(2)
+    assert ["A is down", "x3 more: A is down", "x2 more: A is down"] == one.titles
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_summary_under_way_while_the_store_is_emptied_is_told(process, refused):
+    """Its loan vanished, and nobody else can have it: it is sent, or its count comes back."""
+    one = process()
+    lent_and_not_sent(one)
+    items(one)._redis.flushall()
+    if refused:
+        one.inbox.fail_with(400)
+    one.advance(70)
+    due(one)
+    one.advance(70)
+    told = "x2 more: A is down"
+    assert ["A is down", told] == one.titles
+
+
+def test_store_that_was_emptied_before_the_end_gets_all_back(process):
+    """A process that closes leaves its count to others, in the store that there is now."""
+    one, other = process(), process()
+    again(one, 3)
+    items(one)._redis.flushall()
+    one.handler._sender.request_close()
+    one.settle()
+    due(other)
+    other.advance(2)
+    assert ["A is down", "x2 more: A is down"] == other.titles
+
+
+def test_count_that_an_escalation_told_is_not_handed_over_again(process):
+    """It went out with the push, of which the store knows nothing any more."""
+    one = process()
+    for level in (E, E, E, logging.CRITICAL):
+        one.log.log(level, "Disk", extra={"pushover": {"fingerprint": "disk"}})
+        one.advance(2)
+    items(one)._redis.flushall()
+    one.log.error("Disk", extra={"pushover": {"fingerprint": "disk"}})
+    one.advance(2)
+    due(one)
+    one.advance(2)
+    assert ["Disk", "Disk", "x1 more: Disk"] == one.titles
+
+
+def test_end_that_the_store_knows_is_not_undone(process):
+    """What was counted before a resolution, and came after it, is told under other problems."""
+    one, other = process(), process()
+    disk = {"levelno": E, "msg": "Disk", "created": 1.0, "pushover": {"fingerprint": "disk"}}
+    one.log.handle(logging.makeLogRecord(disk))
+    one.settle()
+    one.log.handle(logging.makeLogRecord(disk))
+    for _ in range(2):
+        other.handler.resolve("disk")
+        other.settle()
+    one.advance(2)
+    items(one)._redis.flushall()
+    for each in (one, other):
+        each.advance(15)
+    due(one)
+    one.advance(2)
+    assert ["Disk", "Resolved: disk", "x1 more: other problems"] == one.titles
+
+
+def test_what_is_remembered_is_bounded():
+    """The longest unchanged go first; those that were lost twice are none of it."""
+    kept = Handed()
+    for number in range(CAPACITY + 1):
+        kept.keep(count_of(f"problem {number}"), View(E, 60.0, at=1.0), "first life")
+    kept.keep(count_of("problem 1"), View(E, 60.0, at=2.0), "second life")
+    names = [one.count.key for one in kept.lost(3.0, "third life")]
+    assert CAPACITY + 1 == len(names)
+    assert "problem 0" not in names
+    assert 2 == names.count("problem 1")
+    assert [] == kept.lost(3.0, "third life")
+
+
+def test_nobody_is_asked_of_a_window_that_goes_on():
+    """Only of what is over in this life of the store, with its group."""
+    kept = Handed()
+    kept.keep(count_of("goes on"), View(E, 60.0, at=1.0), "life")
+    kept.keep(count_of("pending"), View(E, None, at=1.0), "life")
+    kept.keep(replace(count_of("over"), group="site"), View(E, 2.0, at=1.0), "life")
+    kept.keep(count_of("of another life"), View(E, 2.0, at=1.0), "other")
+    assert ["over", "site"] == kept.over(10.0, "life")
+    assert ["pending", "over", "site"] == kept.over(40.0, "life")
+    whole = Problem(told=E, number=3, taken=0.0)
+    kept.look(["over", "site"], "life", {"site": whole}.get)
+    assert ["over", "site"] == kept.over(10.0, "life")
+    whole.taken = 5.0
+    kept.look(["over", "site"], "life", {"site": whole}.get)
+    assert [] == kept.over(10.0, "life")
+
+
+def count_of(key):
+    return Count(key, 1, 1, 1.0, 1.0, E, 1.0)

@@ -47,7 +47,7 @@ def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
     if key is None or envelope.verdict is Verdict.RESOLVED:
         return None
     if throttle.gate is Gate.SCARCE and envelope.level < logging.CRITICAL:
-        throttle.withdraw(_counted(envelope, key))
+        throttle.withdraw(counted(envelope, key))
         return "suppressed"
     if message.priority == EMERGENCY and not envelope.alarmed:
         envelope.alarmed = True
@@ -106,7 +106,8 @@ def settle_envelope(
     settle(throttle, end, key, envelope.counts if with_counts else (), envelope.group)
 
 
-def _counted(envelope: Envelope, key: str) -> Count:
+def counted(envelope: Envelope, key: str) -> Count:
+    """Return a Message's record, and what it tells along, as a count."""
     told = about(envelope)
     before = sum(count.number for count in envelope.counts)
     return Count(

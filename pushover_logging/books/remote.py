@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pushover_logging.books.exchange import BEAT, HURRIED_BEAT, Exchanged, Told
-from pushover_logging.books.looking import decide, settle_envelope
+from pushover_logging.books.looking import counted, decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.markup import with_note
@@ -28,6 +28,7 @@ class RedisSharing:
 
     While Redis is away the process decides alone. `_owed` are counts that may have arrived: each
     has a receipt, by which Redis takes it once. `_ends` are pushes whose end Redis does not know.
+    What was handed over to a Redis that has lost it since is owed again.
     """
 
     def __init__(self, throttle: RedisThrottle, clock: Clock, host: str) -> None:
@@ -39,7 +40,7 @@ class RedisSharing:
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
         self.source: str = f"{os.getpid()}@{self._host}"
-        self.throttle.items.renew()
+        self.throttle.start_anew()
         now = self._clock.monotonic()
         self._exchanged = now - BEAT
         self._due_at = self._away_until = 0.0
@@ -70,6 +71,8 @@ class RedisSharing:
             while left:
                 self._owed.append(left.pop())
                 self._settle_debts()
+            if ends:
+                self._owe_again(look=True)
             if now - self._renewed >= LEASE / 3 and (self._firsts or self._loans):
                 self._renewed = now
                 self.throttle.renew(self._firsts, self._loans)
@@ -81,6 +84,7 @@ class RedisSharing:
                 end = self.throttle.items.next_end()
                 wait = POLL if end is None else min(end, POLL)
                 self._due_at = now + wait + self._clock.uniform(0, wait / 10)
+            self._settle_debts()
         except Unreachable as error:
             self._go_away(error)
             if len(left) == len(reports):
@@ -114,6 +118,8 @@ class RedisSharing:
             view = self.throttle.view(envelope.key or key)
             if view is not None:
                 self._views[key] = view
+                if envelope.verdict is not Verdict.RESOLVED:
+                    self.throttle.remember(counted(envelope, envelope.key or key), view)
         elif envelope.verdict is Verdict.FIRST and envelope.key is not None:
             self._firsts[envelope.key] = None
         return what
@@ -131,11 +137,16 @@ class RedisSharing:
         """Tell whether the envelope's counts came from Redis."""
         return envelope.decided or any(count.loan for count in envelope.counts)
 
+    def _owe_again(self, *, look: bool = False) -> None:
+        self._owed += [(secrets.token_hex(8), one) for one in self.throttle.lost(look=look)]
+
     def _settle_debts(self) -> None:
+        self._owe_again()
         while self._owed:
             receipt, report = self._owed[0]
             self._views[report.count.key] = self.throttle.report(report, receipt)
             del self._owed[0]
+            self._owe_again()
         while self._ends:
             self._end(*self._ends[0])
             del self._ends[0]
@@ -149,6 +160,9 @@ class RedisSharing:
             own = replace(envelope, counts=tuple(one for one in envelope.counts if not one.loan))
             settle_envelope(self.throttle, own, end)
             self._firsts.pop(envelope.key or "", None)
+            if end is End.ACCEPTED and envelope.key and envelope.verdict is not Verdict.RESOLVED:
+                along = envelope.verdict is not Verdict.FIRST
+                self.throttle.remember_told(counted(own, envelope.key), along=along)
 
     def _go_away(self, error: Unreachable) -> None:
         if self._away_until == 0.0:

@@ -97,6 +97,7 @@ class Rules:
             return None
         problem.escalations += 1
         count = self.take(problem, key, self.windows[0]) if problem.number else None
+        problem.taken = now
         self._open(problem, now, 0, level)
         return count
 
@@ -146,6 +147,7 @@ class Rules:
         problem.refused = problem.refused or problem.pending
         step = problem.step + (not problem.newcomer and not problem.pending)
         problem.step, problem.told = step, problem.seen
+        problem.taken = now
         count = self.take(problem, key, self.window(problem))
         self._open(problem, now, step, problem.told)
         return count

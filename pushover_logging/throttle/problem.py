@@ -97,12 +97,16 @@ class Report:
 class View:
     """What a shared throttle says of a problem; the fields are those of a `Report`.
 
-    ``resolved``: it is over, and its next record a first.
+    ``resolved``: it is over, and its next record a first. ``newcomer``: a digest tells it.
+    ``at`` is the throttle's time, ``taken`` when a count of it was last taken to be told.
     """
 
     told: int
     remaining: float | None
     resolved: bool = False
+    newcomer: bool = False
+    taken: float = 0.0
+    at: float = 0.0
 
 
 class Settled(Protocol):
@@ -121,6 +125,7 @@ class Problem:
 
     ``until`` is when its window ends, while ``pending`` when its first push is given up.
     ``newcomer``: what is counted waits for a digest. ``alarmed_until``: its emergency repeats.
+    ``taken`` is when its count was last taken to be told.
     """
 
     told: int
@@ -139,6 +144,7 @@ class Problem:
     named: bool = False
     resolved: bool = False
     alarmed_until: float = 0.0
+    taken: float = 0.0
     title: str = ""
     user: str | None = None
     device: str | None = None

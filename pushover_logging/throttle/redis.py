@@ -7,6 +7,7 @@ holds a lease on it: when that runs out untold, another process tells it.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -33,10 +34,11 @@ KEPT = 40 * 86_400.0  # seconds that a count waits for somebody who tells it
 _MARGIN = 60.0
 _TRIES = 50
 _AT_ONCE = 500
-_VALVES = "valves"
+_LIFE = "life"
+VALVES = "valves"
 _MEMBERS = "members:"
 LOAN = "loan:"
-_NO_PROBLEMS = (_VALVES, _MEMBERS, LOAN)
+_NO_PROBLEMS = (VALVES, _MEMBERS, LOAN)
 T = TypeVar("T")
 
 
@@ -47,7 +49,8 @@ class Unreachable(Exception):  # noqa: N818  a state of Redis, which callers ans
 class RedisTable:
     """The items of one account. A call of `atomically` sees them as they were at one moment.
 
-    Called by one sender's thread. Raises Unreachable.
+    Called by one sender's thread. Raises Unreachable. ``life`` names the data that was seen last:
+    a Redis that lost its data begins another one. ``seen_at`` is Redis's time then.
     """
 
     def __init__(self, url: str, account: str, rules: Rules) -> None:
@@ -74,6 +77,8 @@ class RedisTable:
         self._commit = self._redis.register_script(scripts.COMMIT)
         self._count = self._redis.register_script(scripts.COUNT)
         self._within = False
+        self.life: str = ""
+        self.seen_at: float = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -101,15 +106,17 @@ class RedisTable:
     def now(self) -> float:
         """Return Redis's time, the same within one call of `atomically`."""
         if self._time is None:
-            self.expect(_VALVES)
+            self.expect(VALVES)
         return self._time or 0.0
 
     def expect(self, *names: str) -> None:
         """Read items together that will be asked for."""
         names = tuple(name for name in names if name not in self._read)
-        time, *values = self._call(self._load, [self._prefix + name for name in names])
+        keys = [self._prefix + name for name in (_LIFE, *names)]
+        time, life, *values = self._call(self._load, keys, [secrets.token_hex(8)])
         if self._time is None:
-            self._time = float(time)
+            self._time, self._read[_LIFE] = float(time), life
+        self.life, self.seen_at = life, self._time
         self._read.update(zip(names, (value or "" for value in values), strict=True))
 
     def get(self, key: str) -> Problem | None:
@@ -130,11 +137,11 @@ class RedisTable:
 
     def valves(self) -> Valves:
         """Return the valves' state."""
-        return self.kept(_VALVES, Valves) or Valves()
+        return self.kept(VALVES, Valves) or Valves()
 
     def put_valves(self, valves: Valves) -> None:
         """Keep it."""
-        self.keep(_VALVES, valves, KEPT, None)
+        self.keep(VALVES, valves, KEPT, None)
 
     def group(self, name: str) -> Group:
         """Return the newcomers of one origin."""
@@ -187,13 +194,16 @@ class RedisTable:
         """Add a process's count in place, once a receipt; None where that takes a decision."""
         one = report.count
         numbers = (one.number, one.since, one.last, one.level)
-        keys = [self._prefix + name for name in ("due", one.key, f"receipt:{receipt}")]
+        keys = [self._prefix + name for name in ("due", one.key, f"receipt:{receipt}", _LIFE)]
         lives, source = int(KEPT * 1000), (one.sources or ("",))[0]
         given = [one.key, *map(str, numbers), source, lives, 50, CRITICAL_WINDOW]
         found = self._call(self._count, keys, given)
         if not found:
             return None
-        return View(int(found[0]), float(found[1]) if found[1] else None)
+        told, left, newcomer, taken, at, self.life = found
+        remaining, self.seen_at = float(left) if left else None, float(at)
+        new = bool(newcomer)
+        return View(int(told), remaining, newcomer=new, taken=float(taken), at=self.seen_at)
 
     def _problems(self, names: Sequence[str]) -> list[tuple[str, Problem]]:
         names = [name for name in names if not name.startswith(_NO_PROBLEMS)]
@@ -203,10 +213,8 @@ class RedisTable:
         return [(name, one) for name, one in problems if one is not None]
 
     def _due_names(self) -> Sequence[str]:
-        found = self._redis.zrangebyscore
-        names: Sequence[str] = self._call(
-            found, self._prefix + "due", "-inf", self.now(), 0, _AT_ONCE
-        )
+        find, now = self._redis.zrangebyscore, self.now()
+        names: Sequence[str] = self._call(find, self._prefix + "due", "-inf", now, 0, _AT_ONCE)
         return names
 
     def kept(self, name: str, kind: type[T]) -> T | None:
@@ -222,9 +230,10 @@ class RedisTable:
         self._written[name] = encoded(item), lives + _MARGIN, due
 
     def _commits(self) -> bool:
-        keys = [self._prefix + name for name in ("due", "known", *self._written)]
+        written = {_LIFE: (self._read.get(_LIFE, ""), 0.0, None)} | self._written
+        keys = [self._prefix + name for name in ("due", "known", *written)]
         given: list[Any] = []
-        for name, (value, lives, due) in self._written.items():
+        for name, (value, lives, due) in written.items():
             known = self._read.get(name)
             if known is None:
                 self.expect(name)

@@ -7,14 +7,16 @@ of processes add to one problem in the same second, where that would never end: 
 
 from __future__ import annotations
 
+# KEYS: the store's life, then each item. ARGV: a name for the life, if it begins just now.
 LOAD = """
 local time = redis.call('TIME')
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
 local values = {string.format('%d.%06d', time[1], time[2])}
 for at, key in ipairs(KEYS) do values[at + 1] = redis.call('GET', key) end
 return values
 """
 
-# KEYS: what is due, what is known, then each item.
+# KEYS: what is due, what is known, then each item, the store's life (unchanged) the first of them.
 # ARGV for each item: its name, what it was, what it is, milliseconds to live, when it is due.
 COMMIT = """
 for at = 3, #KEYS do
@@ -37,11 +39,11 @@ end
 return 1
 """
 
-# KEYS: what is due, the problem, the receipt of this report. ARGV: the problem's name, number,
-# since, last, level, source, milliseconds to live, and the level and seconds of a CRITICAL.
+# KEYS: what is due, the problem, the receipt of this report, the store's life. ARGV: the problem's
+# name, number, since, last, level, source, milliseconds to live, a CRITICAL's level and seconds.
 COUNT = """
-local raw = redis.call('GET', KEYS[2])
-if not raw then return false end
+local raw, life = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[4])
+if not (raw and life) then return false end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local one = cjson.decode(raw)
@@ -65,5 +67,6 @@ if redis.call('SET', KEYS[3], 1, 'NX', 'PX', 3600000) then
   redis.call('SET', KEYS[2], cjson.encode(one), 'PX', ARGV[7])
   redis.call('ZADD', KEYS[1], one.newcomer and now or one['until'], ARGV[1])
 end
-return {tostring(one.told), one.pending ~= false and '' or tostring(one['until'] - now)}
+return {tostring(one.told), one.pending ~= false and '' or tostring(one['until'] - now),
+  one.newcomer and '1' or '', tostring(one.taken or 0), string.format('%.6f', now), life}
 """

@@ -30,7 +30,7 @@ class SharedThrottle(Throttle):
         known = self.table.get(count.key)
         if known is not None and known.resolved and count.last < known.last:
             self._restore(replace(count, key=REMAINDER, group=""))  # it came before the end
-            return View(known.told, 0.0, resolved=True)
+            return View(known.told, 0.0, resolved=True, at=now)
         key, problem = count.key, self._present(count.key, now)
         if problem is None and count.group:
             whole = self._present(count.group, now)
@@ -68,7 +68,10 @@ class SharedThrottle(Throttle):
 def view_of(problem: Problem, now: float) -> View:
     """Return what a process is to know of a problem."""
     pending = problem.pending or problem.told == UNHEARD
-    return View(problem.told, None if pending else problem.until - now, resolved=problem.resolved)
+    remaining = None if pending else problem.until - now
+    return View(
+        problem.told, remaining, problem.resolved, problem.newcomer, taken=problem.taken, at=now
+    )
 
 
 def clamped(rules: Rules, problem: Problem | None, now: float) -> Problem | None:
