@@ -104,6 +104,8 @@ def _told(count: Count, *, final: bool) -> str:
         parts.append(f"In {_names(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
+    if said := _refusals([count]):
+        parts.append(said)
     if final:
         parts.append("The program ended.")
     else:
@@ -120,7 +122,8 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     """Return a line for each problem that fits, those first that no push has named."""
     ranked = sorted(counts, key=lambda count: (not count.newcomer, -count.level, count.since))
     shown: list[str] = []
-    room = MESSAGE_LIMIT - _ROOM
+    refusals = _refusals(counts)
+    room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
         line = f"x{count.number} {cut(count.title or NO_TITLE, 80)}, {_span(count)}"
         room -= len(line) + 1
@@ -130,7 +133,15 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     rest = ranked[len(shown) :]
     if rest:
         shown.append(f"… and {len(rest)} more problems")
-    return shown
+    return [*shown, refusals] if refusals else shown
+
+
+def _refusals(counts: Sequence[Count]) -> str:
+    """Say how often these were refused before: no two requests are the same then."""
+    number = max(count.refusals for count in counts)
+    if number > 1:
+        return f"The {number} pushes before were refused."
+    return "The push before was refused." if number else ""
 
 
 def _names(places: Sequence[str]) -> str:

@@ -284,8 +284,8 @@ def test_summary_under_way_while_the_store_is_emptied_is_told(process, refused):
     one.advance(70)
     due(one)
     one.advance(70)
-    told = "x2 more: A is down"
-    assert ["A is down", told] == one.titles
+    assert ["A is down", "x2 more: A is down"] == one.titles
+    assert refused is ("The push before was refused." in one.inbox.messages[-1]["message"])
 
 
 def test_store_that_was_emptied_before_the_end_gets_all_back(process):

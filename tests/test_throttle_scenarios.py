@@ -461,3 +461,31 @@ def test_refused_word_of_an_end_dates_nothing_back(drive):
     one.advance(310)
     said = one.inbox.messages[-1]["message"]
     assert re.match(r"1 more \d\d:\d\d:\d\d[ .]", said), said  # one moment, no span
+
+
+@pytest.mark.parametrize("problems", [1, 3, 60])
+def test_refused_summary_is_never_repeated_unchanged(drive, problems):
+    """A 4xx will never work: what comes next says that, and how many times; the count is told."""
+    one = drive(throttle={"windows": [60]})
+    posts = []
+
+    def is_summary(form):
+        posts.append(tuple(sorted(form.items())))
+        return not form["title"].startswith("Disk")
+
+    answer = {"status": 0, "errors": ["message is no good"]}
+    one.inbox.fail_with(400, answer, times=None, match=is_summary)
+    for number in list(range(problems)) * 3:
+        one.log.error("Disk %d", number, extra={"pushover": {"fingerprint": f"disk-{number}"}})
+    one.advance(500)
+    firsts = len(one.inbox.messages)
+    assert len(posts) >= firsts + 3
+    assert len(set(posts)) == len(posts)
+    one.inbox.clear_faults()
+    one.advance(3700)
+    summaries = [push["message"] for push in one.inbox.messages[firsts:]]
+    assert re.search(r"The \d pushes before were refused\.", summaries[0]), summaries
+    assert not any("refused" in message for message in summaries[1:])
+    if problems <= 3:
+        counts = re.findall(r"(?m)^x?(\d+) ", summaries[0])
+        assert [2] * problems == [int(count) for count in counts]

@@ -15,7 +15,7 @@ from pushover_logging.markup import with_note
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.lending import RedisThrottle
-from pushover_logging.throttle.problem import Count, End, Report, Verdict, View
+from pushover_logging.throttle.problem import Count, End, Report, Verdict, View, come_back
 from pushover_logging.throttle.redis import LEASE, Unreachable
 
 AWAY = 30.0  # seconds for which a Redis that does not answer is left alone
@@ -154,7 +154,7 @@ class RedisSharing:
     def _end(self, envelope: Envelope, end: End) -> None:
         for count in envelope.counts:
             if count.loan:
-                self.throttle.repay(count, told=end is End.ACCEPTED)
+                self.throttle.repay(come_back(count, end), told=end is End.ACCEPTED)
                 self._loans.pop(count.loan, None)
         if envelope.decided:
             own = replace(envelope, counts=tuple(one for one in envelope.counts if not one.loan))

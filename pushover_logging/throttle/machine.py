@@ -156,7 +156,7 @@ class Rules:
         """Take what is untold, to be told without an end of its window."""
         count = problem.counted(key, following)
         problem.named = problem.named or problem.newcomer
-        problem.number, problem.newcomer, problem.refused = 0, False, False
+        problem.number, problem.newcomer, problem.refused, problem.refusals = 0, False, False, 0
         problem.places = problem.sources = ()
         return count
 
@@ -169,6 +169,7 @@ class Rules:
         problem.seen = max(problem.seen, count.level)
         problem.number += count.number
         problem.refused = problem.refused or count.refused
+        problem.refusals = max(problem.refusals, count.refusals)
         problem.places = merged(problem.places, count.places, PLACES)
         problem.sources = merged(problem.sources, count.sources, SOURCES)
         if count.level >= logging.CRITICAL:

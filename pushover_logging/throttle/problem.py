@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
@@ -51,7 +51,8 @@ class Count:
 
     ``number`` of them came between ``since`` and ``last`` (Unix time), ``total`` in the problem's
     life, which ``began`` then; ``following`` is the seconds until the next summary, 0 in last
-    words. ``refused``: the push before was not accepted. ``newcomer``: no push has told the problem
+    words. ``refused``: the push before was not accepted; ``refusals``: how many that told this same
+    count were refused, so that each says something else. ``newcomer``: no push has told the problem
     yet, ``named``: an earlier one did. ``title``, ``user``, ``device`` and ``priority`` are those
     of the push that told the problem, or should have; ``places`` are where it came from, where
     several are one; ``sources`` the processes that counted. ``loan`` names a lease, in a store
@@ -66,6 +67,7 @@ class Count:
     level: int
     following: float
     refused: bool = False
+    refusals: int = 0
     title: str = ""
     user: str | None = None
     device: str | None = None
@@ -140,6 +142,7 @@ class Problem:
     seen: int = 0
     escalations: int = 0
     refused: bool = False
+    refusals: int = 0
     newcomer: bool = False
     named: bool = False
     resolved: bool = False
@@ -171,7 +174,13 @@ def settle(
     for count in counts:
         untold = end is not End.ACCEPTED and count.number  # a problem that is over may have none
         if untold and count.following:  # last words are not said again
-            throttle.restore(count)
+            # A record's own push says other things than the summary that comes next.
+            throttle.restore(count if key is not None else come_back(count, end))
+
+
+def come_back(count: Count, end: End) -> Count:
+    """Return the count of a push that was not told; the next knows that one was refused."""
+    return replace(count, refusals=count.refusals + 1) if end is End.REFUSED else count
 
 
 def encoded(value: Any) -> str:  # noqa: ANN401  any of the dataclasses that are kept
