@@ -71,11 +71,11 @@ _PATTERN = rf"""
     | (?P<uuid>{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!\w))
     | (?P<time>
         \d{{4}}(?P<time_sep>[-/.])\d{{1,2}}(?P=time_sep)\d{{1,2}}(?:[T:\ ,]\ ?{_CLOCK})?(?!\w)
-      | \d{{1,2}}[/.-](?:\d{{1,2}}|{_MONTH})[/.-]\d{{4}}(?:[:\ ]{_CLOCK})?(?!\w)
+      | \d{{1,2}}[/.-](?:\d{{1,2}}|{_MONTH})[/.-]\d{{4}}(?:[:\ ]{_CLOCK})?(?!\w|\.\d)
       | {_CLOCK}(?![\w:])
       )
     | (?P<ip>
-        \d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
+        \d{{1,5}}(?:\.\d{{1,5}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
       | (?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?!\w)
       | \[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
         (?:\]:\d{{1,5}})?(?![\w:])
@@ -94,7 +94,7 @@ _PATTERN = rf"""
         :\d{{2,5}}(?![\w.])
       ))
     | (?P<num>[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
-    | (?P<id>(?<![\w-])(?=[^\W\d]*[-_\d])\w[\w-]*(?<![-]))
+    | (?P<id>(?<![\w-])(?=[^\W\d]*[-_~\d])\w[\w~-]*(?<![~-]))
     ))
     """
 
@@ -176,7 +176,9 @@ def _parts_of(found: re.Match[str]) -> list[_Part]:
     if kind == "request":
         return [(*found.span("method"), "<path>"), (*found.span("status"), "")]
     if kind == "value":
-        return [(*found.span("key"), "<value>")]
+        key = found.group("key").rstrip()  # a second space, as before a name that is blank
+        space = " " if key != found.group("key") else ""
+        return [(start, start + len(key), f"{space}<value>")]
     is_word = kind == "id" and (
         _WORD_WITH_DIGITS.fullmatch(found.group()) or not _DIGIT.search(found.group())
     )

@@ -15,7 +15,13 @@ from pushover_logging.masking import MAX_CHARACTERS, mask
     [
         ("GET of https://a.example/x?y=1, twice", "GET of <url>, twice"),
         ("invalid user jo [preauth]", "invalid user <value> [preauth]"),
+        ("invalid user  0101 [preauth]", "invalid user <value> [preauth]"),
         ("Failed password for jo from 10.0.0.7", "Failed password for <value> from <ip>"),
+        ("6.1.7601.17514 replaces 6.1.1.0", "<ip> replaces <ip>"),
+        ("on 01.05.2024.", "on <time>."),
+        ("core~31bf38~amd64~~6.1.1.0 is missing", "<id>.<num> is missing"),
+        ("net-core~31bf38~amd64~~6.1.7601.17514 is missing", "<id>.<num> is missing"),
+        ("core~extra of 5~10 jobs", "core~extra of <num>~<num> jobs"),
         ("mail to jo.doe+x@mail.example.com!", "mail to <email>!"),
         ("job 6ba7b810-9dad-11d1-80b4-00c04fd430c8", "job <uuid>"),
         ("at 2024-05-01T10:11:12.123Z", "at <time>"),
