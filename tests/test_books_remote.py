@@ -365,3 +365,29 @@ def test_nobody_is_asked_of_a_window_that_goes_on():
 
 def count_of(key):
     return Count(key, 1, 1, 1.0, 1.0, E, 1.0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_count_whose_answer_was_lost_is_taken_once(process, monkeypatch, known):
+    """Also where it took a decision: the receipt is written with it, and outlives the problem."""
+    one = process()
+    again(one, 1)
+    items(one)._redis.flushall()
+    table, write = items(one), items(one)._commit
+
+    def lost(*given, **named):
+        monkeypatch.undo()
+        write(*given, **named)
+        if not known:
+            due = table._prefix + "due"
+            table._redis.delete(*(table._prefix + name for name in table._redis.zrange(due, 0, -1)))
+            table._redis.delete(due)
+        raise ConnectionError
+
+    monkeypatch.setattr(table, "_commit", lost)
+    again(one, 1)
+    assert 1 == len(one.handler._ledger._sharing._owed)
+    one.advance(40)
+    due(one)
+    one.advance(2)
+    assert ["A is down", *(["x1 more: A is down"] if known else [])] == one.titles

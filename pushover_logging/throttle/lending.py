@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pushover_logging.throttle.handed import Handed
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, Report, View, decoded, encoded
-from pushover_logging.throttle.redis import KEPT, LEASE, LOAN, VALVES, RedisTable
+from pushover_logging.throttle.redis import KEPT, LEASE, LOAN, RECEIPT, VALVES, RedisTable
 from pushover_logging.throttle.shared import SharedThrottle, view_of
+
+RECEIPT_LIVES = 3600.0  # seconds
 
 
 @dataclass(slots=True)
@@ -23,6 +25,13 @@ class Loan:
 
     until: float
     count: str
+
+
+@dataclass(slots=True)
+class Receipt:
+    """A mark that a report was taken."""
+
+    at: float = 0.0
 
 
 class RedisThrottle(SharedThrottle):
@@ -44,9 +53,18 @@ class RedisThrottle(SharedThrottle):
         """Take a process's count, once a ``receipt``."""
         one = report.count
         view = self.items.count(report, receipt) if one.number and not one.newcomer else None
-        view = view or self.take(report)
+        view = view or self.items.atomically(lambda: self._take_once(report, receipt))
         self._handed.keep(one, view, self.items.life)
         return view
+
+    def _take_once(self, report: Report, receipt: str) -> View:
+        key, name = report.count.key, RECEIPT + receipt
+        self.items.expect(VALVES, key, name)
+        if self.items.kept(name, Receipt) is None:
+            self.items.keep(name, Receipt(), RECEIPT_LIVES, None)
+            return self._take(report)
+        problem, now = self.items.get(key), self.items.now()  # only the answer was lost
+        return View(report.told, report.remaining, at=now) if not problem else view_of(problem, now)
 
     def remember(self, count: Count, view: View) -> None:
         """Know of a count of this process, or of a problem told by it, that it is in the store."""

@@ -38,6 +38,7 @@ _LIFE = "life"
 VALVES = "valves"
 _MEMBERS = "members:"
 LOAN = "loan:"
+RECEIPT = "receipt:"
 _NO_PROBLEMS = (VALVES, _MEMBERS, LOAN)
 T = TypeVar("T")
 
@@ -194,16 +195,15 @@ class RedisTable:
         """Add a process's count in place, once a receipt; None where that takes a decision."""
         one = report.count
         numbers = (one.number, one.since, one.last, one.level)
-        keys = [self._prefix + name for name in ("due", one.key, f"receipt:{receipt}", _LIFE)]
+        keys = [self._prefix + name for name in ("due", one.key, RECEIPT + receipt, _LIFE)]
         lives, source = int(KEPT * 1000), (one.sources or ("",))[0]
         given = [one.key, *map(str, numbers), source, lives, 50, CRITICAL_WINDOW]
         found = self._call(self._count, keys, given)
         if not found:
             return None
-        told, left, newcomer, taken, at, self.life = found
+        told, left, new, taken, at, self.life = found
         remaining, self.seen_at = float(left) if left else None, float(at)
-        new = bool(newcomer)
-        return View(int(told), remaining, newcomer=new, taken=float(taken), at=self.seen_at)
+        return View(int(told), remaining, newcomer=bool(new), taken=float(taken), at=self.seen_at)
 
     def _problems(self, names: Sequence[str]) -> list[tuple[str, Problem]]:
         names = [name for name in names if not name.startswith(_NO_PROBLEMS)]

@@ -31,7 +31,7 @@ for at = 3, #KEYS do
     redis.call('ZREM', KEYS[2], name)
   elseif value ~= ARGV[first + 2] then
     redis.call('SET', KEYS[at], value, 'PX', ARGV[first + 4])
-    redis.call('ZADD', KEYS[2], time[1], name)
+    if string.sub(name, 1, 8) ~= 'receipt:' then redis.call('ZADD', KEYS[2], time[1], name) end
   end
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
@@ -50,7 +50,7 @@ local one = cjson.decode(raw)
 local number = one.number or 0
 if one.resolved or one.told == -1 or (number == 0 and one.pending ~= false and now >= one['until'])
 then return false end
-if redis.call('SET', KEYS[3], 1, 'NX', 'PX', 3600000) then
+if redis.call('SET', KEYS[3], '{}', 'NX', 'PX', 3600000) then
   local since, last, level = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   one.since = number == 0 and since or math.min(one.since or since, since)
   one.last = number == 0 and last or math.max(one.last or last, last)
