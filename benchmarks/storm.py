@@ -23,6 +23,8 @@ ENOUGH = 1024.0  # MiB, at which a handler's storm ends
 STEP = 20_000  # records between two looks at memory
 TEMPLATES = [f"Payment of %s failed at step {name}" for name in "abcdefghi"]
 OURS = "pushover_logging"
+# Of this process, which ends with its storm: some would take minutes to empty what they hold.
+_NEVER_CLOSED: list[handlers.Opened] = []
 
 OPENERS: dict[str, Callable[[str], handlers.Opened]] = {
     OURS: handlers.ours,
@@ -53,21 +55,22 @@ def words() -> Iterator[str]:
 def storm(name: str, url: str, records: int, budget: float) -> Storm:
     """Log that many, each tenth a new text, and let our handler finish."""
     different, start = words(), time.monotonic()
-    with OPENERS[name](url) as log:
-        warm, peak, logged = 0.0, 0.0, 0
-        while logged < records and time.monotonic() - start < budget and peak - warm < ENOUGH:
-            for template in TEMPLATES:
-                log.error(template, "A-1043")
-            log.error(f"Cannot find {next(different)} in the index")  # noqa: G004
-            logged += 10
-            if not warm and logged >= WARM_UP * records:
-                gc.collect()
-                warm = peak = resident()
-            elif not logged % STEP:
-                peak = max(peak, resident())
-        took = time.monotonic() - start
-        if name == OURS:
-            log.handlers[0].flush(10)
+    _NEVER_CLOSED.append(OPENERS[name](url))
+    log = _NEVER_CLOSED[-1].__enter__()
+    warm, peak, logged = 0.0, 0.0, 0
+    while logged < records and time.monotonic() - start < budget and peak - warm < ENOUGH:
+        for template in TEMPLATES:
+            log.error(template, "A-1043")
+        log.error(f"Cannot find {next(different)} in the index")  # noqa: G004
+        logged += 10
+        if not warm and logged >= WARM_UP * records:
+            gc.collect()
+            warm = peak = resident()
+        elif not logged % STEP:
+            peak = max(peak, resident())
+    took = time.monotonic() - start
+    if name == OURS:
+        log.handlers[0].flush(10)
     return Storm(name, logged, took, peak - (warm or peak), peak or resident())
 
 

@@ -64,8 +64,8 @@ _NOTHING: Mapping[str, Any] = {}
 
 def own(record: logging.LogRecord) -> Mapping[str, Any]:
     """Return what the record says in `extra={"pushover": {...}}`, empty where it says nothing."""
-    given = getattr(record, "pushover", None)
-    return given if isinstance(given, Mapping) else _NOTHING
+    given = getattr(record, "pushover", _NOTHING)
+    return given if given is _NOTHING or isinstance(given, Mapping) else _NOTHING
 
 
 def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
@@ -167,20 +167,22 @@ def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | 
     """Return the key of the exception of `record`; None where there is none."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
     if is_exc_info(info):
-        exc = info[1]
-        tb = info[2] if isinstance(info[2], TracebackType) else exc.__traceback__
-        return _key_of(str(record.msg), *_said_by(exc, tb), (*_keys_of_members(exc), *values))
+        chain = exception_chain(info[1])
+        tb = info[2] if isinstance(info[2], TracebackType) else chain[0].__traceback__
+        return _key_of(str(record.msg), *_said_by(chain, tb), (*_keys_of_members(chain), *values))
     if isinstance(record.exc_text, str) and record.exc_text.strip():
         return _key(EXCEPTION, *_parts_of_text(str(record.msg), record.exc_text), *values)
     return None
 
 
-def _said_by(exc: BaseException, tb: TracebackType | None) -> tuple[tuple[str, ...], str]:
+def _said_by(
+    chain: Sequence[BaseException], tb: TracebackType | None
+) -> tuple[tuple[str, ...], str]:
     """Return the types of an exception's chain with its place, and its own first line."""
     # The place is that of the exception which was logged, not of its root: only that traceback
     # always reaches up to the code that logged it.
-    types = [_qualified(type(each)) for each in exception_chain(exc)]
-    return (*types, *place_parts(tb)), _first_line_of(exc)
+    types = [_qualified(type(each)) for each in chain]
+    return (*types, *place_parts(tb)), _first_line_of(chain[0])
 
 
 @lru_cache(maxsize=1024)
@@ -189,14 +191,14 @@ def _key_of(head: str, stays: tuple[str, ...], said: str, more: tuple[str, ...])
     return _key(EXCEPTION, mask(head), *stays, mask(said), *more)
 
 
-def _keys_of_members(exc: BaseException) -> list[str]:
+def _keys_of_members(chain: Sequence[BaseException]) -> list[str]:
     """Return what tells the members of the chain's groups apart, whatever their order and number.
 
     A group's own words are often "unhandled errors in a TaskGroup", whatever went wrong.
     """
-    groups = [link for link in exception_chain(exc) if hasattr(link, "exceptions")]
+    groups = [link for link in chain if hasattr(link, "exceptions")]
     inside = [each for link in groups for each in members(link) if each is not link]
-    parts = [_said_by(each, each.__traceback__) for each in inside]
+    parts = [_said_by(exception_chain(each), each.__traceback__) for each in inside]
     return sorted({_key("", *stays, mask(said)) for stays, said in parts})
 
 
