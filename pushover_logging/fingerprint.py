@@ -231,13 +231,19 @@ def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
         head, traceback, rest = text.partition(TRACEBACK)
         if rest.strip():
             return _key(EXCEPTION, *_parts_of_text(head, traceback + rest), *values)
-    place = str(record.name), str(record.module), str(record.funcName)
-    return _free_text_key(place, mask(text), values)
+    place = str(record.name), str(record.module), str(record.funcName), *values
+    return _repeated_text_key(place, text[:MAX_CHARACTERS])
 
 
 @lru_cache(maxsize=1024)
-def _free_text_key(place: tuple[str, ...], masked: str, values: tuple[str, ...]) -> str:
-    return _key(TEXT, *place, masked, *values)
+def _repeated_text_key(place: tuple[str, ...], text: str) -> str:
+    return _free_text_key(place, mask(text))
+
+
+@lru_cache(maxsize=1024)
+def _free_text_key(place: tuple[str, ...], masked: str) -> str:
+    name, module, function, *values = place
+    return _key(TEXT, name, module, function, masked, *values)
 
 
 def _key(rule: str, *parts: str) -> str:
