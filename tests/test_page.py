@@ -18,6 +18,7 @@ playwright = pytest.importorskip(
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),  # one browser for all of them
     pytest.mark.skipif(BROWSER is None, reason="Debian's chromium is not installed"),
 ]
 
