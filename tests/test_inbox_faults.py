@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -146,6 +148,25 @@ def test_connections_one_after_the_other_are_one_at_a_time(inbox):
         with raw_post(inbox) as peer:
             peer.recv(1000)
     assert (1, 50) == (inbox.most_open, len([each for each in inbox.connections if each.requests]))
+
+
+def test_busy_connections_hold_nobody_up(inbox):
+    """Clients that ask without a pause on connections they keep, and 1,000 that come and go."""
+    done = threading.Event()
+
+    def ask():
+        with requests.Session() as session:
+            while not done.is_set():
+                session.get(f"{inbox.url}/1/sounds.json", timeout=TIMEOUT)
+
+    with ThreadPoolExecutor() as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        try:
+            for _ in range(1000):
+                socket.create_connection(("127.0.0.1", inbox.port), timeout=TIMEOUT).close()
+        finally:
+            done.set()
+        assert [None, None] == [each.result() for each in asking]
 
 
 def test_most_open_counts_the_overlap():
