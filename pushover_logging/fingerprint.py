@@ -213,12 +213,9 @@ def _first_line_of(exc: BaseException) -> str:
         return ""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # it is all that a suppressed duplicate costs
 def _template_key(name: str, template: str, values: tuple[str, ...]) -> str | None:
-    """Return the key of a template that says something itself, None for the likes of "%s: %s".
-
-    Cached: it is all that a suppressed duplicate costs.
-    """
+    """Return the key of a template that says something itself, None for the likes of "%s: %s"."""
     if not _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)):
         return None
     return _key(TEMPLATE, name, template, *values)
@@ -242,8 +239,7 @@ def _repeated_text_key(place: tuple[str, ...], text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _free_text_key(place: tuple[str, ...], masked: str) -> str:
-    name, module, function, *values = place
-    return _key(TEXT, name, module, function, masked, *values)
+    return _key(TEXT, *place, masked)
 
 
 def _key(rule: str, *parts: str) -> str:
