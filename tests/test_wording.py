@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import fractions
 import io
 import logging
 import logging.handlers
@@ -79,7 +80,8 @@ def test_what_is_not_plain_is_left_out_untouched(kind):
 
 @pytest.mark.parametrize(("value", "expected"), [
     (Text("é"), "é"), (True, True), (None, None), (0.5, 0.5), (float("nan"), "nan"),
-    (decimal.Decimal("9.90"), "9.90"), (dt.timedelta(days=1), "1 day, 0:00:00"), ((), []),
+    (decimal.Decimal("9.90"), "9.90"), (fractions.Fraction(1, 3), "1/3"), ((), []),
+    (dt.timedelta(days=1), "1 day, 0:00:00"),
     ({"a": 1, "user": Model()}, {"a": 1}), ([1, Model()], [1]),
     ({str(number): 1 for number in range(50)}, {**{str(n): 1 for n in range(20)}, "…": "…"}),
     ({"api_key": "x", "b": {"password": "y"}}, {"api_key": "***", "b": {"password": "***"}}),

@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from itertools import islice
+from numbers import Number
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,7 @@ _BITS = 1024  # Python itself refuses to write numbers of above 4,300 digits
 # headers. None of it was chosen for a message.
 _GIVEN = frozenset({"args", "kwargs", "headers", "cookies", "body", "environ", "traceback"})
 _QUERY = re.compile(r"(?<=\S)\?\S*")
-_NUMBERS = (int, float, Decimal)
+_NUMBERS = (int, float, Number)  # Decimal says that it is one, numpy's and Fraction are
 _LISTS = (list, tuple, set, frozenset)
 _LEFT_OUT = object()
 
