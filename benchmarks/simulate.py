@@ -128,7 +128,7 @@ class World:
     def _report(self, event: Event, number: int) -> None:
         since, last = event.at, event.at + self.step
         count = Count(event.problem, number, number, since, last, event.level, 1.0)
-        self.shared.take(Report(replace(count, title=event.problem), event.level, None))
+        self.shared.take(Report(count._replace(title=event.problem), event.level, None))
 
     def _pass(self, until: float) -> None:
         while self.clock.now + (wait := self.shared.next_due()) <= until:

@@ -1,16 +1,13 @@
 """What the service says, as values: each call's result, typed, and a refusal as our exception."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
 from pushover_logging.quota import Quota, wait_of
-from pushover_logging.redaction import without
+from pushover_logging.redaction import HIDDEN, without
 from pushover_logging.text import cut
 from pushover_logging.wire import Answer
 
@@ -18,16 +15,14 @@ OK, BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 400, 429, 500
 _NOT_PARAMETERS = {"status", "request", "errors", "receipt"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """An accepted Message: the service's id of the request, and an emergency's receipt."""
 
     request: str
     receipt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(NamedTuple):
     """A user or group key that the service knows.
 
     ``group`` tells which of the two it is, ``devices`` are the names of a user's active devices
@@ -39,8 +34,7 @@ class Validation:
     licenses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """How an emergency stands: https://pushover.net/api/receipts.
 
     Times are Unix times in seconds, None for what has not happened. ``acknowledged`` tells whether
@@ -52,13 +46,17 @@ class Receipt:
 
     acknowledged: bool
     acknowledged_at: int | None
-    acknowledged_by: str | None = field(repr=False)
+    acknowledged_by: str | None
     acknowledged_by_device: str | None
     last_delivered_at: int | None
     expired: bool
     expires_at: int | None
     called_back: bool
     called_back_at: int | None
+
+    def __repr__(self) -> str:
+        shown = {**self._asdict(), "acknowledged_by": self.acknowledged_by and HIDDEN}
+        return f"Receipt({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def read(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:

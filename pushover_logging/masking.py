@@ -30,7 +30,7 @@ _UNIT = (
 )
 _HEX = "[0-9a-fA-F]"
 
-_PATTERN = rf"""
+_PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
     # What tells problems apart; the first look spares most words the rest.
       (?=["'(\[1-5A-Zaceghilprsuw])(?P<keep>
@@ -98,7 +98,7 @@ _PATTERN = rf"""
     ))
     """
 
-_WORD_WITH_DIGITS = re.compile(
+_WORD_WITH_DIGITS = (
     # Names of techniques, not of things.
     "(?i:(?:sha|md|rsa|aes|crc|utf|latin|base|u?int|float|ipv|http|oauth|tls|mp|python|py|sqlite"
     "|psycopg|urllib|boto|jinja)[0-9]{1,4}|utf8mb4|s3|ec2|h2|x86(?:_64)?|x64|amd64|arm64|k8s|i18n"
@@ -109,7 +109,7 @@ _WORD_WITH_DIGITS = re.compile(
 _DIGIT = re.compile(r"\d")
 # Where it matters which digit it is, and not only that it is one; with 0 for all of them.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_TELLING_DIGIT = re.compile(
+_TELLING_DIGIT = (
     rf"(?i:0x|(?:returned|responded|with|got)\ 000)|000\ {_REASON}"
     r"|(?<!\w)(?i:utf0mb0|s0|ec0|h0|x00(?:_00)?|amd00|arm00|k0s|i00n|l00n|log0j|neo0j|p00)(?!\w)"
 )
@@ -123,9 +123,9 @@ _PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
-    # A program that has nothing to tell does not wait for it.
-    return re.compile(_PATTERN, re.VERBOSE)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # At the first use: a program that has nothing to tell does not wait for it.
+    return re.compile(pattern)
 
 
 def mask(text: str) -> str:
@@ -152,7 +152,7 @@ def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
     The texts of a flood differ in their digits, most of them, and are searched once for all.
     """
     text = shape.decode("utf-8", "surrogatepass")
-    if _TELLING_DIGIT.search(text):
+    if _compiled(_TELLING_DIGIT).search(text):
         return ()
     parts = _parts(text)
     masked = "".join([text[start:end] + said for start, end, said in parts])
@@ -163,7 +163,7 @@ def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
 def _parts(text: str) -> Sequence[_Part]:
     parts: list[_Part] = []
     at = 0
-    for found in _pattern().finditer(text):
+    for found in _compiled(_PATTERN).finditer(text):
         parts.append((at, found.start(), ""))
         parts += _parts_of(found)
         at = found.end()
@@ -180,7 +180,7 @@ def _parts_of(found: re.Match[str]) -> list[_Part]:
         space = " " if key != found.group("key") else ""
         return [(start, start + len(key), f"{space}<value>")]
     is_word = kind == "id" and (
-        _WORD_WITH_DIGITS.fullmatch(found.group()) or not _DIGIT.search(found.group())
+        _compiled(_WORD_WITH_DIGITS).fullmatch(found.group()) or not _DIGIT.search(found.group())
     )
     if kind == "keep" or is_word:
         return [(start, end, "")]

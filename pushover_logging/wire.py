@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import netrc  # noqa: F401  requests does it at the first request, a fork in which would hang the child
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple

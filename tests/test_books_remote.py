@@ -1,7 +1,6 @@
 """A handler's part in a throttle that many hosts share, over a real Redis that comes and goes."""
 
 import logging
-from dataclasses import replace
 
 import pytest
 from conftest import Driven
@@ -351,7 +350,7 @@ def test_nobody_is_asked_of_a_window_that_goes_on():
     kept = Handed()
     kept.keep(count_of("goes on"), View(E, 60.0, at=1.0), "life")
     kept.keep(count_of("pending"), View(E, None, at=1.0), "life")
-    kept.keep(replace(count_of("over"), group="site"), View(E, 2.0, at=1.0), "life")
+    kept.keep(count_of("over")._replace(group="site"), View(E, 2.0, at=1.0), "life")
     kept.keep(count_of("of another life"), View(E, 2.0, at=1.0), "other")
     assert ["over", "site"] == kept.over(10.0, "life")
     assert ["pending", "over", "site"] == kept.over(40.0, "life")

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from dataclasses import asdict
 
 import pytest
 from conftest import FakeClock
@@ -89,13 +88,14 @@ COUNTS = st.builds(
     Count, TEXT, st.integers(1, 99), st.integers(1, 999), st.floats(0, 1e9), st.floats(0, 1e9),
     st.integers(0, 50), st.floats(0, 1e6), title=TEXT, user=st.none() | TEXT,
     sources=st.lists(TEXT, max_size=3).map(tuple), newcomer=st.booleans(),
+    began=st.floats(0, 1e9),
 )  # fmt: skip
 
 
 @given(COUNTS)
 def test_values_come_back_from_json(count):
     """What is written to a file or to Redis is read as it was, also with what is as by default."""
-    assert count == decoded(Count, encoded(count)) == decoded(Count, json.dumps(asdict(count)))
+    assert count == decoded(Count, json.dumps(count._asdict()))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"told": "x"}', '{"unknown": 1}', "{}"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pushover_logging.fingerprint import EXPLICIT
 from pushover_logging.markup import with_note
@@ -11,9 +12,11 @@ from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES, Messa
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.problem import Count, End, Origin, Settled, Verdict, settle
-from pushover_logging.throttle.shared import SharedThrottle
 from pushover_logging.throttle.table import About, Answer
 from pushover_logging.throttle.valves import Gate
+
+if TYPE_CHECKING:  # loaded where state is shared
+    from pushover_logging.throttle.shared import SharedThrottle
 
 
 def about(envelope: Envelope) -> About:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pushover_logging.quota import Quota
 
 _DROPPED = {"full", "too old", "set aside", "file lost"}
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """The counters of one handler in this process, taken at one moment.
 
     ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
@@ -31,7 +31,7 @@ class Stats:
     pending: int
     summaries: int
     possible_duplicates: int = 0
-    dropped_by: Mapping[str, int] = field(default_factory=dict)
+    dropped_by: Mapping[str, int] = MappingProxyType({})
     quota: Quota | None = None
     last_error: str | None = None
 

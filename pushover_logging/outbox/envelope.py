@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pushover_logging.attachments import Original
@@ -87,7 +87,7 @@ def encoded(envelope: Envelope) -> str:
         {
             "message": {name: value for name, value in message.items() if value is not None},
             "verdict": envelope.verdict.value,
-            "counts": [asdict(count) for count in envelope.counts],
+            "counts": [count._asdict() for count in envelope.counts],
             **{name: getattr(envelope, name) for name in _OWN},
         },
         ensure_ascii=False,

@@ -112,7 +112,7 @@ class Throttle:
             if problem is None or self.rules.is_over(problem, self.table.now()):
                 return None
             alarm = problem.alarmed_until > self.table.now()
-            count = replace(problem.counted(key, 1.0), alarm=alarm)
+            count = problem.counted(key, 1.0)._replace(alarm=alarm)
             self.table.put(key, Problem(told=problem.told, pending=False, resolved=True, last=at))
             if self.gate is Gate.OPEN:
                 return count

@@ -8,7 +8,7 @@ comes with every report; of what it has not counted for a window, by asking once
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pushover_logging.throttle.local import CAPACITY
 from pushover_logging.throttle.machine import PLACES, SOURCES, merged
@@ -45,7 +45,7 @@ class Handed:
     def keep(self, count: Count, view: View, life: str) -> None:
         """Remember a count that the store has taken, as ``view`` says."""
         if view.resolved:  # it came too late
-            count = replace(count, key=REMAINDER, group="", title=OTHERS)
+            count = count._replace(key=REMAINDER, group="", title=OTHERS)
         before = self._kept.pop(count.key, None)
         if before is not None and before.life != life:
             self._gone.append(before)
@@ -53,7 +53,7 @@ class Handed:
             count = _sum(before.count, count)
         ends = view.at + (_PENDING if view.remaining is None else view.remaining)
         self._kept[count.key] = _Handed(
-            replace(count, newcomer=view.newcomer, loan=""),
+            count._replace(newcomer=view.newcomer, loan=""),
             life, view.at, view.told, view.remaining is None, ends,
         )  # fmt: skip
         if len(self._kept) > CAPACITY:
@@ -95,8 +95,7 @@ class Handed:
 
 
 def _sum(one: Count, more: Count) -> Count:
-    return replace(
-        more,
+    return more._replace(
         number=one.number + more.number,
         total=max(one.total, more.total),
         since=min(one.since, more.since) if one.number else more.since,

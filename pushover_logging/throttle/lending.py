@@ -4,15 +4,14 @@ What this process handed over is kept until it was told (`Handed`): a Redis that
 a restart or FLUSHALL, gets it once more. A loan that vanished so is this process's alone to tell.
 """
 
-from __future__ import annotations
-
+import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pushover_logging.throttle.handed import Handed
 from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Count, Report, View, decoded, encoded
+from pushover_logging.throttle.problem import Count, Report, View, decoded
 from pushover_logging.throttle.redis import KEPT, LEASE, LOAN, RECEIPT, VALVES, RedisTable
 from pushover_logging.throttle.shared import SharedThrottle, view_of
 
@@ -74,7 +73,7 @@ class RedisThrottle(SharedThrottle):
         """Know of a problem told just now, ``along`` with what was counted before."""
         at = self.items.seen_at
         view = View(count.level, self.rules.windows[0], taken=at if along else 0.0, at=at)
-        self._handed.keep(replace(count, number=0), view, self.items.life)
+        self._handed.keep(count._replace(number=0), view, self.items.life)
 
     def lost(self, *, look: bool = False) -> list[Report]:
         """Take what a Redis emptied since has lost, to be reported again; ``look`` asks it."""
@@ -106,9 +105,9 @@ class RedisThrottle(SharedThrottle):
                 if count is not None:
                     self._restore(count)
             until = self.items.now() + LEASE
-            counts = [replace(one, loan=secrets.token_hex(8)) for one in close()]
+            counts = [one._replace(loan=secrets.token_hex(8)) for one in close()]
             for one in counts:
-                self._lend(one.loan, Loan(until, encoded(one)))
+                self._lend(one.loan, Loan(until, json.dumps(one._asdict())))
             return counts
 
         counts = self.items.atomically(work)
@@ -140,7 +139,7 @@ class RedisThrottle(SharedThrottle):
 
     def repay(self, count: Count, *, told: bool) -> None:
         """End a loan: the count was told, or comes back."""
-        back = replace(count, loan="")
+        back = count._replace(loan="")
 
         def work() -> bool:
             lent = self.items.kept(LOAN + count.loan, Loan) is not None

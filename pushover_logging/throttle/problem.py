@@ -1,12 +1,10 @@
 """What is kept of a problem and what is told of it: values, and their way into JSON and back."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 OTHERS = "other problems"  # the title of counts whose problems had to go
 UNHEARD = -1  # the level told of a problem whose counts came before its first push was claimed
@@ -34,8 +32,7 @@ class End(Enum):
     LOST = "lost"  # dropped, or never made
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What a problem may become one with others by: its call site, or its root exception.
 
     ``group`` starts with the valve's name; ``place`` is what its summary names.
@@ -45,8 +42,7 @@ class Origin:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """Records of one problem that no push has told yet.
 
     ``number`` of them came between ``since`` and ``last`` (Unix time), ``total`` in the problem's
@@ -95,8 +91,7 @@ class Report:
     remaining: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What a shared throttle says of a problem; the fields are those of a `Report`.
 
     ``resolved``: it is over, and its next record a first. ``newcomer``: a digest tells it.
@@ -162,7 +157,7 @@ class Problem:
         return Count(key=key, level=self.seen, following=following, **same)
 
 
-_SAME = {one.name for one in fields(Count)} & {one.name for one in fields(Problem)}
+_SAME = Count.__annotations__.keys() & Problem.__annotations__.keys()
 
 
 def settle(
@@ -180,7 +175,7 @@ def settle(
 
 def come_back(count: Count, end: End) -> Count:
     """Return the count of a push that was not told; the next knows that one was refused."""
-    return replace(count, refusals=count.refusals + 1) if end is End.REFUSED else count
+    return count._replace(refusals=count.refusals + 1) if end is End.REFUSED else count
 
 
 def encoded(value: Any) -> str:  # noqa: ANN401  any of the dataclasses that are kept
@@ -199,9 +194,8 @@ def decoded(kind: type[T], text: str) -> T | None:
 
 
 def restored(kind: type[T], data: Mapping[str, Any]) -> T:
-    """Return the dataclass ``kind`` of the values that JSON gave back, each of its own type."""
-    types = {one.name: str(one.type) for one in fields(kind)}  # type: ignore[arg-type]
-    values = {name: _CONVERT[types[name]](value) for name, value in data.items()}
+    """Return the ``kind`` of object of the values that JSON gave back, each of its own type."""
+    values = {name: _CONVERT[kind.__annotations__[name]](value) for name, value in data.items()}
     return kind(**values)
 
 
@@ -213,13 +207,14 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401  what JSON holds; Red
     return tuple(map(str, value))
 
 
-_CONVERT: Mapping[str, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "str | None": _text,
-    "tuple[str, ...]": _texts,
-    "tuple[float, ...]": lambda value: tuple(map(float, value)),
-    "dict[str, float]": lambda value: {str(key): float(at) for key, at in value.items()},
+# By the types of the fields: the modules of what is kept have these as they are, not as text.
+_CONVERT: Mapping[Any, Callable[[Any], Any]] = {
+    int: int,
+    float: float,
+    bool: bool,
+    str: str,
+    str | None: _text,
+    tuple[str, ...]: _texts,
+    tuple[float, ...]: lambda value: tuple(map(float, value)),
+    dict[str, float]: lambda value: {str(key): float(at) for key, at in value.items()},
 }

@@ -4,8 +4,6 @@
 is clamped to as far as it could lie ahead.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, field
 from enum import IntEnum
