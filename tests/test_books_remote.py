@@ -7,9 +7,6 @@ from conftest import Driven
 
 from pushover_logging.books import remote
 from pushover_logging.throttle import lending
-from pushover_logging.throttle.handed import Handed
-from pushover_logging.throttle.local import CAPACITY
-from pushover_logging.throttle.problem import Count, Problem, View
 
 E = logging.ERROR
 
@@ -330,40 +327,6 @@ def test_end_that_the_store_knows_is_not_undone(process):
     due(one)
     one.advance(2)
     assert ["Disk", "Resolved: disk", "x1 more: other problems"] == one.titles
-
-
-def test_what_is_remembered_is_bounded():
-    """The longest unchanged go first; those that were lost twice are none of it."""
-    kept = Handed()
-    for number in range(CAPACITY + 1):
-        kept.keep(count_of(f"problem {number}"), View(E, 60.0, at=1.0), "first life")
-    kept.keep(count_of("problem 1"), View(E, 60.0, at=2.0), "second life")
-    names = [one.count.key for one in kept.lost(3.0, "third life")]
-    assert CAPACITY + 1 == len(names)
-    assert "problem 0" not in names
-    assert 2 == names.count("problem 1")
-    assert [] == kept.lost(3.0, "third life")
-
-
-def test_nobody_is_asked_of_a_window_that_goes_on():
-    """Only of what is over in this life of the store, with its group."""
-    kept = Handed()
-    kept.keep(count_of("goes on"), View(E, 60.0, at=1.0), "life")
-    kept.keep(count_of("pending"), View(E, None, at=1.0), "life")
-    kept.keep(count_of("over")._replace(group="site"), View(E, 2.0, at=1.0), "life")
-    kept.keep(count_of("of another life"), View(E, 2.0, at=1.0), "other")
-    assert ["over", "site"] == kept.over(10.0, "life")
-    assert ["pending", "over", "site"] == kept.over(40.0, "life")
-    whole = Problem(told=E, number=3, taken=0.0)
-    kept.look(["over", "site"], "life", {"site": whole}.get)
-    assert ["over", "site"] == kept.over(10.0, "life")
-    whole.taken = 5.0
-    kept.look(["over", "site"], "life", {"site": whole}.get)
-    assert [] == kept.over(10.0, "life")
-
-
-def count_of(key):
-    return Count(key, 1, 1, 1.0, 1.0, E, 1.0)
 
 
 @pytest.mark.parametrize("known", [True, False])
