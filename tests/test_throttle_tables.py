@@ -233,6 +233,59 @@ def test_lease_on_a_first_is_held_while_it_is_tried(remote):
     assert before == remote.table.atomically(lambda: remote.table.get("told"))
 
 
+def test_lease_on_a_count_is_held_while_it_is_tried(remote):
+    """For 30 s from when it was lent, and from each time that its process says it lives."""
+    keep(remote, "a", number=3)
+    (lent,) = remote.due()
+    assert 25 < lease_of(remote, lent) <= 30
+    remote.items._redis.zadd(remote.items._prefix + "due", {items.LOAN + lent.loan: 1})
+    remote.renew((), [lent.loan])
+    assert 25 < lease_of(remote, lent) <= 30
+    assert [] == remote.due()
+    assert [] == remote.untold()
+
+
+def lease_of(remote, count):
+    due = remote.items._redis.zscore(remote.items._prefix + "due", items.LOAN + count.loan)
+    return due - remote.table.atomically(remote.table.now)
+
+
+@pytest.mark.parametrize("given", ["newcomer", "known", "unknown"])
+def test_report_that_was_taken_is_answered_again(remote, given):
+    """With what is known of the problem; of one that is gone, with what the process said."""
+    if given != "unknown":
+        first(remote, "a")
+    told = report("a", 3, told=E + 10, newcomer=given == "newcomer")
+    views = [remote.report(told, "receipt") for _ in range(2)]
+    if given == "unknown":
+        remote.table.atomically(lambda: remote.table.pop("a"))
+        again = remote.report(told, "receipt")
+        assert (E + 10, 100.0) == (again.told, again.remaining)
+    assert [given == "newcomer"] * 2 == [view.newcomer for view in views]
+    assert views[0].told == views[1].told
+    assert 0 <= views[0].remaining - views[1].remaining < 10
+    assert 0 <= views[1].at - views[0].at < 10
+    assert 3 * (given != "unknown") == sum(one.number for one in remote.untold())
+
+
+def test_loan_that_vanished_with_the_data_comes_back_to_its_problem(remote):
+    """As a new one, whose window is the shortest; and it is kept for the next emptying."""
+    keep(remote, "a", number=3)
+    (lent,) = remote.due()
+    remote.items._redis.flushall()
+    remote.repay(lent, told=False)
+    now = remote.table.atomically(remote.table.now)
+    problem = remote.table.atomically(lambda: remote.table.get("a"))
+    assert (3, E) == (problem.number, problem.told)
+    assert 290 < problem.until - now < 301
+    remote.items._redis.flushall()
+    (gone,) = remote.lost(look=True)
+    assert ("a", 3, "", E) == (gone.count.key, gone.count.number, gone.count.loan, gone.told)
+    assert lent.following - 10 < gone.remaining <= lent.following
+    remote.repay(lent, told=False)
+    assert [] == remote.untold()
+
+
 def test_decision_that_others_always_overtake_is_given_up(remote, server):
     """It is as if Redis did not answer: the process decides alone."""
     other = RedisThrottle(server.url, "1", Rules())
