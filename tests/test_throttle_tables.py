@@ -17,7 +17,7 @@ from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict
 from pushover_logging.throttle.sqlite import SqliteThrottle
 from pushover_logging.throttle.table import REMAINDER
-from pushover_logging.throttle.valves import SITE, Gate
+from pushover_logging.throttle.valves import SITE, Gate, Group, Valves
 
 E = logging.ERROR
 SHOP = Origin(f"{SITE}:shop", "shop.py:7")
@@ -284,6 +284,74 @@ def test_loan_that_vanished_with_the_data_comes_back_to_its_problem(remote):
     assert lent.following - 10 < gone.remaining <= lent.following
     remote.repay(lent, told=False)
     assert [] == remote.untold()
+
+
+def test_what_is_kept_in_redis_outlives_its_use(remote):
+    """A problem its window and cooling, a count 40 days, newcomers 5 minutes: and no more."""
+    now = remote.table.atomically(remote.table.now)
+    keep(remote, "quiet", number=0, until=now + 1000)
+    keep(remote, "over", number=0, until=now - 1000)
+    keep(remote, "counted", until=now + 1000)
+    remote.table.atomically(lambda: remote.table.put_group("site:a", Group({"a": 1.0})))
+    remote.table.atomically(lambda: remote.table.put_valves(Valves(digests=1)))
+    assert [1000 + 6 * 3600, 6 * 3600, 40 * DAY, 300, 40 * DAY] == [
+        pytest.approx(remote.items._redis.pttl(remote.items._prefix + name) / 1000 - 60, abs=10)
+        for name in ("quiet", "over", "counted", "members:site:a", "valves")
+    ]
+    remote.table.atomically(lambda: remote.table.put_group("site:a", Group()))
+    assert not remote.items._redis.exists(remote.items._prefix + "members:site:a")
+
+
+def test_next_end_is_that_of_the_window_that_ends_first(remote):
+    """In seconds; a newcomer is due at once, and what is overdue as well."""
+    assert remote.table.next_end() is None
+    now = remote.table.atomically(remote.table.now)
+    keep(remote, "later", until=now + 100)
+    keep(remote, "quiet", number=0, until=now + 5)
+    keep(remote, "next", until=now + 50)
+    assert remote.table.next_end() == pytest.approx(50, abs=5)
+    keep(remote, "late", until=now - 50)
+    assert 0.0 == remote.table.next_end()
+    assert ["late"] == [name for name, _ in remote.table.atomically(remote.table.waiting)]
+    keep(remote, "newcomer", newcomer=True, until=now + 70)
+    found = remote.table.atomically(remote.table.waiting)
+    assert ["late", "newcomer"] == [name for name, _ in found]
+
+
+def test_what_has_no_count_makes_room_first(remote, monkeypatch):
+    """Then what was unchanged for longest; what came lately stays, as the others' counts do."""
+    monkeypatch.setattr(items, "CAPACITY", 48)
+    for number in range(47):
+        keep(remote, f"{number:02}", number=number % 2)
+    assert () == remote.table.atomically(remote.table.expendable)
+    keep(remote, REMAINDER)
+    times = {f"{number:02}": 100 + number for number in range(47)} | {REMAINDER: 1}
+    remote.items._redis.zadd(remote.items._prefix + "known", times)
+    assert ["00", "02", "04"] == remote.table.atomically(remote.table.expendable)
+    for name in ("00", "02", "04"):
+        keep(remote, name)
+    remote.items._redis.zadd(remote.items._prefix + "known", times)
+    assert ["00", "01", "02"] == remote.table.atomically(remote.table.expendable)
+
+
+def test_count_that_is_added_in_place_is_the_sum(remote):
+    """As all others would be: times, level, processes; the answer says how the problem stands."""
+    now = remote.table.atomically(remote.table.now)
+    keep(remote, "a", number=2, total=5, since=10.0, last=20.0, until=now + 100, taken=7.0,
+         newcomer=True, sources=("1",))  # fmt: skip
+    for source in ("1", "2", "2"):
+        view = remote.report(
+            report("a", 3, since=5.0, last=6.0, level=E + 5, sources=(source,)), source
+        )
+    assert (E, True, 7.0) == (view.told, view.newcomer, view.taken)
+    assert view.remaining == pytest.approx(100, abs=10)
+    problem = remote.table.atomically(lambda: remote.table.get("a"))
+    assert (8, 11, 5.0, 20.0, E + 5) == (
+        problem.number, problem.total, problem.since, problem.last, problem.seen
+    )  # fmt: skip
+    assert ("1", "2") == problem.sources
+    keep(remote, "pending", number=0, pending=True, until=now + 100)
+    assert remote.report(report("pending"), "x").remaining is None
 
 
 def test_decision_that_others_always_overtake_is_given_up(remote, server):
