@@ -165,6 +165,18 @@ def test_count_from_before_an_end_does_not_begin_the_problem_anew(shared):
     }
 
 
+def test_problem_is_rebuilt_of_a_count_of_it(shared):
+    """With what its push said, to whom, and when it began; it is told when its window ends."""
+    whole = report("a", 3, title="T", user="u", device="d", priority=1, began=2.0, group="g")
+    shared.take(whole)
+    (one,) = shared.untold()
+    assert ("T", "u", "d", 1, 2.0, "g", 3) == (
+        one.title, one.user, one.device, one.priority, one.began, one.group, one.number
+    )  # fmt: skip
+    shared.take(report("b", 2, since=5.0))
+    assert [5.0] == [one.began for one in shared.untold()]
+
+
 def test_clock_that_jumped_back_leaves_no_count_behind(shared):
     """A window's end that lies a year ahead comes within reach once it is looked at."""
     keep(shared, "a", until=shared.table.atomically(shared.table.now) + YEAR)
