@@ -29,26 +29,37 @@ _UNIT = (
     "|[kKMGTP]i?[Bb]?|[Bb]|bytes?|[kMG]?Hz|[KMGT]?[Bb]ps|[KMGT]i?B/s)"
 )
 _HEX = "[0-9a-fA-F]"
+_END = r"(?![\w]|[.:,]\w)"  # of a number that is whole; a sentence may end with it
+# After a verb or an arrow, in brackets, or first of all; "500 rows" are no status.
+_ANSWERED = "(?i:answered|gave|got|received|replied|responded|return(?:ed|s)|with)"
+_COUNTED = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # by things in the plural
 
 _PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
     # What tells problems apart; the first look spares most words the rest.
-      (?=["'(\[1-5A-Zaceghilprsuw])(?P<keep>
-        \[(?:Errno|WinError)\ -?\d{{1,6}}\]
-      | (?=["']?[HhSsEeRrCc])["']?(?i:http|(?:http[\ _]?)?status|errno|error|sqlstate|signal|rc
-          |(?:(?:status|exit|return|error|response)[\ _-]?)?code|exit[\ _-]?status)
-        (?:["']?\ ?[:=]\ ?|\ (?:is\ |of\ |was\ )?)["'(\[]?
-        (?:-?\d{{1,10}}(?![\w.:])|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
-      | \(\d{{3,5}}(?=,\ ["'])
+      (?=["'(\[1-5A-Zacdeghilmprstuw→-])(?P<keep>
+        ["']?\[(?:Errno|WinError)\ -?\d{{1,6}}\]
+      | (?=["']?[HhSsEeRrCcFf])["']?(?i:(?:http[\ _]?)?status|http(?:error)?|hresult|smtp|ftp|signal
+          |sqlstate|err(?:no|or)?|exit(?:[\ _-]?status)?|rc|ret|response
+          |(?:(?:status|exit|return|error|response)[\ _-]?)?code)
+        (?:["']?\ ?[:=]\ ?|\ (?:is\ |of\ |was\ )?|-)["'(\[]?
+        (?:-?\d{{1,10}}{_END}{_COUNTED}|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
+      | \(\d{{3,5}}(?=,\ b?["'])
+      | \((?=\d+[A-Z])[0-9A-Z]{{5}}\)
       | (?i:SQLSTATE)\[[0-9A-Za-z]{{1,5}}\]
-      | (?i:returned|responded|with|got)\ [45]\d\d(?![\w.:])
+      | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_COUNTED}
+      | \([45]\d\d\) | \[[45]\d\d\] | \A[45]\d\d(?=:\ )
       | [1-5]\d\d(?=\ {_REASON})
-      | [A-Z]{{2,4}}-\d{{5}}(?!\w)
+      | (?:ORA|TNS|PLS|RMAN|IMP|EXP|OCI|DPI|DPY)-\d{{4,5}}(?!\w)
       | E\d{{3,5}}(?!\w)
-      | (?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)
-      | (?i:python|lib[a-z]{{1,12}})\d\.\d{{1,2}}(?![\w.])
+      | (?=[UuSsIiLlAaCc])(?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)
+      | (?=[PpLl])(?i:python|lib[a-z]{{1,12}})\d\.\d{{1,2}}(?![\w.])
       | HTTP/\d(?:\.\d)?(?:"?\ \d{{3}}(?!\w))?
-      | (?P<q>["'])(?:event|message|msg|error|detail)(?P=q):\ ?["']
+      | (?P<q>["'])(?:event|(?:short_)?message|msg|text|err|error|detail|reason|code|type)(?P=q):
+        \ ?["']
+      | (?=[EeMmDdRr])(?i:event|message|msg|err|error|detail|reason)=["']
+      | (?:[A-Z]\w{{0,60}}(?:Error|Exception|Failure|Timeout|Warning)\()+(?:-?\d{{1,6}},\ )?
+        b?["'](?=[\[<]?[\w.]{{1,60}},?\ )
       | ["'][A-Za-z_]\w{{0,40}}["'](?=:)
       )
     | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
@@ -89,7 +100,7 @@ _PATTERN = rf"""(?x)
     | (?P<host>(?<![\w.-])(?:
         [A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:(?<=\.com)|(?<=\.net)|(?<=\.org)|(?<=\.edu)|(?<=\.local)
         |(?<=\.internal))(?::\d{{1,5}})?(?![\w.])
-      | (?=[A-Za-z-]*\d)[\w-]+(?:\.[A-Za-z][\w-]*){{2,}}(?::\d{{1,5}})?(?![\w.])
+      | (?=[A-Za-z-]*\d)[\w-]+(?:\.[A-Za-z][\w-]*)+\.[a-z][\w-]*(?::\d{{1,5}})?(?![\w.])
       | (?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+|(?=[A-Za-z]+[\d-])[A-Za-z][\w-]*)
         :\d{{2,5}}(?![\w.])
       ))
@@ -109,9 +120,17 @@ _WORD_WITH_DIGITS = (
 _DIGIT = re.compile(r"\d")
 # Where it matters which digit it is, and not only that it is one; with 0 for all of them.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_TELLING_DIGIT = (
-    rf"(?i:0x|(?:returned|responded|with|got)\ 000)|000\ {_REASON}"
-    r"|(?<!\w)(?i:utf0mb0|s0|ec0|h0|x00(?:_00)?|amd00|arm00|k0s|i00n|l00n|log0j|neo0j|p00)(?!\w)"
+_TELLING_DIGIT = (  # looks from a digit on, which is found in no time
+    rf"0(?:[xX]|00(?:\ {_REASON}|(?<=\A000):|(?<=[(\[]000)[)\]]|(?<=[>→]\ 000)|(?i:"
+    r"(?<=answered\ 000)|(?<=gave\ 000)|(?<=got\ 000)|(?<=received\ 000)|(?<=replied\ 000)"
+    r"|(?<=responded\ 000)|(?<=returned\ 000)|(?<=returns\ 000)|(?<=with\ 000)))"
+    r"|(?i:(?<=utf0)mb0|(?<=ec0)|(?<=[sh]0)|(?<=x0)0(?:_00)?|(?<=amd0)0|(?<=arm0)0|(?<=k0)s"
+    r"|(?<=[il]0)0n|(?<=(?:log|neo)0)j|(?<=p0)0)(?!\w))"
+)
+# Scripts that set few spaces or none, with their marks: each letter of theirs ends a word.
+_UNSPACED = (
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    r"\uff01-\uff0f\uff1a-\uff20]"
 )
 
 
@@ -163,7 +182,9 @@ def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
 def _parts(text: str) -> Sequence[_Part]:
     parts: list[_Part] = []
     at = 0
-    for found in _compiled(_PATTERN).finditer(text):
+    # One character for one, so that all stays in its place.
+    spaced = text if text.isascii() else _compiled(_UNSPACED).sub(";", text)
+    for found in _compiled(_PATTERN).finditer(spaced):
         parts.append((at, found.start(), ""))
         parts += _parts_of(found)
         at = found.end()

@@ -356,11 +356,54 @@ def test_other_systems_are_grouped_too() -> None:
         ("python3.11 is missing", "python3.12 is missing"),
         ("user=root", "user=guest"),
         ("waiting for lock from 10.0.0.1", "waiting for reply from 10.0.0.1"),
+        ("It failed: HTTP 500.", "It failed: HTTP 503."),
+        ("exit status 1.", "exit status 2."),
+        ("killed by signal 9: no core", "killed by signal 6: no core"),
+        ("HTTP 500 was the answer", "HTTP 503 was the answer"),
+        ("failed: '[Errno 28] No space'", "failed: '[Errno 28] Permission'"),
+        ("<Response [500]>", "<Response [503]>"),
+        ("no luck (500)", "no luck (503)"),
+        ("/charges -> 500", "/charges -> 503"),
+        ("500: billing", "503: billing"),
+        ("HTTPError: 500", "HTTPError: 503"),
+        ("it answered 500", "it answered 503"),
+        ("exit 1", "exit 2"),
+        ("err=5", "err=7"),
+        ("SMTP 550", "SMTP 421"),
+        ("HRESULT 0x80070005", "HRESULT 0x80070020"),
+        ("Deadlock (40P01)", "Deadlock (55P03)"),
+        ("OSError(28, 'No space left')", "OSError(13, 'Permission denied')"),
+        ("RuntimeError('disk full')", "RuntimeError('no such host')"),
+        (
+            "(Caused by NewConnectionError('<urllib3.connection.HTTPConnection object at 0x7f>: "
+            "Failed to connect: [Errno 111] Connection refused'))",
+            "(Caused by NewConnectionError('<urllib3.connection.HTTPConnection object at 0x7f>: "
+            "Failed to connect: [Errno -2] Name or service not known'))",
+        ),
+        ("psycopg2.errors.UniqueViolation", "psycopg2.errors.DeadlockDetected"),
+        ('event="disk full"', 'event="permission denied"'),
+        ("level=error msg='disk full'", "level=error msg='no such host'"),
+        ('{"short_message": "disk full"}', '{"short_message": "no such host"}'),
+        ("订单1处理失败", "订单1支付失败"),
+        ("注文12の処理に失敗", "注文12の返金に失敗"),
+        ("주문1가 실패", "결제1가 실패"),
     ],
 )
 def test_different_problems_stay_apart(one: str, two: str) -> None:
     """A masked difference between two problems would hide one behind the other."""
     assert mask(one) != mask(two)
+
+
+@pytest.mark.parametrize("text", [
+    "Query returned {} rows, expected 1", "got {} bytes", "Error: {} rows could not be read",
+    "responded {} ms late", "Error {} of 1000 in the batch", "Invoice INV-10{} is stuck",
+    "Order ORD-12{}: no stock", "订单{}处理失败", "用户{}支付失败：余额{}不足",
+    "注文{}の処理に失敗", "주문{}가 실패", "写入/data/{}/x失败", "ไม่พบผู้ใช้{}ในระบบ",
+    "ValueError('x{}')", "Lost the signal: {} times",
+])  # fmt: skip
+def test_number_that_counts_or_names_is_no_code(text: str) -> None:
+    """However much it looks like a status: each of these is one problem."""
+    assert 1 == len({mask(text.replace("{}", str(number))) for number in (404, 432, 500, 503, 512)})
 
 
 @given(
@@ -375,7 +418,8 @@ def test_one_number_is_as_good_as_another(number: int, text: str) -> None:
 PIECES = """
 0 7 12 503 404 600 95 2024 0x 1x 0x1f s3 s4 ec2 ec3 h2 x86 x86_64 x64 x46 amd64 arm64 k8s k1s i18n
 l10n log4j neo4j p50 p95 p99 utf8mb4 utf9mb1 4xx 9xx HTTP/1.1 [Errno status code with got user
-order error returned 10.0.0.7 :5432 a1b2 GET /x host= sha256 sha1 é １ - _ : . ' " ] ( ,
+order error returned (404) [503] 500: -> → answered gave replied 10.0.0.7
+:5432 a1b2 GET /x host= sha256 sha1 é １ - _ : . ' " ] ( ,
 """
 DIGITS = str.maketrans("0123456789", "9785461230")
 
@@ -400,6 +444,13 @@ def test_mask_of_a_text_never_depends_on_another(text: str) -> None:
         *[("p96", "p95"), ("utf9mb1", "utf8mb4"), ("9xx", "4xx"), ("1x1f", "0x1f")],
         *[("with 604", "with 404"), ("got 604", "got 404"), ("returned 604", "returned 404")],
         *[("responded 604", "responded 404"), ("904 Not Found", "404 Not Found")],
+        *[
+            ("answered 604", "answered 404"),
+            ("gave 604", "gave 404"),
+            ("replied 604", "replied 404"),
+        ],
+        *[("received 604", "received 404"), ("returns 604", "returns 404"), ("(604)", "(404)")],
+        *[("[604]", "[404]"), ("604: x", "404: x"), ("-> 604", "-> 404"), ("→ 604", "→ 404")],
     ],
 )
 def test_digit_that_matters_is_looked_at(first: str, then: str) -> None:
