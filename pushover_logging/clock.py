@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+LATEST = 253_402_300_799.0  # Unix time: the end of the year 9999, after which no calendar has days
+
 
 class Clock:
     """The real ones. A test passes its own: no test waits for time to pass."""

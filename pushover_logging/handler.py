@@ -21,7 +21,7 @@ from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import Asked, asked_of
+from pushover_logging.origin import Asked, asked_of, dated
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
@@ -87,8 +87,9 @@ class PushoverHandler(logging.Handler):
         self._throttled, rules = rules is not None, rules or Rules()
         self._by = rules.by
         size = int(options.number("capacity", capacity, low=1))
-        age = options.number("max_age", max_age, low=0)
-        self._close_timeout = options.number("close_timeout", close_timeout, low=0)
+        times = {
+            name: options.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
+        }
         client = options.client(token, user, api_url, timeout, key)
         path = options.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
@@ -99,14 +100,8 @@ class PushoverHandler(logging.Handler):
         if client is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
-        self._sender = Sender(
-            self._ledger,
-            client,
-            clock=self._clock,
-            host=self._phone.host,
-            max_age=age,
-            close_timeout=self._close_timeout,
-        )
+        host, clock = self._phone.host, self._clock
+        self._sender = Sender(self._ledger, client, clock=clock, host=host, **times)
         # A handler that is only let go of still has its backlog sent: the sender outlives it.
         weakref.finalize(self, self._sender.request_close).atexit = False
         self._sender.take_over()
@@ -134,6 +129,7 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record and, where the throttle lets it through, hand its Message over."""
+        record = dated(record, self._clock)
         if self._sender is not None:
             self._sender.check_process()
         if self._by or not self._ledger.duplicates.count(record):
@@ -187,7 +183,7 @@ class PushoverHandler(logging.Handler):
         if self._sender is None:
             return True
         self._ledger.entrance.drain(self._takes)
-        done = self._sender.wait(self._close_timeout if timeout is None else timeout)
+        done = self._sender.wait(timeout)
         self._ledger.entrance.drain(self._takes)
         return done
 

@@ -110,8 +110,12 @@ class Sender:
             if inline:
                 self._send_inline()
 
-    def wait(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so."""
+    def wait(self, timeout: float | None) -> bool:
+        """Wait at most ``timeout`` seconds until nothing is left to send; tell whether it is so.
+
+        None: as many as at the end.
+        """
+        timeout = self.close_timeout if timeout is None else timeout
         deadline = time.monotonic() + lifecycle.patience(timeout)
         waiter: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:

@@ -44,6 +44,19 @@ def test_timestamp_is_the_records_own_second(drive):
     assert "1700000000" == driven.inbox.messages[0]["timestamp"]
 
 
+@pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, 1.8e18, -5.0, "now", None])
+def test_record_without_a_time_is_of_this_moment(drive, created):
+    """Made by hand, or in nanoseconds: it is told and counted as any other, and stays as it is."""
+    driven = drive(throttle=600)
+    record = logging.makeLogRecord({"msg": "boom happened", "levelno": 40, "created": created})
+    for _ in range(3):
+        driven.handler.handle(record)
+    driven.advance(600)
+    assert ["boom happened", "x2 more: boom happened"] == driven.titles
+    assert str(int(driven.clock.time()) - 600) == driven.inbox.messages[0]["timestamp"]
+    assert str(created) == str(record.created)
+
+
 @pytest.mark.parametrize(("level", "priority"), [
     (5, "-2"), (10, "-2"), (20, "-1"), (25, "-1"), (30, "-1"), (40, "0"), (45, "0"), (50, "1"),
     (60, "1"),

@@ -381,6 +381,16 @@ def test_row_that_cannot_be_read_is_set_aside(stuck, path, payload):
     assert {"set aside": 1} == first.handler.stats().dropped_by
 
 
+def test_row_without_a_time_is_set_aside(stuck, path):
+    """Read as it is, it would be an error each time that anybody reads it."""
+    first, _ = stuck
+    change(path, "UPDATE message SET payload = json_set(payload, '$.created', 1e300)")
+    first.inbox.clear_faults()
+    first.advance(100)
+    assert [] == first.titles
+    assert {"set aside": 1} == first.handler.stats().dropped_by
+
+
 def test_summary_of_a_dead_process_is_told_by_another(drive, path):
     """It is adopted as what it is, and counted apart."""
     first = drive(outbox=path)

@@ -98,7 +98,10 @@ def test_values_come_back_from_json(count):
     assert count == decoded(Count, json.dumps(count._asdict()))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"told": "x"}', '{"unknown": 1}', "{}"])
+@pytest.mark.parametrize("text", [
+    "", "[]", "3", "{", '{"told": "x"}', '{"unknown": 1}', "{}", '{"told": 40, "until": NaN}',
+    '{"told": 40, "since": 1e300}', '{"told": 40, "last": Infinity}',
+])  # fmt: skip
 def test_damaged_state_is_no_problem(text):
     """Others may have been at it."""
     assert decoded(Problem, text) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 from pushover_logging.attachments import Original
 from pushover_logging.message import ATTACHMENT_LIMIT, Message
-from pushover_logging.throttle.problem import Count, Origin, Verdict, restored
+from pushover_logging.throttle.problem import Count, Origin, Verdict, finite, restored
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +109,7 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
             accepted_at,
             key=_text(data["key"]),
             level=int(data["level"]),
-            created=float(data["created"]),
+            created=finite(data["created"]),
             counts=tuple(restored(Count, one) for one in data["counts"]),
             title=_text(data["title"]),
             timeouts=int(data["timeouts"]),

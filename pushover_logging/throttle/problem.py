@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from pushover_logging.clock import LATEST
+
 OTHERS = "other problems"  # the title of counts whose problems had to go
 UNHEARD = -1  # the level told of a problem whose counts came before its first push was claimed
 T = TypeVar("T")
@@ -199,6 +201,15 @@ def restored(kind: type[T], data: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
+def finite(value: Any) -> float:  # noqa: ANN401  what JSON holds, which may be NaN
+    """Return a time or a length of time. Raises ValueError for what no calendar has."""
+    number = float(value)
+    if not abs(number) <= LATEST:
+        msg = f"{number} is no time"
+        raise ValueError(msg)
+    return number
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -210,11 +221,11 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401  what JSON holds; Red
 # By the types of the fields: the modules of what is kept have these as they are, not as text.
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {
     int: int,
-    float: float,
+    float: finite,
     bool: bool,
     str: str,
     str | None: _text,
     tuple[str, ...]: _texts,
-    tuple[float, ...]: lambda value: tuple(map(float, value)),
-    dict[str, float]: lambda value: {str(key): float(at) for key, at in value.items()},
+    tuple[float, ...]: lambda value: tuple(map(finite, value)),
+    dict[str, float]: lambda value: {str(key): finite(at) for key, at in value.items()},
 }
