@@ -20,6 +20,7 @@ from pushover_logging.text import first_line
 from pushover_logging.tracebacks import (
     TRACEBACK,
     Place,
+    both_ends,
     exception_chain,
     in_app_frame,
     is_exc_info,
@@ -134,7 +135,7 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
         cause = causes.pop() if len(causes) == 1 else None
     else:
         # Of a chain as text, the root's traceback stands first and ends at an empty line.
-        text = str(record.exc_text or record.getMessage())
+        text = both_ends(str(record.exc_text or record.getMessage()))
         first = text[text.find(TRACEBACK) :].split("\n\n", 1)[0]
         cause = _cause_as_text(naming_line(first)) if TRACEBACK in text else None
     return _key(ROOT_CAUSE, *cause, *_values(record, by)) if cause else None
@@ -203,6 +204,7 @@ def _keys_of_members(chain: Sequence[BaseException]) -> list[str]:
 
 
 def _parts_of_text(head: str, text: str) -> tuple[str, ...]:
+    text = both_ends(text)
     return mask(head.rstrip("\r\n")), *text_place_parts(text), mask(naming_line(text))
 
 

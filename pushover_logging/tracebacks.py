@@ -12,7 +12,11 @@ from typing import NamedTuple, TypeGuard
 _STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - a prefix of file names
 TRACEBACK = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
-_MARGIN = re.compile(r"\A *[|+] ")  # of an exception group's members
+# A line that begins at the left; the members of an exception group have a margin there.
+_UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
+
+_END = 16_384  # characters
+_NEWLINE = "\n"
 
 MAX_MEMBERS = 100
 """How many members of an exception group are looked at."""
@@ -99,15 +103,26 @@ def members(exc: BaseException) -> list[BaseException]:
     return found
 
 
+def both_ends(text: str) -> str:
+    """Return a traceback as text, of a very long one what stands at its two ends.
+
+    A chain's root is first, the place and the naming line of what was logged are last.
+    """
+    if len(text) <= 2 * _END:
+        return text
+    end = text[-_END:]
+    return f"{text[:_END]}\n{end.partition(_NEWLINE)[2] or end}"
+
+
 def naming_line(text: str) -> str:
     """Return the line `Type: message` of the last traceback in `text`; else the last line.
 
     Notes, a stack and the message's other lines may come after it.
     """
-    for line in text[text.rfind(TRACEBACK) + len(TRACEBACK) :].splitlines():
-        bare = _MARGIN.sub("", line)
-        if TRACEBACK in text and bare[:1].strip():
-            return bare.strip()
+    at = text.rfind(TRACEBACK)
+    found = _UNINDENTED.search(text, at + len(TRACEBACK)) if at >= 0 else None
+    if found:
+        return found[1].strip()
     return text.rstrip().rpartition("\n")[2].strip()
 
 

@@ -266,6 +266,27 @@ def test_text_of_a_traceback_is_read(text: str, line: str, place: tuple[str, str
     assert (line, place) == (tracebacks.naming_line(text), tracebacks.text_place_parts(text))
 
 
+FRAMES = "\n".join(as_text("  >/app/lib.py deep again()").splitlines()[1:] * 1500)
+
+
+@pytest.mark.parametrize("what", ["frames", "message", "chain"])
+def test_a_long_traceback_as_text_counts_by_its_ends(what: str) -> None:
+    """Root, place and last line are there, however much stands between them, or on one line."""
+    first, second = (
+        {
+            "frames": f"{as_text('  >/app/a.py f x()')}\n{FRAMES}\n{name}: no price",
+            "message": as_text("  >/app/a.py f x()", f"{name}: {'no price ' * 9000}"),
+            "chain": as_text(*FRAMES.splitlines(), f"shop.{name}: 1", "", as_text("x", "E: 2")),
+        }[what]
+        for name in ("NoPrice", "NoStock")
+    )
+    records = [record(exc_text=text) for text in (first, first, second)]
+    keys = [fingerprint(each) for each in records]
+    roots = [root_cause_key(*each) for each in zip(records, keys, strict=True)]
+    assert (keys[0], roots[0]) == (keys[1], roots[1])
+    assert (what == "chain", True) == (keys[0] == keys[2], roots[0] != roots[2])
+
+
 def test_a_bare_traceback_header_is_text() -> None:
     """A message that only mentions a traceback is a message."""
     assert fingerprint(record("Traceback (most recent call last):\n")).startswith(TEXT)
