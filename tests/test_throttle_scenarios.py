@@ -7,7 +7,8 @@ import logging
 import re
 
 import pytest
-from conftest import Driven, adds_up
+import requests
+from conftest import TOKEN, Driven, adds_up
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -404,6 +405,103 @@ def test_resolved(phone):
     assert 4 == len(one.pushes)
 
 
+def told(phone):
+    """Return how many records the pushes tell: a first one is one."""
+    counts = [re.match(r"x(\d+) more", title) for _, title in phone.pushes]
+    return sum(int(found[1]) if found else 1 for found in counts)
+
+
+def test_end_that_was_overtaken_is_not_told(phone):
+    """Nothing could be sent until the problem was back: that it is over is not the last word."""
+    one = phone()
+    one.inbox.fail_with(500, times=3)
+    for second in range(5):
+        one.at(second)
+        one.say(E, "No database", fingerprint="db-7")
+        one.settle()
+    one.at(6)
+    one.handler.resolve("db-7")
+    one.at(7)
+    one.say(E, "No database", fingerprint="db-7")
+    one.at(HOUR)
+    assert {"No database", f"x{7 - len(one.pushes)} more: No database"} == {
+        t for _, t in one.pushes
+    }
+    assert 6 == told(one)
+    one.handler.resolve("db-7")
+    one.settle()
+    assert "Resolved: db-7" == one.pushes[-1][1]
+
+
+def test_problem_that_comes_back_ever_again(phone):
+    """A new one five times, and then the same that goes on: 180 times in an hour are 11 pushes."""
+    one = phone()
+    for flap in range(180):
+        one.at(20 * flap)
+        one.say(E, "No database", fingerprint="db-7")
+        one.at(20 * flap + 10)
+        one.handler.resolve("db-7")
+    one.at(2 * HOUR)
+    titles = [title for _, title in one.pushes]
+    assert (5, 4) == (titles.count("No database"), titles.count("Resolved: db-7"))
+    assert len(titles) <= 12
+    assert 180 + 4 == told(one)
+    one.at(2 * DAY)
+    one.say(E, "No database", fingerprint="db-7")
+    one.at(2 * DAY + 60)
+    one.handler.resolve("db-7")
+    one.settle()
+    assert ["No database", "Resolved: db-7"] == [title for _, title in one.pushes[-2:]]
+
+
+def test_storm_is_over_when_it_is(phone):
+    """An hour later a new problem is told at once, wherever the state is."""
+    one = phone()
+    for number in range(30):
+        one.say(E, "No database %s", number, fingerprint=f"db-{number}")
+    one.at(HOUR)
+    one.say(E, "No disk")
+    one.settle()
+    assert (HOUR, "No disk") == one.pushes[-1]
+    assert 30 + 1 == sum(1 for _, title in one.pushes if title.startswith("No d")) + 20
+
+
+def test_ends_are_no_flood(phone):
+    """Of what nobody has heard none is told, and of many at once the first ones alone."""
+    one = phone()
+    for number in range(40):
+        one.say(E, "No database %s", number, fingerprint=f"db-{number}")
+    one.settle()
+    one.handler.resolve("db-39")
+    one.at(MINUTE)
+    assert ["No database 0", "30 new problems"] == [one.pushes[at][1] for at in (0, 10)]
+    for number in range(40):
+        one.handler.resolve(f"db-{number}")
+    one.at(DAY)
+    ends = [title for _, title in one.pushes if title.startswith("Resolved")]
+    assert [f"Resolved: db-{number}" for number in range(len(ends))] == ends
+    assert 5 <= len(ends) <= 10
+
+
+def test_end_of_an_emergency_is_always_told(phone):
+    """However many others end, and however little quota is left: it repeats until then."""
+    one = phone(levels={"CRITICAL": "emergency"})
+    for number in range(20):
+        one.say(E, "No database %s", number, fingerprint=f"db-{number}")
+    one.say(C, "Fire", fingerprint="fire")
+    one.at(MINUTE)
+    one.inbox.set_quota(limit=1000, remaining=150)
+    for number in range(20):
+        one.handler.resolve(f"db-{number}")
+    one.settle()
+    one.handler.resolve("fire")
+    one.settle()
+    assert "Resolved: fire" == one.pushes[-1][1]
+    (fire,) = (push for push in one.inbox.messages if push["title"] == "Fire")
+    url = f"{one.inbox.url}/1/receipts/{fire['receipt']}.json"
+    assert 1 == requests.get(url, params={"token": TOKEN}, timeout=10).json()["expired"]
+
+
 def test_emergency_holds_off_the_next(phone):
     """While one repeats, the same problem is high only; more than five an hour, and they say so."""
     one = phone(levels={"CRITICAL": "emergency"}, throttle=60)
@@ -453,11 +551,13 @@ def test_refused_word_of_an_end_dates_nothing_back(drive):
     asked = {"pushover": {"fingerprint": "db-7"}}
     one.log.error("No database", extra=asked)
     one.settle()
-    one.handler.resolve("db-7")
-    one.log.error("No database", extra=asked)
-    one.log.error("No database", extra=asked)
     refused = {"status": 0, "errors": ["message is no good"]}
     one.inbox.fail_with(400, refused, match=lambda form: form["title"].startswith("Resolved"))
+    one.handler.resolve("db-7")
+    one.settle()
+    assert 1 == one.handler.stats().rejected
+    one.log.error("No database", extra=asked)
+    one.log.error("No database", extra=asked)
     one.advance(310)
     said = one.inbox.messages[-1]["message"]
     assert re.match(r"1 more \d\d:\d\d:\d\d[ .]", said), said  # one moment, no span

@@ -47,8 +47,10 @@ def envelope_for(
 def last_look(throttle: Throttle, envelope: Envelope) -> str | None:
     """Say what becomes of a Message unsent, None: it is sent, perhaps with less of an alarm."""
     key, message = envelope.key, envelope.message
-    if key is None or envelope.verdict is Verdict.RESOLVED:
+    if key is None:
         return None
+    if envelope.verdict is Verdict.RESOLVED:
+        return "suppressed" if throttle.overtaken(key, envelope.counts) else None
     if throttle.gate is Gate.SCARCE and envelope.level < logging.CRITICAL:
         throttle.withdraw(counted(envelope, key))
         return "suppressed"

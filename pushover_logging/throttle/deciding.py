@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
+from collections.abc import Sequence
 
 from pushover_logging.throttle.grouping import grouped
-from pushover_logging.throttle.machine import PLACES, Rules, merged
+from pushover_logging.throttle.machine import PLACES, RELAPSES, merged
 from pushover_logging.throttle.problem import OTHERS, Count, End, Origin, Problem, Verdict
-from pushover_logging.throttle.table import REMAINDER, About, Answer, Table
-from pushover_logging.throttle.valves import DAY, Gate, Valves
+from pushover_logging.throttle.table import REMAINDER, About, Answer
+from pushover_logging.throttle.timers import Timers
+from pushover_logging.throttle.valves import Gate
 
 LONGEST_ALARM = 10_800.0  # https://pushover.net/api#priority: expire, in seconds
 
 
-class Throttle:
+class Throttle(Timers):
     """The rules over ``table``. Not thread-safe by itself; see the places where tables are."""
-
-    is_shared = False
-
-    def __init__(self, rules: Rules, table: Table) -> None:
-        self.rules = rules
-        self.gate = Gate.OPEN
-        self.table = table
 
     def admit(
         self,
@@ -102,19 +96,26 @@ class Throttle:
         return self.table.atomically(work)
 
     def resolve(self, key: str, at: float) -> Count | None:
-        """End a problem at the Unix time ``at``; return what it was, None for one not known.
+        """End a problem at the Unix time ``at``; return what it was, None where that is not told.
 
-        Where the quota leaves no room to tell so, None as well; nothing of its count is lost.
+        That is of one that is not known, went on after ``at``, waits for a digest to tell it or
+        comes back ever again, and where quota or valve leave no room; unless its emergency repeats.
+        No count is lost.
         """
 
         def work() -> Count | None:
-            problem = self.table.get(key)
-            if problem is None or self.rules.is_over(problem, self.table.now()):
+            now, valves = self.table.now(), self.table.valves()
+            problem = self._present(key, now)
+            if problem is None or (self.is_shared and problem.last > at):
                 return None
-            alarm = problem.alarmed_until > self.table.now()
+            alarm = problem.alarmed_until > now
+            if (problem.newcomer or problem.relapses >= RELAPSES) and not alarm:
+                return None
             count = problem.counted(key, 1.0)._replace(alarm=alarm)
-            self.table.put(key, Problem(told=problem.told, pending=False, resolved=True, last=at))
-            if self.gate is Gate.OPEN:
+            self.table.put(key, self.rules.end(problem, now, at))
+            if alarm or (self.gate is Gate.OPEN and valves.next_summary(now) <= now):
+                valves.end_summary(now)
+                self.table.put_valves(valves)
                 return count
             if count.number:
                 self._restore(count)
@@ -122,47 +123,16 @@ class Throttle:
 
         return self.table.atomically(work)
 
-    def due(self) -> list[Count]:
-        """Close every window that is over with something counted; return the counts."""
+    def overtaken(self, key: str, counts: Sequence[Count]) -> bool:
+        """Tell whether a problem whose end was not told yet is there again; it takes the counts."""
 
-        def work() -> list[Count]:
-            now, valves = self.table.now(), self.table.valves()
-            before = replace(valves)
-            valves.clamp(now)
-            counts = []
-            for key, problem in self.table.waiting():
-                if problem.number and self._due_at(problem, valves, now) <= now:
-                    counts.append(self.rules.close(problem, key, now))
-                    self.table.put(key, problem)
-            if counts:
-                valves.end_summary(now)
-                valves.daily_at = now + DAY if self.gate is Gate.SCARCE else 0.0
-            valves.end_digest(now)
-            if valves != before:
-                self.table.put_valves(valves)
-            return counts
-
-        return self.table.atomically(work)
-
-    def next_due(self) -> float:
-        """Return the seconds until `due` may have something, infinity where no window is open."""
-        now, valves = self.table.now(), self.table.valves()
-        ends = [self._due_at(problem, valves, now) for _, problem in self.table.waiting()]
-        return max(min(ends, default=math.inf) - now, 0.0)
-
-    def untold(self) -> list[Count]:
-        """Take every count that no push has told, for the last words.
-
-        What another process can still tell, a first that waits in a file, stays.
-        """
-
-        def work() -> list[Count]:
-            counts = []
-            for key, problem in self.table.counted():
-                if not (self.is_shared and problem.pending):
-                    counts.append(self.rules.take(problem, key, 0.0))
-                    self.table.put(key, problem)
-            return counts
+        def work() -> bool:
+            if self._present(key, self.table.now()) is None:
+                return False
+            for count in counts:
+                if count.number:
+                    self._restore(count)
+            return True
 
         return self.table.atomically(work)
 
@@ -174,10 +144,11 @@ class Throttle:
         verdict = self.rules.verdict(problem, level, now)
         if verdict is Verdict.AGAIN and not self._may_tell_again(level):
             verdict = Verdict.SUPPRESSED
-        if self.table.get(key) is None:
+        before = self.table.get(key)
+        if before is None:
             self._make_room()
         if problem is None:
-            problem = self.rules.begin(now, created)
+            problem = self.rules.begin(now, created, before)
             problem.group = origin.group if origin else ""
         along = None
         if verdict is Verdict.SUPPRESSED:
@@ -227,16 +198,3 @@ class Throttle:
             self.table.pop(key)
             if problem is not None and problem.number:
                 self._restore(problem.counted(key, 0.0))
-
-    def _due_at(self, problem: Problem, valves: Valves, now: float) -> float:
-        """Return when a problem is to be told, infinity where there is nothing to wait for."""
-        at = problem.until
-        if problem.newcomer:
-            at = valves.digest_at or now
-        elif not problem.number:
-            return at if at > now and not problem.resolved else math.inf
-        if self.gate is Gate.SCARCE:
-            at = max(at, valves.daily_at)
-        elif self.gate is Gate.LOW and not (problem.newcomer or problem.pending):
-            return math.inf
-        return max(at, valves.next_summary(now))

@@ -19,6 +19,7 @@ WINDOWS = (300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 CRITICAL_WINDOW = 3600.0
 COOLING = 6 * 3600.0
 ESCALATIONS = 4
+RELAPSES = 4  # within the time of cooling; what comes back after them is no new problem
 PLACES = 20  # that a problem remembers, and as many as a summary can name
 SOURCES = 100  # processes that a problem remembers between two summaries
 
@@ -78,11 +79,24 @@ class Rules:
             return Verdict.ESCALATED
         return Verdict.SUPPRESSED
 
-    def begin(self, now: float, created: float) -> Problem:
-        """Return a problem of which nothing is told or counted yet."""
+    def begin(self, now: float, created: float, before: Problem | None = None) -> Problem:
+        """Return a problem of which nothing is told or counted yet; ``before`` was there, ended."""
         problem = Problem(told=UNHEARD, pending=False, total=0, began=created)
         problem.until = now + self.window(problem)
+        if before is not None and before.resolved and now < before.until + self.cooling:
+            problem.relapses = before.relapses + 1
         return problem
+
+    def end(self, problem: Problem, now: float, at: float) -> Problem:
+        """Return what is left of a problem that was resolved, at the Unix time ``at``."""
+        return Problem(
+            problem.told,
+            pending=False,
+            until=now,
+            last=at,
+            relapses=problem.relapses,
+            resolved=True,
+        )
 
     def tell(
         self, problem: Problem, verdict: Verdict, key: str, level: int, now: float

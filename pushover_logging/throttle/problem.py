@@ -124,7 +124,8 @@ class Problem:
 
     ``until`` is when its window ends, while ``pending`` when its first push is given up.
     ``newcomer``: what is counted waits for a digest. ``alarmed_until``: its emergency repeats.
-    ``taken`` is when its count was last taken to be told.
+    ``taken`` is when its count was last taken to be told. ``relapses``: how often it came back soon
+    after it was resolved; a resolved one is kept to know that.
     """
 
     told: int
@@ -138,6 +139,7 @@ class Problem:
     last: float = 0.0
     seen: int = 0
     escalations: int = 0
+    relapses: int = 0
     refused: bool = False
     refusals: int = 0
     newcomer: bool = False

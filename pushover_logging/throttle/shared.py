@@ -34,7 +34,8 @@ class SharedThrottle(Throttle):
             whole = self._present(count.group, now)
             if whole is not None and whole.told != UNHEARD:
                 key, problem = count.group, whole
-        newcomer = count.newcomer
+        # What a process held back as new may be known to the others.
+        newcomer = count.newcomer and (problem is None or problem.told < count.level)
         if problem is None:
             self._make_room()
             problem = self._rebuilt(report, now)

@@ -70,6 +70,8 @@ class Valves:
 
         ``born`` is when its record came: what is older than a storm is not held back by it.
         """
+        if 0.0 < self.digest_at <= now - EVERY:  # where state is shared, its digests are others'
+            self.digest_at, self.over = 0.0, False
         if level >= logging.CRITICAL:
             free = self.criticals_at <= now + (CRITICAL_BURST - 1) * EVERY
             if free:
