@@ -1,6 +1,7 @@
 """A record's way to the inbox and back: answers, retries, windows, counters."""
 
 import logging
+import re
 import time
 
 import pytest
@@ -405,6 +406,24 @@ def test_429_is_told_once(drive, caplog):
     driven.advance(600)
     assert 1 == driven.handler.stats().sent
     assert 1 == caplog.text.count("429")
+
+
+def test_what_was_too_old_to_send_is_named_when_the_service_is_back(drive):
+    """After thirty hours, or a quota that was used up for days: nothing is lost in silence."""
+    driven = drive()
+    for _ in range(10):
+        driven.log.error("No database %s", 7)
+    driven.settle()
+    driven.inbox.fail_with(500, times=None)
+    driven.log.error("No disk %s", 1)
+    driven.log.critical("No power %s", 1)
+    driven.advance(30 * 3600)
+    driven.inbox.clear_faults()
+    driven.advance(3600)
+    said = " ".join(f"{push['title']} {push['message']}" for push in driven.inbox.messages[1:])
+    assert ["x1 No power 1", "x1 No disk 1"] == re.findall(r"x1 No \w+ 1", said)
+    assert 1 == len(re.findall(r"\bx?9 (?:more: )?No database", said)), said
+    assert {"too old": 2} == driven.handler.stats().dropped_by
 
 
 def test_too_old_a_message_is_dropped(drive):

@@ -50,19 +50,16 @@ def first(throttle, key, level=E, origin=None):
 
 
 def test_push_that_must_not_be_sent_any_more_is_told_by_a_digest(local, clock):
-    """Also where its problem had to go meanwhile: then among the others."""
+    """Also where its problem was forgotten meanwhile."""
     assert Verdict.FIRST is local.admit("a", C, 5.0).verdict
     local.withdraw(count("a", level=C, title="A is down"))
     local.withdraw(count("gone", 2))
     first(local, "told", C)
     local.withdraw(count("told", level=C))
-    assert [("a", 1, True, False), ("told", 1, True, False)] == [
+    assert [("a", 1, True, False), ("gone", 2, True, False), ("told", 1, True, False)] == [
         (one.key, one.number, one.newcomer, one.refused) for one in local.due()
     ]
-    assert [(REMAINDER, 2, False)] == [
-        (one.key, one.number, one.newcomer) for one in local.untold()
-    ]
-    assert OTHERS == local.table.get(REMAINDER).title
+    assert [] == local.untold()
 
 
 def test_emergency_of_a_problem_that_had_to_go_is_one_of_five(local, clock):
@@ -213,7 +210,7 @@ def test_end_of_a_window_is_known_before_anything_is_counted(local, clock):
 
 
 def test_count_that_comes_back_goes_to_its_own_problem_first(local):
-    """Then to what that became one with, then to the others, which add up."""
+    """Then to what that became one with; a problem that was forgotten is known again."""
     first(local, "a")
     for number in range(6):
         local.admit(str(number), E, 1.0, SHOP)
@@ -223,9 +220,29 @@ def test_count_that_comes_back_goes_to_its_own_problem_first(local):
     for key in ("a", "0", "gone", "far"):
         local.restore(count(key, 2, group="" if key in {"gone", "far"} else SHOP.group))
     back = {one.key: (one.number, one.total) for one in local.untold()}
-    assert {"a": (2, 1), SHOP.group: (2, 6), REMAINDER: (4, 4)} == back
-    local.restore(count("gone", 3))
-    assert [(REMAINDER, 3, 7)] == [(one.key, one.number, one.total) for one in local.untold()]
+    assert {"a": (2, 1), SHOP.group: (2, 6), "gone": (2, 2), "far": (2, 2)} == back
+
+
+def test_count_of_a_problem_that_is_over_is_told_among_others(local):
+    """It ended: what comes back of it does not begin it anew; the others' counts add up."""
+    for key in ("a", "b"):
+        first(local, key)
+        local.resolve(key, 2.0)
+    local.restore(count("a", 2))
+    local.restore(count("b", 3))
+    assert [(REMAINDER, 5, 5)] == [(one.key, one.number, one.total) for one in local.untold()]
+    assert OTHERS == local.table.get(REMAINDER).title
+
+
+def test_problem_that_is_known_again_is_told_as_it_was(local):
+    """To whom it was, with its title, and only once more when its window ends."""
+    back = count("a", 2)._replace(total=9, title="T", user="u", device="d", priority=1, began=3.0)
+    local.restore(back)
+    assert Verdict.SUPPRESSED is local.admit("a", E, 5.0).verdict
+    (one,) = local.untold()
+    assert (3, 10, "T", "u", "d", 1, 3.0) == (
+        one.number, one.total, one.title, one.user, one.device, one.priority, one.began
+    )  # fmt: skip
 
 
 def test_count_that_comes_back_says_what_it_said(local):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pushover_logging.books.duplicates import Duplicates
 from pushover_logging.books.entrance import Entrance
-from pushover_logging.books.looking import about, last_look, settle_envelope
+from pushover_logging.books.looking import about, counted, last_look, settle_envelope
 from pushover_logging.books.reporting import Reporting
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 
 _HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
+_TOLD = {Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED}
 _UNTHROTTLED = Answer(Verdict.UNTHROTTLED, None, "")
 
 
@@ -171,6 +172,8 @@ class Ledger:
             self._end_shared(envelope, End.LOST)
             with self._guard:
                 self._end_local(envelope, End.LOST)
+                if envelope.key is not None and envelope.verdict in _TOLD:  # a digest says so
+                    self._throttle.withdraw(counted(envelope, envelope.key)._replace(number=1))
             return "too old" if envelope.counts_as_record else "lost summary"
 
         envelope = self.outbox.claim(closed_to, fate)

@@ -61,7 +61,7 @@ class Throttle(Timers):
 
     def restore(self, count: Count) -> None:
         """Take back a count whose push did not arrive."""
-        self.table.atomically(lambda: self._restore(count))
+        self.table.atomically(lambda: self._restore(count, named=True))
 
     def withdraw(self, count: Count) -> None:
         """Have a digest tell what was let through and must not be sent any more."""
@@ -70,7 +70,7 @@ class Throttle(Timers):
             now = self.table.now()
             problem = self._present(count.key, now)
             if problem is None:
-                self._restore(count)
+                self._restore(count._replace(newcomer=True), named=True)
                 return
             self.rules.add(problem, count, now)
             problem.newcomer, problem.pending = True, False
@@ -178,12 +178,20 @@ class Throttle(Timers):
         self.table.put_valves(valves)
         return through
 
-    def _restore(self, count: Count) -> None:
+    def _restore(self, count: Count, *, named: bool = False) -> None:
+        """Count it where it belongs; ``named``: of a problem that was forgotten meanwhile, too."""
         now = self.table.now()
         key = count.key
         problem = self._present(key, now)
         if problem is None and count.group:
             key, problem = count.group, self._present(count.group, now)
+        before = self.table.get(count.key)
+        if problem is None and named and not (before is not None and before.resolved):
+            self._make_room()
+            key, problem = count.key, self.rules.begin(now, count.began or count.since)
+            problem.told, problem.total, problem.newcomer = count.level, count.total, count.newcomer
+            problem.title, problem.user = count.title, count.user
+            problem.device, problem.priority = count.device, count.priority
         if problem is None:
             key = REMAINDER
             problem = self._present(key, now) or self.rules.begin(now, count.since)
