@@ -21,6 +21,7 @@ from pushover_logging.diagnostics import warn
 THREADS: set[int] = set()
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case they log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
+_LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 
 
@@ -104,6 +105,7 @@ def request_slot() -> threading.BoundedSemaphore:
 
 def patience(timeout: float) -> float:
     """Return how long a wait may last: ``timeout`` seconds, at exit what is left for all."""
+    timeout = min(max(0.0, timeout), _LONGEST)  # also what is no number
     if _STATE.deadline is None:
         return timeout
     return max(0.0, min(timeout, _STATE.deadline - time.monotonic()))

@@ -441,6 +441,12 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
     assert number > 20
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**10, -1, float("nan"), 0])
+def test_flush_takes_any_number_of_seconds(handler_for, timeout):
+    """For ever is as long as a lock can wait, what is no number is none at all."""
+    assert handler_for().flush(timeout)
+
+
 def test_flush_in_the_middle_of_a_record_gives_none_up(handler_for, inbox):
     """A value that flushes the handler while its own record is made: it is sent, once."""
     handler = handler_for()

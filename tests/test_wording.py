@@ -123,6 +123,12 @@ def test_request_is_its_method_and_path(kind):
     assert expected == request_line(make())
 
 
+def test_extra_is_one_line():
+    """Name and value: else each could look like another line of the push."""
+    made = record(**{"a\nb": 1, "c\r\n\nd": "e\nf"})
+    assert ["a b: 1", "c d: e f"] == PushoverFormatter().format(made).splitlines()[1:-1]
+
+
 def test_extras_are_named_or_none():
     """`extras` says which fields are shown; those of a structured message and static ones are."""
     made = record(order=5, page=7)

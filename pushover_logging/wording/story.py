@@ -153,7 +153,7 @@ class Story:
         record = self._record
         level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
         extras = [
-            _text_of(value) if key == "request" else f"{key}: {_text_of(value)}"
+            _text_of(value) if key == "request" else f"{_text_of(key)}: {_text_of(value)}"
             for key, value in self._fields.items()
         ]
         told = [
