@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -100,6 +101,8 @@ def _told(count: Count, *, final: bool) -> str:
     rate = ", ".join(filter(None, (_rate(count), _where(count))))
     total = f" ({count.total} in all)" if count.total > count.number else ""
     parts = [f"{count.number}{more} {_span(count)}{total}{', ' if rate else ''}{rate}."]
+    if count.level >= logging.CRITICAL:  # a summary is quiet
+        parts.append("The worst was CRITICAL.")
     if count.places:
         parts.append(f"In {_names(count.places)}.")
     if count.refused:
