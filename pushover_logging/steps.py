@@ -66,8 +66,9 @@ class Steps:
         """
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
-        fresh = self._watch.look(self._client.quota, self._ledger.set_gate)
+        fresh = self._watch.look(self._client.quota, self._ledger.reporting.set_gate)
         pause = self._recovery.pause(now)
+        self._ledger.reporting.hold(held=pause > 0)
         mute = self._telling.last_words_in()
         self._tell(final=not mute and self._ends() and (pause > 0 or not sends), hurried=hurried)
         if trouble := self._ledger.outbox.trouble():

@@ -379,6 +379,28 @@ def test_quota_runs_out(memory, caplog):
     ]
 
 
+def test_quota_is_used_up(phone, caplog):
+    """14: a 429 until the reset: then each problem's counts come in one push."""
+    one = phone()
+    one.play([(0, E, "A is down")], 1)
+    limits = {"X-Limit-App-Limit": "100", "X-Limit-App-Remaining": "0",
+              "X-Limit-App-Reset": str(int(one.clock.time()) + 10 * HOUR)}  # fmt: skip
+    one.inbox.fail_with(429, {"status": 0}, limits, times=None)
+    for second in range(MINUTE, 10 * HOUR - MINUTE, HOUR // 2):
+        one.at(second)
+        for text in ("A is down", "B is down"):
+            one.say(E, text)
+        one.settle()
+    assert [(0, "A is down")] == one.pushes
+    one.inbox.clear_faults()
+    one.inbox.set_quota(limit=100, remaining=100)
+    one.at(11 * HOUR)
+    assert ["B is down", "x20 more: A is down", "x19 more: B is down"] == [
+        title for _, title in one.pushes[1:]
+    ]
+    assert all(10 * HOUR <= at <= 10 * HOUR + 7 * MINUTE for at, _ in one.pushes[1:])
+
+
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
 @pytest.mark.parametrize("phone", ["file"], indirect=True)
 def test_clock_that_jumps(phone, jump):

@@ -27,7 +27,6 @@ from pushover_logging.quota import Quota
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.problem import Count, End, Origin, Verdict, settle
 from pushover_logging.throttle.table import About, Answer
-from pushover_logging.throttle.valves import Gate
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
     from pushover_logging.books.exchange import Sharing, Told
@@ -179,13 +178,6 @@ class Ledger:
         envelope = self.outbox.claim(closed_to, fate)
         self._book_news()
         return envelope
-
-    def set_gate(self, gate: Gate) -> None:
-        """Know how much of the quota is left."""
-        with self._guard:
-            self._throttle.gate = gate
-        if self._sharing is not None:
-            self._sharing.throttle.gate = gate
 
     def accepted(self, envelope: Envelope) -> None:
         """The API took it: it is told."""

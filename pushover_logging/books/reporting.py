@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from pushover_logging.books.stats import Books
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.local import LocalThrottle
+from pushover_logging.throttle.valves import Gate
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
     from pushover_logging.books.exchange import Exchanged, Sharing, Told
@@ -32,6 +34,16 @@ class Reporting:
     def owe(self) -> None:
         """Know that a record came: there may be last words again."""
         self.owes = self._sharing is not None
+
+    def set_gate(self, gate: Gate) -> None:
+        """Know how much of the quota is left."""
+        for throttle in self._throttles():
+            throttle.gate = gate
+
+    def hold(self, *, held: bool) -> None:
+        """Know whether nothing can be sent for now."""
+        for throttle in self._throttles():
+            throttle.held = held
 
     def next_due(self, *, hurry: bool) -> float:
         """Return the seconds until `due` has something to do, infinity where it has not."""
@@ -55,6 +67,9 @@ class Reporting:
         with self._guard:
             counts = self._throttle.untold() if final else self._throttle.due()
         return told(counts)
+
+    def _throttles(self) -> list[Throttle]:
+        return [self._throttle, *([self._sharing.throttle] if self._sharing else [])]
 
     def _exchanged(
         self, sharing: Sharing, told: Told, *, final: bool, owes: bool

@@ -19,10 +19,13 @@ class Timers:
     def __init__(self, rules: Rules, table: Table) -> None:
         self.rules = rules
         self.gate = Gate.OPEN
+        self.held: bool = False  # nothing can be sent: what is counted meanwhile is told together
         self.table = table
 
     def due(self) -> list[Count]:
         """Close every window that is over with something counted; return the counts."""
+        if self.held:
+            return []
 
         def work() -> list[Count]:
             now, valves = self.table.now(), self.table.valves()
@@ -45,6 +48,8 @@ class Timers:
 
     def next_due(self) -> float:
         """Return the seconds until `due` may have something, infinity where no window is open."""
+        if self.held:
+            return math.inf
         now, valves = self.table.now(), self.table.valves()
         ends = [self._due_at(problem, valves, now) for _, problem in self.table.waiting()]
         return max(min(ends, default=math.inf) - now, 0.0)
