@@ -34,6 +34,9 @@ _END = r"(?![\w]|[.:,]\w)"  # of a number that is whole; a sentence may end with
 _ANSWERED = "(?i:answered|gave|got|received|replied|responded|return(?:ed|s)|with)"
 _COUNTED = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # by things in the plural
 
+_SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
+_NO_SOURCE = "".join([rf"(?<!\.{one})" for one in _SOURCES])  # a file's line is no host's port
+
 _PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
     # What tells problems apart; the first look spares most words the rest.
@@ -88,7 +91,7 @@ _PATTERN = rf"""(?x)
     | (?P<ip>
         \d{{1,5}}(?:\.\d{{1,5}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
       | (?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?!\w)
-      | \[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
+      | (?<!:)\[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
         (?:\]:\d{{1,5}})?(?![\w:])
       )
     | (?P<path>
@@ -102,9 +105,10 @@ _PATTERN = rf"""(?x)
         |(?<=\.internal))(?::\d{{1,5}})?(?![\w.])
       | (?=[A-Za-z-]*\d)[\w-]+(?:\.[A-Za-z][\w-]*)+\.[a-z][\w-]*(?::\d{{1,5}})?(?![\w.])
       | (?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+|(?=[A-Za-z]+[\d-])[A-Za-z][\w-]*)
-        :\d{{2,5}}(?![\w.])
+        {_NO_SOURCE}:\d{{2,5}}(?![\w.])
       ))
-    | (?P<num>[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
+    | (?P<num>(?:\d{{1,9}}[dhm]){{1,3}}\d{{1,9}}(?:\.\d{{1,9}})?[mn]?s(?!\w)  # 1h2m3.5s
+      |[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
     | (?P<id>(?<![\w-])(?=[^\W\d]*[-_~\d])\w[\w~-]*(?<![~-]))
     ))
     """

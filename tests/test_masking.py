@@ -384,6 +384,7 @@ def test_other_systems_are_grouped_too() -> None:
         ('event="disk full"', 'event="permission denied"'),
         ("level=error msg='disk full'", "level=error msg='no such host'"),
         ('{"short_message": "disk full"}', '{"short_message": "no such host"}'),
+        ("at com.shop.A.b(A.java:12)", "at com.shop.B.b(B.java:12)"),
         ("订单1处理失败", "订单1支付失败"),
         ("注文12の処理に失敗", "注文12の返金に失敗"),
         ("주문1가 실패", "결제1가 실패"),
@@ -399,7 +400,7 @@ def test_different_problems_stay_apart(one: str, two: str) -> None:
     "responded {} ms late", "Error {} of 1000 in the batch", "Invoice INV-10{} is stuck",
     "Order ORD-12{}: no stock", "订单{}处理失败", "用户{}支付失败：余额{}不足",
     "注文{}の処理に失敗", "주문{}가 실패", "写入/data/{}/x失败", "ไม่พบผู้ใช้{}ในระบบ",
-    "ValueError('x{}')", "Lost the signal: {} times",
+    "ValueError('x{}')", "done in 5m{}s", "at com.shop.A.b(A.java:{})", "Lost the signal: {} times",
 ])  # fmt: skip
 def test_number_that_counts_or_names_is_no_code(text: str) -> None:
     """However much it looks like a status: each of these is one problem."""
