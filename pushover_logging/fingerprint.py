@@ -22,6 +22,7 @@ from pushover_logging.tracebacks import (
     Place,
     both_ends,
     exception_chain,
+    grouped_in,
     in_app_frame,
     is_exc_info,
     members,
@@ -180,8 +181,7 @@ def _said_by(
     chain: Sequence[BaseException], tb: TracebackType | None
 ) -> tuple[tuple[str, ...], str]:
     """Return the types of an exception's chain with its place, and its own first line."""
-    # The place is that of the exception which was logged, not of its root: only that traceback
-    # always reaches up to the code that logged it.
+    # The place of what was logged, not of its root: that traceback reaches up to who logged it.
     types = [_qualified(type(each)) for each in chain]
     return (*types, *place_parts(tb)), _first_line_of(chain[0])
 
@@ -197,7 +197,7 @@ def _keys_of_members(chain: Sequence[BaseException]) -> list[str]:
 
     A group's own words are often "unhandled errors in a TaskGroup", whatever went wrong.
     """
-    groups = [link for link in chain if hasattr(link, "exceptions")]
+    groups = [link for link in chain if grouped_in(link)]
     inside = [each for link in groups for each in members(link) if each is not link]
     parts = [_said_by(exception_chain(each), each.__traceback__) for each in inside]
     return sorted({_key("", *stays, mask(said)) for stays, said in parts})

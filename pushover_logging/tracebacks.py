@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, TypeGuard
@@ -93,14 +94,21 @@ def members(exc: BaseException) -> list[BaseException]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        given = getattr(current, "exceptions", None)
-        inside = given if isinstance(given, (tuple, list)) else ()
-        inner = [each for each in inside if isinstance(each, BaseException)]
+        inner = [each for each in grouped_in(current) if isinstance(each, BaseException)]
         if inner:
             waiting.extend(reversed(inner))
         else:
             found.append(current)
     return found
+
+
+def grouped_in(exc: BaseException) -> Sequence[object]:
+    """Return what an exception says that it is a group of; of most, nothing."""
+    try:
+        given = getattr(exc, "exceptions", None)
+    except Exception:  # noqa: BLE001  a property of the program's own
+        return ()
+    return given if isinstance(given, (tuple, list)) else ()
 
 
 def both_ends(text: str) -> str:

@@ -189,6 +189,19 @@ def test_an_exception_whose_text_raises_counts_by_its_type() -> None:
     assert fingerprint(failed(Unprintable(1))) == fingerprint(failed(Unprintable(2)))
 
 
+def test_an_exception_that_cannot_say_what_it_groups_is_no_group() -> None:
+    """A property of the program's own may raise: the exception counts as itself."""
+
+    class OddError(Exception):
+        @property
+        def exceptions(self) -> object:
+            raise RuntimeError
+
+    exc = OddError("broken")
+    assert [exc] == tracebacks.members(exc)
+    assert fingerprint(failed(exc)).startswith("exception:")
+
+
 def test_a_traceback_missing_from_exc_info_is_taken_from_the_exception() -> None:
     """exc_info that a program built without the traceback gives the same key; or the reverse."""
     exc = caught(raise_value_error)
