@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from pushover_logging.handler import PushoverHandler
+from pushover_logging.tracebacks import grouped_in
 
 _UNCAUGHT = "Uncaught exception in %s"
 
@@ -65,9 +66,9 @@ def _chain_hooks(root: logging.Logger) -> None:
     threading.excepthook = thread_hook
 
 
-def _is_failure(exc: BaseException) -> bool:
+def _is_failure(exc: object) -> bool:
     """Tell a failure from an end that somebody asked for, which may come in a group as well."""
-    members = getattr(exc, "exceptions", None)  # BaseExceptionGroup, since CPython 3.11
-    if isinstance(members, tuple) and members and not isinstance(exc, Exception):
+    members = grouped_in(exc)
+    if members and not isinstance(exc, Exception):
         return any(map(_is_failure, members))
     return not isinstance(exc, (KeyboardInterrupt, SystemExit))

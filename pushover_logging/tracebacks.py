@@ -102,7 +102,7 @@ def members(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def grouped_in(exc: BaseException) -> Sequence[object]:
+def grouped_in(exc: object) -> Sequence[object]:
     """Return what an exception says that it is a group of; of most, nothing."""
     try:
         given = getattr(exc, "exceptions", None)
