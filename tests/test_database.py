@@ -15,6 +15,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
 from pushover_logging import connection, database
 from pushover_logging.database import Database, Unavailable
+from pushover_logging.guard import held
 
 FIRST = "CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT)"
 SECOND = "ALTER TABLE thing ADD COLUMN size INTEGER; CREATE INDEX thing_size ON thing (size)"
@@ -141,6 +142,16 @@ def test_in_use_by_another_thread(file):
     done.set()
     thread.join(10)
     assert ["before"] == names(file)
+
+
+def test_transaction_that_interrupts_the_beginning_of_another(file, path):
+    """A signal handler that logs comes when the lock is taken and nothing begun: it has its own."""
+    with held(file._lock, 0):
+        add(file, "of the handler")
+        with locked(path), pytest.raises(Unavailable, match="locked"), file.transaction(0.01):
+            pass
+    add(file, "after it")
+    assert ["of the handler", "after it"] == names(file)
 
 
 def test_no_thread_is_kept_out_by_a_storm_of_another(file):

@@ -426,9 +426,10 @@ def test_what_was_too_old_to_send_is_named_when_the_service_is_back(drive):
     assert {"too old": 2} == driven.handler.stats().dropped_by
 
 
-def test_too_old_a_message_is_dropped(drive):
+@pytest.mark.parametrize("throttle", [None, False])
+def test_too_old_a_message_is_dropped(drive, throttle):
     """What could not be sent within max_age is dropped, and counted by its reason."""
-    driven = drive(max_age=60)
+    driven = drive(max_age=60, throttle=throttle)
     driven.inbox.fail_with(500, "", times=None)
     driven.log.error("boom happened")
     driven.advance(3600)

@@ -223,6 +223,20 @@ def test_count_that_comes_back_goes_to_its_own_problem_first(local):
     assert {"a": (2, 1), SHOP.group: (2, 6), "gone": (2, 2), "far": (2, 2)} == back
 
 
+def test_end_that_was_overtaken_gives_its_count_back(local):
+    """Once the problem is there again; an end that had nothing to tell gives nothing."""
+    for key in ("a", "b"):
+        first(local, key)
+    local.admit("a", E, 1.0)
+    ends = [local.resolve(key, 2.0) for key in ("a", "b")]
+    assert [1, 0] == [end.number for end in ends]
+    assert not local.overtaken("a", ends[:1])
+    for key, end in zip(("a", "b"), ends, strict=True):
+        first(local, key)
+        assert local.overtaken(key, [end])
+    assert [("a", 1)] == [(one.key, one.number) for one in local.untold()]
+
+
 def test_count_of_a_problem_that_is_over_is_told_among_others(local):
     """It ended: what comes back of it does not begin it anew; the others' counts add up."""
     for key in ("a", "b"):
