@@ -441,6 +441,19 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
     assert number > 20
 
 
+def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
+    """Nobody will send it: it is counted so with the next record, and the books add up."""
+    driven = drive()
+    monkeypatch.setattr(driven.handler._ledger.outbox, "put", lambda _: boom())
+    with pytest.raises(Boom):
+        driven.log.error("cut off")
+    monkeypatch.undo()
+    driven.log.error("the next one")
+    driven.settle()
+    stats = driven.handler.stats()
+    assert (1, 1, True) == (stats.failed, stats.sent, adds_up(stats))
+
+
 @pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**10, -1, float("nan"), 0])
 def test_flush_takes_any_number_of_seconds(handler_for, timeout):
     """For ever is as long as a lock can wait, what is no number is none at all."""
