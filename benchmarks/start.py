@@ -18,8 +18,8 @@ ATTACH_TARGET = 1.0  # ms
 EXIT_TARGET = 5.0  # ms
 
 WHY = (
-    "The time goes into many small modules: their frozen dataclasses, for which Python writes and "
-    "compiles methods, and their patterns."
+    "The time goes into many small modules: their patterns, and the dataclasses of the larger "
+    "values, for which Python writes and compiles methods."
 )
 BASE = "import requests, pythonjsonlogger.json"
 OURS = "import pushover_logging"
