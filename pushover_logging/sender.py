@@ -25,6 +25,7 @@ from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.steps import Steps
 
 IDLE = 30.0  # seconds after which a connection that nobody needs is closed
+_ENDING = 1.0  # seconds that the thread before may take for its last steps
 _GRACE = 1.0  # seconds in which whoever waited may end the process
 _INLINE = 0.05  # seconds between two tries of a wait without a thread
 
@@ -102,8 +103,8 @@ class Sender:
         try:
             lifecycle.hook_exit()
             if lifecycle.threads_run():
-                started = self._clock.start_thread(self._run, "pushover-logging")
-                self._thread = self._thread or started
+                # It says itself that it runs: set here, it could be there after its end.
+                self._clock.start_thread(self._run, "pushover-logging")
             elif inline:
                 self._send_inline()
         except RuntimeError:  # the interpreter ends, or has no threads to give
@@ -153,8 +154,8 @@ class Sender:
         return self._steps.step(hurried=self._is_hurried())
 
     def _run(self) -> None:
-        if not self._stepping.acquire(blocking=False):
-            return  # another one runs
+        if not self._stepping.acquire(timeout=_ENDING):
+            return  # another one runs, and is not just about to end
         ident, self._thread = threading.get_ident(), threading.current_thread()
         lifecycle.THREADS.add(ident)
         try:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pushover_logging import Message, lifecycle, sender
+from pushover_logging.clock import Clock
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.throttle.problem import Verdict
 
@@ -172,3 +173,23 @@ def test_second_thread_ends_at_once(drive):
     assert [] == driven.titles
     driven.settle()
     assert ["boom happened"] == driven.titles
+
+
+def test_thread_that_ends_before_its_start_returns_is_not_taken_for_one_that_runs(
+    handler_for, inbox
+):
+    """What is logged after `close` is sent by a thread that ends at once; the next starts anew."""
+
+    class Quick(Clock):
+        def start_thread(self, target, name):
+            super().start_thread(target, name).join(10)
+            return threading.current_thread()
+
+    handler = handler_for(clock=Quick())
+    handler.close()
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("first trouble")
+    log.error("second trouble")
+    assert handler.flush(10)
+    assert ["first trouble", "second trouble"] == [push["title"] for push in inbox.messages]
