@@ -10,6 +10,8 @@ import pytest
 import requests
 from conftest import TOKEN, Driven, adds_up
 
+from pushover_logging.throttle.local import CAPACITY
+
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -414,6 +416,25 @@ def test_clock_that_jumps(phone, jump):
     told = sum(int(title[1:].partition(" ")[0]) for _, title in one.pushes if title[0] == "x")
     firsts = sum(1 for _, title in one.pushes if title[0] != "x")
     assert 599 == told + firsts
+
+
+def test_twenty_times_as_many_problems_as_the_table_holds(memory):
+    """16: the table stays as it is, a newcomer of the worst kind is told, and no count is lost."""
+    number = 20 * CAPACITY
+    for one in range(number):
+        memory.log.error("Trouble", extra={"pushover": {"fingerprint": one}})
+    memory.settle()
+    assert len(memory.handler._ledger._throttle.table.problems) <= CAPACITY + 1
+    memory.say(C, "All is lost")
+    memory.settle()
+    assert "All is lost" == memory.pushes[-1][1]
+    memory.at(DAY)
+    firsts = sum(1 for _, title in memory.pushes if title == "Trouble")
+    counts = [re.match(r"(\d+) new|x(\d+) more", title) for _, title in memory.pushes]
+    assert (10, True) == (firsts, len(memory.pushes) < 30)
+    assert any(counts)
+    stats = memory.handler.stats()
+    assert (number + 1, 11, number - 10) == (stats.records, stats.sent, stats.suppressed)
 
 
 def test_resolved(phone):
