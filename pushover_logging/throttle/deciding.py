@@ -188,10 +188,8 @@ class Throttle(Timers):
         before = self.table.get(count.key)
         if problem is None and named and not (before is not None and before.resolved):
             self._make_room()
-            key, problem = count.key, self.rules.begin(now, count.began or count.since)
+            key, problem = count.key, self._rebuilt(count, now)
             problem.told, problem.total, problem.newcomer = count.level, count.total, count.newcomer
-            problem.title, problem.user = count.title, count.user
-            problem.device, problem.priority = count.device, count.priority
         if problem is None:
             key = REMAINDER
             problem = self._present(key, now) or self.rules.begin(now, count.since)
@@ -199,6 +197,15 @@ class Throttle(Timers):
             problem.total += count.number
         self.rules.add(problem, count, now)
         self.table.put(key, problem)
+
+    def _rebuilt(self, count: Count, now: float) -> Problem:
+        """Return a problem that is not known here any more, as a count of it says it was."""
+        problem = self.rules.begin(now, count.began or count.since)
+        problem.title, problem.user, problem.device, problem.priority = About(
+            count.title, count.user, count.device, count.priority
+        )
+        problem.group = count.group
+        return problem
 
     def _make_room(self) -> None:
         for key in self.table.expendable():

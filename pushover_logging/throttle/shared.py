@@ -9,7 +9,7 @@ from __future__ import annotations
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import UNHEARD, Problem, Report, View
-from pushover_logging.throttle.table import REMAINDER, About
+from pushover_logging.throttle.table import REMAINDER
 
 CAPACITY = 10_000
 
@@ -38,7 +38,9 @@ class SharedThrottle(Throttle):
         newcomer = count.newcomer and (problem is None or problem.told < count.level)
         if problem is None:
             self._make_room()
-            problem = self._rebuilt(report, now)
+            problem = self._rebuilt(count, now)
+            if report.remaining is not None:
+                problem.told, problem.until = report.told, now + report.remaining
             newcomer = newcomer or (known is not None and known.resolved)
         if newcomer:
             problem.newcomer, problem.pending = True, False
@@ -51,17 +53,6 @@ class SharedThrottle(Throttle):
         self.rules.add(problem, count, now)
         self.table.put(key, problem)
         return view_of(problem, now)
-
-    def _rebuilt(self, report: Report, now: float) -> Problem:
-        count = report.count
-        problem = self.rules.begin(now, count.began or count.since)
-        problem.title, problem.user, problem.device, problem.priority = About(
-            count.title, count.user, count.device, count.priority
-        )
-        problem.group = count.group
-        if report.remaining is not None:
-            problem.told, problem.until = report.told, now + report.remaining
-        return problem
 
 
 def view_of(problem: Problem, now: float) -> View:
