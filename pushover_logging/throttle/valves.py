@@ -70,7 +70,8 @@ class Valves:
 
         ``born`` is when its record came: what is older than a storm is not held back by it.
         """
-        if 0.0 < self.digest_at <= now - EVERY:  # where state is shared, its digests are others'
+        # A digest that is long overdue has nothing to tell: who shares asks only where counts wait.
+        if 0.0 < self.digest_at <= now - EVERY:
             self.digest_at, self.over = 0.0, False
         if level >= logging.CRITICAL:
             free = self.criticals_at <= now + (CRITICAL_BURST - 1) * EVERY
