@@ -31,7 +31,18 @@ _UNIT = (
 _HEX = "[0-9a-fA-F]"
 _END = r"(?![\w]|[.:,]\w)"  # of a number that is whole; a sentence may end with it
 # After a verb or an arrow, in brackets, or first of all; "500 rows" are no status.
-_ANSWERED = "(?i:answered|gave|got|received|replied|responded|return(?:ed|s)|with)"
+_VERBS = (
+    "answered",
+    "gave",
+    "got",
+    "received",
+    "replied",
+    "responded",
+    "returned",
+    "returns",
+    "with",
+)
+_ANSWERED = f"(?i:{'|'.join(_VERBS)})"
 _COUNTED = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # by things in the plural
 
 _SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
@@ -126,8 +137,7 @@ _DIGIT = re.compile(r"\d")
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _TELLING_DIGIT = (  # looks from a digit on, which is found in no time
     rf"0(?:[xX]|00(?:\ {_REASON}|(?<=\A000):|(?<=[(\[]000)[)\]]|(?<=[>→]\ 000)|(?i:"
-    r"(?<=answered\ 000)|(?<=gave\ 000)|(?<=got\ 000)|(?<=received\ 000)|(?<=replied\ 000)"
-    r"|(?<=responded\ 000)|(?<=returned\ 000)|(?<=returns\ 000)|(?<=with\ 000)))"
+    rf"{'|'.join([rf'(?<={verb} 000)' for verb in _VERBS])}))"
     r"|(?i:(?<=utf0)mb0|(?<=ec0)|(?<=[sh]0)|(?<=x0)0(?:_00)?|(?<=amd0)0|(?<=arm0)0|(?<=k0)s"
     r"|(?<=[il]0)0n|(?<=(?:log|neo)0)j|(?<=p0)0)(?!\w))"
 )
