@@ -36,9 +36,9 @@ def logger_with(handler: logging.Handler) -> logging.Logger:
 class Still(Clock):
     """The real time, but no sender: for what a logging call costs, and nothing beside it."""
 
-    def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread:  # noqa: ARG002
-        """Return a thread that is alive and not this one."""
-        return threading.main_thread()
+    def start_thread(self, target: Callable[[], None], name: str) -> None:  # noqa: ARG002
+        """Have the sender take a thread that is alive, and not its own, for the one that runs."""
+        target.__self__._thread = threading.main_thread()  # noqa: SLF001
 
 
 def handler_to(url: str, **options: Any) -> PushoverHandler:  # noqa: ANN401

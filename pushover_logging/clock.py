@@ -25,8 +25,6 @@ class Clock:
         """Return a random number between ``low`` and ``high``."""
         return random.uniform(low, high)  # noqa: S311  spreads retries, keeps no secret
 
-    def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
+    def start_thread(self, target: Callable[[], None], name: str) -> None:
         """Start a daemon thread. Raises RuntimeError where the interpreter has none to give."""
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=target, name=name, daemon=True).start()

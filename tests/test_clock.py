@@ -1,5 +1,6 @@
 """The real time, chance and threads."""
 
+import queue
 import threading
 import time
 
@@ -12,6 +13,7 @@ def test_clock_is_the_systems_own():
     assert abs(clock.time() - time.time()) < 1
     assert abs(clock.monotonic() - time.monotonic()) < 1
     assert 1 <= clock.uniform(1, 2) <= 2
-    ran = threading.Event()
-    assert clock.start_thread(ran.set, "one").daemon
-    assert ran.wait(10)
+    ran = queue.SimpleQueue()
+    clock.start_thread(lambda: ran.put(threading.current_thread()), "one")
+    thread = ran.get(timeout=10)
+    assert ("one", True) == (thread.name, thread.daemon)
