@@ -454,10 +454,18 @@ def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
     assert (1, 1, True) == (stats.failed, stats.sent, adds_up(stats))
 
 
-@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**10, -1, float("nan"), 0])
-def test_flush_takes_any_number_of_seconds(handler_for, timeout):
+@pytest.mark.parametrize(("timeout", "done"), [
+    (float("inf"), True), (1e300, True), (10**10, True),
+    (-1, False), (float("nan"), False), (0, False),
+])  # fmt: skip
+def test_flush_takes_any_number_of_seconds(handler_for, inbox, timeout, done):
     """For ever is as long as a lock can wait, what is no number is none at all."""
-    assert handler_for().flush(timeout)
+    inbox.fail_with(delay=0.3)
+    handler = handler_for()
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("boom happened")
+    assert done == handler.flush(timeout)
 
 
 def test_flush_in_the_middle_of_a_record_gives_none_up(handler_for, inbox):
