@@ -29,14 +29,14 @@ _SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
 _PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})  # modes that a PNG knows
 _QUALITY = 85  # of a JPEG: no difference is seen on a phone
 _TYPES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb".{4}ftyp(?:heic|heix|mif1|msf1)", re.DOTALL), "image/heic"),
-    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "image/avif"),
-    (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff"),
-    (re.compile(rb"BM.{12}[\x0c\x28\x6c\x7c]\x00\x00\x00", re.DOTALL), "image/bmp"),
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"(?s)RIFF.{4}WEBP", "image/webp"),
+    (rb"(?s).{4}ftyp(?:heic|heix|mif1|msf1)", "image/heic"),
+    (rb"(?s).{4}ftypavi[fs]", "image/avif"),
+    (rb"II\*\x00|MM\x00\*", "image/tiff"),
+    (rb"(?s)BM.{12}[\x0c\x28\x6c\x7c]\x00\x00\x00", "image/bmp"),
 )
 
 
@@ -98,7 +98,7 @@ class Attachments:
 
 def type_of(data: bytes) -> str | None:
     """Return an image's MIME type by its first bytes, None for what is no image."""
-    return next((kind for pattern, kind in _TYPES if pattern.match(data)), None)
+    return next((kind for pattern, kind in _TYPES if re.match(pattern, data)), None)
 
 
 def scaled(data: bytes) -> bytes | None:

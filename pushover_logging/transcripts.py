@@ -6,14 +6,12 @@ import re
 from typing import NamedTuple
 
 _MARK = "(most recent call last):"
-_HEADER = re.compile(
-    rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<what>Traceback|Stack) {re.escape(_MARK)}"
-)
-_MARGIN = re.compile(r"\A *[|+] ")  # of an exception group's members
-_FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
+_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<what>Traceback|Stack) {re.escape(_MARK)}"
+_MARGIN = r"\A *[|+] "  # of an exception group's members
+_FRAME = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
 _MARKS = frozenset(" ^~")  # below a line's code, since CPython 3.11
-_RULE = re.compile(r"^[ |]*\+[-+]*-+ \d+ -+$", re.MULTILINE)  # above each member of a group
-_REPEATED = re.compile(r"\s+\[Previous line repeated (\d+) more times?\]")
+_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
+_REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
 _END = 32_768
 """Characters that are read at either end of a text: a chain's root is first, its last line last."""
 _NEWLINE = "\n"
@@ -45,7 +43,7 @@ def split(text: str) -> tuple[str, str]:
     """Return what stands before the first traceback or stack in ``text``, and the rest."""
     if _MARK not in text:
         return text, ""
-    found = _HEADER.search(text)
+    found = re.search(_HEADER, text)
     return (text[: found.start()], text[found.start() :]) if found else (text, "")
 
 
@@ -55,7 +53,7 @@ def transcripts(text: str) -> list[Transcript]:
     groups: list[Transcript] = []
     if len(text) > 2 * _END:
         text = f"{text[:_END].rpartition(_NEWLINE)[0]}\n{text[-_END:].partition(_NEWLINE)[2]}"
-    starts = list(_HEADER.finditer(text))
+    starts = list(re.finditer(_HEADER, text))
     for number, start in enumerate(starts):
         end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
         one = _read(text[start.end() : end])
@@ -68,20 +66,20 @@ def transcripts(text: str) -> list[Transcript]:
 
 def further_members(text: str) -> int:
     """Return how many members a group in ``text`` has beside the first; 0 without a group."""
-    groups = sum("Group" in one.group() for one in _HEADER.finditer(text))
-    return max(len(_RULE.findall(text)) - groups, 0) if groups else 0
+    groups = sum("Group" in one.group() for one in re.finditer(_HEADER, text))
+    return max(len(re.findall(_RULE, text)) - groups, 0) if groups else 0
 
 
 def _read(block: str) -> Transcript:
     frames: list[TextFrame] = []
-    lines = [_MARGIN.sub("", line) for line in block.splitlines()]
+    lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
     for number, line in enumerate(lines):
-        if frame := _FRAME.match(line):
+        if frame := re.match(_FRAME, line):
             function = frame["function"] or ""
             frames.append(TextFrame(function, frame["file"], int(frame["line"]), ""))
         elif line[:1].strip():
             return Transcript(line.strip(), _remarks(lines[number + 1 :]), frames)
-        elif repeated := _REPEATED.match(line):
+        elif repeated := re.match(_REPEATED, line):
             frames[-1:] = [one._replace(times=1 + int(repeated[1])) for one in frames[-1:]]
         elif frames and not frames[-1].code and line.strip() and not _MARKS.issuperset(line):
             frames[-1] = frames[-1]._replace(code=line.strip())
