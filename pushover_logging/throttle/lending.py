@@ -20,17 +20,14 @@ RECEIPT_LIVES = 3600.0  # seconds
 
 @dataclass(slots=True)
 class Loan:
-    """A count that somebody is about to tell, as JSON, until when."""
+    """A count that somebody is about to tell, as JSON."""
 
-    until: float
     count: str
 
 
 @dataclass(slots=True)
 class Receipt:
     """A mark that a report was taken."""
-
-    at: float = 0.0
 
 
 class RedisThrottle(SharedThrottle):
@@ -104,10 +101,9 @@ class RedisThrottle(SharedThrottle):
                 count = decoded(Count, loan.count) if loan is not None else None
                 if count is not None:
                     self._restore(count)
-            until = self.items.now() + LEASE
             counts = [one._replace(loan=secrets.token_hex(8)) for one in close()]
             for one in counts:
-                self._lend(one.loan, Loan(until, json.dumps(one._asdict())))
+                self._lend(one.loan, Loan(json.dumps(one._asdict())))
             return counts
 
         counts = self.items.atomically(work)
@@ -130,7 +126,7 @@ class RedisThrottle(SharedThrottle):
             for name in loans:
                 loan = self.items.kept(LOAN + name, Loan)
                 if loan is not None:
-                    self._lend(name, replace(loan, until=now + LEASE))
+                    self._lend(name, loan)
                 elif not self._vanished(name):
                     gone.add(name)
             return gone
@@ -162,4 +158,4 @@ class RedisThrottle(SharedThrottle):
         return self._lent.get(loan, self.items.life) != self.items.life
 
     def _lend(self, name: str, loan: Loan) -> None:
-        self.items.keep(LOAN + name, loan, KEPT, loan.until)
+        self.items.keep(LOAN + name, loan, KEPT, self.items.now() + LEASE)
