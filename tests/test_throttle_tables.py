@@ -75,6 +75,21 @@ def keep(throttle, key, **changes):
     throttle.table.atomically(lambda: throttle.table.put(key, problem))
 
 
+def test_accounts_have_each_a_throttle_of_their_own(server, remote, file, tmp_path, clock):
+    """In one file, and in one Redis: a problem of the one is new to the other."""
+    path = tmp_path / "outbox.sqlite"
+    others = (
+        RedisThrottle(server.url, "2", Rules()),
+        SqliteThrottle(host_file(path).database, "2", Rules(), clock),
+    )
+    for one, other in zip((remote, file), others, strict=True):
+        first(one, "a")
+        keep(one, "b", number=3)
+        first(other, "a")
+        assert [] == other.untold()
+    others[0].items._redis.close()
+
+
 def test_last_words_leave_the_first_that_another_can_still_send(shared):
     """A count of a first that waits stays with it; all else is told, once."""
     for key in ("waits", "told"):
