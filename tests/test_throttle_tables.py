@@ -1,7 +1,10 @@
 """What a shared throttle keeps in its table: an outbox's file, and a real Redis."""
 
 import importlib
+import itertools
 import logging
+import math
+import socket
 import sys
 
 import pytest
@@ -313,6 +316,15 @@ def test_loan_that_vanished_with_the_data_comes_back_to_its_problem(remote):
     assert [] == remote.untold()
 
 
+def test_newcomers_of_one_origin_wait_for_nobody(file, clock):
+    """They are no count, and go when there are none."""
+    file.table.put_group("site:a", Group({"a": 1.0}))
+    assert math.inf == file.next_due()
+    assert {"a": 1.0} == file.table.group("site:a").members
+    file.table.put_group("site:a", Group())
+    assert {} == file.table.group("site:a").members
+
+
 def test_what_is_kept_in_redis_outlives_its_use(remote):
     """A problem its window and cooling, a count 40 days, newcomers 5 minutes: and no more."""
     now = remote.table.atomically(remote.table.now)
@@ -362,16 +374,22 @@ def test_what_has_no_count_makes_room_first(remote, monkeypatch):
 
 
 def test_count_that_is_added_in_place_is_the_sum(remote):
-    """As all others would be: times, level, processes; the answer says how the problem stands."""
+    """As all others would be, by one call: times, level, processes; and how the problem stands."""
     now = remote.table.atomically(remote.table.now)
     keep(remote, "a", number=2, total=5, since=10.0, last=20.0, until=now + 100, taken=7.0,
          newcomer=True, sources=("1",))  # fmt: skip
+    keep(remote, "warm", until=now + 100)
+    remote.report(report("warm"), "warm")  # Redis may not know the script yet
+    before = scripts_run(remote)
     for source in ("1", "2", "2"):
         view = remote.report(
             report("a", 3, since=5.0, last=6.0, level=E + 5, sources=(source,)), source
         )
+    assert 3 == scripts_run(remote) - before
     assert (E, True, 7.0) == (view.told, view.newcomer, view.taken)
     assert view.remaining == pytest.approx(100, abs=10)
+    lives = remote.items._redis.pttl(remote.items._prefix + "a") / 1000
+    assert lives == pytest.approx(40 * DAY, abs=10)
     problem = remote.table.atomically(lambda: remote.table.get("a"))
     assert (8, 11, 5.0, 20.0, E + 5) == (
         problem.number, problem.total, problem.since, problem.last, problem.seen
@@ -381,13 +399,18 @@ def test_count_that_is_added_in_place_is_the_sum(remote):
     assert remote.report(report("pending"), "x").remaining is None
 
 
+def scripts_run(remote):
+    return remote.items._redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+
 def test_decision_that_others_always_overtake_is_given_up(remote, server):
     """It is as if Redis did not answer: the process decides alone."""
     other = RedisThrottle(server.url, "1", Rules())
+    numbers = itertools.count(1)
 
     def work():
         remote.table.get("a")
-        keep(other, "a", number=other.items.operations)
+        keep(other, "a", number=next(numbers))
         keep(remote, "a")
 
     with pytest.raises(items.Unreachable, match="others were faster"):
@@ -399,7 +422,20 @@ def test_url_that_redis_cannot_use_is_a_configuration_error():
     """At start, and without the URL, which may hold a password."""
     with pytest.raises(ConfigurationError, match="the Redis URL cannot be used") as caught:
         RedisThrottle("redis://:secret@web-1:port/0", "1", Rules())
+    assert "throttle" == caught.value.option
     assert "secret" not in str(caught.value)
+
+
+def test_redis_that_takes_a_call_and_never_answers_is_unreachable():
+    """It is asked once, and says why."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        throttle = RedisThrottle(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", "1", Rules())
+        with pytest.raises(items.Unreachable, match=r"cannot be reached \(TimeoutError\)"):
+            throttle.due()
+        silent.settimeout(0.5)
+        silent.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            silent.accept()
 
 
 def test_missing_extra_is_named(monkeypatch):

@@ -7,6 +7,7 @@ holds a lease on it: when that runs out untold, another process tells it.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -58,7 +59,6 @@ class RedisTable:
         self._url = url
         self._prefix = f"{{pushover:{account}}}:"
         self._rules = rules
-        self.operations: int = 0
         self.renew()
 
     def renew(self) -> None:
@@ -197,7 +197,7 @@ class RedisTable:
         numbers = (one.number, one.since, one.last, one.level)
         keys = [self._prefix + name for name in ("due", one.key, RECEIPT + receipt, _LIFE)]
         lives, source = int(KEPT * 1000), (one.sources or ("",))[0]
-        given = [one.key, *map(str, numbers), source, lives, 50, CRITICAL_WINDOW]
+        given = [one.key, *map(str, numbers), source, lives, logging.CRITICAL, CRITICAL_WINDOW]
         found = self._call(self._count, keys, given)
         if not found:
             return None
@@ -242,7 +242,6 @@ class RedisTable:
         return bool(self._call(self._commit, keys, given))
 
     def _call(self, command: Callable[..., Any], *given: Any, **named: Any) -> Any:  # noqa: ANN401  redis-py's own
-        self.operations += 1
         try:
             return command(*given, **named)
         except (RedisError, OSError) as error:
