@@ -316,8 +316,39 @@ def test_loan_that_vanished_with_the_data_comes_back_to_its_problem(remote):
     assert [] == remote.untold()
 
 
-def test_newcomers_of_one_origin_wait_for_nobody(file, clock):
-    """They are no count, and go when there are none."""
+def test_process_hears_of_each_change_once(file):
+    """Also of one that follows on a row that went, and of all where the file is another one."""
+    keep(file, "a")
+    keep(file, "b")
+    assert {"a", "b"} == set(file.exchange([]))
+    assert {} == file.exchange([])
+    file.table.pop("b")
+    keep(file, "c")
+    assert {"c"} == set(file.exchange([]))
+    for key in "abc":
+        file.table.pop(key)
+    assert {} == file.exchange([])
+    file._seen += 100
+    keep(file, "d")
+    assert {"d"} == set(file.exchange([]))
+
+
+def test_next_due_is_the_window_that_ends_first(file, clock):
+    """In seconds; a newcomer is due at once, and what is overdue as well."""
+    now = clock.time()
+    assert math.inf == file.next_due()
+    keep(file, "later", until=now + 100)
+    keep(file, "quiet", number=0, until=now + 5)
+    assert 100 == file.next_due()
+    keep(file, "next", until=now + 0.5)
+    assert file.next_due() == pytest.approx(0.5)
+    keep(file, "newcomer", newcomer=True, until=now + 70)
+    assert 0.0 == file.next_due()
+
+
+def test_what_the_valves_keep_waits_for_nobody(file):
+    """It is no count; newcomers of one origin go when there are none."""
+    file.table.put_valves(Valves(digests=1))
     file.table.put_group("site:a", Group({"a": 1.0}))
     assert math.inf == file.next_due()
     assert {"a": 1.0} == file.table.group("site:a").members

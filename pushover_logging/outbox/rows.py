@@ -38,11 +38,10 @@ MIGRATIONS = (
         PRIMARY KEY (origin, what)
     );
     CREATE TABLE problem (
-        account TEXT NOT NULL, key TEXT NOT NULL, until REAL NOT NULL, length REAL NOT NULL,
-        number INTEGER NOT NULL, state TEXT NOT NULL, change INTEGER NOT NULL,
-        PRIMARY KEY (account, key)
-    );
-    CREATE INDEX problem_change ON problem (change)
+        change INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, key TEXT NOT NULL,
+        until REAL NOT NULL, length REAL NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,
+        UNIQUE (account, key)
+    )
     """,
 )
 

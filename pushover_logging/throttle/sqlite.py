@@ -94,8 +94,9 @@ class SqliteTable:
     def changed(self, since: int) -> tuple[int, Sequence[tuple[str, Problem]]]:
         """Return the number of the last change, and the problems that changed ``since``."""
         with self._database.transaction() as connection:
-            (newest,) = connection.execute("SELECT MAX(change) FROM problem").fetchone()
-        newest = newest or 0
+            ((newest,),) = connection.execute(
+                "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'problem'"
+            )
         found = self._select(
             "SELECT key FROM problem WHERE account = ? AND change > ?",
             0 if newest < since else since,
@@ -143,8 +144,8 @@ class SqliteTable:
     def _insert(self, key: str, until: float, length: float, number: int, state: str) -> None:
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO problem "
-                "SELECT ?, ?, ?, ?, ?, ?, COALESCE(MAX(change), 0) + 1 FROM problem",
+                "INSERT OR REPLACE INTO problem (account, key, until, length, number, state) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
                 (self._account, key, until, length, number, state),
             )
 
