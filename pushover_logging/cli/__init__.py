@@ -6,15 +6,13 @@ import argparse
 import importlib.metadata
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from pushover_logging.cli import check, demo, inbox, outbox, run, send
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 REFUSED = 1
 WRONG_USAGE = 2

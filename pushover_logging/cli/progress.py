@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 PATIENCE = 1.0  # seconds
 _CLEAR = "\r\x1b[K"

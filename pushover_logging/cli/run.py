@@ -9,8 +9,8 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.phone import Job, Phone
@@ -18,10 +18,6 @@ from pushover_logging.cli.send import priority
 from pushover_logging.cli.tail import Tail
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+from collections.abc import Iterator
+from types import FrameType
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 # How late, at most, a signal ends the wait; in seconds.

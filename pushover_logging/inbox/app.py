@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
@@ -15,12 +14,10 @@ from pushover_logging.inbox.account import SOUNDS
 from pushover_logging.inbox.control import create_control, wrong
 from pushover_logging.inbox.emergencies import Emergencies
 from pushover_logging.inbox.page import create_page
+from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.received import Received
 from pushover_logging.inbox.serving import API, FAULTS, MAX_BODY_BYTES
 from pushover_logging.inbox.store import Sent
-
-if TYPE_CHECKING:
-    from pushover_logging.inbox.parts import Parts
 
 Judged = Callable[[dict[str, str]], rules.Refusal]
 

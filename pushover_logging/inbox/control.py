@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
@@ -11,10 +11,8 @@ from flask import Blueprint, Response, request
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
 from pushover_logging.inbox.emergencies import Emergencies
+from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.told import Told, fault_from
-
-if TYPE_CHECKING:
-    from pushover_logging.inbox.parts import Parts
 
 # How long one request may wait for messages, in seconds.
 MAX_WAIT = 60.0

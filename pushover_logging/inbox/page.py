@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, abort, render_template, request, send_from_directory
 
 from pushover_logging.inbox import rules, view
 from pushover_logging.inbox.control import json_of, own_pages_only
 from pushover_logging.inbox.history import Filter, Kept
+from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.told import MAX_WHOLE, Told
-
-if TYPE_CHECKING:
-    from pushover_logging.inbox.parts import Parts
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

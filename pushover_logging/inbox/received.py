@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+from flask import Request
 
 from pushover_logging.inbox import rules
 from pushover_logging.inbox.history import RAW_BYTES
-
-if TYPE_CHECKING:
-    from flask import Request
 
 _CUT = b"\n[... %d bytes more]"
 

@@ -12,11 +12,8 @@ import datetime as dt
 import json
 import re
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 # https://pushover.net/api#messages and #limits: characters are Unicode code points.
 MAX_LENGTHS = {"message": 1024, "title": 250, "url": 512, "url_title": 100}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Collection, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pushover_logging.exceptions import ConfigurationError
@@ -19,10 +21,7 @@ from pushover_logging.inbox.serving import Server
 from pushover_logging.inbox.store import Attempt, Store
 from pushover_logging.inbox.told import made_fault
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from types import TracebackType
-
+if TYPE_CHECKING:  # no dependency, and Python 3.10 has none of its own
     from typing_extensions import Self
 
 HIGHEST_PORT = 65_535
