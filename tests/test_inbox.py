@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from pushover_logging import Message, PushoverClient
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import Inbox, rules
 from pushover_logging.inbox.account import Account
@@ -399,6 +400,19 @@ def test_inbox_serves_ipv6(session: requests.Session) -> None:
     with Inbox(host="::1") as inbox:
         assert f"http://[::1]:{inbox.port}" == inbox.url
         assert 200 == post(inbox, session).status_code
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("", "127.0.0.1"), ("::", "[::1]")]
+)
+def test_inbox_on_every_address_names_the_one_of_this_machine(host: str, reached: str) -> None:
+    """What it tells a program is what a handler takes, and leads to it."""
+    with Inbox(host=host) as inbox:
+        assert f"http://{reached}:{inbox.port}" == inbox.environ["PUSHOVER_API_URL"]
+        client = PushoverClient(EXAMPLE_TOKEN, EXAMPLE_USER, api_url=inbox.url)
+        client.send(Message(message="Hello"))
+        client.close()
+        assert ["Hello"] == [push["message"] for push in inbox.messages]
 
 
 def test_wait_for_returns_when_the_messages_are_there(inbox: Inbox) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # no dependency, and Python 3.10 has none of its own
     from typing_extensions import Self
 
 HIGHEST_PORT = 65_535
+# Who listens on every address is reached on this one, from this machine.
+_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
 
 # How soon the server notices that it is to close, and how long closing may take; in seconds.
 _POLL_INTERVAL = 0.05
@@ -117,9 +119,12 @@ class Inbox:
 
     @property
     def url(self) -> str:
-        """The service's address, without a slash at its end; with port 0 known once started."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """The address for programs of this machine, without a slash at its end.
+
+        With port 0 known once started.
+        """
+        host = _HERE.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
