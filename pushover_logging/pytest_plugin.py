@@ -26,5 +26,5 @@ def pushover_inbox(_pushover_server: Inbox) -> Inbox:
 
     Its ``environ`` points a program at it; ``Inbox`` documents all that it can do.
     """
-    _pushover_server.reset()
+    _pushover_server.start().reset()
     return _pushover_server

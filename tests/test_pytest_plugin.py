@@ -29,6 +29,9 @@ def test_each_starts_anew(pushover_inbox, log, number):
     (message,) = pushover_inbox.wait_for(1, timeout=10)
     assert "no way" == message["title"]
 
+def test_service_is_down(pushover_inbox):
+    pushover_inbox.close()
+
 def test_failure_is_played(pushover_inbox, log):
     pushover_inbox.fail_with(500)
     log.error("gone")
@@ -48,11 +51,11 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 @pytest.mark.process
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")])
 def test_fixture_serves_a_users_suite(suite: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    """Each test has an inbox as new, in one process and over the workers of pytest-xdist."""
+    """Each test has an inbox as new that serves, in one process and over pytest-xdist's workers."""
     if arguments:
         pytest.importorskip("xdist", reason="pytest-xdist comes with the extra test")
     result = suite.runpytest_subprocess("-q", *arguments, timeout=120)
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
 
 
 @pytest.mark.process

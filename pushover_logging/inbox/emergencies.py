@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import TYPE_CHECKING
 
 from pushover_logging.inbox import rules
 from pushover_logging.inbox.callbacks import call_back, is_loopback
-
-if TYPE_CHECKING:
-    from pushover_logging.inbox.history import Kept
-    from pushover_logging.inbox.receipts import Receipt
-    from pushover_logging.inbox.store import Store
+from pushover_logging.inbox.history import Kept
+from pushover_logging.inbox.receipts import Receipt
+from pushover_logging.inbox.store import Store
 
 NOT_FOUND = 404
 
