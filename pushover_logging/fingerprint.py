@@ -1,6 +1,6 @@
 """What "the same problem" is: a key for each record, the same in every process and on every host.
 
-A throttle is as good as its key.  One that is too fine lets a storm through; one that is too coarse
+A throttle is as good as its key. One that is too fine lets a storm through; one that is too coarse
 hides a problem behind another, which is worse.
 """
 
@@ -71,15 +71,15 @@ def own(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
-    """Return the key of the problem that `record` reports.
+    """Return the key of the problem that ``record`` reports.
 
-    The first of five rules that fits decides: a `fingerprint` in the record's `pushover` mapping;
-    below WARNING, the rendered text; with an exception, its types, place and masked text; with args
-    and a template of words, the raw template; else the masked text.
+    The first of five rules that fits decides: a ``fingerprint`` in the record's ``pushover``
+    mapping; below WARNING, the rendered text; with an exception, its types, place and masked text;
+    with args and a template of words, the raw template; else the masked text.
 
-    `by` names attributes of the record whose values are part of the key under every rule; one that
-    is missing counts as "".  The key is ASCII, at most 42 characters.  Whatever `getMessage` raises
-    for args that do not fit the template goes through.
+    ``by`` names attributes of the record whose values are part of the key under every rule; one
+    that is missing counts as "". The key is ASCII, at most 42 characters. Whatever ``getMessage``
+    raises for args that do not fit the template goes through.
     """
     values = _values(record, by)
     given = own(record).get("fingerprint")
@@ -105,7 +105,7 @@ def _values(record: logging.LogRecord, by: Sequence[str]) -> tuple[str, ...]:
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program named itself.
 
-    `values` are those of the record fields that are part of every key, as text, in their order.
+    ``values`` are those of the record fields that are part of every key, as text, in their order.
     """
     return _key(EXPLICIT, str(name), *values)
 
@@ -113,8 +113,8 @@ def explicit(name: object, values: Sequence[str] = ()) -> str:
 def call_site_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> str | None:
     """Return what the free texts of one file and line have in common; None for other rules.
 
-    `key` is `fingerprint(record, by)`.  A text that no mask fits may give endlessly many keys from
-    one call.
+    ``key`` is ``fingerprint(record, by)``. A text that no mask fits may give endlessly many keys
+    from one call.
     """
     if not key.startswith(TEXT):
         return None
@@ -124,9 +124,9 @@ def call_site_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -
 def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> str | None:
     """Return what all exceptions of one root cause have in common; None where it says little.
 
-    `key` is `fingerprint(record, by)`.  Type and masked first line of the root exception, and only
-    of OSError's family and of types from outside `builtins`: a dead database is one cause of many
-    failures, a KeyError is another one each time.
+    ``key`` is ``fingerprint(record, by)``. Type and masked first line of the root exception, and
+    only of OSError's family and of types from outside ``builtins``: a dead database is one cause of
+    many failures, a KeyError is another one each time.
     """
     if not key.startswith(EXCEPTION):
         return None
@@ -166,7 +166,7 @@ def _qualified(kind: type) -> str:
 
 
 def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | None:
-    """Return the key of the exception of `record`; None where there is none."""
+    """Return the key of the exception of ``record``; None where there is none."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
     if is_exc_info(info):
         chain = exception_chain(info[1])

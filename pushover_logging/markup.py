@@ -20,9 +20,11 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_ESCAPED = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "\n": "<br>"}
-)
+ENTITIES = {
+    "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "\n": "<br>",
+}  # fmt: skip
+"""How html writes what it would read as its own."""
+_ESCAPED = str.maketrans(ENTITIES)
 
 
 def escaped(text: str) -> str:

@@ -1,7 +1,7 @@
 """What varies in a message, taken out, so that two reports of one problem read the same.
 
 Stateless: the same text gives the same result in every process and on every host, which a learning
-parser cannot promise.  General masks only: what one program calls its things is not known here.
+parser cannot promise. General masks only: what one program calls its things is not known here.
 """
 
 from __future__ import annotations
@@ -162,14 +162,14 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def mask(text: str) -> str:
-    """Return `text` with what varies from one report to the next replaced by placeholders.
+    """Return ``text`` with what varies from one report to the next replaced by placeholders.
 
     URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
-    become `<url>`, `<email>` and so on; so does whom or where `host=`, `session=` and their like,
-    `user ... from` and `password for ... from`, name.  Codes that tell problems apart stay:
-    `[Errno 28]`, `HTTP 500`, `status 502`, `exit code 2`, `ORA-00942`, the method and
-    status of a request line.
+    become ``<url>``, ``<email>`` and so on; so does whom or where ``host=``, ``session=`` and their
+    like, ``user ... from`` and ``password for ... from``, name. Codes that tell problems apart
+    stay: ``[Errno 28]``, ``HTTP 500``, ``status 502``, ``exit code 2``, ``ORA-00942``, the method
+    and status of a request line.
     Only the first 2,048 characters are read and returned, in time linear in them.
     """
     text = text[:MAX_CHARACTERS]

@@ -28,11 +28,11 @@ _FLAG_WINDOW = 4096
 
 
 def clean(text: str) -> str:
-    r"""Return `text` as the API can take it.
+    r"""Return ``text`` as the API can take it.
 
     Lone surrogates (not encodable as UTF-8), NUL and the other C0 control characters except newline
-    and tab become U+FFFD; `\r\n` and `\r` become `\n`; a terminal's colours go.  A clean text comes
-    back unchanged.
+    and tab become U+FFFD; ``\r\n`` and ``\r`` become ``\n``; a terminal's colours go. A clean text
+    comes back unchanged.
     """
     if "\x1b" in text:
         text = _COLOURS.sub("", text)
@@ -42,11 +42,11 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most `limit` code points of `text`, which is how the API counts.
+    """Return at most ``limit`` code points of ``text``, which is how the API counts.
 
     What is over ends in "…", inside the limit, after a whole user-perceived character in the sense
     of Unicode Standard Annex #29: emoji sequences, flags, combining marks, Hangul syllables and
-    CRLF stay whole.  Where that would give up more than 32 code points, the cut is a hard one.  A
+    CRLF stay whole. Where that would give up more than 32 code points, the cut is a hard one. A
     limit below 1 gives "".
     """
     if limit < 1:
@@ -62,15 +62,15 @@ def cut(text: str, limit: int) -> str:
 
 
 def first_line(text: str) -> str:
-    """Return the first line of `text` that is not blank, stripped; "" where there is none."""
+    """Return the first line of ``text`` that is not blank, stripped; "" where there is none."""
     found = _LINE.search(text)
     return found.group().rstrip() if found else ""
 
 
 def largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number from 1 to `limit` that `fits`, 0 where none does.
+    """Return the largest number from 1 to ``limit`` that ``fits``, 0 where none does.
 
-    `fits` is taken for a rule that holds up to some number and not beyond it.
+    ``fits`` is taken for a rule that holds up to some number and not beyond it.
     """
     low, high = 0, limit
     while low < high:
@@ -80,7 +80,7 @@ def largest(limit: int, fits: Callable[[int], bool]) -> int:
 
 
 def _is_boundary(text: str, position: int) -> bool:
-    """Tell whether a user-perceived character ends before `position`, which is inside the text."""
+    """Tell whether a user-perceived character ends before ``position``, inside the text."""
     if position == 0:
         return True
     before, after = text[position - 1], text[position]
@@ -94,7 +94,7 @@ def _is_boundary(text: str, position: int) -> bool:
 
 
 def _extends(character: str) -> bool:
-    """Tell whether `character` belongs to the one before it."""
+    """Tell whether ``character`` belongs to the one before it."""
     return (
         character in _JOINERS
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
@@ -104,7 +104,7 @@ def _extends(character: str) -> bool:
 
 
 def _flags_are_whole(text: str, position: int) -> bool:
-    """Tell whether an even number of regional indicators, two to a flag, ends at `position`."""
+    """Tell whether an even number of regional indicators, two to a flag, ends at ``position``."""
     window = text[max(position - _FLAG_WINDOW, 0) : position]
     return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0
 

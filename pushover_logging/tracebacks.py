@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]:
-    """Say whether a record's `exc_info`, as a program may have set it, holds an exception."""
+    """Say whether a record's ``exc_info``, as a program may have set it, holds an exception."""
     return (
         isinstance(info, tuple)
         and len(info) == len(("type", "value", "traceback"))
@@ -57,10 +57,10 @@ def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
 
 
 def exception_chain(exc: BaseException) -> list[BaseException]:
-    """Return `exc` and what led to it, outermost first.
+    """Return ``exc`` and what led to it, outermost first.
 
-    As a traceback prints it: `__cause__`, else `__context__` unless suppressed.  A chain that comes
-    back to itself ends there.  An exception group counts as one exception.
+    As a traceback prints it: ``__cause__``, else ``__context__`` unless suppressed. A chain that
+    comes back to itself ends there. An exception group counts as one exception.
     """
     chain: list[BaseException] = []
     seen: set[int] = set()
@@ -83,8 +83,8 @@ def root_cause(exc: BaseException) -> BaseException:
 def members(exc: BaseException) -> list[BaseException]:
     """Return the exceptions of a group, those of its inner groups in place; [exc] of any other.
 
-    At most `MAX_MEMBERS`.  What has a sequence `exceptions` is a group, so that CPython 3.10 with
-    the `exceptiongroup` package reads as later ones do.
+    At most `MAX_MEMBERS`. What has a sequence ``exceptions`` is a group, so that CPython 3.10 with
+    the ``exceptiongroup`` package reads as later ones do.
     """
     found: list[BaseException] = []
     seen: set[int] = set()
@@ -123,7 +123,7 @@ def both_ends(text: str) -> str:
 
 
 def naming_line(text: str) -> str:
-    """Return the line `Type: message` of the last traceback in `text`; else the last line.
+    """Return the line ``Type: message`` of the last traceback in ``text``; else the last line.
 
     Notes, a stack and the message's other lines may come after it.
     """
@@ -137,8 +137,8 @@ def naming_line(text: str) -> str:
 def text_place_parts(text: str) -> tuple[str, str, str]:
     """Return file name, function and source line of the in-app frame of a traceback as text.
 
-    As `place_parts`, of the last traceback in `text`; the file's name is without its folders, which
-    differ from host to host.
+    As `place_parts`, of the last traceback in ``text``; the file's name is without its folders,
+    which differ from host to host.
     """
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
@@ -150,7 +150,7 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
 def in_app_frame(*tbs: TracebackType | None) -> Place | None:
     """Return the innermost place in the program's own code; None without a traceback.
 
-    Of the first of `tbs` that has one. Not the program's own are the standard library,
+    Of the first of ``tbs`` that has one. Not the program's own are the standard library,
     site-packages, dist-packages and frozen modules. Where nothing else is there, the innermost
     place of all in the first.
     """
@@ -176,7 +176,7 @@ def _in_app_entry(tb: TracebackType | None) -> TracebackType | None:
 
 
 def _entries(tb: TracebackType | None) -> tuple[TracebackType | None, TracebackType | None]:
-    """Return the innermost entry of `tb`, and the innermost of the program's own code."""
+    """Return the innermost entry of ``tb``, and the innermost of the program's own code."""
     innermost = in_app = None
     while tb is not None:
         innermost = tb

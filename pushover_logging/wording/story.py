@@ -20,8 +20,6 @@ from pushover_logging.wording.faults import Cause, Fault
 _OWN = frozenset({"message", "cause", "place", "host", "extras", "traceback", "asctime"})
 _BETWEEN = "\n\0\n"  # no pattern of ours looks over it
 _LONGEST = 1_000  # of a line, before secrets are taken out of it
-
-
 T = TypeVar("T")
 
 

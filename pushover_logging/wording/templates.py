@@ -8,17 +8,15 @@ from string import Template as _Dollar
 from typing import Any, Protocol
 
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.markup import ENTITIES
 from pushover_logging.redaction import shown
 
 _POSITIONAL = re.compile(r"%(?!\(|%)")
 # What html reads as its own, as characters that no text has: a record's text goes through a
 # template as it is, whatever the template does with it, and only then becomes entities.
-_ENTITIES = {
-    "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "\n": "<br>",
-}  # fmt: skip
-_SHIELDS = {char: chr(0xFDD0 + number) for number, char in enumerate(_ENTITIES)}
+_SHIELDS = {char: chr(0xFDD0 + number) for number, char in enumerate(ENTITIES)}
 _SHIELD = str.maketrans({**dict.fromkeys(_SHIELDS.values(), "\ufffd"), **_SHIELDS})
-_UNSHIELD = str.maketrans({_SHIELDS[char]: entity for char, entity in _ENTITIES.items()})
+_UNSHIELD = str.maketrans({_SHIELDS[char]: entity for char, entity in ENTITIES.items()})
 
 
 class _Any(int):
