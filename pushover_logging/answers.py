@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pushover_logging.clock import LATEST
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
-from pushover_logging.quota import Quota, wait_of
+from pushover_logging.quota import Quota, checked, wait_of
 from pushover_logging.redaction import HIDDEN, without
 from pushover_logging.text import cut
 from pushover_logging.wire import Answer
@@ -98,11 +99,11 @@ def validation_of(said: Mapping[str, Any]) -> Validation:
 
 def limits_of(said: Mapping[str, Any]) -> Quota:
     """Return what ``apps/limits.json`` says. Raises TemporaryError for what are no numbers."""
-    try:
-        return Quota(*(int(said[name]) for name in ("limit", "remaining", "reset")))
-    except (KeyError, TypeError, ValueError) as error:
+    found = checked(*(said.get(name) for name in ("limit", "remaining", "reset")))
+    if found is None:
         msg = "the service told no limits"
-        raise TemporaryError(msg) from error
+        raise TemporaryError(msg)
+    return found
 
 
 def sounds_of(said: Mapping[str, Any]) -> dict[str, str]:
@@ -154,4 +155,4 @@ def _text(value: object) -> str | None:
 
 
 def _moment(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and value else None
+    return int(value) if isinstance(value, (int, float)) and 0 < value <= LATEST else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
 RETRY_AFTER_MAXIMUM = 3600.0
 RETRY_AFTER_DEFAULT = 60.0
 WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
+_MEASURE = 10**11  # above every account's messages, and every Unix time that will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,19 @@ class Quota:
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
-    """Return what an answer says of the quota, None where it says nothing that can be read."""
+    """Return what an answer's headers say, None where that is nothing that can be read."""
+    return checked(
+        *(headers.get(f"X-Limit-App-{name}") for name in ("Limit", "Remaining", "Reset"))
+    )
+
+
+def checked(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a header holds
+    """Return the quota of an answer's ``numbers``, None where they are none, or without measure."""
     try:
-        return Quota(
-            *(int(headers[f"X-Limit-App-{name}"]) for name in ("Limit", "Remaining", "Reset"))
-        )
-    except (KeyError, ValueError):
+        found = [int(one) for one in numbers]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return Quota(*found) if all(abs(one) <= _MEASURE for one in found) else None
 
 
 def wait_of(headers: Mapping[str, str], now: float) -> float:

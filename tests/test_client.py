@@ -237,9 +237,11 @@ def test_every_call_fails_in_the_same_ways(client, inbox, name):
     assert [RejectedError, *[TemporaryError] * 3, QuotaError, TemporaryError] == failures
 
 
-@pytest.mark.parametrize(
-    "body", ['{"status":1}', '{"status":1,"limit":"many","remaining":[],"reset":0}']
-)
+@pytest.mark.parametrize("body", [
+    '{"status":1}', '{"status":1,"limit":"many","remaining":[],"reset":0}',
+    '{"status":1,"limit":1e999,"remaining":1,"reset":1}',
+    '{"status":1,"limit":1,"remaining":1,"reset":NaN}',
+])  # fmt: skip
 def test_limits_that_are_no_numbers_are_a_passing_fault(client, inbox, body):
     """Nothing is made up."""
     inbox.fail_with(200, body, path="/1/apps")
@@ -253,6 +255,13 @@ def test_odd_answers_are_read_as_far_as_they_go(client, inbox):
     assert Validation(group=False) == client.validate()
     assert {} == client.sounds()
     assert not client.receipt("r" * 30).acknowledged
+    odd = (
+        '{"status":1,"acknowledged_at":1e999,"expires_at":NaN,"called_back_at":-5,"canceled":1e999}'
+    )
+    inbox.fail_with(200, odd, path="/1/", times=2)
+    receipt = client.receipt("r" * 30)
+    assert [None] * 3 == [receipt.acknowledged_at, receipt.expires_at, receipt.called_back_at]
+    assert 0 == client.cancel_by_tag("db")
     inbox.fail_with(200, "[" * 60_000, path="/1/")
     with pytest.raises(TemporaryError):
         client.sounds()

@@ -176,6 +176,19 @@ def test_too_many_requests_without_limits_waits_as_told(drive, headers, wait):
     assert 1 == driven.handler.stats().sent
 
 
+@pytest.mark.parametrize("status", [200, 429])
+def test_limits_without_measure_are_none(drive, status):
+    """A proxy that answers nonsense ends no sender: the next Message is sent as ever."""
+    driven = drive()
+    limits = {f"X-Limit-App-{name}": "1" + "0" * 400 for name in ("Limit", "Remaining", "Reset")}
+    driven.inbox.fail_with(status, '{"status":1,"request":"r"}', limits)
+    driven.log.error("boom happened")
+    driven.advance(60)
+    driven.log.error("another thing")
+    driven.advance(60)
+    assert (2, 10_000) == (driven.handler.stats().sent, driven.handler.stats().quota.limit)
+
+
 def test_quota_waits_for_its_reset(drive):
     """429 with the limit headers: nothing until the reset."""
     driven = drive()

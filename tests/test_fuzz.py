@@ -15,18 +15,26 @@ SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_s
 LIMITS = [f"X-Limit-App-{name}" for name in ("Limit", "Remaining", "Reset")]
 HEADERS = st.dictionaries(
     st.sampled_from([*LIMITS, "Retry-After", "Location"]),
-    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+    | st.integers(-(10**400), 10**400).map(str),
 )
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
     max_leaves=8,
 )
-BODIES = st.dictionaries(
-    st.sampled_from(["status", "request", "errors", "user", "token", "receipt"]), JSON
-)
+NAMES = [
+    "status", "request", "errors", "user", "token", "receipt", "limit", "remaining", "reset",
+    "devices", "licenses", "group", "sounds", "acknowledged", "expires_at", "canceled",
+]  # fmt: skip
+BODIES = st.dictionaries(st.sampled_from(NAMES), JSON)
+CALLS = [
+    lambda client: client.send(Message(message="x")), PushoverClient.validate,
+    PushoverClient.limits, PushoverClient.sounds, lambda client: client.receipt("r"),
+    lambda client: client.cancel("r"), lambda client: client.cancel_by_tag("db"),
+]  # fmt: skip
 
 
 @given(level=LEVELS, text=st.text(max_size=3000), args=st.tuples() | st.tuples(st.text()))
@@ -42,15 +50,20 @@ def test_any_text_has_a_fingerprint(level, text, args):
     assert key == fingerprint(record)
 
 
-@given(status=st.integers(200, 599), body=BODIES | st.text(max_size=200), headers=HEADERS)
+@given(
+    call=st.sampled_from(CALLS),
+    status=st.integers(200, 599) | st.just(200),
+    body=BODIES | BODIES.map(lambda body: {**body, "status": 1}) | st.text(max_size=200),
+    headers=HEADERS,
+)
 @SETTINGS
-def test_any_answer_is_success_or_an_error_of_ours(inbox, status, body, headers):
-    """Whatever the service says, and it brings no secret into the error."""
+def test_any_answer_is_success_or_an_error_of_ours(inbox, call, status, body, headers):
+    """Whatever the service says to any call, and it brings no secret into the error."""
     inbox.reset()
-    inbox.fail_with(status, body, headers)
+    inbox.fail_with(status, body, headers, path="/1/")
     client = PushoverClient(token=TOKEN, user=USER, api_url=inbox.url)
     try:
-        client.send(Message(message="x"))
+        call(client)
         said = ""
         assert (200, 1) == (status, body["status"])
     except DeliveryError as error:

@@ -23,10 +23,11 @@ def test_quota_is_read():
 
 @pytest.mark.parametrize("name", ["Limit", "Remaining", "Reset"])
 def test_quota_that_cannot_be_read_is_none(name):
-    """A header that is missing, or is no number, leaves nothing to rely on."""
+    """A header that is missing, or is no number of any quota, leaves nothing to rely on."""
     missing = limits(60)
     del missing[f"X-Limit-App-{name}"]
-    assert [None, None] == [quota_of(one) for one in (missing, limits(60, **{name: "many"}))]
+    others = [limits(60, **{name: given}) for given in ("many", "1" + "0" * 400, "-" + "9" * 18)]
+    assert [None] * 4 == [quota_of(one) for one in (missing, *others)]
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [
