@@ -98,13 +98,18 @@ class Wire:
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Say that there is none: to look at one, requests reads the whole of its body."""
+
+
 def _session(url: str) -> requests.Session:
     """Return a session for ``url`` that reads proxies and certificates from the environment once.
 
     requests does so for each request, which is a fifth of what one costs, and looks for passwords
     in a .netrc, which the service has no use for.
     """
-    made = requests.Session()
+    made = _Session()
     found = made.merge_environment_settings(url, {}, None, None, None)
     made.proxies, made.verify, made.trust_env = found["proxies"], found["verify"], False
     return made

@@ -117,6 +117,33 @@ def test_redirect_is_not_followed(drive):
     assert ["boom happened"] == driven.titles
 
 
+@pytest.mark.parametrize("location", ["http://[", "http://web-1/\xff"])
+def test_redirect_to_no_address_is_a_fault_that_passes(drive, location):
+    """Nobody looks at where it leads: the Message waits, and the sender lives."""
+
+    class Moved(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(302)
+            self.send_header("Location", location)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Moved) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            driven = drive(api_url=f"http://127.0.0.1:{server.server_port}")
+            driven.log.error("boom happened")
+            driven.settle()
+        finally:
+            server.shutdown()
+            thread.join()
+    stats = driven.handler.stats()
+    assert (1, True) == (stats.pending, "answered 302" in stats.last_error)
+
+
 def waits_after(driven, api_url):
     """Log one error to a service that cannot be reached; return how long the sender then waits."""
     one = driven(api_url=api_url, timeout=0.5)
@@ -170,9 +197,11 @@ def test_service_whose_certificate_nobody_knows_is_tried_again(drive, tmp_path):
     assert [] == got
 
 
-def test_dripping_answer_ends_at_its_deadline(handler_for, inbox):
-    """A byte a second is no answer: given up in time, then sent again later."""
-    inbox.fail_with(200, {"status": 1, "request": "x" * 60}, drip=0.1)
+@pytest.mark.parametrize("status", [200, 302, 500])
+def test_dripping_answer_ends_at_its_deadline(handler_for, inbox, status):
+    """A byte now and then is no answer: given up in time, then sent again later."""
+    headers = {"Location": inbox.url}
+    inbox.fail_with(status, {"status": 1, "request": "x" * 60}, headers, drip=0.1)
     handler = handler_for(timeout=(1, 0.5), close_timeout=0.1)
     log = logging.Logger("shop")
     log.addHandler(handler)
