@@ -430,6 +430,21 @@ def test_count_that_is_added_in_place_is_the_sum(remote):
     assert remote.report(report("pending"), "x").remaining is None
 
 
+@pytest.mark.parametrize("junk", [
+    "", "{", "[]", "5", "null", '"x"', "{}", '{"told":{}}', '{"told":40,"until":"x"}',
+    '{"told":40,"until":1e999}', '{"told":1e20,"until":4e9,"pending":false}',
+    '{"told":40,"until":4e9,"taken":"x"}', '{"told":40,"until":4e9,"number":"x"}',
+    '{"told":40,"until":4e9,"number":1,"since":"x"}',
+    '{"told":40,"until":4e9,"pending":false,"sources":"x"}',
+])  # fmt: skip
+def test_damaged_problem_keeps_no_count_from_being_told(remote, junk):
+    """What others have written over a problem is let go; who counts knows it well enough."""
+    first(remote, "a")
+    remote.items._redis.set(remote.items._prefix + "a", junk)
+    assert E <= remote.report(report("a", 3), "receipt").told
+    assert [("a", 3)] == [(one.key, one.number) for one in remote.untold()]
+
+
 def scripts_run(remote):
     return remote.items._redis.info("commandstats")["cmdstat_evalsha"]["calls"]
 

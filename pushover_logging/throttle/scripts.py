@@ -41,16 +41,17 @@ return 1
 
 # KEYS: what is due, the problem, the receipt of this report, the store's life. ARGV: the problem's
 # name, number, since, last, level, source, milliseconds to live, a CRITICAL's level and seconds.
+# Answers nothing where it takes a decision: also on what others have damaged, which is an error.
 COUNT = """
 local raw, life = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[4])
 if not (raw and life) then return false end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local one = cjson.decode(raw)
-local number = one.number or 0
-if one.resolved or one.told == -1 or (number == 0 and one.pending ~= false and now >= one['until'])
-then return false end
-if redis.call('SET', KEYS[3], '{}', 'NX', 'PX', 3600000) then
+local function added()
+  local one = cjson.decode(raw)
+  local number = one.number or 0
+  local given_up = number == 0 and one.pending ~= false and now >= one['until']
+  if one.resolved or one.told == -1 or given_up then return nil end
   local since, last, level = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   one.since = number == 0 and since or math.min(one.since or since, since)
   one.last = number == 0 and last or math.max(one.last or last, last)
@@ -64,9 +65,16 @@ if redis.call('SET', KEYS[3], '{}', 'NX', 'PX', 3600000) then
   if level >= tonumber(ARGV[8]) and one.pending == false then
     one['until'] = math.min(one['until'], now + ARGV[9])
   end
-  redis.call('SET', KEYS[2], cjson.encode(one), 'PX', ARGV[7])
-  redis.call('ZADD', KEYS[1], one.newcomer and now or one['until'], ARGV[1])
+  local left = one.pending ~= false and '' or string.format('%.6f', one['until'] - now)
+  local told, taken = string.format('%.0f', one.told), string.format('%.6f', one.taken or 0)
+  local answer = {told, left, one.newcomer and '1' or '', taken, string.format('%.6f', now), life}
+  return cjson.encode(one), one.newcomer and now or one['until'], answer
 end
-return {tostring(one.told), one.pending ~= false and '' or tostring(one['until'] - now),
-  one.newcomer and '1' or '', tostring(one.taken or 0), string.format('%.6f', now), life}
+local whole, value, due, answer = pcall(added)
+if not (whole and value) then return false end
+if redis.call('SET', KEYS[3], '{}', 'NX', 'PX', 3600000) then
+  redis.call('SET', KEYS[2], value, 'PX', ARGV[7])
+  redis.call('ZADD', KEYS[1], due, ARGV[1])
+end
+return answer
 """
