@@ -107,11 +107,14 @@ def _session(url: str) -> requests.Session:
     """Return a session for ``url`` that reads proxies and certificates from the environment once.
 
     requests does so for each request, which is a fifth of what one costs, and looks for passwords
-    in a .netrc, which the service has no use for.
+    in a .netrc, which the service has no use for. Plain http, which is for this machine alone, goes
+    through no proxy, who would read it.
     """
     made = _Session()
     found = made.merge_environment_settings(url, {}, None, None, None)
-    made.proxies, made.verify, made.trust_env = found["proxies"], found["verify"], False
+    made.verify, made.trust_env = found["verify"], False
+    if url.lower().startswith("https:"):
+        made.proxies = found["proxies"]
     return made
 
 

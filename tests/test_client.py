@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from pushover_logging import (
     ConfigurationError,
@@ -267,15 +268,34 @@ def test_odd_answers_are_read_as_far_as_they_go(client, inbox):
         client.sounds()
 
 
-def test_environment_is_heeded(inbox, monkeypatch, tmp_path):
-    """A proxy of the environment is used, and no password of a .netrc goes along."""
+def test_proxy_of_the_environment_is_used(monkeypatch):
+    """For the service; an answer that does not come is a fault that passes."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        client = PushoverClient(TOKEN, USER, api_url="https://api.example", timeout=(5, 0.2))
+        with pytest.raises(TemporaryError):
+            client.send(Message(message="Hello"))
+        with proxy.accept()[0] as came:
+            assert came.recv(1000).startswith(b"CONNECT api.example:443 ")
+        client.close()
+        monkeypatch.setenv("no_proxy", "api.example")
+        assert {} == wire._session("https://api.example").proxies
+
+
+def test_nothing_of_the_environment_comes_between_a_program_and_its_inbox(
+    client, inbox, free_port, monkeypatch, tmp_path
+):
+    """No proxy sees what is sent in the clear, and no password of a .netrc goes along."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login ann password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("http_proxy", inbox.url)
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("no_proxy", "")
-    with wire._session("http://api.example") as session:
-        answer = session.get("http://api.example/inbox/attempts")
-    assert (200, False) == (answer.status_code, "Authorization" in answer.request.headers)
-    monkeypatch.setenv("no_proxy", "api.example")
-    assert {} == wire._session("http://api.example").proxies
+    client.send(Message(message="Hello"))
+    came = requests.get(
+        f"{inbox.url}/inbox/messages/1/raw", proxies={"http": "", "all": ""}, timeout=10
+    )
+    assert "Hello" in came.text
+    assert "Authorization" not in came.text
