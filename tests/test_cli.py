@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from pushover_logging.cli import main
+from pushover_logging.cli.stopping import wait_for_stop
 from pushover_logging.inbox import Inbox
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,19 +87,12 @@ def test_inbox_ends_at_ctrl_c_and_leaves_the_signals_as_they_were(
 ) -> None:
     """Run inside a program, it returns 0 at Ctrl-C and gives the signal handlers back."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    started = threading.Event()
-    begin = Inbox.start
 
-    def start(self: Inbox) -> Inbox:
-        threading.Thread(target=interrupt).start()
-        return begin(self)
+    def wait() -> None:
+        threading.Timer(0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        wait_for_stop()
 
-    def interrupt() -> None:
-        started.wait(TIMEOUT)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Inbox, "start", start)
-    monkeypatch.setattr(sys.stdout, "flush", started.set)
+    monkeypatch.setattr("pushover_logging.cli.inbox.wait_for_stop", wait)
     assert 0 == main(["inbox", "--port", "0"])
     assert "http://127.0.0.1:" in address_in(capsys.readouterr().out)
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
@@ -136,6 +130,19 @@ def test_version_is_the_installed_one(
         main(["--version"])
     shown = "1.2.3" if installed else "(not installed)"
     assert (0, f"pushover-logging {shown}\n") == (caught.value.code, capsys.readouterr().out)
+
+
+@pytest.mark.process
+def test_terminal_that_cannot_show_a_character_shows_another() -> None:
+    """Not a traceback: what was asked for is told."""
+    with Inbox() as inbox:
+        environ = {**os.environ, **inbox.environ, "PYTHONIOENCODING": "ascii"}
+        command = [sys.executable, "-m", "pushover_logging", "check", "--sound", "f\u00fcr"]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environ, timeout=TIMEOUT
+        )
+    assert (1, "") == (done.returncode, done.stderr)
+    assert "there is no f?r" in done.stdout
 
 
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,22 @@ import pytest
 
 from pushover_logging.cli import demo, main
 
+ELSEWHERE = {
+    "PUSHOVER_TOKEN": "off",
+    "PUSHOVER_THROTTLE": "off",
+    "PUSHOVER_OUTBOX": "/nowhere/outbox.sqlite",
+    "PUSHOVER_ENCRYPTION_KEY": "ab" * 32,
+    "PUSHOVER_HOST": "elsewhere",
+    "PUSHOVER_API_URL": "https://api.example",
+    "http_proxy": "http://127.0.0.1:9",
+}
+
 
 def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
-    """Six pushes, the summary among them, and a last line of figures."""
+    """Six pushes, the summary among them, and a last line of figures, whatever is set up here."""
     monkeypatch.setattr(demo, "WINDOW", 0.5)
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
     assert 0 == main(["demo", "--once"])
     out = capsys.readouterr().out
     assert 6 == len(re.findall(r"^  \[", out, re.MULTILINE))

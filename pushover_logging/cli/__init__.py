@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -66,10 +67,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _open_streams() -> None:
-    """Give what is said to nobody where a stream is closed."""
+    """Give what is said to nobody where a stream is closed; where it cannot be shown, say ``?``."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # stderr has its own way of it
 
 
 def _status_of(error: Exception) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
+    for name in ("PUSHOVER_OUTBOX", "PUSHOVER_ENCRYPTION_KEY"):
+        os.environ.pop(name, None)  # the play is no part of the user's own set-up
     values = inbox.environ
     handler = PushoverHandler(
         token=values["PUSHOVER_TOKEN"],
