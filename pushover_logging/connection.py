@@ -142,19 +142,21 @@ def _opened(path: Path, version: int) -> sqlite3.Connection:
     return connection
 
 
-def _check(connection: sqlite3.Connection, version: int) -> None:
+def _check(connection: sqlite3.Connection, version: int) -> int:
+    """Return the schema that the file has. OSError: a newer one than ``version``."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > version:
         msg = f"its schema {found} is of a newer version of this library"
         raise OSError(msg)
+    return int(found)
 
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> bool:
     """Bring the schema up to date, within a transaction; tell whether there was none before."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _check(connection, len(migrations))
     for statements in migrations[version:]:
         for statement in statements.split(";"):
             connection.execute(statement)
     if version < len(migrations):
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
-    return int(version) == 0
+    return version == 0

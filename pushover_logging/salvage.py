@@ -8,7 +8,10 @@ from pathlib import Path
 
 # The second where SQLite would name a part of a damaged file, whose name is no UTF-8 any more.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
-_DAMAGE = ("malformed", "not a database", "unsupported file format")
+_DAMAGE = (
+    "malformed", "not a database", "unsupported file format",
+    "no such ", "has no column", "already exists", "constraint failed",  # a schema of others
+)  # fmt: skip
 
 
 def is_damage(error: Exception) -> bool:

@@ -242,6 +242,40 @@ def test_damage_while_open_harms_no_later_record(handler_for, inbox, path, kind,
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("change", [
+    "DROP TABLE message", "DROP TABLE outcome", "DROP TABLE problem",
+    "DROP TABLE problem; CREATE TABLE problem (a)", "PRAGMA user_version = 0",
+    "ALTER TABLE message RENAME COLUMN payload TO p", "ALTER TABLE message DROP COLUMN payload",
+])  # fmt: skip
+def test_schema_that_others_have_changed_holds_nothing_up(drive, path, change):
+    """The file is moved aside, and what can be read of it waits in a new one."""
+    driven = drive(outbox=path)
+    driven.inbox.fail_with(500)
+    driven.log.error("waits already")
+    driven.settle()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.executescript(change)
+    driven.log.error("comes after it")
+    driven.advance(60)
+    is_lost = change in {"DROP TABLE message", "ALTER TABLE message DROP COLUMN payload"}
+    expected = {"comes after it"} if is_lost else {"waits already", "comes after it"}
+    assert expected == set(driven.titles)
+    assert 1 == len(list(path.parent.glob("*.damaged-*[0-9]")))
+
+
+def test_file_that_a_newer_version_took_over_while_it_was_open_is_left_to_it(drive, path):
+    """What comes is sent from memory; nothing is moved aside."""
+    driven = drive(outbox=path)
+    driven.log.error("before")
+    driven.settle()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.executescript("DROP TABLE problem; PRAGMA user_version = 99")
+    driven.log.error("comes after it")
+    driven.advance(60)
+    assert ["before", "comes after it"] == driven.titles
+    assert [] == list(path.parent.glob("*.damaged-*"))
+
+
 def test_full_disk_gives_way_to_memory(small_disk, handler_for, inbox, caplog):
     """One warning, the calls go on, everything is delivered; with room again the file is back."""
     handler = handler_for(outbox=small_disk / "outbox.sqlite", throttle=False)

@@ -11,13 +11,15 @@ import pytest
 from conftest import FakeClock, RedisServer
 
 from pushover_logging import ConfigurationError
+from pushover_logging.database import Database
+from pushover_logging.outbox import rows
 from pushover_logging.outbox.account import host_file
 from pushover_logging.throttle import lending, sqlite
 from pushover_logging.throttle import redis as items
 from pushover_logging.throttle.lending import RedisThrottle
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict
+from pushover_logging.throttle.problem import Count, End, Origin, Problem, Report, Verdict, encoded
 from pushover_logging.throttle.sqlite import SqliteThrottle
 from pushover_logging.throttle.table import REMAINDER
 from pushover_logging.throttle.valves import SITE, Gate, Group, Valves
@@ -331,6 +333,22 @@ def test_process_hears_of_each_change_once(file):
     file._seen += 100
     keep(file, "d")
     assert {"d"} == set(file.exchange([]))
+
+
+def test_file_of_the_first_schema_keeps_its_counts(tmp_path, clock):
+    """They are told by this version, and its changes are numbered on."""
+    path = tmp_path / "outbox.sqlite"
+    older = Database(path, rows.MIGRATIONS[:1])
+    state = encoded(Problem(E, pending=False, number=3, seen=E))
+    with older.transaction() as connection:
+        for change, key in enumerate("ba"):
+            connection.execute(
+                "INSERT INTO problem VALUES ('1', ?, 1.0, 300.0, 3, ?, ?)", (key, state, change)
+            )
+    older.close()
+    throttle = SqliteThrottle(host_file(path).database, "1", Rules(), clock)
+    assert {"a", "b"} == set(throttle.exchange([]))
+    assert [("a", 3), ("b", 3)] == sorted((one.key, one.number) for one in throttle.untold())
 
 
 def test_next_due_is_the_window_that_ends_first(file, clock):

@@ -38,10 +38,23 @@ MIGRATIONS = (
         PRIMARY KEY (origin, what)
     );
     CREATE TABLE problem (
+        account TEXT NOT NULL, key TEXT NOT NULL, until REAL NOT NULL, length REAL NOT NULL,
+        number INTEGER NOT NULL, state TEXT NOT NULL, change INTEGER NOT NULL,
+        PRIMARY KEY (account, key)
+    );
+    CREATE INDEX problem_change ON problem (change)
+    """,
+    # A change's number never comes again.
+    """
+    ALTER TABLE problem RENAME TO before;
+    CREATE TABLE problem (
         change INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, key TEXT NOT NULL,
         until REAL NOT NULL, length REAL NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,
         UNIQUE (account, key)
-    )
+    );
+    INSERT INTO problem (account, key, until, length, number, state)
+        SELECT account, key, until, length, number, state FROM before ORDER BY change;
+    DROP TABLE before
     """,
 )
 
