@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 
@@ -503,6 +505,20 @@ def test_command_says_what_is_wrong_with_the_file(tmp_path, path, command):
     assert "newer version" in err
 
 
+@pytest.mark.process
+def test_command_whose_reader_has_left_says_nothing(path, handler_for):
+    """As `| head -1` does: status 1, and the file stays as it is."""
+    log = logger_for(handler_for(outbox=path))
+    log.error("boom happened")
+    command = [sys.executable, "-m", "pushover_logging", "outbox", str(path)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as running:
+        os.close(writer)
+        assert "" == running.communicate(timeout=60)[1]
+    assert 1 == running.returncode
+
+
 def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
     """Whoever was told to set PUSHOVER_OUTBOX=auto need not know where that is."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
@@ -514,15 +530,15 @@ def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
     assert "PUSHOVER_TOKEN is off: auto is another file for each token" in command("auto")[2]
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "other.sqlite"])
-def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, name):
+@pytest.mark.parametrize("version", [None, 0, 1, 2])
+def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, version):
     """Whoever names the wrong file loses nothing: it is no damaged outbox to start anew."""
-    wrong = tmp_path / name
-    if name == "notes.txt":
+    wrong = tmp_path / "notes"
+    if version is None:
         wrong.write_text("what I wrote down")
     else:
         with contextlib.closing(sqlite3.connect(wrong)) as file:
-            file.execute("CREATE TABLE note (text)")
+            file.executescript(f"CREATE TABLE note (text); PRAGMA user_version = {version}")
     before = wrong.read_bytes()
     for action in ("list", "retry", "purge"):
         status, out, err = command(wrong, action)

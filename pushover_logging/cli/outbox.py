@@ -18,10 +18,12 @@ from pushover_logging.text import cut
 if TYPE_CHECKING:
     import sqlite3
 
+    from pushover_logging.database import Database
     from pushover_logging.outbox.asked import Listed
 
 UNUSABLE = 1
 _HEAD = 64  # https://sqlite.org/fileformat2.html: the last four are the schema's version
+_OURS = "SELECT 1 FROM sqlite_master WHERE name = 'outcome'"
 _WIDTH = 60  # characters of a title, so that a row stays a line
 
 _EXAMPLES = """\
@@ -57,16 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not path.is_file():
         text = f"outbox: there is no file {path}"
         raise ConfigurationError(text)
-    if not _is_outbox(path):
+    database = Database(path, rows.MIGRATIONS)
+    if not _is_outbox(path, database, len(rows.MIGRATIONS)):
         text = f"outbox: {path} is no outbox's file; it is left as it is"
         raise ConfigurationError(text)
-    database = Database(path, rows.MIGRATIONS)
     try:
         with contextlib.closing(database), database.transaction() as connection:
-            _act(arguments.action, connection)
+            told = _done(arguments.action, connection)
     except Unavailable as error:
         sys.stderr.write(f"pushover-logging: {error}\n")
         return UNUSABLE
+    sys.stdout.write(told)  # only now: whoever reads it may be slow, or gone
     return 0
 
 
@@ -81,8 +84,8 @@ def _path_of(given: str) -> Path:
     return path
 
 
-def _is_outbox(path: Path) -> bool:
-    """Tell whether SQLite and a schema's version are in the file's head: all else stays untouched.
+def _is_outbox(path: Path, database: Database, newest: int) -> bool:
+    """Tell whether the file is SQLite's, and has one of our schemas, or a newer one.
 
     A handler saves what it can of a damaged outbox; who only looks may have named any file.
     """
@@ -92,22 +95,24 @@ def _is_outbox(path: Path) -> bool:
     except OSError as error:
         text = f"outbox: {path} cannot be read ({error.strerror})"
         raise ConfigurationError(text) from error
-    return head.startswith(b"SQLite format 3\0") and any(head[60:])
+    version = int.from_bytes(head[60:], "big")
+    if not head.startswith(b"SQLite format 3\0") or not version:
+        return False
+    return version > newest or database.has_row(_OURS) is not False
 
 
-def _act(action: str, connection: sqlite3.Connection) -> None:
+def _done(action: str, connection: sqlite3.Connection) -> str:
+    """Do the action; return what is to be said of it."""
     from pushover_logging.outbox import asked  # noqa: PLC0415  as above
 
-    if action == "list":
-        found = asked.listed(connection)
-        for one in found:
-            sys.stdout.write(f"{_line(one)}\n")
-        aside = sum(one.set_aside is not None for one in found)
-        sys.stdout.write(f"{len(found) - aside} waiting, {aside} set aside\n")
-    elif action == "retry":
-        sys.stdout.write(f"{asked.take_up(connection)} taken up again\n")
-    else:
-        sys.stdout.write(f"{asked.purge(connection)} purged\n")
+    if action == "retry":
+        return f"{asked.take_up(connection)} taken up again\n"
+    if action == "purge":
+        return f"{asked.purge(connection)} purged\n"
+    found = asked.listed(connection)
+    aside = sum(one.set_aside is not None for one in found)
+    rows = "".join(f"{_line(one)}\n" for one in found)
+    return f"{rows}{len(found) - aside} waiting, {aside} set aside\n"
 
 
 def _line(row: Listed) -> str:
