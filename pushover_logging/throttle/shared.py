@@ -9,7 +9,6 @@ from __future__ import annotations
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import UNHEARD, Problem, Report, View
-from pushover_logging.throttle.table import REMAINDER
 
 CAPACITY = 10_000
 
@@ -27,7 +26,7 @@ class SharedThrottle(Throttle):
         now, count = self.table.now(), report.count
         known = self.table.get(count.key)
         if known is not None and known.resolved and count.last < known.last:
-            self._restore(count._replace(key=REMAINDER, group=""))  # it came before the end
+            self._restore(count)  # it came before the end
             return View(known.told, 0.0, resolved=True, at=now)
         key, problem = count.key, self._present(count.key, now)
         if problem is None and count.group:
