@@ -427,6 +427,24 @@ def test_row_without_a_time_is_set_aside(stuck, path):
     assert {"set aside": 1} == first.handler.stats().dropped_by
 
 
+@pytest.mark.parametrize("written", [
+    "put_at = 'now'", "put_at = x'00'", "origin = 'me'", "origin = 1e300", "origin = 1 << 62",
+    "origin = -1", "summary = 7", "deaths = 'many'", "priority = 'high'", "sending = 'yes'",
+])  # fmt: skip
+def test_row_that_others_have_written_over_is_sent(drive, path, written):
+    """Nothing of it is relied on but its text; what comes after it is sent as ever."""
+    first = drive(outbox=path)
+    first.inbox.fail_with(500, times=None)
+    first.log.error("waits already")
+    first.settle()
+    change(path, f"UPDATE message SET {written}")
+    first.handler._sender._ledger.outbox.release()
+    first.inbox.clear_faults()
+    first.log.error("comes after it")
+    first.advance(60)
+    assert {"waits already", "comes after it"} == set(first.titles)
+
+
 def test_summary_of_a_dead_process_is_told_by_another(drive, path):
     """It is adopted as what it is, and counted apart."""
     first = drive(outbox=path)

@@ -9,8 +9,7 @@ import sqlite3
 from typing import NamedTuple
 
 from pushover_logging.outbox.envelope import decoded
-
-_NOBODY = 0  # an origin that no handler is
+from pushover_logging.outbox.rows import NOBODY
 
 
 class Listed(NamedTuple):
@@ -39,11 +38,11 @@ def listed(connection: sqlite3.Connection) -> list[Listed]:
 def take_up(connection: sqlite3.Connection) -> int:
     """Have all that was set aside sent again; return how many.
 
-    Their handlers have counted them already: they are adopted, as those of `_NOBODY`.
+    Their handlers have counted them already: they are adopted, as those of `NOBODY`.
     """
     return connection.execute(
         "UPDATE message SET set_aside = NULL, deaths = 0, origin = ? WHERE set_aside IS NOT NULL",
-        (_NOBODY,),
+        (NOBODY,),
     ).rowcount
 
 

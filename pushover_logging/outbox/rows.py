@@ -21,6 +21,8 @@ OUTCOMES_KEPT = 86_400.0  # seconds; an origin that lives asks within one
 REJECTED = "rejected"
 SET_ASIDE = "set aside"
 KEPT_ASIDE = (REJECTED, SET_ASIDE)
+ORIGINS = 2**60  # origins are below
+NOBODY = 0  # an origin that no handler is
 Connection = sqlite3.Connection
 
 MIGRATIONS = (
@@ -92,18 +94,18 @@ def insert(connection: sqlite3.Connection, account: str, origin: int, envelope: 
 
 
 def claim(
-    connection: sqlite3.Connection, account: str, closed_to: Collection[str | None]
+    connection: sqlite3.Connection, account: str, closed_to: Collection[str | None], now: float
 ) -> Row | None:
     """Mark and return the most urgent (priority, then age) that is for none of ``closed_to``.
 
-    What two processes died of comes after all others.
+    What two processes died of comes after all others. ``now`` is Unix time.
     """
     named = [user for user in closed_to if user is not None]
     default = "AND user IS NOT NULL " if None in closed_to else ""
     marks = ", ".join("?" * len(named))
     others = f"AND (user IS NULL OR user NOT IN ({marks})) " if named else ""
     found = connection.execute(
-        "SELECT id, origin, summary, put_at, payload, attachment, deaths FROM message "  # noqa: S608  our own words
+        "SELECT id, origin, summary = 1, put_at, payload, attachment, deaths FROM message "  # noqa: S608  our own words
         f"WHERE account = ? AND set_aside IS NULL {default}{others}"
         "ORDER BY (deaths >= 2), priority DESC, id LIMIT 1",
         (account, *named),
@@ -111,7 +113,26 @@ def claim(
     if found is None:
         return None
     connection.execute("UPDATE message SET sending = 1 WHERE id = ?", (found[0],))
-    return Row(*found)
+    return _mended(connection, Row(*found), now)
+
+
+def _mended(connection: sqlite3.Connection, row: Row, now: float) -> Row:
+    """Put right what others have written over, as far as it is read before the payload is."""
+    whole = row._replace(
+        origin=row.origin if _is_origin(row.origin) else NOBODY,
+        put_at=row.put_at if isinstance(row.put_at, float) else now,
+        deaths=row.deaths if isinstance(row.deaths, int) else 0,
+    )
+    if whole != row:
+        connection.execute(
+            "UPDATE message SET origin = ?, put_at = ?, deaths = ? WHERE id = ?",
+            (whole.origin, whole.put_at, whole.deaths, whole.id),
+        )
+    return whole
+
+
+def _is_origin(value: object) -> bool:
+    return isinstance(value, int) and NOBODY <= value < ORIGINS
 
 
 def keep(connection: sqlite3.Connection, envelope: Envelope, *, sending: bool) -> None:
@@ -181,7 +202,7 @@ def origins(connection: sqlite3.Connection, account: str) -> list[int]:
     found = connection.execute(
         "SELECT DISTINCT origin FROM message WHERE account = ? AND set_aside IS NULL", (account,)
     )
-    return [origin for (origin,) in found]
+    return [origin for (origin,) in found if _is_origin(origin)]
 
 
 def count(connection: sqlite3.Connection, origin: int) -> tuple[int, int]:
@@ -197,8 +218,8 @@ def count(connection: sqlite3.Connection, origin: int) -> tuple[int, int]:
 def adopt(connection: sqlite3.Connection, account: str, origin: int, mine: int) -> dict[str, int]:
     """Make the waiting rows of ``origin`` mine; return how many, as news."""
     found = connection.execute(
-        "SELECT summary, COUNT(*) FROM message "
-        "WHERE account = ? AND origin = ? AND set_aside IS NULL GROUP BY summary",
+        "SELECT summary = 1, COUNT(*) FROM message "
+        "WHERE account = ? AND origin = ? AND set_aside IS NULL GROUP BY summary = 1",
         (account, origin),
     ).fetchall()
     connection.execute(
@@ -219,8 +240,8 @@ def bury(connection: sqlite3.Connection, account: str, now: float) -> list[tuple
     )
     connection.execute("DELETE FROM outcome WHERE at < ?", (now - OUTCOMES_KEPT,))
     found = connection.execute(
-        "SELECT id, origin, summary, put_at FROM message "
-        "WHERE account = ? AND set_aside IS NULL AND deaths >= ?",
+        "SELECT id, origin, summary = 1, put_at FROM message "
+        "WHERE account = ? AND set_aside IS NULL AND CAST(deaths AS INTEGER) >= ?",
         (account, DEATHS_TO_SET_ASIDE),
     ).fetchall()
     why = f"{SET_ASIDE}: {DEATHS_TO_SET_ASIDE} processes died while it was being sent"
