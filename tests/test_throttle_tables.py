@@ -319,11 +319,13 @@ def test_loan_that_vanished_with_the_data_comes_back_to_its_problem(remote):
 
 
 def test_process_hears_of_each_change_once(file):
-    """Also of one that follows on a row that went, and of all where the file is another one."""
+    """Also of one that follows on a row that went; of all after a fork, or in another file."""
     keep(file, "a")
     keep(file, "b")
     assert {"a", "b"} == set(file.exchange([]))
     assert {} == file.exchange([])
+    file.renew()
+    assert {"a", "b"} == set(file.exchange([]))
     file.table.pop("b")
     keep(file, "c")
     assert {"c"} == set(file.exchange([]))
