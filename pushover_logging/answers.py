@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pushover_logging.clock import LATEST
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
-from pushover_logging.quota import Quota, checked, wait_of
+from pushover_logging.quota import MEASURE, Quota, checked, wait_of
 from pushover_logging.redaction import HIDDEN, without
 from pushover_logging.text import cut
 from pushover_logging.wire import Answer
@@ -155,4 +154,4 @@ def _text(value: object) -> str | None:
 
 
 def _moment(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and 0 < value <= LATEST else None
+    return int(value) if isinstance(value, (int, float)) and 0 < value <= MEASURE else None

@@ -11,7 +11,7 @@ RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
 RETRY_AFTER_MAXIMUM = 3600.0
 RETRY_AFTER_DEFAULT = 60.0
 WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
-_MEASURE = 10**11  # above every account's messages, and every Unix time that will be
+MEASURE = 10**11  # above every account's messages, and every Unix time that will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def checked(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a head
         found = [int(one) for one in numbers]
     except (TypeError, ValueError, OverflowError):
         return None
-    return Quota(*found) if all(abs(one) <= _MEASURE for one in found) else None
+    return Quota(*found) if all(abs(one) <= MEASURE for one in found) else None
 
 
 def wait_of(headers: Mapping[str, str], now: float) -> float:
