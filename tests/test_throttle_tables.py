@@ -157,6 +157,19 @@ def test_end_that_another_process_hears_of_holds_back_no_count(file, clock):
     assert [("a", 1)] == [(one.key, one.number) for one in local.due()]
 
 
+def test_process_tells_at_once_what_comes_after_an_end_that_it_heard_of(file, clock):
+    """The end was another's; the problem is a new one here, too."""
+    first(file, "a")
+    local = LocalThrottle(Rules(), clock)
+    local.admit("a", E, 1.0)
+    local.see(file.exchange([]))
+    assert Verdict.SUPPRESSED is local.admit("a", E, 2.0).verdict
+    local.reports("1")
+    file.resolve("a", 10.0)
+    local.see(file.exchange([]))
+    assert Verdict.FIRST is local.admit("a", E, 20.0).verdict
+
+
 def test_push_that_must_not_be_sent_any_more_is_counted_for_all(shared):
     """Whoever tells the problem next tells it along."""
     first(shared, "a")
@@ -280,6 +293,14 @@ def test_lease_on_a_count_is_held_while_it_is_tried(remote):
 def lease_of(remote, count):
     due = remote.items._redis.zscore(remote.items._prefix + "due", items.LOAN + count.loan)
     return due - remote.table.atomically(remote.table.now)
+
+
+def test_answer_to_a_report_says_when_a_count_was_told_last(remote):
+    """By Redis's time: who was told before that need not hand it over again."""
+    now = remote.table.atomically(remote.table.now)
+    keep(remote, "a", until=now + 100, taken=7.0)
+    view = remote.report(report("a", 3, newcomer=True), "receipt")
+    assert (7.0, pytest.approx(now, abs=10)) == (view.taken, view.at)
 
 
 @pytest.mark.parametrize("given", ["newcomer", "known", "unknown"])
