@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import io
 import os
 import re
 import runpy
@@ -143,6 +145,13 @@ def test_terminal_that_cannot_show_a_character_shows_another() -> None:
         )
     assert (1, "") == (done.returncode, done.stderr)
     assert "there is no f?r" in done.stdout
+
+
+def test_program_may_read_what_the_command_says() -> None:
+    """Whatever it has put in the place of stdout."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):
+        main(["--help"])
+    assert "COMMAND --help says more" in said.getvalue()
 
 
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

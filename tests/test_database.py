@@ -16,6 +16,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 from pushover_logging import connection, database
 from pushover_logging.database import Database, Unavailable
 from pushover_logging.guard import held
+from pushover_logging.salvage import is_damage
 
 FIRST = "CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT)"
 SECOND = "ALTER TABLE thing ADD COLUMN size INTEGER; CREATE INDEX thing_size ON thing (size)"
@@ -235,6 +236,12 @@ def test_page_that_is_damaged_costs_no_other_row(file, path):
     saved = names(file)
     assert 400 < len(saved) < 500
     assert "malformed" in file.take_notice()
+
+
+def test_complaint_that_is_no_text_is_of_damage():
+    """SQLite would name a part of the file, whose name is no UTF-8 any more."""
+    error = UnicodeDecodeError("utf-8", b"no such table: \xff", 15, 16, "invalid start byte")
+    assert [True, False] == [is_damage(one) for one in (error, sqlite3.OperationalError("full"))]
 
 
 def test_damaged_file_that_another_has_replaced_is_left_alone(file, path):

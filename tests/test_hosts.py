@@ -74,11 +74,13 @@ def test_dead_database_of_three_hosts_is_told_once_for_all(program, inbox, redis
         end = time.monotonic() + 45
         while told(inbox) < ERRORS and time.monotonic() < end:
             time.sleep(0.1)
-    titles = [push["title"] for push in inbox.messages]
+    # Where Redis took over 250 ms to answer, as on an overloaded machine, a push says so.
+    together = [push for push in inbox.messages if "duplicates are possible" not in push["message"]]
+    titles = [push["title"] for push in together]
     assert [TITLE] * 3 == titles[:3]
-    assert 2 == len(titles[3:]), [push["message"] for push in inbox.messages]
+    assert 2 == len(titles[3:]), titles
     assert all(title.startswith("x") for title in titles[3:])
-    assert "In view_" in inbox.messages[3]["message"]
+    assert "In view_" in together[3]["message"]
     assert ERRORS == told(inbox)
 
 

@@ -89,7 +89,7 @@ def send(inbox, files=None, **fields):
 
 
 def titles(page):
-    return page.locator(".card h2").all_inner_texts()
+    return page.locator(".card h2").all_text_contents()  # drawn yet or not
 
 
 def wait_for_cards(page, count):
