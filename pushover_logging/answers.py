@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
-from pushover_logging.quota import MEASURE, Quota, checked, wait_of
+from pushover_logging.quota import NUMBER_LIMIT, Quota, checked_quota, wait_of
 from pushover_logging.redaction import HIDDEN, without
 from pushover_logging.text import cut
 from pushover_logging.wire import Answer
@@ -98,7 +98,7 @@ def validation_of(said: Mapping[str, Any]) -> Validation:
 
 def limits_of(said: Mapping[str, Any]) -> Quota:
     """Return what ``apps/limits.json`` says. Raises TemporaryError for what are no numbers."""
-    found = checked(*(said.get(name) for name in ("limit", "remaining", "reset")))
+    found = checked_quota(*(said.get(name) for name in ("limit", "remaining", "reset")))
     if found is None:
         msg = "the service told no limits"
         raise TemporaryError(msg)
@@ -154,4 +154,4 @@ def _text(value: object) -> str | None:
 
 
 def _moment(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and 0 < value <= MEASURE else None
+    return int(value) if isinstance(value, (int, float)) and 0 < value <= NUMBER_LIMIT else None

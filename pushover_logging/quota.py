@@ -11,7 +11,7 @@ RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
 RETRY_AFTER_MAXIMUM = 3600.0
 RETRY_AFTER_DEFAULT = 60.0
 WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
-MEASURE = 10**11  # above every account's messages, and every Unix time that will be
+NUMBER_LIMIT = 10**11  # above every account's messages, and every Unix time that will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,18 @@ class Quota:
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
     """Return what an answer's headers say, None where that is nothing that can be read."""
-    return checked(
+    return checked_quota(
         *(headers.get(f"X-Limit-App-{name}") for name in ("Limit", "Remaining", "Reset"))
     )
 
 
-def checked(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a header holds
+def checked_quota(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a header holds
     """Return the quota of an answer's ``numbers``, None where they are none, or without measure."""
     try:
         found = [int(one) for one in numbers]
     except (TypeError, ValueError, OverflowError):
         return None
-    return Quota(*found) if all(abs(one) <= MEASURE for one in found) else None
+    return Quota(*found) if all(abs(one) <= NUMBER_LIMIT for one in found) else None
 
 
 def wait_of(headers: Mapping[str, str], now: float) -> float:

@@ -25,9 +25,7 @@ from pushover_logging.outbox.envelope import Envelope, Fate, decoded
 
 Work = Callable[[sqlite3.Connection], None]
 _ORIGINS = 2**31  # the first offset of an origin's lock; accounts have those below
-_PRESENT = (
-    _ORIGINS + rows.ORIGINS
-)  # the first offset of the lock of one that may have counts to tell
+_PRESENT = _ORIGINS + rows.ORIGIN_LIMIT  # the same of one that may have counts to tell
 _UNREADABLE = "cannot be read"
 
 
@@ -75,7 +73,7 @@ class Account:
     def renew(self) -> None:
         """Become another origin, in a fork's child."""
         self.file.renew()
-        self._origin = 1 + secrets.randbelow(rows.ORIGINS - 1)
+        self._origin = 1 + secrets.randbelow(rows.ORIGIN_LIMIT - 1)
         self.holds: bool = False
         self._none_for: tuple[frozenset[str | None], object] | None = None
         self.news: Counter[str] = Counter()
@@ -150,7 +148,7 @@ class Account:
         Each leaves before it looks: where several end at once, at least one finds nobody.
         """
         self.file.lock.release(_PRESENT + self._origin, self)
-        return self.file.lock.is_alone(_PRESENT, rows.ORIGINS)
+        return self.file.lock.is_alone(_PRESENT, rows.ORIGIN_LIMIT)
 
     def has_word(self) -> bool:
         """Tell, without waiting, whether others left word for this handler; False: not known."""
@@ -179,9 +177,8 @@ class Account:
         with self._transaction() as connection:
             for work in works:
                 work(connection)
-            while (
-                row := rows.claim(connection, self.name, closed_to, self._clock.time())
-            ) is not None:
+            now = self._clock.time()
+            while (row := rows.claim(connection, self.name, closed_to, now)) is not None:
                 origin = self._living(connection, row.origin, news)
                 try:
                     envelope = self._envelope(row, origin)

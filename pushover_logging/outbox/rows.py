@@ -21,7 +21,7 @@ OUTCOMES_KEPT = 86_400.0  # seconds; an origin that lives asks within one
 REJECTED = "rejected"
 SET_ASIDE = "set aside"
 KEPT_ASIDE = (REJECTED, SET_ASIDE)
-ORIGINS = 2**60  # origins are below
+ORIGIN_LIMIT = 2**60  # all origins are below
 NOBODY = 0  # an origin that no handler is
 Connection = sqlite3.Connection
 
@@ -132,7 +132,7 @@ def _mended(connection: sqlite3.Connection, row: Row, now: float) -> Row:
 
 
 def _is_origin(value: object) -> bool:
-    return isinstance(value, int) and NOBODY <= value < ORIGINS
+    return isinstance(value, int) and NOBODY <= value < ORIGIN_LIMIT
 
 
 def keep(connection: sqlite3.Connection, envelope: Envelope, *, sending: bool) -> None:
