@@ -7,19 +7,25 @@ without any handler.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 LOGGER_NAME = "pushover_logging"
 
 
 def warn(text: str, *args: object) -> None:
-    """Log a warning about the library's own work; ``text`` is a %-template for ``args``."""
+    """Log a warning about the library's own work; ``text`` is a %-template for ``args``.
+
+    Raises nothing: a handler of the program's may fail, or a stderr be closed, and what is warned
+    of goes on all the same.
+    """
     logger = logging.getLogger(LOGGER_NAME)
-    if _is_heard(logger):
-        logger.warning(text, *args)
-    elif logging.lastResort is not None:
-        record = logger.makeRecord(LOGGER_NAME, logging.WARNING, __file__, 0, text, args, None)
-        logging.lastResort.handle(record)
+    with contextlib.suppress(Exception):
+        if _is_heard(logger):
+            logger.warning(text, *args)
+        elif logging.lastResort is not None:
+            record = logger.makeRecord(LOGGER_NAME, logging.WARNING, __file__, 0, text, args, None)
+            logging.lastResort.handle(record)
 
 
 def _is_heard(logger: logging.Logger) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from pushover_logging.attachments import Original
 from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
-from pushover_logging.diagnostics import LOGGER_NAME, warn
+from pushover_logging.diagnostics import warn
 from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
@@ -117,8 +117,7 @@ class PushoverHandler(logging.Handler):
         `logging.shutdown` and dictConfig hold that lock while they flush. Nothing comes through
         from a thread that sends, nor from this library's own logger: root at DEBUG never loops.
         """
-        thread = record.thread or threading.get_ident()
-        if thread in lifecycle.THREADS or record.name == LOGGER_NAME or self._sender is None:
+        if self._sender is None or lifecycle.is_of_sender(record):
             return False
         allowed = self.filter(record)
         if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
@@ -134,6 +133,11 @@ class PushoverHandler(logging.Handler):
             self._sender.check_process()
         if self._by or not self._ledger.duplicates.count(record):
             self._ledger.entrance.enter(record, self._takes)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Show a record's fault as logging does; where that cannot be shown, nobody is told."""
+        with contextlib.suppress(Exception):  # a stderr that is closed, a repr without end
+            super().handleError(record)
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""

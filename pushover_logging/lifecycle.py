@@ -16,9 +16,10 @@ import time
 import weakref
 from typing import Protocol
 
-from pushover_logging.diagnostics import warn
+from pushover_logging.diagnostics import LOGGER_NAME, warn
 
 THREADS: set[int] = set()
+THREAD_NAME = "pushover-logging"  # of each sender's thread
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case they log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
@@ -101,6 +102,16 @@ def threads_run() -> bool:
 def request_slot() -> threading.BoundedSemaphore:
     """Return the semaphore that keeps all senders of the process within two requests at once."""
     return _STATE.slots
+
+
+def is_of_sender(record: logging.LogRecord) -> bool:
+    """Tell whether a record is this library's own, or of a thread that sends.
+
+    Where it is handled later, by another thread, the number of its own says nothing: those of
+    threads that ended are given to new ones, and a fork's child has them from its parent.
+    """
+    name, thread = (getattr(record, part, None) for part in ("name", "threadName"))
+    return threading.get_ident() in THREADS or thread == THREAD_NAME or name == LOGGER_NAME
 
 
 def patience(timeout: float) -> float:

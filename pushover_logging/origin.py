@@ -33,7 +33,8 @@ def dated(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
 
     A record that was made by hand, or came through a socket, may hold anything.
     """
-    if isinstance(record.created, (int, float)) and 0 <= record.created <= LATEST:
+    created = getattr(record, "created", None)
+    if isinstance(created, (int, float)) and 0 <= created <= LATEST:
         return record
     record = copy.copy(record)  # others show it as it is
     record.created = clock.time()

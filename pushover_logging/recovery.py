@@ -82,9 +82,13 @@ class Recovery:
         envelope.may_have_arrived |= isinstance(error, TemporaryError) and error.may_have_arrived
         if envelope.timeouts >= TIMEOUTS_OF_ATTACHMENT and envelope.message.attachment:
             _without_attachment(envelope, "the attachment could not be sent")
+        self.back_off()
+        return True
+
+    def back_off(self) -> None:
+        """Pause, each time for longer, until a send succeeds."""
         self._backoff = min(self._backoff * 2 or BACKOFF[0], BACKOFF[1])
         self._wait(PAUSE + self._clock.uniform(0, self._backoff - PAUSE))
-        return True
 
     def _keeps_rejected(self, error: RejectedError, envelope: Envelope) -> bool:
         message = envelope.message

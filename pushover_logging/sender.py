@@ -104,7 +104,7 @@ class Sender:
             lifecycle.hook_exit()
             if lifecycle.threads_run():
                 # It says itself that it runs: set here, it could be there after its end.
-                self._clock.start_thread(self._run, "pushover-logging")
+                self._clock.start_thread(self._run, lifecycle.THREAD_NAME)
             elif inline:
                 self._send_inline()
         except RuntimeError:  # the interpreter ends, or has no threads to give

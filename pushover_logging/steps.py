@@ -7,7 +7,9 @@ a clock of its own. All here belongs to the one thread that steps, but for what 
 from __future__ import annotations
 
 import contextlib
+import traceback
 from functools import partial
+from pathlib import Path
 
 from pushover_logging import lifecycle
 from pushover_logging.books.ledger import Ledger
@@ -43,7 +45,7 @@ class Steps:
     def renew(self) -> None:
         """Start anew: at first, and in a fork's child."""
         self._recovery, self._watch = Recovery(self._clock), QuotaWatch(self._clock)
-        self._full_told = False
+        self._full_told = self._fault_told = False
         self.closing: bool = False  # set by any thread, as `end_anew` may be called by any
         self.used: float = 0.0  # the monotonic second of the last send
         self.last_error: str | None = None
@@ -62,8 +64,24 @@ class Steps:
     def step(self, *, hurried: bool) -> float:
         """Do the next thing; return how many seconds nothing else is to be done, 0 for none.
 
-        ``hurried``: somebody waits for it, then others are asked more often.
+        ``hurried``: somebody waits for it, then others are asked more often. A fault that nobody
+        foresaw, of ours or of what the program brought along, costs a pause, and is said once.
         """
+        try:
+            return self._step(hurried=hurried)
+        except Exception as error:  # noqa: BLE001  nothing is sent any more where a thread ends
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            # Without its text, which may hold a secret.
+            said = f"{type(error).__name__} in {where.name}, {Path(where.filename).name}"
+            self.last_error = f"the sender failed: {said}:{where.lineno}"
+            self._recovery.back_off()
+            pause = self._recovery.pause(self._clock.monotonic())
+            if not self._fault_told:
+                self._fault_told = True
+                warn("%s; next try in %d s", self.last_error, pause)
+            return pause
+
+    def _step(self, *, hurried: bool) -> float:
         now = self._clock.monotonic()
         sends = self._ledger.outbox.may_send()
         fresh = self._watch.look(self._client.quota, self._ledger.reporting.set_gate)
@@ -103,8 +121,8 @@ class Steps:
 
     def _send(self, envelope: Envelope, *, hurried: bool) -> None:
         self.used = self._clock.monotonic()
-        scale_attachment(envelope)
         try:
+            scale_attachment(envelope)
             self._post(envelope)
         except DeliveryError as error:
             self.last_error = str(error)
@@ -116,6 +134,7 @@ class Steps:
             self._ledger.outbox.retry(envelope)
             raise
         else:
+            self._fault_told = False
             self._recovery.succeeded(envelope)
             self._ledger.accepted(envelope)
             if hurried:

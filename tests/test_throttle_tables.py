@@ -516,12 +516,16 @@ def test_decision_that_others_always_overtake_is_given_up(remote, server):
     other.items._redis.close()
 
 
-def test_url_that_redis_cannot_use_is_a_configuration_error():
+@pytest.mark.parametrize(("url", "why"), [
+    ("redis://:secret@web-1:port/0", "ValueError"),
+    ("redis://:secret@web-1/0?timeout=5", "TypeError"),
+    ("redis://:secret@web-1?ssl_cert_reqs=none", "TypeError"),
+    ("redis://:secret@web-1?encoding=bogus", "LookupError"),
+])  # fmt: skip
+def test_url_that_redis_cannot_use_is_a_configuration_error(url, why):
     """At start, and without the URL, which may hold a password."""
-    with pytest.raises(
-        ConfigurationError, match="the Redis URL cannot be used: ValueError"
-    ) as caught:
-        RedisThrottle("redis://:secret@web-1:port/0", "1", Rules())
+    with pytest.raises(ConfigurationError, match=f"the Redis URL cannot be used: {why}") as caught:
+        RedisThrottle(url, "1", Rules())
     assert "throttle" == caught.value.option
     assert "secret" not in str(caught.value)
 

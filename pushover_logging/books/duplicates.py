@@ -34,7 +34,7 @@ class Duplicates:
         """Count a record that changes nothing else; False: it takes a closer look."""
         try:
             key = self._calls.get(call_of(record) or ())
-        except (AttributeError, TypeError):  # records also come from sockets, in any shape
+        except Exception:  # noqa: BLE001  records also come from sockets, in any shape
             return False
         if key is None:
             return False
@@ -55,7 +55,7 @@ class Duplicates:
             return
         if len(self._calls) >= CALLS:
             self._calls.clear()
-        with contextlib.suppress(AttributeError, TypeError):
+        with contextlib.suppress(Exception):
             call = call_of(record)
             if call and (len(call) != _WITH_ARGS or key.startswith(TEMPLATE)):
                 self._calls[call] = key

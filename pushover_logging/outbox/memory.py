@@ -96,7 +96,11 @@ class MemoryOutbox:
         guard: what it says ends the Message unsent and is noted in `news`; None has it sent.
         """
         while (envelope := self._pop(closed_to)) is not None:
-            what = fate(envelope)
+            try:
+                what = fate(envelope)
+            except BaseException:
+                self.retry(envelope)
+                raise
             if what is None:
                 break
             with self._guard:

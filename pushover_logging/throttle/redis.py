@@ -71,12 +71,11 @@ class RedisTable:
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
             )
-        except (ValueError, RedisError) as error:
+            self._redis.connection_pool.make_connection()  # looks at what else the URL says
+            self._load, self._commit, self._count = map(self._redis.register_script, scripts.ALL)
+        except (ValueError, TypeError, LookupError, RedisError) as error:
             msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
             raise ConfigurationError(msg, option="throttle") from error
-        self._load = self._redis.register_script(scripts.LOAD)
-        self._commit = self._redis.register_script(scripts.COMMIT)
-        self._count = self._redis.register_script(scripts.COUNT)
         self._within = False
         self.life: str = ""
         self.seen_at: float = 0.0

@@ -78,3 +78,5 @@ if redis.call('SET', KEYS[3], '{}', 'NX', 'PX', 3600000) then
 end
 return answer
 """
+
+ALL = (LOAD, COMMIT, COUNT)

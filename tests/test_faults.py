@@ -1,0 +1,150 @@
+"""What nobody foresaw: records of any shape, faults of the program's own parts, and of ours."""
+
+import io
+import itertools
+import logging
+import logging.handlers
+import sys
+from decimal import Decimal
+
+import pytest
+
+
+def test_record_of_a_thread_that_ended_is_the_programs(handler_for, inbox):
+    """A sender may have that thread's number by now, in this process or in another."""
+    handler = handler_for(throttle=False)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    inbox.fail_with(delay=0.5)
+    log.error("starts the sender")
+    number = handler._sender._thread.ident
+    gone = {"levelno": 40, "msg": "boom happened", "thread": number, "threadName": "Thread-1"}
+    handler.handle(logging.makeLogRecord(gone))
+    assert 2 == len(inbox.wait_for(2))
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_records_of_a_sender_never_come_back(handler_for, inbox, stored):
+    """Neither at once nor through a queue, by whichever thread they are handled then."""
+    handler = handler_for(throttle=False, level=0)
+    late = logging.handlers.MemoryHandler(1000, flushLevel=100, target=handler)
+    pool = logging.getLogger("urllib3.connectionpool")
+    pool.addHandler(late if stored else handler)
+    pool.setLevel(logging.DEBUG)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    try:
+        log.error("boom happened")
+        assert handler.flush(10)
+        late.flush()
+        assert handler.flush(10)
+        assert 1 == handler.stats().records
+    finally:
+        pool.handlers.clear()
+        pool.setLevel(logging.NOTSET)
+
+
+class Closed(io.StringIO):
+    """A stderr that a program has closed, as a daemon does."""
+
+    def __init__(self):
+        super().__init__()
+        self.close()
+
+
+class Failing(logging.Handler):
+    """A program's own handler, with a fault of its own."""
+
+    def emit(self, record):
+        raise RuntimeError("the program's handler is broken")
+
+
+@pytest.mark.parametrize("trouble", ["closed", "handler"])
+def test_warning_that_cannot_be_said_costs_nothing_else(drive, inbox, monkeypatch, trouble):
+    """A refused Message is refused once, and what comes after it is sent."""
+    driven = drive(throttle=False)
+    own = logging.getLogger("pushover_logging")
+    failing = Failing()
+    if trouble == "handler":
+        own.addHandler(failing)
+    try:
+        with monkeypatch.context() as patched:
+            if trouble == "closed":
+                patched.setattr(sys, "stderr", Closed())
+                patched.setattr(own, "disabled", True)
+            driven.inbox.fail_with(400, {"message": "invalid", "errors": ["no"], "status": 0})
+            driven.log.error("is refused", extra={"pushover": {"ttl": 0}})
+            driven.log.error("%d is no number", "x")
+            driven.log.error("comes after it")
+            driven.settle()
+    finally:
+        own.removeHandler(failing)
+    stats = driven.handler.stats()
+    assert (3, 1, 1, 1) == (stats.records, stats.rejected, stats.failed, stats.sent)
+    assert ["comes after it"] == driven.titles
+    assert 2 == len(driven.inbox.attempts)
+
+
+def deep(levels):
+    made = {}
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+@pytest.mark.parametrize("changes", [
+    {"thread": {"id": 1}}, {"threadName": ["x"]}, {"levelno": Decimal("sNaN")}, {"levelno": "40"},
+    {"created": "now"}, {"created": Decimal("sNaN")}, {"msg": deep(100_000)}, {"name": None},
+    {"name": {"a": 1}}, {"process": "x"}, {"msg": "%s", "args": (deep(100_000),)},
+])  # fmt: skip
+def test_record_of_any_shape_is_counted_and_raises_nothing(handler_for, changes, capfd):
+    """As records come from sockets and log shippers, with attributes missing or of other kinds."""
+    handler = handler_for()
+    handler.handle(logging.makeLogRecord({"levelno": 40, "msg": "boom happened", **changes}))
+    assert handler.flush(10)
+    stats = handler.stats()
+    assert (1, 1) == (stats.records, stats.sent + stats.failed)
+    for name in ("thread", "threadName", "name", "created", "levelno"):
+        record = logging.makeLogRecord({"levelno": 40, "msg": "boom happened"})
+        delattr(record, name)
+        handler.handle(record)
+    assert 6 == handler.stats().records
+
+
+def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
+    """It is said once, the Message is kept, and nothing is sent sooner than after 5 s."""
+    driven = drive()
+    send = driven.handler._sender._client.send
+    times = []
+
+    def fail(message):
+        times.append(driven.clock.now)
+        if len(times) < 3:
+            raise ArithmeticError("azGDORePK8gMaC0QOYAMyEEuzJnyUi")
+        return send(message)
+
+    monkeypatch.setattr(driven.handler._sender._client, "send", fail)
+    driven.log.error("boom happened")
+    driven.advance(100)
+    assert ["boom happened"] == driven.titles
+    assert min(later - one for one, later in itertools.pairwise(times)) >= 5
+    assert 1 == caplog.text.count("ArithmeticError")
+    assert "azGDO" not in caplog.text + str(driven.handler.stats().last_error)
+
+
+@pytest.mark.parametrize("part", ["may_send", "claim"])
+def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part):
+    """Nothing that was claimed is left behind, whatever fails around it."""
+    driven = drive()
+    outbox = driven.handler._sender._ledger.outbox
+    real, failures = getattr(outbox, part), iter([True, True])
+
+    def fail(*given):
+        if next(failures, False):
+            raise ArithmeticError("injected")
+        return real(*given)
+
+    monkeypatch.setattr(outbox, part, fail)
+    driven.log.error("boom happened")
+    driven.advance(100)
+    assert ["boom happened"] == driven.titles
