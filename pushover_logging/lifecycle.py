@@ -49,7 +49,8 @@ class _State:
 
     def __init__(self) -> None:
         self.hooked_child = False
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # of the exit, once it has begun
+        self.exited = False
         self.threadless_told = False
         self.said = (0, 0)  # a multiprocessing child may run both hooks
         self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
@@ -63,10 +64,11 @@ _HOOKED: list[bool] = []  # once `_at_exit` is registered: a fork's child inheri
 def register(sender: Stoppable) -> None:
     """Make the hooks reach a new sender."""
     _SENDERS.add(sender)
+    hook_exit()
 
 
 def hook_exit() -> None:
-    """Register the exit hook, once a process: the first thread that starts does it.
+    """Register the exit hook, once a process: the first sender does it, in a child its thread.
 
     It runs before `logging.shutdown`, which was registered earlier. A multiprocessing child runs
     no atexit functions, but its own finalizers, and forgets its parent's.
@@ -78,6 +80,14 @@ def hook_exit() -> None:
     if process and util and process.parent_process() and not _STATE.hooked_child:
         _STATE.hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+
+
+def has_exited() -> bool:
+    """Tell whether the exit's hook has run: nobody waits any more for what comes now.
+
+    `logging.shutdown` may flush a MemoryHandler then, and a function of atexit may log.
+    """
+    return _STATE.exited
 
 
 def threads_run() -> bool:
@@ -139,14 +149,19 @@ def _at_exit() -> None:
         _STATE.deadline = time.monotonic() + timeout
     for sender in senders:
         sender.request_close()
-    for sender in senders:
-        sender.wait(timeout)
+    why = f"not sent within {timeout:g} s"
+    try:
+        for sender in senders:
+            sender.wait(timeout)
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
+        _STATE.deadline, why = time.monotonic(), "not sent: the exit was interrupted"
+    _STATE.exited = True
     unsent = [sender.unsent() for sender in senders]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
     if (lost, kept) != _STATE.said:
         _STATE.said = (lost, kept)
-        _say(lost, f"not sent within {timeout:g} s")
-        _say(kept, f"not sent within {timeout:g} s, and wait in the outbox")
+        _say(lost, why)
+        _say(kept, f"{why}, and left in the outbox")
 
 
 def _say(number: int, what: str) -> None:

@@ -70,6 +70,8 @@ class Sender:
         """Take a Message from the program: put it and see that a thread sends it."""
         self._steps.put(envelope)
         self.wake()
+        if lifecycle.has_exited():
+            self.wait(None)
 
     def take_over(self) -> None:
         """Send what processes that are gone left in the outbox's file; returns at once.

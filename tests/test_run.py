@@ -612,7 +612,7 @@ def test_unreachable_service_changes_no_status(command, inbox, free_port):
     away = {"PUSHOVER_API_URL": f"http://127.0.0.1:{free_port}"}
     status, out, err = command.run("run", "--name", "job", "--", "sh", "-c", "exit 3", **away)
     assert (3, b"") == (status, out)
-    said = b"pushover_logging: 1 message was not sent within 5 s, and wait in the outbox\n"
+    said = b"pushover_logging: 1 message was not sent within 5 s, and left in the outbox\n"
     assert said == err
     assert (0, b"", b"") == command.run("run", "--name", "other", "--", "true")
     assert ["job failed: exit status 3"] == titles(inbox)

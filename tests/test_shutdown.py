@@ -1,6 +1,8 @@
 """Exit, configuration anew and fork, in processes of their own."""
 
 import re
+import signal
+import time
 
 import pytest
 
@@ -39,6 +41,55 @@ def test_exit_with_a_hanging_endpoint_ends_in_time_and_says_what_was_lost(progra
     assert 0 == code
     assert "pushover_logging: 20 messages were not sent within 1 s\n" == err
     assert 1 <= float(out) < 1.5
+
+
+@pytest.mark.parametrize("begin", ["", 'logging.error("early")\n        handler.flush()'])
+@pytest.mark.parametrize("last", ["memory", "atexit"])
+def test_record_after_the_exits_hook_is_sent_inline(program, inbox, last, begin):
+    """From a MemoryHandler that `logging.shutdown` flushes, and from who registered before all."""
+    code, _, err = program.run(
+        f"""
+        import atexit, sys
+        if {last!r} == "atexit":
+            atexit.register(lambda: logging.error("boom at exit"))
+        import logging, logging.handlers
+        from pushover_logging import PushoverHandler
+        late = logging.handlers.MemoryHandler(100, flushLevel=100)
+        handler = PushoverHandler()
+        logging.getLogger().addHandler(handler)
+        {begin}
+        if {last!r} == "memory":
+            late.setTarget(handler)
+            logging.getLogger().removeHandler(handler)
+            logging.getLogger().addHandler(late)
+            logging.error("boom at exit")
+        """
+    )
+    assert (0, "") == (code, err)
+    assert "boom at exit" == inbox.messages[-1]["title"]
+    assert (2 if begin else 1) == len(inbox.messages)
+
+
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_interrupted_exit_ends_at_once_and_says_what_was_lost(program, inbox, stop):
+    """By Ctrl-C, or a handler of SIGTERM that ends the program: without a traceback."""
+    inbox.fail_with(hang=True, times=None)
+    running = program.start(
+        """
+        import logging, signal, sys
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(close_timeout=60))
+        logging.error("boom happened")
+        import atexit
+        atexit.register(lambda: print("ends", flush=True))
+        """
+    )
+    assert "ends\n" == running.stdout.readline()
+    time.sleep(0.5)
+    running.send_signal(getattr(signal, stop))
+    _, err = running.communicate(timeout=20)
+    assert "pushover_logging: 1 message was not sent: the exit was interrupted\n" == err
 
 
 def test_three_handlers_share_one_deadline(program, inbox):
