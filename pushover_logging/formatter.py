@@ -7,7 +7,6 @@ exception says `causes`, and what gives way where 1,024 characters are not enoug
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ from pushover_logging.levels import Levels
 from pushover_logging.markup import escaped, shortener, with_note
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
 from pushover_logging.plain import plain
+from pushover_logging.records import copied
 from pushover_logging.redaction import Redaction
 from pushover_logging.text import clean, cut, largest
 from pushover_logging.wording.checked import message_of, said
@@ -165,7 +165,7 @@ class PushoverFormatter(JsonFormatter):
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the fields to show, plain, by python-json-logger's rules and encoder."""
-        own, asked = copy.copy(record), self.extras or ()
+        own, asked = copied(record), self.extras or ()
         if "asctime" in self._required_fields:
             own.asctime = self.formatTime(own, self.datefmt)
         structured = record.msg if isinstance(record.msg, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import os
 import weakref
@@ -21,7 +20,8 @@ from pushover_logging.fingerprint import own
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import Asked, asked_of, dated
+from pushover_logging.origin import Asked, asked_of
+from pushover_logging.records import copied, dated
 from pushover_logging.sender import Sender
 from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
@@ -148,7 +148,7 @@ class PushoverHandler(logging.Handler):
         fields.update((name, value) for name, value in own(record).items() if name in FIELDS)
         phone, body = self.formatter, None
         if not isinstance(phone, PushoverFormatter):
-            body = phone.format(copy.copy(record)) if phone else None
+            body = phone.format(copied(record)) if phone else None
             phone = self._phone
         return phone.composed(record, fields, body=body)
 

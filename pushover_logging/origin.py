@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from pushover_logging.clock import LATEST, Clock
 from pushover_logging.fingerprint import (
     call_site_key,
     explicit,
@@ -26,19 +24,6 @@ class Asked(NamedTuple):
     key: str | None = None
     origin: Origin | None = None
     resolves: object = None
-
-
-def dated(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
-    """Return ``record``, or one like it of this moment where its own time is none.
-
-    A record that was made by hand, or came through a socket, may hold anything.
-    """
-    created = getattr(record, "created", None)
-    if isinstance(created, (int, float)) and 0 <= created <= LATEST:
-        return record
-    record = copy.copy(record)  # others show it as it is
-    record.created = clock.time()
-    return record
 
 
 def asked_of(record: logging.LogRecord, by: Sequence[str], knows: Callable[[str], bool]) -> Asked:

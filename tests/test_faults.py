@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 
+from pushover_logging.records import copied
+
 
 def test_record_of_a_thread_that_ended_is_the_programs(handler_for, inbox):
     """A sender may have that thread's number by now, in this process or in another."""
@@ -148,3 +150,22 @@ def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part):
     driven.log.error("boom happened")
     driven.advance(100)
     assert ["boom happened"] == driven.titles
+
+
+def test_copy_of_a_record_is_of_its_own_kind(drive):
+    """A program's own kind of record says its own text, and no copy changes it."""
+
+    class Braces(logging.LogRecord):
+        def getMessage(self):
+            return self.msg.format(*self.args)
+
+    driven = drive()
+    record = Braces("shop", 40, "pay.py", 7, "Order {} failed", ("A-1042",), None)
+    before = dict(record.__dict__)
+    made = copied(record)
+    made.args = ("none",)
+    driven.handler.handle(record)
+    driven.settle()
+    assert (["Order A-1042 failed"], before, Braces) == (
+        driven.titles, record.__dict__, type(made)
+    )  # fmt: skip
