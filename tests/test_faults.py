@@ -156,7 +156,7 @@ def test_copy_of_a_record_is_of_its_own_kind(drive):
     """A program's own kind of record says its own text, and no copy changes it."""
 
     class Braces(logging.LogRecord):
-        def getMessage(self):
+        def getMessage(self):  # noqa: N802
             return self.msg.format(*self.args)
 
     driven = drive()

@@ -194,3 +194,19 @@ def test_thread_that_ends_before_its_start_returns_is_not_taken_for_one_that_run
     log.error("second trouble")
     assert handler.flush(10)
     assert ["first trouble", "second trouble"] == [push["title"] for push in inbox.messages]
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_wait_ends_where_time_stands_still(handler_for, inbox, monkeypatch, threads):
+    """As in a test that freezes it: what waits for the sender does so for real seconds."""
+    inbox.fail_with(500, times=None)
+    handler = handler_for()
+    if not threads:
+        monkeypatch.setattr(lifecycle, "threads_run", lambda: False)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("boom happened")
+    with monkeypatch.context() as frozen:
+        now = time.monotonic()
+        frozen.setattr(sender.time, "monotonic", lambda: now)
+        assert not handler.flush(0.3)
