@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
 from pushover_logging.quota import NUMBER_LIMIT, Quota, checked_quota, wait_of
-from pushover_logging.redaction import HIDDEN, without
-from pushover_logging.text import cut
+from pushover_logging.redaction import HIDDEN, keyless, without
+from pushover_logging.text import clean, cut
 from pushover_logging.wire import Answer
 
 OK, BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 400, 429, 500
@@ -133,9 +133,11 @@ def cancelled_of(said: Mapping[str, Any]) -> int:
 
 
 def _rejection(status: int, said: Mapping[str, Any], secrets: tuple[str, ...]) -> RejectedError:
-    sentences = _texts(said.get("errors"))
-    errors = tuple(cut(without(one, secrets), 200) for one in sentences[:10])
-    named = frozenset(cut(without(str(key), secrets), 40) for key in said.keys() - _NOT_PARAMETERS)
+    def clear(text: str, limit: int) -> str:
+        return cut(keyless(without(clean(text), secrets)), limit)
+
+    errors = tuple(clear(one, 200) for one in _texts(said.get("errors"))[:10])
+    named = frozenset(clear(str(key), 40) for key in said.keys() - _NOT_PARAMETERS)
     text = "; ".join(errors) or ", ".join(sorted(named)) or "no reason given"
     return RejectedError(
         f"the service refused it ({status}): {text}",

@@ -88,13 +88,13 @@ def _fields(level: object, value: object) -> dict[str, Any]:
     unknown = given.keys() - (FIELDS - {"message"})
     if unknown:
         takes = ", ".join(sorted(FIELDS - {"message"}))
-        msg = f"levels: {level!r} got {shown(sorted(map(str, unknown)))}, takes {takes}"
+        msg = f"levels: {shown(level)} got {shown(sorted(map(str, unknown)))}, takes {takes}"
         raise ConfigurationError(msg, option="levels")
     try:
         if "priority" in given:
             given["priority"] = priority_number(given["priority"])
         Message(message="checked here, not at the first alert", **given)
     except ConfigurationError as error:
-        msg = f"levels: {level!r}: {error}"
+        msg = f"levels: {shown(level)}: {error}"
         raise ConfigurationError(msg, option="levels") from error
     return given

@@ -38,19 +38,18 @@ def credential(name: str, given: str | None) -> str:
     if given is not None:
         return given
     variable = f"PUSHOVER_{name.upper()}"
-    value = os.environ.get(variable)
+    value = os.environ.get(variable, "").strip()
     if value:
-        return value.strip()
+        return OFF if value.lower() == OFF else value
     path = os.environ.get(f"{variable}_FILE")
     if not path:
         msg = f"{name}: none was given; set {variable} or {variable}_FILE; in code, pass {name}=..."
         raise ConfigurationError(msg, option=name)
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
-        msg = (
-            f"{name}: {variable}_FILE names {path!r}, which cannot be read ({type(error).__name__})"
-        )
+        why = type(error).__name__
+        msg = f"{name}: {variable}_FILE names {shown(path)}, which cannot be read ({why})"
         raise ConfigurationError(msg, option=name) from error
 
 
@@ -118,10 +117,11 @@ def rules(option: object) -> Rules | None:
 def outbox(given: object, application: str) -> Path | None:
     """Return the outbox's file: as given, ``PUSHOVER_OUTBOX``, or None for memory.
 
-    "auto" is one for each ``application``. Raises ConfigurationError for what can be no file.
+    "auto" is one for each ``application``, "off" is memory. Raises ConfigurationError for what can
+    be no file.
     """
     given = given if given is not None else os.environ.get("PUSHOVER_OUTBOX") or None
-    if given is None:
+    if given is None or (isinstance(given, str) and given.strip().lower() == OFF):
         return None
     if not isinstance(given, (str, os.PathLike)) or not given:
         raise _wrong("outbox", given, "a path, or auto")  # noqa: EM101  a name, not a text

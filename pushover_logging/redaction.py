@@ -86,10 +86,18 @@ def shown(value: object) -> str:
     One that raises where it is asked for its text is shown by its type.
     """
     try:
-        text = _AS_EVER(repr(value))
+        text = keyless(_AS_EVER(repr(value)))
     except Exception:  # noqa: BLE001  any code of the program's
         return f"a {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def keyless(text: str) -> str:
+    """Return ``text`` without whatever has the shape of a token, a user key or a group's.
+
+    https://pushover.net/api#identifiers
+    """
+    return re.sub(r"(?<![A-Za-z0-9])[A-Za-z0-9]{30}(?![A-Za-z0-9])", HIDDEN, text)
 
 
 def without(text: str, secrets: Iterable[str | None]) -> str:

@@ -232,7 +232,7 @@ def test_formatter_from_a_configuration(inbox, root):
 def test_environment_alone(inbox, monkeypatch, tmp_path):
     """Token and user from variables, or from the files that variables name."""
     secret = tmp_path / "token"
-    secret.write_text(TOKEN + "\n")
+    secret.write_text(f"\ufeff{TOKEN}\n", encoding="utf-8")  # as some editors begin a file
     monkeypatch.setenv("PUSHOVER_TOKEN_FILE", str(secret))
     monkeypatch.setenv("PUSHOVER_USER", USER)
     monkeypatch.setenv("PUSHOVER_API_URL", inbox.url + "/")
@@ -251,9 +251,10 @@ def test_host_of_a_container_is_not_shown(monkeypatch):
     assert None is PushoverHandler(token=TOKEN, user=USER)._phone.host
 
 
-def test_off_switches_the_handler_off(monkeypatch, caplog):
+@pytest.mark.parametrize("off", ["off", "OFF"])
+def test_off_switches_the_handler_off(monkeypatch, caplog, off):
     """PUSHOVER_TOKEN=off: nothing is sent, nothing fails, and it is said."""
-    monkeypatch.setenv("PUSHOVER_TOKEN", "off")
+    monkeypatch.setenv("PUSHOVER_TOKEN", off)
     handler = PushoverHandler()
     record = logging.makeLogRecord({"msg": "boom", "levelno": 40})
     handler.handle(record)

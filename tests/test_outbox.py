@@ -621,6 +621,13 @@ def test_outbox_that_is_no_path(given):
         options.outbox(given, "01")
 
 
+@pytest.mark.parametrize("given", ["off", "OFF", " Off "])
+def test_outbox_that_is_off_is_memory(given, monkeypatch):
+    """As the token and the throttle are switched off; no file of that name is made."""
+    monkeypatch.setenv("PUSHOVER_OUTBOX", given)
+    assert [None, None] == [options.outbox(one, "1") for one in (None, given)]
+
+
 def test_outbox_that_is_a_folder(tmp_path):
     """A folder is no file."""
     with pytest.raises(ConfigurationError, match="not of a folder"):

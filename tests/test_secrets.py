@@ -7,7 +7,13 @@ import traceback
 
 import pytest
 
-from pushover_logging import DeliveryError, Message, PushoverClient
+from pushover_logging import (
+    ConfigurationError,
+    DeliveryError,
+    Message,
+    PushoverClient,
+    PushoverHandler,
+)
 from pushover_logging.redaction import masked, without
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -92,3 +98,43 @@ def test_masked_shows_nothing():
     """A secret is described by its length or its type alone."""
     assert ["*** (3 characters)", "*** (a int)"] == [masked("abc"), masked(5)]
     assert "a *** b" == without("a secret b", ["secret", None, ""])
+
+
+OTHERS = ("a" * 15 + "B" * 15, "c" * 15 + "D" * 15)
+
+
+def test_key_of_anybody_is_in_no_error(drive, caplog):
+    """Of one of several users, and of a record's own, which the service says back."""
+    driven = drive(user=",".join([USER, OTHERS[0]]))
+    errors = [f"users {USER}, {OTHERS[0]}\r\n\x1b[31m and {OTHERS[1]} are odd"]
+    driven.inbox.fail_with(400, {"message": "no", "errors": errors, "status": 0})
+    driven.log.error("boom happened", extra={"pushover": {"user": OTHERS[1]}})
+    driven.settle()
+    said = caplog.text + str(driven.handler.stats().last_error)
+    assert "are odd" in said
+    assert [] == [one for one in (USER, *OTHERS, "\x1b", "\r") if one in said]
+
+
+@pytest.mark.parametrize("name", [
+    "device", "level", "levels", "throttle", "callback", "extras", "timeout", "capacity", "style",
+    "html", "tags", "ttl", "redact", "outbox", "api_url", "url",
+])  # fmt: skip
+def test_key_in_the_wrong_option_is_not_said(name):
+    """An easy slip: what is told of it is the option, and that it was something else."""
+    said = []
+    for given in (f"{TOKEN} {USER}", [TOKEN], {TOKEN: USER}, {"DEBUG": {TOKEN: 1}}):
+        try:
+            PushoverHandler(**{"token": TOKEN, "user": USER, name: given})
+        except ConfigurationError as error:
+            said.append(str(error))
+    assert said
+    assert [] == [one for one in (TOKEN, USER) if one in str(said)]
+
+
+def test_token_in_place_of_its_files_name_is_not_said(monkeypatch):
+    """PUSHOVER_TOKEN_FILE=<the token>: the error names the variable."""
+    monkeypatch.delenv("PUSHOVER_TOKEN", raising=False)
+    monkeypatch.setenv("PUSHOVER_TOKEN_FILE", TOKEN)
+    with pytest.raises(ConfigurationError, match="PUSHOVER_TOKEN_FILE names") as caught:
+        PushoverHandler(user=USER)
+    assert TOKEN not in str(caught.value)

@@ -75,8 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
-    for name in ("PUSHOVER_OUTBOX", "PUSHOVER_ENCRYPTION_KEY"):
-        os.environ.pop(name, None)  # the play is no part of the user's own set-up
+    os.environ.pop("PUSHOVER_ENCRYPTION_KEY", None)  # the user's own set-up plays no part here
     values = inbox.environ
     handler = PushoverHandler(
         token=values["PUSHOVER_TOKEN"],
@@ -85,6 +84,7 @@ def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
         level=logging.WARNING,
         throttle={"windows": [WINDOW, 60]},
         host="web-1",
+        outbox="off",
     )
     shop = logging.Logger("shop")  # noqa: LOG001  of its own: no trace in logging's tree
     shop.addHandler(handler)
