@@ -147,6 +147,37 @@ def test_terminal_that_cannot_show_a_character_shows_another() -> None:
     assert "there is no f?r" in done.stdout
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("arguments", [
+    ["check"], ["send", "--priority", "2", "Fire"], ["demo", "--once"],
+    ["inbox", "--port", "0"],
+])  # fmt: skip
+def test_full_disk_in_place_of_a_terminal_is_one_line(arguments: list[str]) -> None:
+    """No traceback; what was sent is sent, and the status says so."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Inbox() as inbox, Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pushover_logging", *arguments], check=False, stdout=full,
+            stderr=subprocess.PIPE, text=True, env={**os.environ, **inbox.environ}, timeout=TIMEOUT,
+        )  # fmt: skip
+        was_sent = ["Fire"] == [push["message"] for push in inbox.messages]
+    assert "No space left on device" in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert (was_sent, 0 if was_sent else 1) == ("send" in arguments, done.returncode)
+
+
+@pytest.mark.process
+def test_stdin_that_cannot_be_read_is_one_line() -> None:
+    """`send - 0>/dev/null`: it is open for writing alone."""
+    with Inbox() as inbox, Path(os.devnull).open("w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "pushover_logging", "send", "-"], check=False, stdin=nobody,
+            capture_output=True, text=True, env={**os.environ, **inbox.environ}, timeout=TIMEOUT,
+        )  # fmt: skip
+    assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+
+
 def test_program_may_read_what_the_command_says() -> None:
     """Whatever it has put in the place of stdout."""
     with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):

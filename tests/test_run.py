@@ -14,7 +14,7 @@ import pytest
 from conftest import TOKEN, USER
 
 from pushover_logging import PushoverClient
-from pushover_logging.cli import main
+from pushover_logging.cli import main, phone
 
 fcntl = pytest.importorskip("fcntl", reason="run is not for Windows")
 pty = pytest.importorskip("pty")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.process
 PIPE = subprocess.PIPE
 LATER = """
 import sys
-from pushover_logging.cli import main
+from pushover_logging.cli import main, phone
 from pushover_logging.clock import Clock
 
 class Later(Clock):
@@ -341,6 +341,47 @@ def test_stream_that_somebody_made_unblocking(command):
 def held(pipe):
     """Return how many bytes wait in a pipe."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize(
+    ("script", "statuses"), [("echo hi", {1}), ("echo hi; exit 7", {7}), ("exec yes", {1, 141})]
+)
+def test_output_that_cannot_be_written_is_a_failure(command, inbox, script, statuses):
+    """A backup into a full disk is none, though the command itself knows nothing of it."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("wb") as full:
+        start = command.start(
+            "run", "--name", "backup", "--", "sh", "-c", script, stdout=full, stderr=PIPE
+        )
+        with start as process:
+            words = "its output could not be written (No space left on device)"
+            assert f"pushover-logging: {words}\n".encode() == process.communicate(timeout=60)[1]
+    assert process.returncode in statuses
+    assert [f"backup failed: {words}"] == titles(inbox)
+
+
+def test_user_without_a_home_is_told_from_memory(monkeypatch, capsys):
+    """As in a container with a user of its own; that runs know nothing of others is said."""
+
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert "off" == phone._own_outbox()
+    said = "pushover-logging: there is no home folder: runs know nothing of others\n"
+    assert said == capsys.readouterr().err
+
+
+def test_long_name_leaves_room_for_how_it_ended(command, inbox):
+    """And is one line."""
+    command.run("run", "--name", "back\nup " * 60, "--", "false")
+    (title,) = titles(inbox)
+    assert title.startswith("back up back up")
+    assert title.endswith("… failed: exit status 1")
+    assert 250 >= len(title)
 
 
 def test_closed_streams(command, inbox):
@@ -665,6 +706,7 @@ def test_switched_off_it_is_silent(command, inbox):
             "longer-than: got 0, takes seconds, above 0",
         ),
         (["--longer-than", "nan", "--", "touch", "ran"], "longer-than: got nan"),
+        (["--longer-than", "1e10", "--", "touch", "ran"], "longer-than: got 1e+10"),
         (["--priority", "9", "--", "touch", "ran"], "priority: got 9"),
     ],
 )

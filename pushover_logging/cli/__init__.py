@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pushover_logging.cli import check, demo, inbox, outbox, run, send
+from pushover_logging.cli.stopping import let_go_of_stdout
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
 
@@ -46,8 +47,10 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         return _status_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has left; the interpreter's last flush too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of a stream: whoever read it has left, or its disk is full
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"pushover-logging: {error.strerror or error}\n")
+        let_go_of_stdout()
         return REFUSED
     return status
 

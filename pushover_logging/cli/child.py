@@ -9,6 +9,7 @@ the process alone would sleep through a signal that comes just before it, or to 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -30,12 +31,14 @@ _PASSED_ON = (
 # What a terminal's keys send goes to all of its programs: the command has it already.
 _KEYS = {signal.SIGINT, signal.SIGQUIT}
 _OUTPUT_FLAGS = 1  # index in what termios tells
+_NOBODY_READS = {errno.EPIPE, errno.EIO}  # the reader has left, or a terminal's end
 
 
 class Child:
     """One run of a command; ``heard`` is told each part of its output, by a thread.
 
-    Called by the main thread: `start`, then `wait`. ``interrupted`` tells whether a SIGINT came.
+    Called by the main thread: `start`, then `wait`. ``interrupted`` tells whether a SIGINT came,
+    ``unwritten`` why its output could not be passed on, as on a full disk.
     """
 
     def __init__(self, command: Sequence[str], heard: Callable[[bytes], None]) -> None:
@@ -48,6 +51,7 @@ class Child:
         self._terminals: list[tuple[int, int]] = []
         self._pumps: list[_Pump] = []
         self.interrupted: bool = False
+        self.unwritten: OSError | None = None
 
     def start(self) -> None:
         """Start it. Raises OSError where it cannot be: it is not found, or not executable."""
@@ -85,6 +89,7 @@ class Child:
         for pump in self._pumps:
             while pump.is_busy(ended):
                 pump.join(_STEP)
+            self.unwritten = self.unwritten or pump.unwritten
         return code
 
     def _take_signals(self) -> None:
@@ -143,22 +148,26 @@ class Child:
 
 
 class _Pump(threading.Thread):
-    """Copies a stream as it comes. `_last` and `_writing` are written here, read by `is_busy`."""
+    """Copies a stream as it comes. What it sets, the main thread reads, once or in `is_busy`."""
 
     def __init__(self, source: int, target: int, heard: Callable[[bytes], None]) -> None:
         super().__init__(daemon=True)
         self._source, self._target, self._heard = source, target, heard
         self._writing = False
         self._last = 0.0
+        self.unwritten: OSError | None = None
 
     def run(self) -> None:
         """Copy to the end; where the reader has left, the command learns it as it would itself."""
-        with contextlib.suppress(OSError):  # the reader has left, or a terminal's end
+        try:
             while part := os.read(self._source, _PART):
                 self._heard(part)
                 self._writing = True
                 _write(self._target, part)
                 self._last, self._writing = time.monotonic(), False
+        except OSError as error:
+            if self._writing and error.errno not in _NOBODY_READS:
+                self.unwritten = error
         self._writing = False
         os.close(self._source)
 

@@ -13,6 +13,7 @@ from pushover_logging import options
 from pushover_logging.cli.tail import Tail, last
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.folders import state_folder
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
 from pushover_logging.redaction import Redaction
@@ -88,7 +89,7 @@ class Phone:
         handler = self._handler()
         if handler is None:
             return
-        title = cut(f"{self._job.name} {words}", TITLE_LIMIT)
+        title = f"{cut(' '.join(self._job.name.split()), TITLE_LIMIT - len(words) - 1)} {words}"
         fields = {**self._job.fields, "title": title, "message": self._text()}
         if level < logging.ERROR:
             fields["priority"] = -1
@@ -133,7 +134,7 @@ class Phone:
         """
         if self._handlers or self._is_mute:
             return self._handlers[0] if self._handlers else None
-        outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or "auto"
+        outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or _own_outbox()
         try:
             client = options.client(None, None, None, None, options.encryption_key(None))
             if client is None:
@@ -148,3 +149,13 @@ class Phone:
             return None
         self._handlers.append(made)
         return made
+
+
+def _own_outbox() -> str:
+    """Return what a job's runs share where nobody chose: memory alone, where there is no home."""
+    try:
+        state_folder()
+    except RuntimeError:  # a user without one, as in a container
+        sys.stderr.write("pushover-logging: there is no home folder: runs know nothing of others\n")
+        return options.OFF
+    return "auto"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shlex
 import signal
@@ -19,6 +18,8 @@ from pushover_logging.cli.tail import Tail
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
 
+LONGEST = 366 * 86_400.0  # seconds; what a lock can wait for ends somewhere
+UNWRITTEN = 1
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 128
@@ -33,7 +34,8 @@ A push at the first failure; then the problem is throttled over all runs, and on
 that it is fine again. Output, input, signals and status are the command's own.
 
 exit status: the command's own; 128 and the signal's number where it was killed, 127 where it
-is not found, 126 where it cannot be executed, 2 where an option is wrong (then nothing is run)
+is not found, 126 where it cannot be executed, 1 where its output could not be written, 2 where an
+option is wrong (then nothing is run)
 """
 
 
@@ -90,13 +92,13 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     given = {name: getattr(arguments, name) for name in ("priority", "device", "sound")}
     fields = {name: value for name, value in given.items() if value is not None}
     Message(message="checked here, not at the first failure", **fields)
-    program = os.path.basename(command[0])  # noqa: PTH119  "" for what ends in a slash
+    program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  as it ends in a slash
     name, limit = arguments.name, arguments.longer_than
     if name is not None and not name.strip():
         msg = f"name: got {name!r}, takes a text that is not blank"
         raise ConfigurationError(msg, option="name")
-    if limit is not None and not 0 < limit < math.inf:
-        msg = f"longer-than: got {limit:g}, takes seconds, above 0"
+    if limit is not None and not 0 < limit <= LONGEST:
+        msg = f"longer-than: got {limit:g}, takes seconds, above 0 and at most {LONGEST:g}"
         raise ConfigurationError(msg, option="longer_than")
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
     return Job(
@@ -127,7 +129,12 @@ def _run(command: Sequence[str], tail: Tail, phone: Phone, limit: float | None) 
     timer.cancel()
     if limit is not None:
         timer.join()  # what it has begun to tell, it tells
-    if code == 0:
+    if child.unwritten is not None:
+        words = f"its output could not be written ({child.unwritten.strerror})"
+        sys.stderr.write(f"pushover-logging: {words}\n")
+        phone.failed(f"failed: {words}")
+        code = code or UNWRITTEN
+    elif code == 0:
         phone.fine()
     elif not child.interrupted:  # who pressed Ctrl-C knows
         phone.failed(_words(code))

@@ -10,6 +10,7 @@ from pathlib import Path
 from pushover_logging import options
 from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
+from pushover_logging.cli.stopping import let_go_of_stdout
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.markup import shortener
 from pushover_logging.message import ATTACHMENT_LIMIT, FIELDS, MESSAGE_LIMIT, Message
@@ -62,8 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         client.close()
     if sent.receipt:
-        sys.stdout.write(f"{sent.receipt}\n")
+        _tell(sent.receipt)
     return 0
+
+
+def _tell(receipt: str) -> None:
+    """Print a receipt. Where that cannot be, the message was sent all the same."""
+    try:
+        sys.stdout.write(f"{clean(receipt)}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        why = f"the receipt cannot be written ({error.strerror})"
+        sys.stderr.write(f"pushover-logging: sent, but {why}\n")
+        let_go_of_stdout()
 
 
 def priority(value: str) -> object:

@@ -1,9 +1,11 @@
-"""How a subcommand that serves ends: at Ctrl-C or SIGTERM, as a shell in any mood sends them."""
+"""How a subcommand ends: at Ctrl-C or SIGTERM where it serves, and with a stdout that is gone."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -31,6 +33,11 @@ def wait_for_stop() -> None:
     """Wait for the signal, in short sleeps: one just before a wait does not interrupt it."""
     while True:
         time.sleep(_SIGNAL_DELAY)
+
+
+def let_go_of_stdout() -> None:
+    """Have what is written from now on, the interpreter's last flush too, go to nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
