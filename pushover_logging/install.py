@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import weakref
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,8 @@ from pushover_logging.handler import PushoverHandler
 from pushover_logging.tracebacks import grouped_in
 
 _UNCAUGHT = "Uncaught exception in %s"
+_INSTALLED: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
+"""What stands on root by `install`; written and read by whoever calls that."""
 
 
 def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
@@ -21,6 +24,7 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     shows what Python showed on stderr until then (a first handler on root silences that), and root
     lets through what ``level`` asks for. Uncaught exceptions of the program and of its threads are
     logged as CRITICAL, and shown as before; KeyboardInterrupt and SystemExit are no failures.
+    Called again, as where a notebook's cell is run anew, the new handler takes the former's place.
     Raises ConfigurationError.
     """
     handler = PushoverHandler(**options)
@@ -29,6 +33,9 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
         root.addHandler(_as_before(root))
         if root.level > handler.level:
             root.setLevel(handler.level or logging.DEBUG)
+    for former in _INSTALLED & set(root.handlers):
+        root.removeHandler(former)  # what waits in it is sent while the process lives
+    _INSTALLED.add(handler)
     root.addHandler(handler)
     _chain_hooks(root)
     return handler
