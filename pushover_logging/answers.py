@@ -134,7 +134,8 @@ def cancelled_of(said: Mapping[str, Any]) -> int:
 
 def _rejection(status: int, said: Mapping[str, Any], secrets: tuple[str, ...]) -> RejectedError:
     def clear(text: str, limit: int) -> str:
-        return cut(keyless(without(clean(text), secrets)), limit)
+        line = " ".join(clean(text).split())
+        return cut(keyless(without(line, secrets)), limit)
 
     errors = tuple(clear(one, 200) for one in _texts(said.get("errors"))[:10])
     named = frozenset(clear(str(key), 40) for key in said.keys() - _NOT_PARAMETERS)

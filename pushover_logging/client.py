@@ -35,7 +35,7 @@ def checked_url(api_url: object) -> str:
     except ValueError:  # of a port, or of a host in brackets, that is none
         parts, host, safe = urlsplit(""), "", False
     safe = safe and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
-    if not safe or not host or parts.query or parts.fragment or parts.username:
+    if not safe or not host or parts.username or set("?#") & set(str(api_url)):
         given = f"{parts.scheme}://{host}" if host else shown(api_url)
         msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
         raise ConfigurationError(msg, option="api_url")

@@ -57,7 +57,7 @@ def resolved(name: object, text: str, created: float, shown: Callable[[str], str
     ``shown`` takes secrets out of a text.
     """
     return Message(
-        title=cut(shown(f"Resolved: {name}"), TITLE_LIMIT),
+        title=cut(shown(f"Resolved: {' '.join(str(name).split())}"), TITLE_LIMIT),
         message=cut(shown(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
         priority=SUMMARY_PRIORITY,
         timestamp=int(created),

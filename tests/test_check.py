@@ -178,6 +178,33 @@ def test_service_unreachable(command, free_port):
     assert "HTTPS_PROXY" in mend
 
 
+def test_address_of_something_else_is_no_matter_of_the_user(command, inbox):
+    """A page that is not there: neither is the token known to be right, nor the user wrong."""
+    inbox.fail_with(404, "Not Found", path="/1/", times=None)
+    status, wrong, found = checked(command)
+    said, mend = only(wrong, "service")
+    assert (1, True) == (status, "404" in said)
+    assert "PUSHOVER_API_URL" in mend
+    assert "token" not in [one["name"] for one in found["checks"] if one["ok"]]
+
+
+def test_device_that_cannot_be_is_a_finding(command, inbox):
+    """With several users, whose devices are not compared."""
+    users = ",".join([USER, USER[::-1]])
+    status, wrong, _ = checked(command, "--device", "bad name!", "--send", PUSHOVER_USER=users)
+    said, _ = only(wrong, "device")
+    assert (1, True) == (status, "got 'bad name!'" in said)
+    assert [] == inbox.messages
+
+
+def test_name_with_a_line_of_its_own_is_one_line(command, inbox):
+    """What the service says forges no finding."""
+    body = '{"status":1,"group":0,"devices":["phone\\nquota           ok: lots"]}'
+    inbox.fail_with(200, body, path="/1/users")
+    _, out, _ = command.run("check")
+    assert 1 == sum(line.startswith(b"quota") for line in out.splitlines())
+
+
 def test_push_that_is_refused(command, inbox):
     """What the service says of it is told."""
     inbox.fail_with(400, '{"message":"bad","errors":["no such words"],"status":0}')

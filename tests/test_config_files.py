@@ -273,6 +273,7 @@ def test_off_switches_the_handler_off(monkeypatch, caplog, off):
     ("sound", 4), ("url", "x" * 600), ("ttl", 0), ("ttl", -5), ("retry", 29),
     ("expire", 10_801), ("tags", 5), ("callback", "nowhere"), ("html", "yes"), ("host", 5),
     ("throttle", "http://me:secret@localhost"), ("outbox", 5), ("outbox", "/"),
+    ("title", "\ud800"), ("api_url", "https://h/?"), ("api_url", "https://h/#"),
     ("title", ""), ("title", "%(name"), ("title", "100%"), ("title", "%s"), ("title", "%(x)q"),
     ("body", 5), ("body", "%d"), ("style", "!"), ("style", 5), ("extras", "order"),
     ("extras", [5]),

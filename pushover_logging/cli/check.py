@@ -84,11 +84,12 @@ class Found:
 
     def well(self, name: str, said: str) -> None:
         """Note what is as it should be."""
-        self.checks.append(Finding(name, ok=True, said=said))
+        self.checks.append(Finding(name, ok=True, said=" ".join(said.split())))
 
     def wrong(self, name: str, said: str, *names: str) -> None:
         """Note what is not; ``names`` fill its mend."""
-        self.checks.append(Finding(name, ok=False, said=said, mend=_MENDS[name].format(*names)))
+        said, mend = " ".join(said.split()), _MENDS[name].format(*names)
+        self.checks.append(Finding(name, ok=False, said=said, mend=mend))
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
                 _ask(client, arguments, found)
         except DeliveryError as error:
             _note(error, found)
+        except ConfigurationError as error:  # of the push: a device, or a sound, that cannot be
+            found.wrong(str(error.option), str(error), "those that are there")
         finally:
             client.close()
     sys.stdout.write(_as_json(found) if arguments.json else clean(_as_text(found)))
@@ -171,7 +174,7 @@ def _ask_user(client: PushoverClient, user: str, users: list[str], found: Found)
     try:
         known = client.validate(user)
     except RejectedError as error:
-        if "token" in error.parameters:
+        if "user" not in error.parameters:
             raise
         found.wrong("user", f"refused{which}: {'; '.join(error.errors)}")
         return False

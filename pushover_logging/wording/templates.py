@@ -68,6 +68,7 @@ class Template:
             if style == "%" and _POSITIONAL.search(text.replace("%%", "")):
                 msg = "a % without a (name)"
                 raise ValueError(msg)  # noqa: TRY301  one way for all that is wrong
+            text.encode()  # a lone surrogate cannot be sent
             self.filled(_Everything())
         except Exception as error:
             msg = f"{option}: got {shown(text)} ({error}), {takes}"
