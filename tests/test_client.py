@@ -273,7 +273,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "")
-        client = PushoverClient(TOKEN, USER, api_url="https://api.example", timeout=(5, 0.2))
+        client = PushoverClient(TOKEN, USER, api_url="https://api.example", timeout=(0.3, 0.2))
         with pytest.raises(TemporaryError):
             client.send(Message(message="Hello"))
         with proxy.accept()[0] as came:
