@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import secrets
 import signal
 import subprocess
 import time
@@ -228,3 +229,18 @@ def test_reader_that_leaves_is_no_traceback(command, inbox):
     said = b"pushover-logging: sent, but the receipt cannot be written (Broken pipe)\n"
     assert (0, said) == (process.returncode, err)
     assert 1 == len(inbox.messages)
+
+
+def test_what_gives_way_to_encryption_is_said(command, inbox):
+    """Each text that is cut or left out, on a line of its own; what fits is not spoken of."""
+    noise = secrets.token_urlsafe(1000)
+    fields = {"title": noise[:250], "url": f"https://h/{noise[:480]}", "url_title": "here"}
+    options = [one for name, value in fields.items()
+               for one in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
+    key = {"PUSHOVER_ENCRYPTION_KEY": "ab" * 32}
+    status, _, err = command.run("send", *options, noise[:1000], **key)
+    assert (0, ["message", "title", "url", "url_title"]) == (
+        status, [line.split(b" ")[2].decode() for line in err.splitlines()]
+    )  # fmt: skip
+    assert (0, b"", b"") == command.run("send", "--title", "short", "as well", **key)
+    assert 2 == len(inbox.messages)

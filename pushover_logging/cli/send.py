@@ -13,7 +13,15 @@ from pushover_logging.cli.progress import shown
 from pushover_logging.cli.stopping import let_go_of_stdout
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.markup import shortener
-from pushover_logging.message import ATTACHMENT_LIMIT, FIELDS, MESSAGE_LIMIT, Message
+from pushover_logging.message import (
+    ATTACHMENT_LIMIT,
+    FIELDS,
+    MESSAGE_LIMIT,
+    TITLE_LIMIT,
+    URL_LIMIT,
+    URL_TITLE_LIMIT,
+    Message,
+)
 from pushover_logging.text import clean
 
 STDIN = "-"
@@ -53,10 +61,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Send it; return 0 where the service took it. Raises what the client raises."""
     message = _message(arguments)
-    client = options.client(None, None, None, None, options.encryption_key(None))
+    key = options.encryption_key(None)
+    client = options.client(None, None, None, None, key)
     if client is None:
         sys.stderr.write("pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n")
         return 0
+    if key is not None:
+        _say_what_gives_way(message)
     try:
         with shown(f"sending to {client.api_url}"):
             sent = client.send(message)
@@ -65,6 +76,20 @@ def run(arguments: argparse.Namespace) -> int:
     if sent.receipt:
         _tell(sent.receipt)
     return 0
+
+
+def _say_what_gives_way(message: Message) -> None:
+    """Say what of a message has no room once it is encrypted."""
+    length = options.encrypted_length()
+    for name, limit in (("message", MESSAGE_LIMIT), ("title", TITLE_LIMIT)):
+        if length(getattr(message, name) or "") > limit:
+            sys.stderr.write(f"pushover-logging: the {name} is cut, to have room encrypted\n")
+    for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
+        given = getattr(message, name)
+        if given is not None and length(given) > limit:
+            sys.stderr.write(
+                f"pushover-logging: the {name} is left out: encrypted, it is too long\n"
+            )
 
 
 def _tell(receipt: str) -> None:
