@@ -120,8 +120,11 @@ def is_of_sender(record: logging.LogRecord) -> bool:
     Where it is handled later, by another thread, the number of its own says nothing: those of
     threads that ended are given to new ones, and a fork's child has them from its parent.
     """
-    name, thread = (getattr(record, part, None) for part in ("name", "threadName"))
-    return threading.get_ident() in THREADS or thread == THREAD_NAME or name == LOGGER_NAME
+    return (
+        threading.get_ident() in THREADS
+        or getattr(record, "threadName", None) == THREAD_NAME
+        or getattr(record, "name", None) == LOGGER_NAME
+    )
 
 
 def patience(timeout: float) -> float:
