@@ -134,19 +134,20 @@ def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
     assert "azGDO" not in caplog.text + str(driven.handler.stats().last_error)
 
 
-@pytest.mark.parametrize("part", ["may_send", "claim"])
+@pytest.mark.parametrize("part", ["may_send", "claim", "_decide"])
 def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part):
     """Nothing that was claimed is left behind, whatever fails around it."""
     driven = drive()
-    outbox = driven.handler._sender._ledger.outbox
-    real, failures = getattr(outbox, part), iter([True, True])
+    ledger = driven.handler._sender._ledger
+    one = ledger if part == "_decide" else ledger.outbox
+    real, failures = getattr(one, part), iter([True, True])
 
     def fail(*given):
         if next(failures, False):
             raise ArithmeticError("injected")
         return real(*given)
 
-    monkeypatch.setattr(outbox, part, fail)
+    monkeypatch.setattr(one, part, fail)
     driven.log.error("boom happened")
     driven.advance(100)
     assert ["boom happened"] == driven.titles
