@@ -23,13 +23,17 @@ USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 def interrupted(work, interruption, number):
     """Run ``work``; a signal does ``interruption`` at call ``number`` into this library's code.
 
-    Calls and returns are counted. Returns whether there were so many.
+    Calls and returns are counted. Returns whether there were so many. Going on with a generator is
+    no call here in Python 3.10: what a profile function raises there ends the generator without its
+    ``finally``, which no signal does.
     """
     calls = 0
 
     def profile(frame, event, _):
         nonlocal calls
-        if event in {"call", "return"} and "pushover_logging" in frame.f_code.co_filename:
+        resumed = sys.version_info < (3, 11) and event == "call" and frame.f_lasti >= 0
+        counted = event in {"call", "return"} and not resumed
+        if counted and "pushover_logging" in frame.f_code.co_filename:
             calls += 1
             if calls == number:
                 sys.setprofile(None)
