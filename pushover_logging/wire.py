@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
+from pushover_logging.deadline import TimelyAdapter
 from pushover_logging.exceptions import TemporaryError
 
 ANSWER_LIMIT = 64 * 1024
@@ -83,7 +83,7 @@ class Wire:
             **what,
         )
         with response:
-            body = _read(response, self._timeout[1])
+            body = _read(response)
         return Answer(response.status_code, response.headers, body)
 
     def _failure(self, error: Exception) -> TemporaryError:
@@ -111,6 +111,7 @@ def _session(url: str) -> requests.Session:
     through no proxy, who would read it.
     """
     made = _Session()
+    made.mount(url, TimelyAdapter())
     found = made.merge_environment_settings(url, {}, None, None, None)
     made.verify, made.trust_env = found["verify"], False
     if url.lower().startswith("https:"):
@@ -130,16 +131,12 @@ def _is_unconnected(error: Exception) -> bool:
     return isinstance(reason, NewConnectionError)  # its name was not found, too
 
 
-def _read(response: requests.Response, seconds: float) -> bytes:
-    """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, for at most ``seconds``."""
-    deadline = time.monotonic() + seconds
+def _read(response: requests.Response) -> bytes:
+    """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, within the answer's deadline."""
     body = b""
     while len(body) < ANSWER_LIMIT:
         part = response.raw.read1(ANSWER_LIMIT, decode_content=True)
         if not part:
             break
         body += part
-        if time.monotonic() > deadline:
-            msg = "the answer came too slowly"
-            raise TimeoutError(msg)
     return body

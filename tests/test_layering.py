@@ -17,7 +17,7 @@ FLOORS = {
         (
             "exceptions message fingerprint masking tracebacks text markup redaction database "
             "salvage connection hostlock guard clock diagnostics quota transcripts wire plain "
-            "records folders",
+            "records folders deadline",
             "answers formatter attachments wording levels summary client encryption outbox "
             "throttle options origin",
             "books sender steps lifecycle recovery telling assembly",

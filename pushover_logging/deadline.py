@@ -1,0 +1,57 @@
+"""An HTTP answer that ends in time, however slowly a server drips it.
+
+A socket's timeout begins anew with each byte: a head of one byte at a time would take for ever.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import math
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+
+
+class TimelyAdapter(HTTPAdapter):
+    """Gives an answer the read timeout for its first byte, and once more for all the rest."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
+        """Return the pool that requests would, its connections' answers with a deadline."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        kind = pool.ConnectionCls
+        if kind.response_class is not _Response:
+            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _Response})
+        return pool
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  http.client's
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Timely(self.fp, sock.gettimeout()))
+
+
+class _Timely(io.RawIOBase):
+    """What ``file`` brings within ``seconds`` from its first byte on."""
+
+    def __init__(self, file: io.BufferedReader, seconds: float) -> None:
+        self._file, self._seconds, self._deadline = file, seconds, math.inf
+
+    def readable(self) -> bool:
+        """Say so."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own
+        """Read what is there. Raises TimeoutError after the deadline."""
+        if time.monotonic() > self._deadline:
+            msg = "the answer came too slowly"
+            raise TimeoutError(msg)
+        size = self._file.readinto1(buffer)
+        self._deadline = min(self._deadline, time.monotonic() + self._seconds)
+        return size
+
+    def close(self) -> None:
+        """Close both."""
+        self._file.close()
+        super().close()
