@@ -36,7 +36,8 @@ def checked_url(api_url: object) -> str:
         parts, host, safe = urlsplit(""), "", False
     safe = safe and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
     if not safe or not host or parts.username or set("?#") & set(str(api_url)):
-        given = f"{parts.scheme}://{host}" if host else shown(api_url)
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
+        given = shown(place if host else api_url)
         msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
         raise ConfigurationError(msg, option="api_url")
     return str(api_url).rstrip("/")

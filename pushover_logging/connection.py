@@ -87,6 +87,10 @@ class Connection:
         if connection is not None:
             connection.close()
 
+    def __del__(self) -> None:
+        """Close it with its last handler: Python 3.13 warns of what is only let go of."""
+        self.close()
+
     def is_in_place(self) -> bool:
         """Tell whether the file that was opened last is still the one at ``path``."""
         try:

@@ -301,6 +301,12 @@ def test_wrong_option_is_named(option, wrong):
         assert secret not in str(caught.value)
 
 
+def test_wrong_address_is_shown_with_its_port():
+    """An inbox that was not started has the port 0."""
+    with pytest.raises(ConfigurationError, match=r"got 'http://127\.0\.0\.1:0', takes an https"):
+        PushoverHandler(token=TOKEN, user=USER, api_url="http://127.0.0.1:0")
+
+
 class Silent:
     """What raises where it is asked for its text."""
 

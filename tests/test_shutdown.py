@@ -23,6 +23,30 @@ def test_last_statement_is_delivered(program, inbox):
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
 
 
+@pytest.mark.parametrize("outbox", ["", "outbox.sqlite"])
+def test_nothing_is_left_open(program, inbox, outbox):
+    """No warning of a socket or, since Python 3.13, a database that was only let go of."""
+    code, _, err = program.run(
+        """
+        import gc, logging
+        from pushover_logging import PushoverHandler
+        for number in range(2):
+            handler = PushoverHandler()
+            logging.getLogger().addHandler(handler)
+            logging.error("boom %s", "happened again"[:8 + 6 * number])
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+            del handler
+            gc.collect()
+        """,
+        PUSHOVER_OUTBOX=outbox,
+        PYTHONDEVMODE="1",
+        PYTHONWARNINGS="default",
+    )
+    assert (0, "") == (code, err)
+    assert 2 == len(inbox.messages)
+
+
 def test_exit_with_a_hanging_endpoint_ends_in_time_and_says_what_was_lost(program, inbox):
     """Not later than close_timeout and half a second, with the number on stderr."""
     inbox.fail_with(hang=True, times=None)
