@@ -120,11 +120,14 @@ def is_of_sender(record: logging.LogRecord) -> bool:
     Where it is handled later, by another thread, the number of its own says nothing: those of
     threads that ended are given to new ones, and a fork's child has them from its parent.
     """
-    return (
-        threading.get_ident() in THREADS
-        or getattr(record, "threadName", None) == THREAD_NAME
-        or getattr(record, "name", None) == LOGGER_NAME
-    )
+    try:
+        return (
+            threading.get_ident() in THREADS
+            or record.threadName == THREAD_NAME
+            or record.name == LOGGER_NAME
+        )
+    except AttributeError:  # made by hand, with less than a record has
+        return False
 
 
 def patience(timeout: float) -> float:

@@ -24,7 +24,7 @@ def dated(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
     A record that was made by hand, or came through a socket, may hold anything.
     """
     created = getattr(record, "created", None)
-    if isinstance(created, (int, float)) and 0 <= created <= LATEST:
+    if isinstance(created, (float, int)) and 0 <= created <= LATEST:
         return record
     record = copied(record)  # others show it as it is
     record.created = clock.time()
