@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,4 +28,7 @@ class Clock:
 
     def start_thread(self, target: Callable[[], None], name: str) -> None:
         """Start a daemon thread. Raises RuntimeError where the interpreter has none to give."""
+        if sys.is_finalizing():  # before Python 3.12 it would wait for ever for the thread to begin
+            msg = "no thread begins while the interpreter ends"
+            raise RuntimeError(msg)
         threading.Thread(target=target, name=name, daemon=True).start()

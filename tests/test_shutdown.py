@@ -23,6 +23,27 @@ def test_last_statement_is_delivered(program, inbox):
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
 
 
+@pytest.mark.parametrize("before", ["", "logging.error('boom before')"])
+def test_record_of_the_interpreters_own_end_holds_nothing_up(program, inbox, before):
+    """No thread begins there any more: it is sent inline as far as Python still can, or is said."""
+    code, _, err = program.run(
+        f"""
+        import logging
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler(close_timeout=1))
+        class Last:
+            def __del__(self, log=logging.getLogger()):
+                log.error("boom at the very end")
+        last = Last()
+        {before}
+        """,
+        timeout=20,
+    )
+    assert 0 == code
+    titles = [push["title"] for push in inbox.messages]
+    assert "boom at the very end" in titles or "sender failed" in err or "Logging error" in err
+
+
 @pytest.mark.parametrize("outbox", ["", "outbox.sqlite"])
 def test_nothing_is_left_open(program, inbox, outbox):
     """No warning of a socket or, since Python 3.13, a database that was only let go of."""
