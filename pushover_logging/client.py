@@ -28,19 +28,20 @@ def checked_url(api_url: object) -> str:
 
     Raises ConfigurationError.
     """
+    text = api_url.strip() if isinstance(api_url, str) else ""
     try:
-        parts = urlsplit(api_url) if isinstance(api_url, str) else urlsplit("")
+        parts = urlsplit(text)
         host = parts.hostname or ""
         safe = parts.port != 0
     except ValueError:  # of a port, or of a host in brackets, that is none
         parts, host, safe = urlsplit(""), "", False
     safe = safe and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
-    if not safe or not host or parts.username or set("?#") & set(str(api_url)):
+    if not safe or not host or parts.username or set("?#") & set(text):
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
         given = shown(place if host else api_url)
         msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
         raise ConfigurationError(msg, option="api_url")
-    return str(api_url).rstrip("/")
+    return text.rstrip("/")
 
 
 def checked_credentials(token: object, user: object) -> tuple[str, str]:

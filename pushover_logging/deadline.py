@@ -31,6 +31,13 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_Timely(self.fp, sock.gettimeout()))
 
+    def begin(self) -> None:
+        """Pass over each head that announces the answer, as 103 does; http.client knows 100."""
+        super().begin()
+        while self.status < 200:  # noqa: PLR2004  by RFC 9110, 15.2
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
+
 
 class _Timely(io.RawIOBase):
     """What ``file`` brings within ``seconds`` from its first byte on."""

@@ -21,6 +21,7 @@ PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a fai
 BACKOFF = (10.0, 300.0)  # first and longest, doubling
 PROBE = (600.0, 21_600.0)  # the same for a refused token or user
 TIMEOUTS_OF_ATTACHMENT = 2
+_TOO_LARGE = 413  # of a proxy between, which knows nothing of parameters
 
 
 @dataclass(slots=True)
@@ -139,7 +140,8 @@ def _longer(delay: float) -> float:
 
 
 def _blames_attachment(error: RejectedError) -> bool:
-    return any(name.startswith("attachment") for name in error.parameters)
+    named = any(name.startswith("attachment") for name in error.parameters)
+    return named or error.status == _TOO_LARGE
 
 
 def _to_default_user(envelope: Envelope) -> None:

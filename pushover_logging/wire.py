@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple
 
 import requests
@@ -95,6 +96,12 @@ class Wire:
         )
 
 
+_BEFORE = (
+    requests.ConnectTimeout,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.ProxyError,
+    requests.exceptions.SSLError,
+)
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 
 
@@ -111,7 +118,9 @@ def _session(url: str) -> requests.Session:
     through no proxy, who would read it.
     """
     made = _Session()
-    made.mount(url, TimelyAdapter())
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the service has none
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, TimelyAdapter())
     found = made.merge_environment_settings(url, {}, None, None, None)
     made.verify, made.trust_env = found["verify"], False
     if url.lower().startswith("https:"):
@@ -125,7 +134,7 @@ def _shows_no_token(record: logging.LogRecord) -> bool:
 
 def _is_unconnected(error: Exception) -> bool:
     """Tell whether no connection was made, so that nothing can have arrived."""
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError)):
+    if isinstance(error, _BEFORE):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)  # its name was not found, too

@@ -18,6 +18,7 @@ from pushover_logging import (
     RejectedError,
     TemporaryError,
     Validation,
+    deadline,
     wire,
 )
 
@@ -122,6 +123,64 @@ def test_dripping_answer_ends_at_its_deadline(first, drop):
         done.set()
         thread.join(10)
         client.close()
+
+
+ACCEPTED = b'HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{"status":1,"request":"r"}'
+
+
+@pytest.mark.parametrize("before", [
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+], ids=["continue", "hints"])  # fmt: skip
+def test_head_that_announces_the_answer_is_passed_over(before):
+    """What was accepted is not sent again for a 103 that came first."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(before + ACCEPTED)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        client = PushoverClient(
+            TOKEN, USER, api_url=f"http://127.0.0.1:{server.getsockname()[1]}", timeout=(5, 5)
+        )
+        assert "r" == client.send(Message(message="x")).request
+        thread.join(10)
+        client.close()
+
+
+def test_cookies_are_not_kept(client, inbox):
+    """Those of a portal would make each request longer than the one before."""
+    inbox.fail_with(500, "", {"Set-Cookie": "seen=yes; Path=/"})
+    with pytest.raises(TemporaryError):
+        client.send(Message(message="x"))
+    assert [] == list(client._wire._session.cookies)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:0{}", "  http://127.0.0.1:{} ", "HTTP://127.0.0.1:{}"]
+)
+def test_each_way_to_write_an_address_has_the_deadline(inbox, url):
+    """As requests reads it, which puts it right."""
+    client = PushoverClient(TOKEN, USER, api_url=url.format(inbox.url.rpartition(":")[2]))
+    client.send(Message(message="x"))
+    pools = client._wire._session.get_adapter(inbox.url).poolmanager.pools
+    (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118  it is no mapping
+    assert (1, deadline._Response) == (pool.num_connections, pool.ConnectionCls.response_class)
+    client.close()
+
+
+def test_proxy_that_refuses_has_passed_nothing_on(monkeypatch, free_port):
+    """That try is no possible duplicate."""
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}")
+    monkeypatch.setenv("no_proxy", "")
+    client = PushoverClient(TOKEN, USER, api_url="https://api.example", timeout=(1, 1))
+    with pytest.raises(TemporaryError) as caught:
+        client.send(Message(message="x"))
+    assert not caught.value.may_have_arrived
 
 
 def test_user_is_validated(client, inbox):

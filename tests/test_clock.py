@@ -1,8 +1,11 @@
 """The real time, chance and threads."""
 
 import queue
+import sys
 import threading
 import time
+
+import pytest
 
 from pushover_logging.clock import Clock
 
@@ -17,3 +20,10 @@ def test_clock_is_the_systems_own():
     clock.start_thread(lambda: ran.put(threading.current_thread()), "one")
     thread = ran.get(timeout=10)
     assert ("one", True) == (thread.name, thread.daemon)
+
+
+def test_no_thread_begins_while_the_interpreter_ends(monkeypatch):
+    """Python 3.10 and 3.11 would wait for it for ever."""
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    with pytest.raises(RuntimeError, match="the interpreter ends"):
+        Clock().start_thread(print, "one")

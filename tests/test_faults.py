@@ -87,6 +87,15 @@ def test_warning_that_cannot_be_said_costs_nothing_else(drive, inbox, monkeypatc
     assert 2 == len(driven.inbox.attempts)
 
 
+class Sour:
+    """What compares to nothing, as an array does where it is asked for a truth."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise ValueError
+
+
 def deep(levels):
     made = {}
     for _ in range(levels):
@@ -97,7 +106,8 @@ def deep(levels):
 @pytest.mark.parametrize("changes", [
     {"thread": {"id": 1}}, {"threadName": ["x"]}, {"levelno": Decimal("sNaN")}, {"levelno": "40"},
     {"created": "now"}, {"created": Decimal("sNaN")}, {"msg": deep(100_000)}, {"name": None},
-    {"name": {"a": 1}}, {"process": "x"}, {"msg": "%s", "args": (deep(100_000),)},
+    {"name": {"a": 1}}, {"name": Sour()}, {"threadName": Sour()}, {"process": "x"},
+    {"msg": "%s", "args": (deep(100_000),)},
 ])  # fmt: skip
 def test_record_of_any_shape_is_counted_and_raises_nothing(handler_for, changes, capfd):
     """As records come from sockets and log shippers, with attributes missing or of other kinds."""

@@ -273,10 +273,13 @@ def test_refused_default_user_leaves_the_others_alone(drive):
     assert ["second trouble", "first trouble", "third trouble"] == driven.titles
 
 
-def test_refused_attachment_costs_the_picture_alone(drive):
-    """The text arrives without it, and says so."""
+@pytest.mark.parametrize(("status", "body"), [
+    (400, '{"attachment":"is invalid","errors":["no"],"status":0}'), (413, "too large"),
+])  # fmt: skip
+def test_refused_attachment_costs_the_picture_alone(drive, status, body):
+    """The text arrives without it, and says so; a proxy's 413 names no parameter."""
     driven = drive()
-    driven.inbox.fail_with(400, '{"attachment":"is invalid","errors":["no"],"status":0}')
+    driven.inbox.fail_with(status, body)
     driven.log.error("boom", extra={"pushover": {"attachment": b"no image"}})
     driven.settle()
     (push,) = driven.inbox.messages
