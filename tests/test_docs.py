@@ -54,6 +54,34 @@ def test_commands_are_the_newcomers_own():
     assert ["pip install pushover-logging\n", *(f"{one}\n" for one in COMMANDS)] == blocks("sh")
 
 
+@pytest.fixture
+def project():
+    root = README.parent
+    if not (root / ".github").exists():
+        pytest.skip("how the project is worked on is not part of the package")
+    return root
+
+
+def test_who_contributes_finds_the_same_command_and_files(project):
+    """CONTRIBUTING has the README's own command, and what it and SECURITY name is there."""
+    text = (project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [f"{COMMANDS[1]}\n"] == blocks("sh", project / "CONTRIBUTING.md")
+    pages = text + (project / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:bash )?([\w./-]+\.(?:md|cfg)|\.ci/run)`", pages))
+    assert {"CHANGELOG.md", ".ci/run", "docs/architecture.md"} <= named
+    assert [] == [name for name in named if not (project / name).is_file()]
+
+
+def test_each_promised_python_has_its_run(project):
+    """The workflow calls `.ci/run` on the versions that the metadata names, and on no other."""
+    workflow = (project / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    metadata = (project / "setup.cfg").read_text(encoding="utf-8")
+    (matrix,) = re.findall(r"python: \[(.+)\]", workflow)
+    promised = re.findall(r"Python :: (3\.\d+)$", metadata, re.MULTILINE)
+    assert promised == [version.strip(' "') for version in matrix.split(",")]
+    assert "- run: bash .ci/run\n" in workflow
+
+
 @pytest.mark.process
 def test_example_ends_with_exactly_one_push(program, inbox):
     """The README's example as a program of its own: the last statement logs, the phone shows it."""
