@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError
@@ -11,7 +12,6 @@ from pushover_logging.redaction import HIDDEN, keyless, without
 from pushover_logging.text import clean, cut
 from pushover_logging.wire import Answer
 
-OK, BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 400, 429, 500
 _NOT_PARAMETERS = {"status", "request", "errors", "receipt"}
 
 
@@ -65,21 +65,21 @@ def read(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
     Raises QuotaError, TemporaryError or RejectedError, by https://pushover.net/api#friendly; none
     of them shows one of the ``secrets``.
     """
-    if answer.status == TOO_MANY_REQUESTS:
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         msg = "the quota is used up, or too much was asked at once (429)"
         raise QuotaError(msg, wait=wait_of(answer.headers, time.time()))
     try:
         said = json.loads(answer.body)
     except (ValueError, RecursionError):
         said = None
-    refused = BAD_REQUEST <= answer.status < SERVER_ERROR
+    refused = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
     if not refused and not isinstance(said, dict):
         msg = f"the service answered {answer.status} with something that is not its JSON"
         raise TemporaryError(msg)
     said = said if isinstance(said, dict) else {}
-    if answer.status == OK and said.get("status") == 1:
+    if answer.status == HTTPStatus.OK and said.get("status") == 1:
         return said
-    if not refused and answer.status != OK:
+    if not refused and answer.status != HTTPStatus.OK:
         msg = f"the service answered {answer.status}"
         raise TemporaryError(msg)
     raise _rejection(answer.status, said, tuple(secrets))

@@ -88,7 +88,7 @@ class Connection:
             connection.close()
 
     def __del__(self) -> None:
-        """Close it with its last handler: Python 3.13 warns of what is only let go of."""
+        """Close it, as nobody uses it any more: Python 3.13 warns of one that is left open."""
         self.close()
 
     def is_in_place(self) -> bool:

@@ -9,6 +9,7 @@ import http.client
 import io
 import math
 import time
+from http import HTTPStatus
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -34,7 +35,7 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         """Pass over each head that announces the answer, as 103 does; http.client knows 100."""
         super().begin()
-        while self.status < 200:  # noqa: PLR2004  by RFC 9110, 15.2
+        while self.status < HTTPStatus.OK:  # https://www.rfc-editor.org/rfc/rfc9110#section-15.2
             self.headers = None  # type: ignore[assignment]
             super().begin()
 

@@ -126,7 +126,7 @@ def is_of_sender(record: logging.LogRecord) -> bool:
             or record.threadName == THREAD_NAME
             or record.name == LOGGER_NAME
         )
-    except Exception:  # noqa: BLE001  made by hand: it has less than a record, or what compares to nothing
+    except Exception:  # noqa: BLE001  made by hand, it lacks one of them or has what cannot be compared
         return False
 
 

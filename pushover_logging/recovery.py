@@ -7,6 +7,7 @@ sends; a fork's child makes a new one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from pushover_logging.attachments import TOO_LARGE, scaled
@@ -21,7 +22,6 @@ PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a fai
 BACKOFF = (10.0, 300.0)  # first and longest, doubling
 PROBE = (600.0, 21_600.0)  # the same for a refused token or user
 TIMEOUTS_OF_ATTACHMENT = 2
-_TOO_LARGE = 413  # of a proxy between, which knows nothing of parameters
 
 
 @dataclass(slots=True)
@@ -140,8 +140,9 @@ def _longer(delay: float) -> float:
 
 
 def _blames_attachment(error: RejectedError) -> bool:
-    named = any(name.startswith("attachment") for name in error.parameters)
-    return named or error.status == _TOO_LARGE
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return True  # a proxy's word, which knows nothing of parameters
+    return any(name.startswith("attachment") for name in error.parameters)
 
 
 def _to_default_user(envelope: Envelope) -> None:

@@ -96,7 +96,8 @@ class Wire:
         )
 
 
-_BEFORE = (
+# What fails before the request is on its way.
+_UNSENT = (
     requests.ConnectTimeout,
     requests.exceptions.InvalidURL,
     requests.exceptions.ProxyError,
@@ -134,7 +135,7 @@ def _shows_no_token(record: logging.LogRecord) -> bool:
 
 def _is_unconnected(error: Exception) -> bool:
     """Tell whether no connection was made, so that nothing can have arrived."""
-    if isinstance(error, _BEFORE):
+    if isinstance(error, _UNSENT):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)  # its name was not found, too

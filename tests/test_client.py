@@ -1,6 +1,7 @@
 """One call, one answer: what the client sends, reads and raises."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -18,7 +19,6 @@ from pushover_logging import (
     RejectedError,
     TemporaryError,
     Validation,
-    deadline,
     wire,
 )
 
@@ -92,40 +92,75 @@ def test_endless_answer_is_cut(inbox):
     client.close()
 
 
+ACCEPTED = b'HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{"status":1,"request":"r"}'
+
+
+def request_on(connection):
+    """Read one request to its end; return its head."""
+    with connection.makefile("rb") as came:
+        head = b"".join(iter(came.readline, b"\r\n"))
+        came.read(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+    return head
+
+
+@contextlib.contextmanager
+def service_of(answer):
+    """Yield the port of a server; ``answer`` gets its one connection, a first request read."""
+
+    def serve():
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            request_on(connection)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def fault_of_a_drip(first, drop, address="http://127.0.0.1:{}"):
+    """Return what a send ends with where the answer is ``first`` and ever more of ``drop``."""
+    done = threading.Event()
+
+    def drip(connection):
+        connection.sendall(first)
+        for _ in range(100):  # 5 s: without a deadline the test fails, and does not hang
+            connection.sendall(drop)
+            if done.wait(0.05):
+                break
+
+    with service_of(drip) as port:
+        client = PushoverClient(TOKEN, USER, api_url=address.format(port), timeout=(1, 0.2))
+        with pytest.raises(TemporaryError) as caught:
+            client.send(Message(message="x"))
+        done.set()
+    client.close()
+    return caught.value
+
+
 @pytest.mark.parametrize(("first", "drop"), [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
     (b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x"),
     (b"HTTP/1.1 2", b"0"),
     (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-], ids=["body", "header", "status", "continue", "chunks"])  # fmt: skip
+], ids=["body", "header", "status", "continue", "hints", "chunks"])  # fmt: skip
 def test_dripping_answer_ends_at_its_deadline(first, drop):
     """An answer of a byte at a time does not hold the sender for much longer than the timeout."""
-    done = threading.Event()
-
-    def drip(server):
-        connection, _ = server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(65_536)
-            connection.sendall(first)
-            while not done.wait(0.05):
-                connection.sendall(drop)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,))
-        thread.start()
-        client = PushoverClient(
-            TOKEN, USER, api_url=f"http://127.0.0.1:{server.getsockname()[1]}", timeout=(1, 0.3)
-        )
-        with pytest.raises(TemporaryError) as caught:
-            client.send(Message(message="x"))
-        assert (True, True) == (caught.value.timed_out, caught.value.may_have_arrived)
-        done.set()
-        thread.join(10)
-        client.close()
+    fault = fault_of_a_drip(first, drop)
+    assert (True, True) == (fault.timed_out, fault.may_have_arrived)
 
 
-ACCEPTED = b'HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{"status":1,"request":"r"}'
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:0{}", "  http://127.0.0.1:{} ", "HTTP://127.0.0.1:{}"]
+)
+def test_deadline_holds_however_the_address_is_written(address):
+    """Also where requests puts it into another form."""
+    assert fault_of_a_drip(b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x", address).timed_out
 
 
 @pytest.mark.parametrize("before", [
@@ -134,43 +169,30 @@ ACCEPTED = b'HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{"status":1,"request":
 ], ids=["continue", "hints"])  # fmt: skip
 def test_head_that_announces_the_answer_is_passed_over(before):
     """What was accepted is not sent again for a 103 that came first."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer():
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(before + ACCEPTED)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        client = PushoverClient(
-            TOKEN, USER, api_url=f"http://127.0.0.1:{server.getsockname()[1]}", timeout=(5, 5)
-        )
+    with service_of(lambda connection: connection.sendall(before + ACCEPTED)) as port:
+        client = PushoverClient(TOKEN, USER, api_url=f"http://127.0.0.1:{port}")
         assert "r" == client.send(Message(message="x")).request
-        thread.join(10)
-        client.close()
-
-
-def test_cookies_are_not_kept(client, inbox):
-    """Those of a portal would make each request longer than the one before."""
-    inbox.fail_with(500, "", {"Set-Cookie": "seen=yes; Path=/"})
-    with pytest.raises(TemporaryError):
-        client.send(Message(message="x"))
-    assert [] == list(client._wire._session.cookies)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:0{}", "  http://127.0.0.1:{} ", "HTTP://127.0.0.1:{}"]
-)
-def test_each_way_to_write_an_address_has_the_deadline(inbox, url):
-    """As requests reads it, which puts it right."""
-    client = PushoverClient(TOKEN, USER, api_url=url.format(inbox.url.rpartition(":")[2]))
-    client.send(Message(message="x"))
-    pools = client._wire._session.get_adapter(inbox.url).poolmanager.pools
-    (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118  it is no mapping
-    assert (1, deadline._Response) == (pool.num_connections, pool.ConnectionCls.response_class)
     client.close()
+
+
+def test_cookies_are_not_sent_back():
+    """Those of a portal would make each request longer than the one before."""
+    heads = []
+
+    def answer(connection):
+        connection.sendall(
+            b"HTTP/1.1 500 No\r\nSet-Cookie: seen=yes; Path=/\r\nContent-Length: 0\r\n\r\n"
+        )
+        heads.append(request_on(connection))
+        connection.sendall(ACCEPTED)
+
+    with service_of(answer) as port:
+        client = PushoverClient(TOKEN, USER, api_url=f"http://127.0.0.1:{port}")
+        with pytest.raises(TemporaryError):
+            client.send(Message(message="x"))
+        client.send(Message(message="x"))
+    client.close()
+    assert [False] == [b"Cookie" in head for head in heads]
 
 
 def test_proxy_that_refuses_has_passed_nothing_on(monkeypatch, free_port):
