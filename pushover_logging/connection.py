@@ -20,6 +20,17 @@ _ABANDONED: list[sqlite3.Connection] = []
 """A parent's connections in a fork's child: to close one could roll back what the parent does."""
 
 
+class _Closing(sqlite3.Connection):
+    """Closes itself when nobody uses it any more: Python 3.13 warns of one that is left open.
+
+    Its owner could not do it: in a circle of garbage the order of ends is not ours.
+    """
+
+    def __del__(self) -> None:
+        """Close it."""
+        self.close()
+
+
 class Connection:
     """To the file ``path``, with the schema of ``migrations``; `Database` keeps threads apart.
 
@@ -87,10 +98,6 @@ class Connection:
         if connection is not None:
             connection.close()
 
-    def __del__(self) -> None:
-        """Close it, as nobody uses it any more: Python 3.13 warns of one that is left open."""
-        self.close()
-
     def is_in_place(self) -> bool:
         """Tell whether the file that was opened last is still the one at ``path``."""
         try:
@@ -133,7 +140,7 @@ def _identity(path: Path) -> tuple[int, int]:
 def _opened(path: Path, version: int) -> sqlite3.Connection:
     """Open the file ``path``, whose schema may be ``version`` or older; OSError: it is newer."""
     connection = sqlite3.connect(
-        path, timeout=_OPENING, isolation_level=None, check_same_thread=False
+        path, timeout=_OPENING, isolation_level=None, check_same_thread=False, factory=_Closing
     )
     try:
         _check(connection, version)

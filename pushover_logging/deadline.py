@@ -18,13 +18,23 @@ from requests.adapters import HTTPAdapter
 class TimelyAdapter(HTTPAdapter):
     """Gives an answer the read timeout for its first byte, and once more for all the rest."""
 
+    _pool: Any = None  # the one that is used: all requests go to one address
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
         """Return the pool that requests would, its connections' answers with a deadline."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         kind = pool.ConnectionCls
         if kind.response_class is not _Response:
             pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _Response})
+        self._pool = pool
         return pool
+
+    def close(self) -> None:
+        """Close the connections also at the process's end, when urllib3's finalizers are over."""
+        super().close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
 
 class _Response(http.client.HTTPResponse):

@@ -169,16 +169,9 @@ class Sender:
                 self._busy = True
                 wait = self.step()  # others' Messages may be without end: nobody waits for those
                 self._busy = False
-                if (wait > 0 or self._is_hurried()) and self._is_settled():
-                    waiters = list(self._waiters)
-                    if waiters:
-                        self._ledger.outbox.release()
-                    for waiter in waiters:
-                        waiter.put(None)
-                    if self._steps.closing:
-                        break
-                    if waiters:
-                        self._give_way()
+                idle = wait > 0 or self._is_hurried()
+                if idle and self._is_settled() and not self._goes_on():
+                    break
                 if wait > 0:
                     self._rest(wait)
         finally:
@@ -186,10 +179,22 @@ class Sender:
             lifecycle.THREADS.discard(ident)
             self._thread = None
             self._stepping.release()
-        self._client.close()
         self._ledger.outbox.release()
         if not self._ledger.settled(last_words=False):  # put while this thread was ending
             self.wake()
+
+    def _goes_on(self) -> bool:
+        """Tell whoever waits that nothing is left to send; return whether this thread goes on."""
+        waiters, closing = list(self._waiters), self._steps.closing
+        if waiters:
+            self._ledger.outbox.release()
+        if closing:
+            self._client.close()  # first: whoever waits may end the process
+        for waiter in waiters:
+            waiter.put(None)
+        if waiters and not closing:
+            self._give_way()
+        return not closing
 
     def _give_way(self) -> None:
         """Rest until the program logs again: whoever waited may end the process now.

@@ -45,20 +45,21 @@ def test_record_of_the_interpreters_own_end_holds_nothing_up(program, inbox, bef
 
 
 @pytest.mark.parametrize("outbox", ["", "outbox.sqlite"])
-def test_nothing_is_left_open(program, inbox, outbox):
+@pytest.mark.parametrize(
+    "end", ["", "root.removeHandler(handler); handler.close(); del handler; gc.collect()"]
+)
+def test_nothing_is_left_open(program, inbox, outbox, end):
     """No warning of a socket or, since Python 3.13, a database that was only let go of."""
     code, _, err = program.run(
-        """
+        f"""
         import gc, logging
         from pushover_logging import PushoverHandler
+        root = logging.getLogger()
         for text in ("disk is full", "no route to host"):
             handler = PushoverHandler()
-            logging.getLogger().addHandler(handler)
-            logging.error(text)
-            logging.getLogger().removeHandler(handler)
-            handler.close()
-            del handler
-            gc.collect()
+            root.handlers[:] = [handler]
+            root.error(text)
+            {end}
         """,
         PUSHOVER_OUTBOX=outbox,
         PYTHONDEVMODE="1",
