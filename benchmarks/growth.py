@@ -17,8 +17,9 @@ from benchmarks.service import NOWHERE
 from benchmarks.timing import Effort, exponent, loop
 from pushover_logging.clock import Clock
 from pushover_logging.message import Message
-from pushover_logging.outbox.account import Account, host_file
+from pushover_logging.outbox.account import Account
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.outbox.hostfile import host_file
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.throttle.problem import Verdict
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pushover_logging import options
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.clock import Clock
+from pushover_logging.diagnostics import warn
 from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.redaction import Redaction
@@ -18,6 +19,7 @@ from pushover_logging.throttle.machine import Rules
 
 if TYPE_CHECKING:
     from pushover_logging.books.exchange import Sharing
+    from pushover_logging.outbox.hostfile import HostFile
     from pushover_logging.outbox.sqlite import SqliteOutbox
 
 _UNSEEN = 600.0  # seconds after which a first that nobody is heard to have told is tried again
@@ -36,13 +38,12 @@ def ledger_for(  # noqa: PLR0913, PLR0917  what all parts of the books need
     outbox: MemoryOutbox | SqliteOutbox = memory
     sharing: Sharing | None = None
     # Imported only here: most programs do without SQLite and Redis, and Windows has no fcntl.
-    if path is not None:
+    if path is not None and (file := _outbox_file(path)):
         from pushover_logging.books.sharing import HostSharing  # noqa: PLC0415
-        from pushover_logging.outbox.account import Account, host_file  # noqa: PLC0415
+        from pushover_logging.outbox.account import Account  # noqa: PLC0415
         from pushover_logging.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
         from pushover_logging.throttle.sqlite import SqliteThrottle  # noqa: PLC0415
 
-        file = host_file(path)
         outbox = SqliteOutbox(Account(file, account, clock), memory, clock)
         shared = SqliteThrottle(file.database, account, rules, clock)
         sharing = HostSharing(shared, outbox, clock, host)
@@ -52,6 +53,17 @@ def ledger_for(  # noqa: PLR0913, PLR0917  what all parts of the books need
 
         sharing = RedisSharing(RedisThrottle(rules.store, account, rules), clock, host)
     return Ledger(LocalThrottle(replace(rules, patience=_UNSEEN), clock), outbox, clock, sharing)
+
+
+def _outbox_file(path: Path) -> HostFile | None:
+    """Return the file, None where somebody named one that was never an outbox."""
+    from pushover_logging.outbox.hostfile import host_file  # noqa: PLC0415  as above
+
+    file = host_file(path)
+    if file.is_of_others():
+        warn("outbox: %s is no outbox's file; it is left as it is, and memory is used", path)
+        return None
+    return file
 
 
 def phone_for(

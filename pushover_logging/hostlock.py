@@ -28,7 +28,7 @@ class HostLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: int | None = None
         self.renew()
 
@@ -131,7 +131,7 @@ class HostLock:
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):
-            return self._file is None or os.path.samestat(os.fstat(self._file), self._path.stat())
+            return self._file is None or os.path.samestat(os.fstat(self._file), self.path.stat())
         return False
 
     def _lock(self, offset: int, length: int) -> bool:
@@ -146,6 +146,6 @@ class HostLock:
 
     def _descriptor(self) -> int:
         if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._file

@@ -219,6 +219,7 @@ def test_push_that_is_refused(command, inbox):
         ("API_URL", "http://pushover.example", "api_url"),
         ("ENCRYPTION_KEY", "12", "encryption_key"),
         ("THROTTLE", "sometimes", "throttle"),
+        ("THROTTLE", "redis://h:pw@:x/a", "throttle"),
         ("OUTBOX", "/", "outbox"),
         ("TOKEN", "off", "token"),
         ("TOKEN_FILE", "nowhere", "token"),

@@ -216,6 +216,27 @@ def wait_until(true, timeout=20):
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("version", [None, 0, 1, 2])
+def test_file_that_was_never_an_outbox_is_left_as_it_is(
+    handler_for, inbox, tmp_path, caplog, version
+):
+    """Somebody named the wrong file: that is said, and what is logged goes through memory."""
+    wrong = tmp_path / "notes"
+    if version is None:
+        wrong.write_text("what I wrote down")
+    else:
+        with contextlib.closing(sqlite3.connect(wrong)) as file:
+            file.executescript(f"CREATE TABLE message (text); PRAGMA user_version = {version}")
+    before = wrong.read_bytes()
+    for number in (1, 2):
+        logger_for(handler_for(outbox=wrong)).error(
+            "boom %s happened", ["early", "late"][number - 1]
+        )
+        inbox.wait_for(number)
+        assert number == caplog.text.count(f"{wrong} is no outbox's file; it is left as it is")
+    assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
+
+
 DAMAGE = {
     "garbage": lambda path: path.write_bytes(os.urandom(20_000)),
     "cut off": lambda path: os.truncate(path, 5000),

@@ -13,7 +13,7 @@ from conftest import FakeClock, RedisServer
 from pushover_logging import ConfigurationError
 from pushover_logging.database import Database
 from pushover_logging.outbox import rows
-from pushover_logging.outbox.account import host_file
+from pushover_logging.outbox.hostfile import host_file
 from pushover_logging.throttle import lending, sqlite
 from pushover_logging.throttle import redis as items
 from pushover_logging.throttle.lending import RedisThrottle

@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from pushover_logging import options
+from pushover_logging.assembly import ledger_for
 from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
 from pushover_logging.client import API_URL, PushoverClient
+from pushover_logging.clock import Clock
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,
@@ -128,13 +130,15 @@ def _configured(found: Found) -> PushoverClient | None:
     token = _tried(found, lambda: options.credential("token", None))
     user = _tried(found, lambda: options.credential("user", None))
     key = _tried(found, lambda: options.encryption_key(None))
-    _tried(found, lambda: options.rules(None))
+    rules = _tried(found, lambda: options.rules(None))
     if token == options.OFF:
         found.wrong("token", "PUSHOVER_TOKEN is off: nothing is sent")
     elif token is not None and user is not None:
         client = _tried(found, lambda: options.client(token, user, None, None, key))
         if client is not None:
-            _tried(found, lambda: options.outbox(None, client.application))
+            path = _tried(found, lambda: options.outbox(None, client.application))
+            if rules is not None:  # a handler's books, for what only their parts find wrong
+                _tried(found, lambda: ledger_for(rules, 1, path, client.account, "", Clock()))
         return client
     return None
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pushover_logging.outbox.asked import Listed
 
 UNUSABLE = 1
-_HEAD = 64  # https://sqlite.org/fileformat2.html: the last four are the schema's version
-_OURS = "SELECT 1 FROM sqlite_master WHERE name = 'outcome'"
 _WIDTH = 60  # characters of a title, so that a row stays a line
 
 _EXAMPLES = """\
@@ -60,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         text = f"outbox: there is no file {path}"
         raise ConfigurationError(text)
     database = Database(path, rows.MIGRATIONS)
-    if not _is_outbox(path, database, len(rows.MIGRATIONS)):
+    if not _is_outbox(database):
         text = f"outbox: {path} is no outbox's file; it is left as it is"
         raise ConfigurationError(text)
     try:
@@ -84,21 +82,18 @@ def _path_of(given: str) -> Path:
     return path
 
 
-def _is_outbox(path: Path, database: Database, newest: int) -> bool:
-    """Tell whether the file is SQLite's, and has one of our schemas, or a newer one.
+def _is_outbox(database: Database) -> bool:
+    """Tell whether the file is an outbox's.
 
     A handler saves what it can of a damaged outbox; who only looks may have named any file.
     """
+    from pushover_logging.outbox.hostfile import is_outbox  # noqa: PLC0415  as above
+
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
+        return is_outbox(database)
     except OSError as error:
-        text = f"outbox: {path} cannot be read ({error.strerror})"
+        text = f"outbox: {database.path} cannot be read ({error.strerror})"
         raise ConfigurationError(text) from error
-    version = int.from_bytes(head[60:], "big")
-    if not head.startswith(b"SQLite format 3\0") or not version:
-        return False
-    return version > newest or database.has_row(_OURS) is not False
 
 
 def _done(action: str, connection: sqlite3.Connection) -> str:

@@ -9,50 +9,21 @@ its own while it lives, and is told what became of the row. A dead origin's rows
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import sqlite3
-import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 
 from pushover_logging.clock import Clock
-from pushover_logging.database import PATIENCE, Database, Unavailable
-from pushover_logging.hostlock import HostLock
+from pushover_logging.database import PATIENCE, Unavailable
 from pushover_logging.outbox import rows
 from pushover_logging.outbox.envelope import Envelope, Fate, decoded
+from pushover_logging.outbox.hostfile import HostFile
 
 Work = Callable[[sqlite3.Connection], None]
 _ORIGINS = 2**31  # the first offset of an origin's lock; accounts have those below
 _PRESENT = _ORIGINS + rows.ORIGIN_LIMIT  # the same of one that may have counts to tell
 _UNREADABLE = "cannot be read"
-
-
-class HostFile:
-    """An outbox's file in this process, shared by its handlers: its database and its locks."""
-
-    def __init__(self, path: Path) -> None:
-        self.lock: HostLock = HostLock(path.with_name(f"{path.name}.lock"))
-        self.database: Database = Database(path, rows.MIGRATIONS, self.lock.turn)
-        self._pid = os.getpid()
-
-    def renew(self) -> None:
-        """Start anew in a fork's child; the first of its handlers does it for all."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self.database.renew()
-            self.lock.renew()
-
-
-_FILES: weakref.WeakValueDictionary[str, HostFile] = weakref.WeakValueDictionary()
-"""One object a real path and process. `setdefault` is atomic where two threads make handlers."""
-
-
-def host_file(path: Path) -> HostFile:
-    """Return this process's object for the file ``path``; nothing is opened before it is used."""
-    real = os.path.realpath(path)
-    return _FILES.setdefault(real, HostFile(Path(real)))
 
 
 class Account:
