@@ -19,28 +19,32 @@ READ = 16_384
 _NAME = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|credentials?"
     r"|(?:api|access|private|encryption|signing|auth|account)[_-]?key|apikey|(?<!ken )token"
-    r"|session[_-]?id|jwt)"
+    r"|session[_-]?id|jwt|signature|(?<=_)(?:pass|auth)|(?<=[?&])(?:key|sig))"
 )
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
 _IN_URL = r"(?<=://)(?:[^\s:/@]{0,256}:(?P<a>[^\s/]{1,256})|(?P<h>[^\s:/@]{20,256}))(?=@)"
 _HEADER = (
     r"(?i:(?:authorization|(?:set-)?cookie|x-api-key|x-auth-token)"
-    rf"""(?:["']\s?[:,=]\s?b?(?P<b>{_QUOTED})|\s?[:=]\s?(?!["'])(?P<c>[^\r\n"']{{1,4096}})))"""
+    rf"""(?:["']\s{{0,2}}[:,=]\s{{0,2}}b?(?P<b>{_QUOTED})|\s?[:=]\s?(?!["'])(?P<c>[^\r\n"']{{1,4096}})))"""
 )
 _BEARER = r"(?i:\bbearer\s{1,2}(?P<d>[\w.~+/-]{8,4096}={0,2}))"
+_WITHIN = r"(?:(?:[\w.]{0,64}[(\[]){1,2}(?=b?[\"']))?"  # a list, or an object, around the value
 _PAIR = (
-    rf"(?i:{_NAME}(?:[\"']?\s?=\s?|[\"']\s?[:,]\s?)b?(?P<e>{_QUOTED}|(?![\"'])[^\s\"'&,;)\]}}>]+))"
+    rf"(?i:{_NAME}(?:[\"']?\s{{0,2}}=\s{{0,2}}|[\"']\s{{0,2}}[:,]\s{{0,2}}){_WITHIN}b?"
+    rf"(?P<e>{_QUOTED}|(?![\"'])[^\s\"'&,;)\]}}>]+))"
 )
+_ESCAPED = rf"""(?i:{_NAME}\\["']\s?[:,]\s?\\["'](?P<k>[^"'\\\n]{{1,4096}}))"""  # JSON in JSON
 _OPTION = rf"(?i:(?<![\w-])--[\w-]{{0,32}}{_NAME}\s(?P<i>{_QUOTED}|(?![\"'-])[^\s\"']+))"
 _JWT = r"(?<![\w.-])(?P<j>eyJ[\w-]{8,4096}\.[\w-]{8,4096}\.[\w-]{0,4096})"
 # After a colon plain language goes on as well: only what looks like a secret is one.
 _COLON = (
-    r"(?i:(?:pass(?:word|wd|phrase|code)|pwd):\s?(?P<f>[^\s\"'&,;)\]}]+)"
-    rf"|{_NAME}:\s?(?P<g>(?=[\w.+/=~-]{{0,64}}\d)[\w.+/=~-]{{8,4096}}))"
+    r"(?i:(?:pass(?:word|wd|phrase|code)|pwd):\s{0,2}(?P<f>[^\s\"'&,;)\]}]+)"
+    rf"|{_NAME}:\s{{0,2}}(?P<l>(?=.[^\"'\n]{{6}}){_QUOTED})"
+    rf"|{_NAME}:\s{{0,2}}(?P<g>(?=[\w.+/=~-]{{0,64}}\d)[\w.+/=~-]{{8,4096}}))"
 )
 
 
-_PATTERNS = (_IN_URL, _HEADER, _BEARER, _PAIR, _OPTION, _JWT, _COLON)
+_PATTERNS = (_IN_URL, _HEADER, _BEARER, _PAIR, _ESCAPED, _OPTION, _JWT, _COLON)
 
 
 @cache
@@ -52,7 +56,17 @@ def _defaults() -> tuple[re.Pattern[str], ...]:
 # Each of the patterns needs one of these; to look for them costs a tenth of looking for those.
 _SIGNS = (
     *("://", "pass", "pwd", "secret", "credential", "key", "token", "session", "jwt"),
-    *("authorization", "cookie", "x-auth-token", "bearer", "eyj"),
+    *(
+        "authorization",
+        "cookie",
+        "x-auth-token",
+        "bearer",
+        "eyj",
+        "signature",
+        "_auth",
+        "?sig",
+        "&sig",
+    ),
     *("\u017f", "\u0131", "\u0307"),  # of letters that a pattern takes for an s or an i
 )
 
@@ -67,7 +81,10 @@ def _may_hold_some(text: str) -> bool:
 
 @cache
 def _secret_name() -> re.Pattern[str]:
-    return re.compile(rf"(?i:{_NAME}|authorization|cookie)$")
+    # Not `tokens`: of those a language model counts.
+    return re.compile(
+        rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
+    )
 
 
 def masked(secret: object) -> str:

@@ -24,6 +24,10 @@ SECRET = "s3cr3tS3cr3t"
     f"https://{SECRET}abcdefgh@host/x", f"mysqldump --password {SECRET} shop",
     f"run --api-token '{SECRET} x'", f"got eyJhbGciOiJI.{SECRET}.x-y_z",
     f"id_token eyJhbGciOiJI.{SECRET}.",
+    f'password: "{SECRET}"', f"api_key:  '{SECRET}'", f"password  =  {SECRET}",
+    f'"password":  "{SECRET}"', f'{{"password": ["{SECRET}"]}}', f"password=SecretStr('{SECRET}')",
+    f'{{\\"password\\": \\"{SECRET}\\"}}', f"{{'DB_PASS': '{SECRET}'}}", f"REDIS_AUTH={SECRET}",
+    f"GET /a?X-Amz-Signature={SECRET}", f"GET /a?sig={SECRET}&b=1", f"GET /a?q=1&key={SECRET}",
 ])  # fmt: skip
 def test_default_set_hides(text):
     """Passwords in URLs, Authorization values and common pairs: the secret goes, the rest stays."""
@@ -38,7 +42,7 @@ def test_default_set_hides(text):
     "Unexpected token: }", "password reset failed", "no such key: colour", "secret santa",
     "ssh://deploy@host", "https://ann-of-the-office@host",
     "--token --verbose", "eyJustAWord", "KeyError: 'price'", "connect to db-7:5432 timed out",
-    "Bearer token missing",
+    "Bearer token missing", "pass=5 fail=2", "Unexpected token: 'if'", "key=colour", "sig=4",
 ])  # fmt: skip
 def test_default_set_leaves(text):
     """Text that only looks like it stays as it is."""
@@ -49,7 +53,7 @@ def test_default_set_leaves(text):
 def test_no_pattern_is_passed_over(data):
     """Whatever fits one of the default patterns is looked at with all of them."""
     parts = redaction._NAME, redaction._HEADER, redaction._BEARER, redaction._PAIR, redaction._COLON
-    parts += redaction._OPTION, redaction._JWT
+    parts += redaction._OPTION, redaction._JWT, redaction._ESCAPED
     texts = st.sampled_from(parts).flatmap(
         lambda one: st.from_regex(re.compile(one, re.IGNORECASE | re.ASCII))
     )
@@ -126,14 +130,17 @@ def test_only_the_start_of_a_text_is_looked_at():
 
 def test_names_of_secrets():
     """A field is hidden by its name, whatever its value looks like."""
-    named = ["password", "db_token", "Authorization", "price", "tokens"]
-    assert [True, True, True, False, False] == [names_secret(name) for name in named]
+    named = ["password", "db_token", "Authorization", "db_pass", "api_keys", "password2",
+             "secret_value"]  # fmt: skip
+    assert all(map(names_secret, named))
+    assert not any(map(names_secret, ["price", "tokens", "compass", "password_age", "author"]))
 
 
 PARTS = ["a", "://", "://a:", "password", "password=", "authorization: ", 'authorization"', "p",
          "bearer ", "token: ", "token:a-", 'password="\\', "secret_access_", "://:@", "cookie:",
          "api_", "\\", "Bearer aaaaaaaa", '"password": "', "token:aaaa", "=", "'", " ",
-         "--", "--token ", " --a", "eyJ", "eyJaaaaaaaa.", "://aaaaaaaaaaaaaaaaaaaa"]  # fmt: skip
+         "--", "--token ", " --a", "eyJ", "eyJaaaaaaaa.", "://aaaaaaaaaaaaaaaaaaaa", "password=a(",
+         'token: "', "?sig=", 'pwd\\": \\"']  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)
