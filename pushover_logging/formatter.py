@@ -7,6 +7,7 @@ exception says `causes`, and what gives way where 1,024 characters are not enoug
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -87,12 +88,17 @@ class PushoverFormatter(JsonFormatter):
         # How long a text is once it is encrypted; None where it is sent in the clear.
         self.encrypted_length: Callable[[str], int] | None = None
 
-    def adopt(self, other: PushoverFormatter) -> None:
-        """Take from ``other`` what this one was not given."""
+    def adopted(self, other: PushoverFormatter) -> PushoverFormatter:
+        """Return one like this that has from ``other`` what this one was not given.
+
+        Handlers may share a formatter, and no secrets.
+        """
+        own = copy.copy(self)
         for name in ("title", "body", "extras", "host", "redaction"):
-            if getattr(self, name) is None:
-                setattr(self, name, getattr(other, name))
-        self.encrypted_length = other.encrypted_length
+            if getattr(own, name) is None:
+                setattr(own, name, getattr(other, name))
+        own.encrypted_length = other.encrypted_length
+        return own
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the body: at most 1,024 characters, in the order in which they are read.
@@ -168,11 +174,15 @@ class PushoverFormatter(JsonFormatter):
         own, asked = copied(record), self.extras or ()
         if "asctime" in self._required_fields:
             own.asctime = self.formatTime(own, self.datefmt)
+        if "message" in self._required_fields:
+            own.message = own.getMessage()
         structured = record.msg if isinstance(record.msg, dict) else {}
         data: dict[str, Any] = {
             name: record.__dict__[name] for name in asked if name in record.__dict__
         }
         self.add_fields(data, own, structured)
+        if "message" not in asked:
+            data.pop("message", None)  # named by the format; the text above says it
         found = plain_fields(self.process_log_record(data), asked)
         if self.extras is not None:
             kept = {

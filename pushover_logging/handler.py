@@ -153,10 +153,10 @@ class PushoverHandler(logging.Handler):
         return phone.composed(record, fields, body=body)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Set what makes the body; a PushoverFormatter takes what it lacks from the handler."""
-        if isinstance(fmt, PushoverFormatter):
-            fmt.adopt(self._phone)
-        super().setFormatter(fmt)
+        """Set what makes the body; of a PushoverFormatter a copy takes what it lacks from here."""
+        super().setFormatter(
+            fmt.adopted(self._phone) if isinstance(fmt, PushoverFormatter) else fmt
+        )
 
     def resolve(self, name: str, **fields: object) -> None:
         """End the problem whose records named it by the ``fingerprint`` ``name``.

@@ -1,5 +1,6 @@
 """A record as title and body: what is said, in which order, and what gives way."""
 
+import asyncio
 import logging
 import sys
 
@@ -176,6 +177,35 @@ def test_json_formatters_own_options_do_their_work():
     assert "Order: 5" in text
     assert "env: prod" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(("options", "lines"), [
+    ({}, ["levelname: ERROR"]),
+    ({"rename_fields": {"message": "text"}}, ["levelname: ERROR", "text: Order 5 failed"]),
+    ({"extras": ["message"]}, ["levelname: ERROR", "message: Order 5 failed"]),
+])  # fmt: skip
+def test_format_that_names_the_message(options, lines):
+    """It says the record's text, and where it has no other name, not twice."""
+    formatter = PushoverFormatter("%(levelname)s %(message)s", **options)
+    shown = formatter.format(record("Order %d failed", (5,))).splitlines()
+    assert lines == sorted(line for line in shown if line.startswith(("level", "text", "message")))
+
+
+def test_what_was_cancelled_is_not_the_cause():
+    """A timeout of asyncio's is titled as one; where it waited stands below."""
+
+    async def query():
+        await asyncio.sleep(9)
+
+    async def ask():
+        await asyncio.wait_for(query(), 0.01)
+
+    try:
+        asyncio.run(ask())
+    except asyncio.TimeoutError as error:
+        message = PushoverFormatter().message(record("Query failed", exc=error))
+    assert "TimeoutError" == message.title
+    assert "CancelledError" in message.message
 
 
 def test_mapping_as_message_is_shown_as_fields():

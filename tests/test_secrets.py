@@ -12,6 +12,7 @@ from pushover_logging import (
     DeliveryError,
     Message,
     PushoverClient,
+    PushoverFormatter,
     PushoverHandler,
 )
 from pushover_logging.redaction import masked, without
@@ -55,6 +56,20 @@ def test_no_answer_brings_a_secret_out(drive, caplog, capfd, status, body, heade
     for text in shown:
         assert TOKEN not in text
         assert USER not in text
+
+
+def test_formatter_of_two_handlers_hides_the_secrets_of_each(drive):
+    """And signs as each: what one lacks it takes from the handler it formats for."""
+    shared, other = PushoverFormatter(), "aOtherOtherOtherOtherOtherOthe"
+    first, second = drive(host="web-1"), drive(token=other, host="web-2")
+    for one in (first, second):
+        one.handler.setFormatter(shared)
+    second.log.error("The token is %s", other)
+    second.settle()
+    (push,) = second.inbox.messages
+    assert "The token is ***" == push["title"]
+    assert push["message"].endswith("web-2")
+    assert (None, None) == (shared.host, shared.redaction)
 
 
 def test_unreachable_service_shows_no_secret():
