@@ -18,6 +18,7 @@ from typing import Any
 from pushover_logging.masking import MAX_CHARACTERS, mask
 from pushover_logging.text import first_line
 from pushover_logging.tracebacks import (
+    ASYNCIO,
     TRACEBACK,
     Place,
     both_ends,
@@ -125,8 +126,8 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
     """Return what all exceptions of one root cause have in common; None where it says little.
 
     ``key`` is ``fingerprint(record, by)``. Type and masked first line of the root exception, and
-    only of OSError's family and of types from outside ``builtins``: a dead database is one cause of
-    many failures, a KeyError is another one each time.
+    only of OSError's family, where it says anything, and of types that are not Python's own: a dead
+    database is one cause of many failures, a KeyError or a timeout is another one each time.
     """
     if not key.startswith(EXCEPTION):
         return None
@@ -143,19 +144,18 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
 
 
 def _cause(exc: BaseException) -> tuple[str, str] | None:
-    kind = type(exc)
-    if kind.__module__ == "builtins" and not isinstance(exc, OSError):
-        return None
-    return _qualified(kind), mask(_first_line_of(exc))
+    kind, said = type(exc), mask(_first_line_of(exc))
+    plain = kind.__module__ in {"builtins", ASYNCIO} and not (isinstance(exc, OSError) and said)
+    return None if plain else (_qualified(kind), said)
 
 
 def _cause_as_text(line: str) -> tuple[str, str] | None:
     """Return what `_cause` does, of an exception's line in a traceback."""
     name, _, said = line.partition(": ")
-    builtin = getattr(builtins, name, OSError)
-    if not (isinstance(builtin, type) and issubclass(builtin, OSError)):
-        return None
-    return name, mask(said)
+    builtin = getattr(builtins, name, None)
+    of_system = isinstance(builtin, type) and issubclass(builtin, OSError) and said
+    plain = (builtin and not of_system) or name.startswith(f"{ASYNCIO}.")
+    return None if plain else (name, mask(said))
 
 
 def _qualified(kind: type) -> str:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeGuard
 
 _STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - a prefix of file names
+ASYNCIO = "asyncio.exceptions"  # where Python's own of asyncio are
 TRACEBACK = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 # A line that begins at the left; the members of an exception group have a margin there.
@@ -60,7 +61,8 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
     """Return ``exc`` and what led to it, outermost first.
 
     As a traceback prints it: ``__cause__``, else ``__context__`` unless suppressed. A chain that
-    comes back to itself ends there. An exception group counts as one exception.
+    comes back to itself ends there. An exception group counts as one exception. That something was
+    cancelled is no cause: what came of it, a TimeoutError, stands in its place.
     """
     chain: list[BaseException] = []
     seen: set[int] = set()
@@ -72,7 +74,14 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
         if following is None and not current.__suppress_context__:
             following = current.__context__
         current = following
-    return chain
+    end = len(chain)
+    while end > 1 and _is_cancelled(chain[end - 1]):
+        end -= 1
+    return [*chain[: end - 1], *chain[end:], chain[end - 1]]
+
+
+def _is_cancelled(exc: BaseException) -> bool:
+    return type(exc).__module__ == ASYNCIO and type(exc).__name__ == "CancelledError"
 
 
 def root_cause(exc: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import linecache
 import logging
@@ -495,8 +496,21 @@ def test_failures_of_one_cause_have_their_root_in_common(make: type[BaseExceptio
         record("payment failed"),
         record(exc_text="Traceback"),
         failed(Refused(), "news"),
+        failed(TimeoutError()),
+        failed(asyncio.CancelledError()),
+        record(exc_text=as_text("  >/app/a.py f x()", "TimeoutError")),
+        record(exc_text=as_text("  >/a.py f x()", "asyncio.exceptions.CancelledError")),
     ],
-    ids=["builtin", "no exception", "text", "named"],
+    ids=[
+        "builtin",
+        "no exception",
+        "text",
+        "named",
+        "timeout",
+        "cancelled",
+        "its text",
+        "their text",
+    ],
 )
 def test_what_says_little_is_no_root_cause(one: logging.LogRecord) -> None:
     """A KeyError is another one each time; what the program named itself stays as it is."""
