@@ -19,6 +19,7 @@ from pushover_logging.wire import Answer, Wire
 
 API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
+_LONGEST = 1_000_000_000  # seconds: no timer of Python's takes much more
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -44,6 +45,24 @@ def checked_url(api_url: object) -> str:
     return text.rstrip("/")
 
 
+def checked_timeout(given: object) -> tuple[float, float]:
+    """Return (connect, read) in seconds, from a pair, a number for both, or None for `TIMEOUT`.
+
+    Raises ConfigurationError.
+    """
+    pair = given if isinstance(given, (list, tuple)) else (given, given)
+    numbers = [one for one in pair if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    if given is None:
+        return TIMEOUT
+    if len(numbers) == len(pair) == 2 and all(0.001 <= one <= _LONGEST for one in numbers):  # noqa: PLR2004  a pair
+        return numbers[0], numbers[1]
+    msg = (
+        f"timeout: got {shown(given)}, takes seconds, 0.001 to {_LONGEST:,}, "
+        "or a pair of them: connect, read"
+    )
+    raise ConfigurationError(msg, option="timeout")
+
+
 def checked_credentials(token: object, user: object) -> tuple[str, str]:
     """Return both where they have the service's shape. Raises ConfigurationError, masked."""
     if not is_key(token):
@@ -62,7 +81,8 @@ class PushoverClient:
     """The service, called by one thread at a time over one kept-alive connection.
 
     ``token`` is the application's, ``user`` the user or group key that Messages go to unless they
-    name another, or several joined by commas. ``timeout`` is (connect, read) in seconds;
+    name another, or several joined by commas. ``timeout`` is (connect, read) in seconds, or one
+    number for both;
     ``api_url`` is where the service is. ``encryption_key``, 64 hexadecimal digits, encrypts
     message, title and url end to end. ``quota`` is the account's as the last answer told it, None
     before. ``application`` and ``account`` are hashes of the token, and of token, user and
@@ -79,12 +99,12 @@ class PushoverClient:
         user: str,
         *,
         api_url: str = API_URL,
-        timeout: tuple[float, float] = TIMEOUT,
+        timeout: float | tuple[float, float] = TIMEOUT,
         encryption_key: str | None = None,
     ) -> None:
         self._token, self._user = checked_credentials(token, user)
         self.api_url: str = checked_url(api_url)
-        self._wire = Wire(self.api_url, timeout)
+        self._wire = Wire(self.api_url, checked_timeout(timeout))
         self.quota: Quota | None = None
         self.application: str = _hash(self._token)
         # With the key: no process that has none may find, in a shared outbox, what is to be sent

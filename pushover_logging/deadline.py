@@ -5,9 +5,11 @@ A socket's timeout begins anew with each byte: a head of one byte at a time woul
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import math
+import socket
 import time
 from http import HTTPStatus
 from typing import Any
@@ -40,7 +42,7 @@ class TimelyAdapter(HTTPAdapter):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  http.client's
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_Timely(self.fp, sock.gettimeout()))
+        self.fp = io.BufferedReader(_Timely(self.fp, sock))
 
     def begin(self) -> None:
         """Pass over each head that announces the answer, as 103 does; http.client knows 100."""
@@ -51,10 +53,11 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Timely(io.RawIOBase):
-    """What ``file`` brings within ``seconds`` from its first byte on."""
+    """What ``file`` brings from its first byte on, within the timeout of its socket ``sock``."""
 
-    def __init__(self, file: io.BufferedReader, seconds: float) -> None:
-        self._file, self._seconds, self._deadline = file, seconds, math.inf
+    def __init__(self, file: io.BufferedReader, sock: socket.socket) -> None:
+        self._file, self._sock, self._seconds = file, sock, sock.gettimeout() or math.inf
+        self._deadline = math.inf
 
     def readable(self) -> bool:
         """Say so."""
@@ -62,14 +65,20 @@ class _Timely(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own
         """Read what is there. Raises TimeoutError after the deadline."""
-        if time.monotonic() > self._deadline:
-            msg = "the answer came too slowly"
-            raise TimeoutError(msg)
+        if self._deadline < math.inf:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                msg = "the answer came too slowly"
+                raise TimeoutError(msg)
+            self._sock.settimeout(left)
         size = self._file.readinto1(buffer)
         self._deadline = min(self._deadline, time.monotonic() + self._seconds)
         return size
 
     def close(self) -> None:
-        """Close both."""
+        """Close both; the connection may go on."""
         self._file.close()
+        if self._deadline < math.inf:
+            with contextlib.suppress(OSError):  # it was closed
+                self._sock.settimeout(self._seconds)
         super().close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pushover_logging.client import API_URL, TIMEOUT, PushoverClient, checked_url
+from pushover_logging.client import API_URL, PushoverClient, checked_timeout, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.folders import is_folder, state_folder
 from pushover_logging.message import Message, is_key
@@ -63,7 +63,7 @@ def client(
     """Return the client that these options make; None where the token is "off"."""
     if api_url is None:
         api_url = os.environ.get("PUSHOVER_API_URL") or API_URL
-    address, limits = checked_url(api_url), _timeout(timeout)
+    address, limits = checked_url(api_url), checked_timeout(timeout)
     secret = credential("token", token)
     if secret == OFF:
         return None
@@ -141,8 +141,8 @@ def outbox(given: object, application: str) -> Path | None:
 def host(given: object) -> str | None:
     """Return the host shown in each message; none for a container's hexadecimal name."""
     if given is None:
-        given = os.environ.get("PUSHOVER_HOST") or socket.gethostname()
-        return None if _CONTAINER.fullmatch(given) else given
+        own = socket.gethostname()
+        return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
     if not isinstance(given, str):
         raise _wrong("host", given, "a text; an empty one shows no host")  # noqa: EM101  a name, not a text
     return given or None
@@ -161,16 +161,6 @@ def number(name: str, given: object, *, low: float) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given <= _MOST:
         return given
     raise _wrong(name, given, f"a number, {low:g} or more, at most {_MOST:,}")
-
-
-def _timeout(given: object) -> tuple[float, float]:
-    """Return (connect, read) in seconds, from one number for both or a pair."""
-    if given is None:
-        return TIMEOUT
-    pair = given if isinstance(given, (list, tuple)) else (given, given)
-    if len(pair) != 2:  # noqa: PLR2004  a pair
-        raise _wrong("timeout", given, "seconds, or a pair of them: connect, read")  # noqa: EM101  a name
-    return number("timeout", pair[0], low=0.001), number("timeout", pair[1], low=0.001)
 
 
 def encryption_key(given: object) -> str | None:

@@ -130,7 +130,7 @@ def _session(url: str) -> requests.Session:
 
 
 def _shows_no_token(record: logging.LogRecord) -> bool:
-    return "token=" not in str(record.args)
+    return ".json?token=" not in str(record.args)  # of the program's own calls, all are shown
 
 
 def _is_unconnected(error: Exception) -> bool:
@@ -144,8 +144,9 @@ def _is_unconnected(error: Exception) -> bool:
 def _read(response: requests.Response) -> bytes:
     """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, within the answer's deadline."""
     body = b""
+    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 before 2.2 has no read1
     while len(body) < ANSWER_LIMIT:
-        part = response.raw.read1(ANSWER_LIMIT, decode_content=True)
+        part = read(ANSWER_LIMIT, decode_content=True)
         if not part:
             break
         body += part

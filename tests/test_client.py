@@ -1,6 +1,7 @@
 """One call, one answer: what the client sends, reads and raises."""
 
 import contextlib
+import math
 import re
 import socket
 import threading
@@ -153,6 +154,33 @@ def test_dripping_answer_ends_at_its_deadline(first, drop):
     """An answer of a byte at a time does not hold the sender for much longer than the timeout."""
     fault = fault_of_a_drip(first, drop)
     assert (True, True) == (fault.timed_out, fault.may_have_arrived)
+
+
+def test_deadline_does_not_begin_anew_with_what_comes():
+    """The rest has the timeout once, from the first byte on, also where it stops in the middle."""
+    done = threading.Event()
+
+    def stop(connection):
+        for part in (b"HTTP/1.1 200", b" OK\r\n"):
+            connection.sendall(part)
+            done.wait(0.9)
+        done.wait(5)
+
+    with service_of(stop) as port:
+        client = PushoverClient(TOKEN, USER, api_url=f"http://127.0.0.1:{port}", timeout=(1, 1.2))
+        began = time.monotonic()
+        with pytest.raises(TemporaryError):
+            client.send(Message(message="x"))
+        assert time.monotonic() - began < 1.8  # not 0.9 and another 1.2
+        done.set()
+    client.close()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "5", True, (5,), (1, 2, 3), (1, None), 1e300, math.nan])
+def test_timeout_that_cannot_be_is_refused(wrong):
+    """At once, not at the first call."""
+    with pytest.raises(ConfigurationError, match=r"timeout: got .*, takes seconds"):
+        PushoverClient(TOKEN, USER, timeout=wrong)
 
 
 @pytest.mark.parametrize(

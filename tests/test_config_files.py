@@ -249,6 +249,8 @@ def test_host_of_a_container_is_not_shown(monkeypatch):
     """A hexadecimal name says nothing to a person."""
     monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
     assert None is PushoverHandler(token=TOKEN, user=USER)._phone.host
+    monkeypatch.setenv("PUSHOVER_HOST", "deadbeefcafe")  # somebody wants it
+    assert "deadbeefcafe" == PushoverHandler(token=TOKEN, user=USER)._phone.host
 
 
 @pytest.mark.parametrize("off", ["off", "OFF"])
