@@ -74,6 +74,34 @@ def test_first_that_the_service_refused_for_now_is_decided_again(process):
     assert (1, 1) == (one.handler.stats().sent, other.handler.stats().suppressed)
 
 
+def test_first_that_had_to_go_is_told_by_the_next(process):
+    """Where the outbox is full; nobody waits for a push that will never come."""
+    one, other = process(capacity=1), process()
+    one.inbox.fail_with(500)
+    one.log.error("A is down")
+    one.settle()
+    one.log.critical("B is down")
+    one.advance(60)
+    assert ["B is down"] == one.titles
+    other.log.error("A is down")
+    other.settle()
+    assert ["B is down", "A is down"] == one.titles
+
+
+def test_redis_that_goes_away_again_is_said_again(process, server, caplog):
+    """Once each time; how each push ended is not kept for it."""
+    one = process()
+    one.settle()
+    for times in (1, 2):
+        server.stop()
+        one.log.error("A is down")
+        one.advance(40)
+        assert times == caplog.text.count("this process decides alone")
+        assert [] == one.handler._ledger._sharing._ends
+        server.start()
+        one.advance(40)
+
+
 def test_redis_that_goes_away_while_a_message_waits_is_noted_in_it(process, server, caplog):
     """The push says that duplicates are possible, once; what counts alone says nothing."""
     one = process()

@@ -11,6 +11,7 @@ fork's child calls `reset`: nothing is inherited. At exit nothing here needs clo
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ class Ledger:
         """Start with empty books, as a fork's child does."""
         self._guard = threading.RLock()
         self._books = Books()
+        self._gone: deque[Envelope] = deque()  # appended and taken, each of which is atomic
         self._open: dict[int, Answer] = {}  # by thread: admitted, and not put yet
         self.duplicates: Duplicates = Duplicates(self._guard, self._throttle, self._books)
         self.entrance: Entrance = Entrance()
@@ -130,7 +132,9 @@ class Ledger:
             self._open.pop(thread, None)
             for one in gone:
                 self._books.end("full" if one.counts_as_record else "lost summary")
-                settle_envelope(self._throttle, one, End.LOST)
+                self._end_local(one, End.LOST)
+                if self._sharing is not None and self._sharing.owns(one):
+                    self._gone.append(one)  # others hear of it from the sender: this call is fast
             return len(gone)
 
     def fail(self, key: str | None, count: Count | None) -> None:
@@ -164,6 +168,8 @@ class Ledger:
         What is older than ``max_age`` seconds drops; what another process has told is counted.
         """
         now = self._clock.monotonic()
+        while self._gone:
+            self._end_shared(self._gone.popleft(), End.LOST)
 
         def fate(envelope: Envelope) -> str | None:
             if now - envelope.accepted_at <= max_age:

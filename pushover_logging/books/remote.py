@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,7 +40,9 @@ class RedisSharing:
 
     def renew(self) -> None:
         """Start anew, as a fork's child does."""
-        self.source: str = f"{os.getpid()}@{self._host}"
+        self.source: str = (
+            f"{os.getpid()} {socket.gethostname()}@{self._host}"  # all containers' are 1
+        )
         self.throttle.start_anew()
         now = self._clock.monotonic()
         self._exchanged = now - BEAT
@@ -85,6 +88,7 @@ class RedisSharing:
                 wait = POLL if end is None else min(end, POLL)
                 self._due_at = now + wait + self._clock.uniform(0, wait / 10)
             self._settle_debts()
+            self._away_until = 0.0
         except Unreachable as error:
             self._go_away(error)
             if len(left) == len(reports):
@@ -126,6 +130,8 @@ class RedisSharing:
 
     def ended(self, envelope: Envelope, end: End) -> None:
         """Know how a push ended; told at once, or when Redis is back."""
+        if not self.owns(envelope):
+            return
         self._ends.append((envelope, end))
         if self._clock.monotonic() >= self._away_until:
             try:
