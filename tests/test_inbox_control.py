@@ -134,6 +134,16 @@ def test_pages_of_other_sites_are_kept_out(inbox, headers):
     assert 1 == len(inbox.messages)
 
 
+@pytest.mark.parametrize("path", ["/", "/inbox/messages", "/inbox/older"])
+def test_name_of_another_site_that_leads_here_is_no_way_in(inbox, path):
+    """As after a DNS rebinding: the browser takes its page for one of that site."""
+    headers = {"Host": f"evil.example:{inbox.port}"}
+    assert 403 == call(inbox, "GET", path, headers=headers).status_code
+    for own in ("localhost", "127.0.0.1", "[::1]"):
+        headers = {"Host": f"{own}:{inbox.port}"}
+        assert 200 == call(inbox, "GET", path, headers=headers).status_code
+
+
 def test_page_and_raw_and_picture_are_guarded(inbox):
     """Each has the policy; a raw request is plain text, a picture is one by its bytes alone."""
     kinds = [b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF1234WEBPVP8 ", b"\xff\xd8\xff", b"<svg/>"]

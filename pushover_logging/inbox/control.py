@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, request
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
+from pushover_logging.inbox.callbacks import is_loopback
 from pushover_logging.inbox.emergencies import Emergencies
 from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.told import Told, fault_from
@@ -138,15 +140,26 @@ def json_of(body: object, status: int = 200) -> Response:
 
 
 def own_pages_only() -> Response | None:
-    """Refuse what another site's page, open in the same browser, sends here."""
+    """Refuse what another site's page, open in the same browser, sends here.
+
+    Also where that site's name leads to this machine by now: who is here says its address, or
+    localhost.
+    """
     origin = request.headers.get("Origin", "")
     try:
         foreign = bool(origin) and urlsplit(origin).netloc != request.host
+        foreign = foreign or is_rebound()
     except ValueError:
         foreign = True
     if not foreign and request.headers.get("Sec-Fetch-Site") != "cross-site":
         return None
     return wrong("not for the pages of another site", 403)
+
+
+def is_rebound() -> bool:
+    """Tell whether a browser of this machine was led here by the name of another site."""
+    here = ipaddress.ip_address(request.remote_addr or "").is_loopback
+    return here and not is_loopback(f"http://{request.host}")
 
 
 def _body(*, optional: bool = False) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, render_template, request, send_from_directory
 
 from pushover_logging.inbox import rules, view
-from pushover_logging.inbox.control import json_of, own_pages_only
+from pushover_logging.inbox.control import is_rebound, json_of, own_pages_only, wrong
 from pushover_logging.inbox.history import Filter, Kept
 from pushover_logging.inbox.parts import Parts
 from pushover_logging.inbox.told import MAX_WHOLE, Told
@@ -145,7 +145,9 @@ def _kept(parts: Parts, number: int) -> Kept:
 
 
 def _below_inbox() -> Response | None:
-    return own_pages_only() if request.path.startswith("/inbox/") else None
+    if request.path.startswith("/inbox/"):
+        return own_pages_only()
+    return wrong("known here by its address, or as localhost", 403) if is_rebound() else None
 
 
 def _with_headers(response: Response) -> Response:
