@@ -45,7 +45,7 @@ def _as_before(root: logging.Logger) -> logging.Handler:
     """Return what shows on stderr what Python would show if root had no handler."""
     stream = logging.StreamHandler()
     stream.setLevel(max(root.level, logging.WARNING))
-    stream.addFilter(lambda record: record.msg != _UNCAUGHT)  # the hooks before ours show these
+    stream.addFilter(lambda record: record.msg is not _UNCAUGHT)  # the hooks before ours show these
     return stream
 
 

@@ -177,9 +177,11 @@ class Sender:
         finally:
             self._busy = False
             lifecycle.THREADS.discard(ident)
-            self._thread = None
-            self._stepping.release()
-        self._ledger.outbox.release()
+            try:
+                self._ledger.outbox.release()  # before another thread holds it for us
+            finally:
+                self._thread = None
+                self._stepping.release()
         if not self._ledger.settled(last_words=False):  # put while this thread was ending
             self.wake()
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pushover_logging import install
-from pushover_logging.install import _is_failure
+from pushover_logging.install import _as_before, _is_failure
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -61,6 +61,18 @@ def test_uncaught_exceptions_are_critical_and_shown_as_before(installed, inbox):
     assert "1" == pushes["OSError: worse"]["priority"]
     assert "in thread worker" in pushes["OSError: worse"]["message"]
     assert [ValueError, KeyboardInterrupt, OSError, type(None)] == [type(one) for one in seen]
+
+
+def test_message_that_compares_to_no_truth_is_shown():
+    """As numpy's arrays do: what tells uncaught exceptions apart asks nothing of it."""
+
+    class Array:
+        def __ne__(self, other):
+            raise ValueError("ambiguous")
+
+        __hash__ = object.__hash__
+
+    assert _as_before(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
 
 
 def told(inbox):
