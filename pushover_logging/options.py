@@ -80,7 +80,7 @@ def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
     It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, ascending steps), ``by``
+    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``by``
     (names of record fields), ``store``, ``last_words`` and ``cooling`` (seconds). Raises
     ConfigurationError.
     """

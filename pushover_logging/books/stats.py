@@ -41,7 +41,7 @@ class Books:
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
-        self.suppressed: int = 0  # at once, by `Ledger.count_duplicate`
+        self.suppressed: int = 0  # at once, by `Duplicates.count`
         self.taken: int = 0  # at once, by `Ledger.admit`, and pending
         self.pending: int = 0
         self.summaries_pending: int = 0

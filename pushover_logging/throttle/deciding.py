@@ -98,9 +98,9 @@ class Throttle(Timers):
     def resolve(self, key: str, at: float) -> Count | None:
         """End a problem at the Unix time ``at``; return what it was, None where that is not told.
 
-        That is of one that is not known, went on after ``at``, waits for a digest to tell it or
-        comes back ever again, and where quota or valve leave no room; unless its emergency repeats.
-        No count is lost.
+        Not told is the end of a problem that is not known, or has gone on after ``at``. Where it
+        waits for its first digest, has come back too often, or quota or valve leave no room, its
+        end is told only if its emergency repeats. No count is lost.
         """
 
         def work() -> Count | None:
