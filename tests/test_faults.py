@@ -149,7 +149,7 @@ def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part):
     """Nothing that was claimed is left behind, whatever fails around it."""
     driven = drive()
     ledger = driven.handler._sender._ledger
-    one = ledger if part == "_decide" else ledger.outbox
+    one = ledger._claims if part == "_decide" else ledger.outbox
     real, failures = getattr(one, part), iter([True, True])
 
     def fail(*given):

@@ -2,8 +2,10 @@
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 
@@ -218,6 +220,45 @@ def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, progr
         "Cannot connect to db-7",
         "x5 more: Cannot connect to db-7",
     ] == titles
+
+
+def slow(port, seconds):
+    """Listen in front of ``port``, and pass on what comes ``seconds`` later; return where."""
+    front = socket.create_server(("127.0.0.1", 0))
+
+    def carry(source, target, wait):
+        with suppress(OSError):
+            while part := source.recv(65_536):
+                time.sleep(wait)
+                target.sendall(part)
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                near, far = front.accept()[0], socket.create_connection(("127.0.0.1", port))
+                for pair in ((near, far, seconds), (far, near, 0)):
+                    threading.Thread(target=carry, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return front
+
+
+def test_slow_redis_keeps_no_call_waiting_for_the_file(redis, handler_for, inbox, tmp_path, caplog):
+    """It is asked outside of the file's transactions: each call's insert goes through at once."""
+    with slow(redis.port, 0.1) as front:
+        store = f"redis://127.0.0.1:{front.getsockname()[1]}/0"
+        handler = handler_for(throttle={"store": store}, outbox=tmp_path / "outbox.sqlite")
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        for name in "abcdefghi":
+            log.error("%s is down", name, extra={"pushover": {"fingerprint": name}})
+            time.sleep(0.25)
+        assert handler.flush(30)
+    assert "memory takes over" not in caplog.text  # as it does after a quarter of a second
+    assert 9 == handler.stats().sent
 
 
 def test_outbox_on_each_host_and_redis_between_them(redis, handler_for, inbox, tmp_path):

@@ -32,9 +32,13 @@ class Exchanged:
 
 
 class Sharing(Protocol):
-    """One handler's part in a shared throttle; called by its sender's thread, without its guard."""
+    """One handler's part in a shared throttle; called by its sender's thread, without its guard.
+
+    ``source`` names this process among the others; ``is_far``: an answer comes over a network.
+    """
 
     source: str
+    is_far: bool
 
     @property
     def throttle(self) -> SharedThrottle:

@@ -11,13 +11,13 @@ fork's child calls `reset`: nothing is inherited. At exit nothing here needs clo
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from pushover_logging.books.claims import Claims
 from pushover_logging.books.duplicates import Duplicates
 from pushover_logging.books.entrance import Entrance
-from pushover_logging.books.looking import about, counted, last_look, settle_envelope
+from pushover_logging.books.looking import about
 from pushover_logging.books.reporting import Reporting
 from pushover_logging.books.stats import Books, Stats
 from pushover_logging.clock import Clock
@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 
 _HELD = {Verdict.SUPPRESSED, Verdict.DIGESTED}
-_TOLD = {Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED}
 _UNTHROTTLED = Answer(Verdict.UNTHROTTLED, None, "")
 
 
@@ -59,10 +58,10 @@ class Ledger:
         """Start with empty books, as a fork's child does."""
         self._guard = threading.RLock()
         self._books = Books()
-        self._gone: deque[Envelope] = deque()  # appended and taken, each of which is atomic
         self._open: dict[int, Answer] = {}  # by thread: admitted, and not put yet
         self.duplicates: Duplicates = Duplicates(self._guard, self._throttle, self._books)
         self.entrance: Entrance = Entrance()
+        self._claims = Claims(self._guard, self._throttle, self._books, self.outbox, self._sharing)
         self.reporting: Reporting = Reporting(
             self._guard, self._throttle, self._books, self._sharing
         )
@@ -132,9 +131,7 @@ class Ledger:
             self._open.pop(thread, None)
             for one in gone:
                 self._books.end("full" if one.counts_as_record else "lost summary")
-                self._end_local(one, End.LOST)
-                if self._sharing is not None and self._sharing.owns(one):
-                    self._gone.append(one)  # others hear of it from the sender: this call is fast
+                self._claims.evict(one)
             return len(gone)
 
     def fail(self, key: str | None, count: Count | None) -> None:
@@ -167,34 +164,22 @@ class Ledger:
 
         What is older than ``max_age`` seconds drops; what another process has told is counted.
         """
-        now = self._clock.monotonic()
-        while self._gone:
-            self._end_shared(self._gone.popleft(), End.LOST)
-
-        def fate(envelope: Envelope) -> str | None:
-            if now - envelope.accepted_at <= max_age:
-                return self._decide(envelope)
-            self._end_shared(envelope, End.LOST)
-            with self._guard:
-                self._end_local(envelope, End.LOST)
-                if envelope.key is not None and envelope.verdict in _TOLD:  # a digest says so
-                    self._throttle.withdraw(counted(envelope, envelope.key)._replace(number=1))
-            return "too old" if envelope.counts_as_record else "lost summary"
-
-        envelope = self.outbox.claim(closed_to, fate)
-        self._book_news()
-        return envelope
+        try:
+            return self._claims.claim(max_age, closed_to, self._clock.monotonic())
+        finally:
+            self._book_news()
 
     def accepted(self, envelope: Envelope) -> None:
         """The API took it: it is told."""
         with self._guard:
             self._books.possible_duplicates += envelope.may_have_arrived
-        self._finish(envelope, "sent" if envelope.counts_as_record else "summaries", End.ACCEPTED)
+        what = "sent" if envelope.counts_as_record else "summaries"
+        self._claims.finish(envelope, what, End.ACCEPTED)
 
     def rejected(self, envelope: Envelope, why: str) -> None:
         """The API will never take it. A rejected summary's count is told by the next one."""
         what = f"rejected: {why}" if envelope.counts_as_record else "lost summary"
-        self._finish(envelope, what, End.REFUSED)
+        self._claims.finish(envelope, what, End.REFUSED)
 
     def tell(self, told: Told, *, final: bool, hurry: bool) -> None:
         """Put the summaries that are due; with ``final`` all counts, as the last words."""
@@ -218,29 +203,6 @@ class Ledger:
         """Return the counters as they stand together at one moment."""
         with self._guard:
             return self._books.stats(quota, last_error)
-
-    def _decide(self, envelope: Envelope) -> str | None:
-        """Say what becomes of a claimed one unsent; None: it is sent, as the envelope says now."""
-        what = self._sharing.decide(envelope) if self._sharing is not None else None
-        if what is None:  # this process decides alone
-            with self._guard:
-                what = last_look(self._throttle, envelope)
-        return what or None
-
-    def _finish(self, envelope: Envelope, what: str, end: End) -> None:
-        self.outbox.finish(envelope, what, lambda: self._end_shared(envelope, end))
-        with self._guard:
-            self._end_local(envelope, end)
-            if envelope.foreign is None:
-                self._books.end(what)
-
-    def _end_shared(self, envelope: Envelope, end: End) -> None:
-        if self._sharing is not None:
-            self._sharing.ended(envelope, end)
-
-    def _end_local(self, envelope: Envelope, end: End) -> None:
-        shared = self._sharing is not None and self._sharing.owns(envelope)
-        settle_envelope(self._throttle, envelope, end, with_counts=not shared)
 
     def _book_news(self) -> None:
         with self._guard:

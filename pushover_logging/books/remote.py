@@ -32,6 +32,8 @@ class RedisSharing:
     What was handed over to a Redis that has lost it since is owed again.
     """
 
+    is_far = True
+
     def __init__(self, throttle: RedisThrottle, clock: Clock, host: str) -> None:
         self.throttle = throttle
         self._clock = clock

@@ -20,6 +20,8 @@ from pushover_logging.throttle.sqlite import SqliteThrottle
 class HostSharing:
     """Shared by the processes of a host, in the outbox's file: who sends decides for all."""
 
+    is_far = False
+
     def __init__(
         self, throttle: SqliteThrottle, outbox: SqliteOutbox, clock: Clock, host: str
     ) -> None:

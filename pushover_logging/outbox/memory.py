@@ -113,6 +113,9 @@ class MemoryOutbox:
         with self._guard:
             self._queues[envelope.message.priority].appendleft(envelope)
 
+    def keep(self, envelope: Envelope) -> None:
+        """Write down what a claimed one is now: in memory it is that."""
+
     def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:  # noqa: ARG002  what: for files
         """Let a claimed one go; ``confirm`` is what else follows from it."""
         with self._guard:

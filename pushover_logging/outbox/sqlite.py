@@ -169,6 +169,11 @@ class SqliteOutbox:
         else:
             self._later(lambda connection: rows.keep(connection, envelope, sending=False))
 
+    def keep(self, envelope: Envelope) -> None:
+        """Write down what a claimed one is now, before it is sent."""
+        if envelope.row is not None:
+            self._later(lambda connection: rows.keep(connection, envelope, sending=True))
+
     def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:
         """Let a claimed one go; ``confirm`` is in the same transaction, that of the next claim.
 
