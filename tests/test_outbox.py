@@ -18,6 +18,7 @@ from pushover_logging import ConfigurationError, PushoverClient, options
 from pushover_logging.cli import main
 from pushover_logging.database import Unavailable
 from pushover_logging.hostlock import HostLock
+from pushover_logging.outbox.sqlite import SqliteOutbox
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -235,6 +236,21 @@ def test_file_that_was_never_an_outbox_is_left_as_it_is(
         inbox.wait_for(number)
         assert number == caplog.text.count(f"{wrong} is no outbox's file; it is left as it is")
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
+
+
+def test_file_that_cannot_be_looked_at_is_taken_for_an_outbox(
+    handler_for, inbox, path, monkeypatch
+):
+    """As another user's is: to open it says what is wrong with it."""
+    path.write_text("what I wrote down")
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Denied")
+
+    monkeypatch.setattr(type(path), "open", denied)
+    handler = handler_for(outbox=path)
+    assert isinstance(handler._ledger.outbox, SqliteOutbox)
+    path.unlink()
 
 
 DAMAGE = {
