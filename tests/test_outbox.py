@@ -1,6 +1,7 @@
 """The outbox in a file: what `emit` returned from is delivered, whatever happens to the process."""
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from pushover_logging import ConfigurationError, PushoverClient, options
 from pushover_logging.cli import main
 from pushover_logging.database import Unavailable
 from pushover_logging.hostlock import HostLock
+from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.outbox.sqlite import SqliteOutbox
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -236,6 +238,24 @@ def test_file_that_was_never_an_outbox_is_left_as_it_is(
         inbox.wait_for(number)
         assert number == caplog.text.count(f"{wrong} is no outbox's file; it is left as it is")
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
+
+
+def test_pictures_do_not_pile_up_while_the_file_is_away(handler_for, inbox, path):
+    """What was sent from memory is written down when the file is back: that, and no picture."""
+    handler = handler_for(outbox=path, throttle=False)
+    log = logger_for(handler)
+    picture = b"\x89PNG\r\n\x1a\n" + b"x" * 1000
+    log.error("before")
+    assert handler.flush(10)
+    with locked(path):
+        for _ in range(3):
+            log.error("meanwhile", extra={"pushover": {"attachment": picture}})
+        inbox.wait_for(4)
+        handler.flush(5)
+        left = [one for one in gc.get_objects() if isinstance(one, Envelope)]
+        left = [one for one in left if one.title == "meanwhile"]
+        assert 3 == len(left)
+        assert [] == [one for one in left if one.message.attachment]
 
 
 def test_file_that_cannot_be_looked_at_is_taken_for_an_outbox(

@@ -3,11 +3,12 @@
 import logging
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -259,6 +260,24 @@ def test_slow_redis_keeps_no_call_waiting_for_the_file(redis, handler_for, inbox
         assert handler.flush(30)
     assert "memory takes over" not in caplog.text  # as it does after a quarter of a second
     assert 9 == handler.stats().sent
+
+
+def test_file_that_is_away_leaves_redis_to_decide(redis, handler_for, inbox, tmp_path):
+    """From memory as well, a problem that another host has told is not told again."""
+    path = tmp_path / "outbox.sqlite"
+    handlers = [handler_for(throttle=redis.url, outbox=path), handler_for(throttle=redis.url)]
+    logs = [logging.Logger("shop") for _ in handlers]
+    for log, handler in zip(logs, handlers, strict=True):
+        log.addHandler(handler)
+    logs[0].error("before")
+    inbox.wait_for(1)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for log in logs:
+            log.error("meanwhile")
+            assert log.handlers[0].flush(10) or log is logs[0]
+        other.execute("ROLLBACK")
+    assert ["before", "meanwhile"] == [push["title"] for push in inbox.messages]
 
 
 def test_outbox_on_each_host_and_redis_between_them(redis, handler_for, inbox, tmp_path):

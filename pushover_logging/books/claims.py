@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushover_logging.books.looking import counted, last_look, settle_envelope
@@ -88,6 +89,11 @@ class Claims:
         with self._guard:
             self._end_local(envelope, end)
         self._book(envelope, what)
+        message = envelope.message
+        if message.attachment or message.attachment_base64:  # the file may be away for days
+            envelope.message = replace(
+                message, attachment=None, attachment_base64=None, attachment_type=None
+            )
 
     def evict(self, envelope: Envelope) -> None:
         """Know, with the guard held, that a Message had to go for another; others hear of it."""
