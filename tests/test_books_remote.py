@@ -88,6 +88,44 @@ def test_first_that_had_to_go_is_told_by_the_next(process):
     assert ["B is down", "A is down"] == one.titles
 
 
+def test_first_that_grew_too_old_waits_for_a_digest(process):
+    """The store hears that it was never sent, and another host's record is told with it."""
+    one, other = process(max_age=100), process()
+    one.inbox.fail_with(500)
+    one.log.error("A is down")
+    one.settle()
+    one.clock.now += 200
+    one.settle()
+    one.advance(1)
+    assert 1 == one.handler.stats().dropped_by["too old"]
+    other.log.error("A is down")
+    other.settle()
+    other.advance(2)
+    table = items(one)
+    name = next(name for name, _ in table.atomically(table.waiting))
+    problem = table.atomically(lambda: table.get(name))
+    assert (False, True, 2) == (problem.pending, problem.newcomer, problem.number)
+
+
+def test_fault_while_it_is_decided_costs_a_pause(process, monkeypatch):
+    """What was claimed is put back, and told when that has passed."""
+    one = process()
+    sharing = one.handler._ledger._sharing
+    real, failures = sharing.decide, iter([True])
+
+    def fail(envelope):
+        if next(failures, False):
+            raise ArithmeticError("injected")
+        return real(envelope)
+
+    monkeypatch.setattr(sharing, "decide", fail)
+    one.log.error("A is down")
+    one.settle()
+    assert [] == one.titles
+    one.advance(100)
+    assert ["A is down"] == one.titles
+
+
 def test_redis_that_goes_away_again_is_said_again(process, server, caplog):
     """Once each time; how each push ended is not kept for it."""
     one = process()

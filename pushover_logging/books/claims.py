@@ -68,9 +68,9 @@ class Claims:
             return "too old" if envelope.counts_as_record else "lost summary"
 
         while True:
+            envelope = self._outbox.claim(closed_to, fate)
             while self._gone:
                 self._end_shared(self._gone.popleft(), End.LOST)
-            envelope = self._outbox.claim(closed_to, fate)
             if envelope is None or not self._is_far:
                 return envelope
             what = self._decide_far(envelope)
