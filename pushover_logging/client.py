@@ -19,7 +19,7 @@ from pushover_logging.wire import Answer, Wire
 
 API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
-_LONGEST = 1_000_000_000  # seconds: no timer of Python's takes much more
+LONGEST = 1_000_000_000  # seconds: no timer of Python's takes much more
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -54,10 +54,10 @@ def checked_timeout(given: object) -> tuple[float, float]:
     numbers = [one for one in pair if isinstance(one, (int, float)) and not isinstance(one, bool)]
     if given is None:
         return TIMEOUT
-    if len(numbers) == len(pair) == 2 and all(0.001 <= one <= _LONGEST for one in numbers):  # noqa: PLR2004  a pair
+    if len(numbers) == len(pair) == 2 and all(0.001 <= one <= LONGEST for one in numbers):  # noqa: PLR2004  a pair
         return numbers[0], numbers[1]
     msg = (
-        f"timeout: got {shown(given)}, takes seconds, 0.001 to {_LONGEST:,}, "
+        f"timeout: got {shown(given)}, takes seconds, 0.001 to {LONGEST:,}, "
         "or a pair of them: connect, read"
     )
     raise ConfigurationError(msg, option="timeout")

@@ -144,9 +144,9 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
 
 
 def _cause(exc: BaseException) -> tuple[str, str] | None:
-    kind, said = type(exc), mask(_first_line_of(exc))
-    plain = kind.__module__ in {"builtins", ASYNCIO} and not (isinstance(exc, OSError) and said)
-    return None if plain else (_qualified(kind), said)
+    kind, says = type(exc), isinstance(exc, OSError) and _first_line_of(exc)
+    plain = kind.__module__ in {"builtins", ASYNCIO} and not says
+    return None if plain else (_qualified(kind), mask(_first_line_of(exc)))
 
 
 def _cause_as_text(line: str) -> tuple[str, str] | None:

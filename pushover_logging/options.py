@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pushover_logging.client import API_URL, PushoverClient, checked_timeout, checked_url
+from pushover_logging.client import API_URL, LONGEST, PushoverClient, checked_timeout, checked_url
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.folders import is_folder, state_folder
 from pushover_logging.message import Message, is_key
@@ -26,7 +26,6 @@ MESSAGE_OPTIONS = (
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
 _THROTTLE = {"windows", "by", "store", "last_words", "cooling"}
-_MOST = 1_000_000_000  # no timer of Python's takes much more seconds, and nobody would see them out
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -158,9 +157,9 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def number(name: str, given: object, *, low: float) -> float:
     """Return a number of ``low`` or more. Raises ConfigurationError."""
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given <= _MOST:
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given <= LONGEST:
         return given
-    raise _wrong(name, given, f"a number, {low:g} or more, at most {_MOST:,}")
+    raise _wrong(name, given, f"a number, {low:g} or more, at most {LONGEST:,}")
 
 
 def encryption_key(given: object) -> str | None:

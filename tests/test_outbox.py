@@ -219,17 +219,22 @@ def wait_until(true, timeout=20):
         time.sleep(0.02)
 
 
+def fill(wrong, version):
+    """Make a file of another program's: a text, or an SQLite file of that schema."""
+    if version is None:
+        wrong.write_text("what I wrote down")
+    else:
+        with contextlib.closing(sqlite3.connect(wrong)) as file:
+            file.executescript(f"CREATE TABLE message (text); PRAGMA user_version = {version}")
+
+
 @pytest.mark.parametrize("version", [None, 0, 1, 2])
 def test_file_that_was_never_an_outbox_is_left_as_it_is(
     handler_for, inbox, tmp_path, caplog, version
 ):
     """Somebody named the wrong file: that is said, and what is logged goes through memory."""
     wrong = tmp_path / "notes"
-    if version is None:
-        wrong.write_text("what I wrote down")
-    else:
-        with contextlib.closing(sqlite3.connect(wrong)) as file:
-            file.executescript(f"CREATE TABLE message (text); PRAGMA user_version = {version}")
+    fill(wrong, version)
     before = wrong.read_bytes()
     for number in (1, 2):
         logger_for(handler_for(outbox=wrong)).error(
@@ -609,11 +614,7 @@ def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
 def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, version):
     """Whoever names the wrong file loses nothing: it is no damaged outbox to start anew."""
     wrong = tmp_path / "notes"
-    if version is None:
-        wrong.write_text("what I wrote down")
-    else:
-        with contextlib.closing(sqlite3.connect(wrong)) as file:
-            file.executescript(f"CREATE TABLE note (text); PRAGMA user_version = {version}")
+    fill(wrong, version)
     before = wrong.read_bytes()
     for action in ("list", "retry", "purge"):
         status, out, err = command(wrong, action)
