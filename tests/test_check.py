@@ -232,6 +232,16 @@ def test_other_variables_are_looked_at(command, variable, value, name):
     assert (1, {name}) == (status, wrong.keys())
 
 
+def test_file_that_was_never_an_outbox_is_told(command, tmp_path):
+    """Somebody named the wrong one; it is left as it is."""
+    notes = tmp_path / "notes"
+    notes.write_text("what I wrote down")
+    status, wrong, _ = checked(command, PUSHOVER_OUTBOX=str(notes))
+    said, mend = only(wrong, "outbox")
+    assert (1, True, True) == (status, "no outbox's file" in said, "PUSHOVER_OUTBOX" in mend)
+    assert ["notes"] == [one.name for one in tmp_path.iterdir() if one.is_file()]
+
+
 def test_mend_stands_under_what_is_wrong(command, inbox):
     """For people; what the service says cannot write to their terminal but as text."""
     body = '{"user":"invalid","errors":["no \\u001b[31mred"],"status":0}'

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from pushover_logging import options
@@ -137,10 +138,19 @@ def _configured(found: Found) -> PushoverClient | None:
         client = _tried(found, lambda: options.client(token, user, None, None, key))
         if client is not None:
             path = _tried(found, lambda: options.outbox(None, client.application))
-            if rules is not None:  # a handler's books, for what only their parts find wrong
+            if path is not None and _is_of_others(path):
+                found.wrong("outbox", f"{path} is no outbox's file: a handler would use memory")
+            elif rules is not None:  # a handler's books, for what only their parts find wrong
                 _tried(found, lambda: ledger_for(rules, 1, path, client.account, "", Clock()))
         return client
     return None
+
+
+def _is_of_others(path: Path) -> bool:
+    # Only here: Windows has no fcntl.
+    from pushover_logging.outbox.hostfile import host_file  # noqa: PLC0415
+
+    return host_file(path).is_of_others()
 
 
 def _tried(found: Found, work: Callable[[], T]) -> T | None:
