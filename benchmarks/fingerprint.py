@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from pushover_logging import masking
-from pushover_logging.fingerprint import fingerprint
+from pushover_logging.identity import masking
+from pushover_logging.identity.fingerprint import fingerprint
 
 ROUNDS = 7
 TYPICAL = "Payment {} of user {} failed after 3 tries: connection to 10.0.0.7:5432 timed out"

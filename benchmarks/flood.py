@@ -12,7 +12,7 @@ from benchmarks import handlers
 from benchmarks.duplicates import NULL, OURS, QUEUE, emptied
 from benchmarks.report import Result, cost, times
 from benchmarks.timing import Effort, Turn, interleaved, profiled
-from pushover_logging.masking import mask
+from pushover_logging.identity.masking import mask
 
 TARGET = 3.0
 MASKING = "masking alone"

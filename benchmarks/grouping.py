@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-from pushover_logging.fingerprint import fingerprint
+from pushover_logging.identity.fingerprint import fingerprint
 
 
 def measure(lines: Sequence[tuple[str, str]]) -> tuple[float, float, int, int]:

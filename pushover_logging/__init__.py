@@ -3,9 +3,9 @@
 Start with `install`, or with `PushoverHandler` in a logging configuration.
 """
 
-from pushover_logging.answers import Receipt, Sent, Validation
+from pushover_logging.api.client import PushoverClient, Receipt, Sent, Validation
+from pushover_logging.api.quota import Quota
 from pushover_logging.books.stats import Stats
-from pushover_logging.client import PushoverClient
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,
@@ -14,11 +14,10 @@ from pushover_logging.exceptions import (
     RejectedError,
     TemporaryError,
 )
-from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.install import install
 from pushover_logging.message import Message
-from pushover_logging.quota import Quota
+from pushover_logging.rendering.formatter import PushoverFormatter
 
 __all__ = [
     "ConfigurationError",

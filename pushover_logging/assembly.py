@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pushover_logging import options
+from pushover_logging import config
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
-from pushover_logging.formatter import PushoverFormatter
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.redaction import Redaction
+from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 
@@ -75,9 +75,9 @@ def phone_for(
         title=given["title"],
         body=given["body"],
         extras=given["extras"],
-        host=options.host(given["host"]),
+        host=config.host(given["host"]),
         redaction=Redaction(given["redact"], secrets),
     )
     if encrypted:
-        phone.encrypted_length = options.encrypted_length()
+        phone.encrypted_length = config.encrypted_length()
     return phone

@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-LATEST = 253_402_300_799.0  # Unix time: the end of the year 9999, after which no calendar has days
+MAX_UNIX_TIME = (
+    253_402_300_799.0  # Unix time: the end of the year 9999, after which no calendar has days
+)
 
 
 class Clock:

@@ -9,21 +9,20 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pushover_logging import lifecycle, options
+from pushover_logging import config, lifecycle
 from pushover_logging.assembly import ledger_for, phone_for
-from pushover_logging.attachments import Original
 from pushover_logging.books.looking import about, envelope_for
 from pushover_logging.books.stats import Stats
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
-from pushover_logging.fingerprint import own
-from pushover_logging.formatter import PushoverFormatter
+from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra, record_keys
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
-from pushover_logging.origin import Asked, asked_of
-from pushover_logging.records import copied, dated
+from pushover_logging.rendering.attachments import OversizedImage
+from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.record_view import copy_record, with_valid_time
+from pushover_logging.rendering.summary import resolved
 from pushover_logging.sender import Sender
-from pushover_logging.summary import resolved
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Verdict
 from pushover_logging.throttle.table import Answer
@@ -77,21 +76,21 @@ class PushoverHandler(logging.Handler):
         given = locals()
         number = level_number(level)
         self._levels = Levels(levels)
-        self._fields = options.message_fields(
-            {name: given[name] for name in options.MESSAGE_OPTIONS}
+        self._fields = config.message_fields(
+            {name: given[name] for name in config.MESSAGE_OPTIONS}
         )
         self._clock = clock or Clock()
-        key = options.encryption_key(encryption_key)
-        self._phone = phone_for(given, options.secrets(token, user, key), encrypted=key is not None)
-        rules = options.rules(throttle)
+        key = config.encryption_key(encryption_key)
+        self._phone = phone_for(given, config.secrets(token, user, key), encrypted=key is not None)
+        rules = config.rules(throttle)
         self._throttled, rules = rules is not None, rules or Rules()
         self._by = rules.by
-        size = int(options.number("capacity", capacity, low=1))
+        size = int(config.number("capacity", capacity, low=1))
         times = {
-            name: options.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
+            name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
         }
-        client = options.client(token, user, api_url, timeout, key)
-        path = options.outbox(outbox, client.application) if client else None
+        client = config.client(token, user, api_url, timeout, key)
+        path = config.outbox(outbox, client.application) if client else None
         account = client.account if client else ""
         self._ledger = ledger_for(rules, size, path, account, self._phone.host or "", self._clock)
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
@@ -128,7 +127,7 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record and, where the throttle lets it through, hand its Message over."""
-        record = dated(record, self._clock)
+        record = with_valid_time(record, self._clock)
         if self._sender is not None:
             self._sender.check_process()
         if self._by or not self._ledger.duplicates.count(record):
@@ -143,14 +142,16 @@ class PushoverHandler(logging.Handler):
         """Return the Message that this handler makes of a record, before the throttle's words."""
         return self._composed(record)[0]
 
-    def _composed(self, record: logging.LogRecord) -> tuple[Message, Original | None]:
+    def _composed(self, record: logging.LogRecord) -> tuple[Message, OversizedImage | None]:
         fields = {**self._fields, **self._levels.fields(record.levelno)}
-        fields.update((name, value) for name, value in own(record).items() if name in FIELDS)
+        fields.update(
+            (name, value) for name, value in pushover_extra(record).items() if name in FIELDS
+        )
         phone, body = self.formatter, None
         if not isinstance(phone, PushoverFormatter):
-            body = phone.format(copied(record)) if phone else None
+            body = phone.format(copy_record(record)) if phone else None
             phone = self._phone
-        return phone.composed(record, fields, body=body)
+        return phone.build(record, fields, body=body)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; of a PushoverFormatter a copy takes what it lacks from here."""
@@ -212,7 +213,11 @@ class PushoverHandler(logging.Handler):
 
     def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
         try:
-            asked = asked_of(record, self._by, self._ledger.knows) if self._throttled else Asked()
+            asked = (
+                record_keys(record, self._by, self._ledger.knows)
+                if self._throttled
+                else RecordKeys()
+            )
         except BaseException:
             if not self._ledger.fail_unseen():
                 return False  # fails again, and is counted, when it is drained
@@ -228,7 +233,7 @@ class PushoverHandler(logging.Handler):
         return answer is not None
 
     def _hand_over(
-        self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: Asked
+        self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: RecordKeys
     ) -> None:
         original = None
         try:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pushover_logging.handler import PushoverHandler
-from pushover_logging.tracebacks import grouped_in
+from pushover_logging.identity.tracebacks import subexceptions
 
 _UNCAUGHT = "Uncaught exception in %s"
 _INSTALLED: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
@@ -30,7 +30,7 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     handler = PushoverHandler(**options)
     root = logging.getLogger()
     if not root.handlers:
-        root.addHandler(_as_before(root))
+        root.addHandler(_stderr_handler(root))
         if root.level > handler.level:
             root.setLevel(handler.level or logging.DEBUG)
     for former in _INSTALLED & set(root.handlers):
@@ -41,7 +41,7 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     return handler
 
 
-def _as_before(root: logging.Logger) -> logging.Handler:
+def _stderr_handler(root: logging.Logger) -> logging.Handler:
     """Return what shows on stderr what Python would show if root had no handler."""
     stream = logging.StreamHandler()
     stream.setLevel(max(root.level, logging.WARNING))
@@ -75,7 +75,7 @@ def _chain_hooks(root: logging.Logger) -> None:
 
 def _is_failure(exc: object) -> bool:
     """Tell a failure from an end that somebody asked for, which may come in a group as well."""
-    members = grouped_in(exc)
+    members = subexceptions(exc)
     if members and not isinstance(exc, Exception):
         return any(map(_is_failure, members))
     return not isinstance(exc, (KeyboardInterrupt, SystemExit))

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import FIELDS, Message, priority_number
-from pushover_logging.plain import plain
-from pushover_logging.redaction import shown
+from pushover_logging.rendering.redaction import redacted
 
 # Emergencies are opt-in: libraries say CRITICAL too.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
@@ -39,7 +39,7 @@ def level_number(level: object) -> int:
         number = logging.getLevelName(name.upper())
         if isinstance(number, int):
             return number
-    msg = f"level: got {shown(level)}, takes a level's name or number, as logging knows it"
+    msg = f"level: got {redacted(level)}, takes a level's name or number, as logging knows it"
     raise ConfigurationError(msg, option="level")
 
 
@@ -57,7 +57,7 @@ class Levels:
         }
         if overrides is not None and not isinstance(overrides, Mapping):
             takes = "takes a mapping of level to priority or Message fields"
-            msg = f"levels: got {shown(overrides)}, {takes}"
+            msg = f"levels: got {redacted(overrides)}, {takes}"
             raise ConfigurationError(msg, option="levels")
         given = {_number(level): _fields(level, at) for level, at in plain(overrides or {}).items()}
         below: Mapping[str, Any] = table[min(table)]
@@ -88,13 +88,13 @@ def _fields(level: object, value: object) -> dict[str, Any]:
     unknown = given.keys() - (FIELDS - {"message"})
     if unknown:
         takes = ", ".join(sorted(FIELDS - {"message"}))
-        msg = f"levels: {shown(level)} got {shown(sorted(map(str, unknown)))}, takes {takes}"
+        msg = f"levels: {redacted(level)} got {redacted(sorted(map(str, unknown)))}, takes {takes}"
         raise ConfigurationError(msg, option="levels")
     try:
         if "priority" in given:
             given["priority"] = priority_number(given["priority"])
         Message(message="checked here, not at the first alert", **given)
     except ConfigurationError as error:
-        msg = f"levels: {shown(level)}: {error}"
+        msg = f"levels: {redacted(level)}: {error}"
         raise ConfigurationError(msg, option="levels") from error
     return given

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.redaction import masked, shown
+from pushover_logging.rendering.redaction import describe_secret, redacted
 
 # https://pushover.net/api: lengths in characters (Unicode code points), sizes in bytes.
 MESSAGE_LIMIT = 1024
@@ -62,7 +62,7 @@ def priority_number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and LOWEST <= value <= EMERGENCY:
         return value
     names = ", ".join(PRIORITIES)
-    msg = f"priority: got {shown(value)}, takes -2 to 2 or one of {names}"
+    msg = f"priority: got {redacted(value)}, takes -2 to 2 or one of {names}"
     raise ConfigurationError(msg, option="priority")
 
 
@@ -104,7 +104,7 @@ class Message:
     def __post_init__(self) -> None:
         """Check every field; fill in what an emergency needs."""
         if not isinstance(self.message, str) or not self.message.strip():
-            _refuse("message", shown(self.message), "a text that is not blank")
+            _refuse("message", redacted(self.message), "a text that is not blank")
         for name, limit in _LIMITS.items():
             _check_text(name, getattr(self, name), limit)
         self._set("priority", priority_number(self.priority))
@@ -115,7 +115,7 @@ class Message:
         self._check_numbers()
         for name in ("html", "monospace"):
             if not isinstance(getattr(self, name), bool):
-                _refuse(name, shown(getattr(self, name)), "True or False")
+                _refuse(name, redacted(getattr(self, name)), "True or False")
         if self.html and self.monospace:
             _refuse("html", "True", "False where monospace is set: they exclude each other")
         self._check_attachment()
@@ -125,17 +125,17 @@ class Message:
 
     def _check_addresses(self) -> None:
         if self.user is not None and not are_users(self.user):
-            msg = f"user: got {masked(self.user)}, takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
+            msg = f"user: got {describe_secret(self.user)}, takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
             raise ConfigurationError(msg, option="user")
         for name in ("sound", "attachment_type"):
             _check_text(name, getattr(self, name), URL_LIMIT)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
-            _refuse("device", shown(self.device), takes)
+            _refuse("device", redacted(self.device), takes)
         if self.callback is not None:
             _check_text("callback", self.callback, URL_LIMIT)
             if not _is_web_address(self.callback):
-                _refuse("callback", shown(self.callback), "an http or https URL")
+                _refuse("callback", redacted(self.callback), "an http or https URL")
 
     def _check_numbers(self) -> None:
         if self.priority == EMERGENCY:
@@ -180,11 +180,11 @@ def _check_text(name: str, value: object, limit: int) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        _refuse(name, shown(value), "a text")
+        _refuse(name, redacted(value), "a text")
     elif len(value) > limit:
         _refuse(name, f"{len(value)} characters", f"at most {limit}")
     elif not _is_sendable(value):
-        _refuse(name, shown(value), "text without lone surrogates, which UTF-8 cannot say")
+        _refuse(name, redacted(value), "text without lone surrogates, which UTF-8 cannot say")
 
 
 def _is_sendable(text: str) -> bool:
@@ -200,9 +200,9 @@ def _check_seconds(name: str, value: object, low: int, high: int | None) -> None
         return
     takes = f"{low} or more" if high is None else f"{low} to {high}"
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(name, shown(value), f"whole seconds, {takes}")
+        _refuse(name, redacted(value), f"whole seconds, {takes}")
     elif value < low or (high is not None and value > high):
-        _refuse(name, shown(value), f"{takes} seconds")
+        _refuse(name, redacted(value), f"{takes} seconds")
 
 
 def _check_size(name: str, size: int) -> None:

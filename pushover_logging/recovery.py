@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from pushover_logging.attachments import TOO_LARGE, scaled
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, QuotaError, RejectedError, TemporaryError
-from pushover_logging.markup import with_note
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.rendering.attachments import TOO_LARGE, scaled
+from pushover_logging.rendering.text import with_note
 
 PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a failed try
 BACKOFF = (10.0, 300.0)  # first and longest, doubling

@@ -16,9 +16,9 @@ import time
 from collections import deque
 
 from pushover_logging import lifecycle
+from pushover_logging.api.client import PushoverClient
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.books.stats import Stats
-from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.guard import is_inside
 from pushover_logging.outbox.envelope import Envelope

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 
 from pushover_logging import lifecycle
+from pushover_logging.api.client import PushoverClient
 from pushover_logging.books.ledger import Ledger
 from pushover_logging.books.looking import ended_alarms
-from pushover_logging.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, RejectedError
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.recovery import Recovery, scale_attachment
-from pushover_logging.summary import told_again
+from pushover_logging.rendering.summary import with_verdict
 from pushover_logging.telling import QuotaWatch, Telling
 
 _LONGEST_WAIT = 3600.0
@@ -146,4 +146,4 @@ class Steps:
             for tag in ended_alarms(envelope):
                 with contextlib.suppress(RejectedError):  # one that is not there is no fault
                     self._client.cancel_by_tag(tag)
-            self._client.send(told_again(envelope.message, envelope.verdict, count))
+            self._client.send(with_verdict(envelope.message, envelope.verdict, count))

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from pushover_logging.api.quota import Quota
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
 from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.quota import Quota
-from pushover_logging.summary import summary
+from pushover_logging.rendering.summary import summary
 from pushover_logging.throttle.problem import Count, Verdict
 from pushover_logging.throttle.valves import Gate, gate_of
 

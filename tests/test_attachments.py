@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from pushover_logging import PushoverFormatter
-from pushover_logging.attachments import LARGEST, Attachments, scaled, type_of
 from pushover_logging.message import ATTACHMENT_LIMIT
+from pushover_logging.rendering.attachments import LARGEST, Attachments, scaled, type_of
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra test")
 
@@ -188,7 +188,7 @@ def test_what_is_no_image_cannot_be_scaled():
 
 def test_image_that_stays_too_large_is_left_out(monkeypatch):
     """Where no scale helps."""
-    monkeypatch.setattr("pushover_logging.attachments.ATTACHMENT_LIMIT", 10)
+    monkeypatch.setattr("pushover_logging.rendering.attachments.ATTACHMENT_LIMIT", 10)
     assert None is scaled(PNG)
 
 

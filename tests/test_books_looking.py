@@ -7,7 +7,7 @@ from conftest import FakeClock
 
 from pushover_logging.books.duplicates import CALLS, Duplicates
 from pushover_logging.books.stats import Books
-from pushover_logging.summary import summary
+from pushover_logging.rendering.summary import summary
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, End, Verdict

@@ -77,7 +77,7 @@ class TestApprise:
 
     def test_encrypts_as_this_project_reads(self, apprise, monkeypatch):
         """Two implementations that never met agree."""
-        importorskip("pushover_logging.encryption", exc_type=ConfigurationError)
+        importorskip("pushover_logging.api.encryption", exc_type=ConfigurationError)
         key = "0123456789abcdef" * 4
         with Inbox(encryption_key=key) as inbox:
             plugin = apprise.plugins.pushover.NotifyPushover

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from pushover_logging import PushoverClient
-from pushover_logging.encryption import decrypted, encrypted, encrypted_length, key_of
-from pushover_logging.encryption import sealed as sealed_parameters
+from pushover_logging.api.encryption import decrypted, encrypted, encrypted_length, key_of
+from pushover_logging.api.encryption import encrypt_parameters as sealed_parameters
 from pushover_logging.exceptions import ConfigurationError
 
 HAN = "".join(map(chr, range(0x4E00, 0x9000)))  # text that hardly gets shorter in a gzip
@@ -84,7 +84,7 @@ def test_shortest_is_longer_than_a_link_title_may_be():
     assert 108 == encrypted_length("")
 
 
-def sealed(content):
+def encrypt_parameters(content):
     """Encrypt what is not a gzip, with a MAC that is right."""
     whole = encrypted("x", KEY)
     raw = base64.b64decode(whole)
@@ -98,8 +98,8 @@ def sealed(content):
 @pytest.mark.parametrize("field", [
     "", "plain text", "AAAA", *(base64.b64encode(bytes(size)).decode() for size in (65, 80)),
     encrypted("x", bytes(32)), encrypted("x", KEY)[:-4] + "AAA=", encrypted("x", KEY)[4:], "é",
-    sealed(b"no gzip"), sealed(gzip.compress(b"\xff")), sealed(gzip.compress(b"x")[:-9]),
-    sealed(gzip.compress(b"x")[:10] + b"\x07" * 20),
+    encrypt_parameters(b"no gzip"), encrypt_parameters(gzip.compress(b"\xff")), encrypt_parameters(gzip.compress(b"x")[:-9]),
+    encrypt_parameters(gzip.compress(b"x")[:10] + b"\x07" * 20),
 ], ids=[str(number) for number in range(13)])  # fmt: skip
 def test_what_was_not_made_with_the_key_is_refused(field):
     """Damaged, of another key, no gzip, no text: a ValueError each, and no other error."""
@@ -124,10 +124,10 @@ def test_wrong_key_is_refused_and_not_shown(wrong):
 
 def test_missing_package_names_the_extra(monkeypatch):
     """Without `cryptography` whoever asks for encryption is told what to install."""
-    monkeypatch.delitem(sys.modules, "pushover_logging.encryption")
+    monkeypatch.delitem(sys.modules, "pushover_logging.api.encryption")
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'pushover-logging\[encryption\]'"):
-        __import__("pushover_logging.encryption")
+        __import__("pushover_logging.api.encryption")
 
 
 @pytest.mark.parametrize("options", [{}, {"html": True}, {"monospace": True}])

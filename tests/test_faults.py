@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from pushover_logging.records import copied
+from pushover_logging.rendering.record_view import copy_record
 
 
 def test_record_of_a_thread_that_ended_is_the_programs(handler_for, inbox):
@@ -173,7 +173,7 @@ def test_copy_of_a_record_is_of_its_own_kind(drive):
     driven = drive()
     record = Braces("shop", 40, "pay.py", 7, "Order {} failed", ("A-1042",), None)
     before = dict(record.__dict__)
-    made = copied(record)
+    made = copy_record(record)
     made.args = ("none",)
     driven.handler.handle(record)
     driven.settle()

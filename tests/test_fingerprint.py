@@ -15,9 +15,9 @@ from types import TracebackType
 
 import pytest
 
-from pushover_logging import fingerprint as module
-from pushover_logging import tracebacks
-from pushover_logging.fingerprint import (
+from pushover_logging.identity import fingerprint as module
+from pushover_logging.identity import tracebacks
+from pushover_logging.identity.fingerprint import (
     EXCEPTION,
     EXPLICIT,
     NEWS,

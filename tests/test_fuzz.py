@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pushover_logging import DeliveryError, Message, PushoverClient
-from pushover_logging.fingerprint import fingerprint
+from pushover_logging.identity.fingerprint import fingerprint
 
 LEVELS = st.sampled_from([logging.INFO, logging.ERROR])
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pushover_logging import install
-from pushover_logging.install import _as_before, _is_failure
+from pushover_logging.install import _is_failure, _stderr_handler
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -72,7 +72,7 @@ def test_message_that_compares_to_no_truth_is_shown():
 
         __hash__ = object.__hash__
 
-    assert _as_before(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
+    assert _stderr_handler(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
 
 
 def told(inbox):

@@ -175,14 +175,14 @@ def test_the_whole_package_is_read():
 
 CLEAN = {
     "text.py": "import os\nimport requests\n",
-    "client.py": "from pushover_logging.text import cut\n",
-    "levels.py": "from . import text\nfrom .text import cut\nfrom pushover_logging import text\n",
+    "client.py": "from pushover_logging.rendering.text import cut\n",
+    "levels.py": "from . import text\nfrom .text import cut\nfrom pushover_logging.rendering import text\n",
     "formatter.py": "from pushover_logging.levels import Levels\n",
     "throttle/__init__.py": "from pushover_logging.throttle.machine import Rules\n",
     "throttle/machine.py": "from ..text import cut\n",
     "throttle/local.py": "from .machine import Rules\n",
     "summary.py": "from pushover_logging.throttle.machine import Count\n",
-    "handler.py": "from pushover_logging import client, formatter\n",
+    "handler.py": "from pushover_logging.api import client, formatter\n",
     "__init__.py": "from pushover_logging.handler import PushoverHandler\n",
 }
 
@@ -196,7 +196,7 @@ def test_checker_passes_a_house_in_order(tmp_path):
     ("files", "faults"),
     [
         pytest.param(
-            {"text.py": "from pushover_logging.client import A\n"},
+            {"text.py": "from pushover_logging.api.client import A\n"},
             [
                 "text imports client, a floor above its own",
                 "a circle: client -> text -> client",
@@ -234,7 +234,7 @@ def test_checker_passes_a_house_in_order(tmp_path):
             id="the root, relative",
         ),
         pytest.param(
-            {"outbox/memory.py": "from pushover_logging.summary import summary\n"},
+            {"outbox/memory.py": "from pushover_logging.rendering.summary import summary\n"},
             ["outbox.memory imports summary, no leaf of their floor"],
             id="no leaf",
         ),
@@ -244,7 +244,7 @@ def test_checker_passes_a_house_in_order(tmp_path):
             id="a circle inside a package",
         ),
         pytest.param(
-            {"text.py": "from pushover_logging.text import cut\n"},
+            {"text.py": "from pushover_logging.rendering.text import cut\n"},
             ["a circle: text -> text"],
             id="a circle of one",
         ),

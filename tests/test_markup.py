@@ -5,8 +5,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pushover_logging.markup import cut_html, escaped, shortener, with_note
-from pushover_logging.text import clean, cut
+from pushover_logging.rendering.text import (
+    clean,
+    escaped,
+    shortener,
+    truncate,
+    truncate_html,
+    with_note,
+)
 
 TAGS = ["<b>", "</b>", "<i>", "</i>", "<u>", "</u>", "<br>", '<a href="https://x.example/?a=1">',
         "</a>", '<font color="red">', "</font>"]  # fmt: skip
@@ -37,9 +43,9 @@ def test_escaped_text_is_shown_as_it_is(text):
 @given(MARKUP, st.integers(-1, 80))
 def test_cut_html_is_whole(source, limit):
     """Within its limit, its tags balanced and its own, cut once; nothing is torn."""
-    short = cut_html(source, limit)
+    short = truncate_html(source, limit)
     assert len(short) <= max(limit, 0)
-    assert short == cut_html(short, limit)
+    assert short == truncate_html(short, limit)
     assert read(short)[1] <= NAMES
     for name in ("b", "i", "u", "a", "font"):
         opened = short.count(f"<{name}>") + short.count(f"<{name} ")
@@ -50,9 +56,9 @@ def test_cut_html_is_whole(source, limit):
 @example('0"', 2)
 def test_cut_html_ends_where_text_ends(text, limit):
     """What is left reads as the text cut somewhere, after a whole character."""
-    shown = read(f"<p>{cut_html(escaped(text), limit)}</p>")[0]
+    shown = read(f"<p>{truncate_html(escaped(text), limit)}</p>")[0]
     longer = f"{text} "  # escaped it may be over the limit by its last character alone
-    assert shown in {cut(longer, size) for size in range(1, len(longer))} | {text, "", "…"}
+    assert shown in {truncate(longer, size) for size in range(1, len(longer))} | {text, "", "…"}
 
 
 @pytest.mark.parametrize(("source", "limit", "expected"), [
@@ -67,7 +73,7 @@ def test_cut_html_ends_where_text_ends(text, limit):
 ])  # fmt: skip
 def test_cut_html(source, limit, expected):
     """The sign of a cut stands inside the tags, which are closed, after a whole character."""
-    assert expected == cut_html(source, limit)
+    assert expected == truncate_html(source, limit)
 
 
 @pytest.mark.parametrize(("text", "limit", "markup", "expected"), [

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushover_logging import masking
-from pushover_logging.masking import MAX_CHARACTERS, mask
+from pushover_logging.identity import masking
+from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 
 
 @pytest.mark.parametrize(

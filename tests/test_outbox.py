@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
-from pushover_logging import ConfigurationError, PushoverClient, options
+from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
 from pushover_logging.database import Unavailable
 from pushover_logging.hostlock import HostLock
@@ -604,7 +604,7 @@ def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
     monkeypatch.setenv("PUSHOVER_USER", OTHER_TOKEN)
-    found = options.outbox("auto", PushoverClient(TOKEN, OTHER_TOKEN).application)
+    found = config.outbox("auto", PushoverClient(TOKEN, OTHER_TOKEN).application)
     assert f"outbox: there is no file {found}\n" in command("auto")[2]
     monkeypatch.setenv("PUSHOVER_TOKEN", "off")
     assert "PUSHOVER_TOKEN is off: auto is another file for each token" in command("auto")[2]
@@ -646,50 +646,50 @@ def test_auto_is_a_file_in_the_state_folder(monkeypatch, tmp_path, environ):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value.format(tmp_path))
-    path = options.outbox("auto", "0123")
+    path = config.outbox("auto", "0123")
     assert tmp_path / "pushover-logging" / "0123.sqlite" == path
 
 
 def test_auto_on_a_mac(monkeypatch):
     """Where its programs keep such files."""
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    monkeypatch.setattr(options.sys, "platform", "darwin")
-    assert options.outbox("auto", "01").match("Library/Application Support/pushover-logging/01.*")
+    monkeypatch.setattr(config.sys, "platform", "darwin")
+    assert config.outbox("auto", "01").match("Library/Application Support/pushover-logging/01.*")
 
 
 def test_home_is_found_as_a_shell_finds_it(monkeypatch, tmp_path):
     """A configuration file has no shell that would: no folder of the name ~ comes to be."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert tmp_path / "alerts.sqlite" == options.outbox("~/alerts.sqlite", "01")
+    assert tmp_path / "alerts.sqlite" == config.outbox("~/alerts.sqlite", "01")
     with pytest.raises(ConfigurationError, match="outbox: got"):
-        options.outbox("~nobody-of-this-name/alerts.sqlite", "01")
+        config.outbox("~nobody-of-this-name/alerts.sqlite", "01")
 
 
 def test_no_outbox_on_windows(monkeypatch, path):
     """Said when it is set, not at the first record."""
-    monkeypatch.setattr(options.sys, "platform", "win32")
+    monkeypatch.setattr(config.sys, "platform", "win32")
     with pytest.raises(ConfigurationError, match="Windows"):
-        options.outbox(path, "01")
+        config.outbox(path, "01")
 
 
 @pytest.mark.parametrize("given", [5, "", b"x"])
 def test_outbox_that_is_no_path(given):
     """What it got, and what it takes."""
     with pytest.raises(ConfigurationError, match="outbox: got"):
-        options.outbox(given, "01")
+        config.outbox(given, "01")
 
 
 @pytest.mark.parametrize("given", ["off", "OFF", " Off "])
 def test_outbox_that_is_off_is_memory(given, monkeypatch):
     """As the token and the throttle are switched off; no file of that name is made."""
     monkeypatch.setenv("PUSHOVER_OUTBOX", given)
-    assert [None, None] == [options.outbox(one, "1") for one in (None, given)]
+    assert [None, None] == [config.outbox(one, "1") for one in (None, given)]
 
 
 def test_outbox_that_is_a_folder(tmp_path):
     """A folder is no file."""
     with pytest.raises(ConfigurationError, match="not of a folder"):
-        options.outbox(tmp_path, "01")
+        config.outbox(tmp_path, "01")
 
 
 def test_host_lock_that_was_deleted_is_left(tmp_path):

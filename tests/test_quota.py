@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from pushover_logging.quota import Quota, quota_of, wait_of
+from pushover_logging.api.quota import Quota, quota_of, wait_of
 
 NOW = 1_750_000_000.0
 DAY = 86_400

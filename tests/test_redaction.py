@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushover_logging import ConfigurationError, redaction
-from pushover_logging.redaction import Redaction, names_secret, shown
+from pushover_logging.rendering.redaction import Redaction, names_secret, redacted
 
 SECRET = "s3cr3tS3cr3t"
 
@@ -120,7 +120,7 @@ class Unprintable:
 ])  # fmt: skip
 def test_value_is_shown_in_one_line_without_secrets(value, text):
     """As Python writes it, in at most 160 characters; one that cannot be written by its type."""
-    assert text == shown(value)
+    assert text == redacted(value)
 
 
 def test_only_the_start_of_a_text_is_looked_at():

@@ -206,7 +206,7 @@ def test_end_of_long_output_is_told(command, inbox, key):
     message = push["message"]
     assert len(message) <= 1024
     if key:
-        from pushover_logging.encryption import decrypted
+        from pushover_logging.api.encryption import decrypted
 
         message = decrypted(message, bytes.fromhex(key))
     _, dots, *lines = message.splitlines()

@@ -15,7 +15,7 @@ from pushover_logging import (
     PushoverFormatter,
     PushoverHandler,
 )
-from pushover_logging.redaction import masked, without
+from pushover_logging.rendering.redaction import describe_secret, without
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -111,7 +111,7 @@ def test_token_in_an_address_is_in_no_log_and_no_error(inbox, caplog, call, faul
 
 def test_masked_shows_nothing():
     """A secret is described by its length or its type alone."""
-    assert ["*** (3 characters)", "*** (a int)"] == [masked("abc"), masked(5)]
+    assert ["*** (3 characters)", "*** (a int)"] == [describe_secret("abc"), describe_secret(5)]
     assert "a *** b" == without("a secret b", ["secret", None, ""])
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pushover_logging import Message
-from pushover_logging.summary import length, summary, told_again
+from pushover_logging.rendering.summary import format_duration, summary, with_verdict
 from pushover_logging.throttle.problem import Count, Verdict
 
 NOON = time.mktime((2026, 11, 24, 14, 0, 0, 0, 0, -1))
@@ -60,30 +60,30 @@ def test_several_problems_are_lines_as_many_as_fit():
 ])  # fmt: skip
 def test_length_is_said_as_people_do(seconds, said):
     """The largest unit that fits."""
-    assert said == length(seconds)
+    assert said == format_duration(seconds)
 
 
 def test_escalation_brings_its_count_along():
     """What was counted at a lower level stands under the text, inside the limit."""
     message = Message(message="x" * 1024, title="Disk full")
-    told = told_again(message, Verdict.ESCALATED, count(7))
+    told = with_verdict(message, Verdict.ESCALATED, count(7))
     assert told.message.endswith("\n7 more at a lower level 14:00:00-14:04:59 (8 in all)")
     assert 1024 == len(told.message)
-    assert message == told_again(message, Verdict.ESCALATED, None)
+    assert message == with_verdict(message, Verdict.ESCALATED, None)
 
 
 def test_escalation_in_html_never_cuts_a_tag():
     """The line stands on its own, and where room is made for it the tags stay whole."""
     short = Message(message="<b>full</b>", html=True)
-    assert "<b>full</b><br>7 more" in told_again(short, Verdict.ESCALATED, count(7)).message
+    assert "<b>full</b><br>7 more" in with_verdict(short, Verdict.ESCALATED, count(7)).message
     full = Message(message="<b>" + "x" * 1017 + "</b>", html=True)
-    told = told_again(full, Verdict.ESCALATED, count(7)).message
+    told = with_verdict(full, Verdict.ESCALATED, count(7)).message
     assert "x…</b><br>7 more" in told
     assert 1024 == len(told)
 
 
 def test_again_is_in_the_title():
     """Also where there was none, and within its limit."""
-    assert "Again:" == told_again(Message(message="x"), Verdict.AGAIN, None).title
-    long = told_again(Message(message="x", title="y" * 250), Verdict.AGAIN, None)
+    assert "Again:" == with_verdict(Message(message="x"), Verdict.AGAIN, None).title
+    long = with_verdict(Message(message="x", title="y" * 250), Verdict.AGAIN, None)
     assert 250 == len(long.title)

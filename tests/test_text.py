@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushover_logging.text import clean, cut, first_line, largest
+from pushover_logging.rendering.text import clean, first_line, largest_fitting, truncate
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 THUMB = "\U0001f44d\U0001f3fd"
@@ -82,7 +82,7 @@ def test_what_is_clean_can_be_encoded() -> None:
 )
 def test_cut(text: str, limit: int, expected: str) -> None:
     """A text over its limit ends in "…" within it, after a whole user-perceived character."""
-    assert expected == cut(text, limit)
+    assert expected == truncate(text, limit)
 
 
 # Unicode Standard Annex #29, rules GB6 to GB8: what goes on with a syllable that it follows.
@@ -113,15 +113,15 @@ def test_cut_keeps_hangul_syllables_whole() -> None:
             for before, after in ((one, other), (other, one)):
                 joined = hangul(after) in SYLLABLES.get(hangul(before), ())
                 end = "ab" if joined else f"ab{before}"
-                assert f"{end}…" == cut(f"ab{before}{after}c", 4), (before, after)
+                assert f"{end}…" == truncate(f"ab{before}{after}c", 4), (before, after)
 
 
 @pytest.mark.parametrize("unit", ["a", "\u0301", FLAG, FAMILY, "\u200d", "\u1100", "\r\n"])
 @pytest.mark.parametrize("limit", [1, 2, 50, 250, 1024])
 def test_cut_is_bounded(unit: str, limit: int) -> None:
     """A text that never offers a boundary still fills all but 32 code points, and is cut once."""
-    once = cut("e" + unit * 1_000_000, limit)
-    assert (True, once) == (limit - 33 <= len(once) <= limit, cut(once, limit))
+    once = truncate("e" + unit * 1_000_000, limit)
+    assert (True, once) == (limit - 33 <= len(once) <= limit, truncate(once, limit))
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_first_line(text: str, expected: str) -> None:
 @given(st.integers(0, 2000), st.integers(0, 2000))
 def test_largest(limit: int, bound: int) -> None:
     """What fits up to some number is found, 0 where nothing does."""
-    assert min(limit, bound) == largest(limit, lambda number: number <= bound)
+    assert min(limit, bound) == largest_fitting(limit, lambda number: number <= bound)

@@ -6,7 +6,7 @@ import math
 import pytest
 from conftest import FakeClock
 
-from pushover_logging import ConfigurationError, options
+from pushover_logging import ConfigurationError, config
 from pushover_logging.throttle.local import CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import End, Verdict
@@ -250,18 +250,18 @@ def test_untold_takes_everything_once():
 ])  # fmt: skip
 def test_option_gives_the_windows(option, windows):
     """None, a number, a number as text, and a mapping."""
-    assert windows == options.rules(option).windows
+    assert windows == config.rules(option).windows
 
 
 def test_option_may_switch_it_off_and_name_fields():
     """False and its words in the environment switch it off; by takes one name or several."""
-    assert [None] * 4 == [options.rules(option) for option in (False, "off", "False", "0")]
-    assert [("a",), ("a", "b")] == [options.rules({"by": by}).by for by in ("a", ["a", "b"])]
+    assert [None] * 4 == [config.rules(option) for option in (False, "off", "False", "0")]
+    assert [("a",), ("a", "b")] == [config.rules({"by": by}).by for by in ("a", ["a", "b"])]
 
 
 def test_option_says_for_how_long_a_problem_is_remembered():
     """Cooling: what comes within it is told as again, what comes after it as a first."""
-    rules = options.rules({"windows": [60], "cooling": 1000})
+    rules = config.rules({"windows": [60], "cooling": 1000})
     problem = rules.begin(0.0, 0.0)
     rules.tell(problem, Verdict.FIRST, "a", logging.ERROR, 0.0)
     rules.ended(problem, End.ACCEPTED, 0.0)
@@ -277,9 +277,9 @@ def test_option_says_for_how_long_a_problem_is_remembered():
 def test_wrong_option_is_named(option):
     """Anything else is a ConfigurationError that says what it takes."""
     with pytest.raises(ConfigurationError, match="throttle: "):
-        options.rules(option)
+        config.rules(option)
 
 
 def test_store_is_in_no_repr():
     """Its URL may hold a password."""
-    assert "secret" not in repr(options.rules("redis://:secret@web-1/0"))
+    assert "secret" not in repr(config.rules("redis://:secret@web-1/0"))

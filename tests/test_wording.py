@@ -12,10 +12,10 @@ import pytest
 from golden_records import FILE, Model, Nasty, Request, raised, record, shop
 
 from pushover_logging import ConfigurationError, PushoverFormatter
-from pushover_logging.redaction import Redaction
-from pushover_logging.transcripts import transcripts
-from pushover_logging.wording.causes import FAULTS
-from pushover_logging.wording.extras import plain_fields, request_line
+from pushover_logging.identity.tracebacks import transcripts
+from pushover_logging.rendering.exception_text import FAULTS
+from pushover_logging.rendering.fields import plain_fields, request_line
+from pushover_logging.rendering.redaction import Redaction
 
 
 class Text(str):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushover_logging import PushoverFormatter
-from pushover_logging.text import clean, cut
+from pushover_logging.rendering.text import clean, truncate
 
 CLUSTERS = [
     "a", " ", "é", "<", "&", "\n", "\r\n", "無", "e\u0301", "z\u0308\u0323", "\u2764\ufe0f",
@@ -47,9 +47,9 @@ def record(msg="boom happened", exc=None, **extra):
 def test_cut_stands_between_characters(clusters, limit):
     """Never longer than its limit, never inside a sequence, the same when cut again."""
     text = "".join(clusters)
-    short = cut(text, limit)
+    short = truncate(text, limit)
     assert len(short) <= max(limit, 0)
-    assert short == cut(short, limit)
+    assert short == truncate(short, limit)
     ends = {"".join(clusters[:number]) for number in range(len(clusters) + 1)}
     assert short == text or not short or short.removesuffix("…") in ends
 
@@ -136,7 +136,7 @@ def test_root_of_any_chain_is_told(chain, text, fields, mode):
     exc, root = chain
     made = record(text, exc=exc, **fields)
     formatter = PushoverFormatter(redaction=lambda text: text)
-    assert cut(line_of(root), 250) == formatter.message(made, mode).title
+    assert truncate(line_of(root), 250) == formatter.message(made, mode).title
     own = formatter.message(made, {"title": "Mine", **mode}).message
     if mode.get("html"):
         tree = html5lib.parse(own.replace("<br>", "\n"), namespaceHTMLElements=False)
@@ -153,5 +153,5 @@ def test_leaves_of_any_group_are_told(members):
     group = ExceptionGroup("several", [exc for exc, _ in members])  # noqa: F821  see above
     message = PushoverFormatter(redaction=lambda text: text).message(record(exc=group))
     more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
-    assert cut(line_of(members[0][1]) + more, 250) == message.title
+    assert truncate(line_of(members[0][1]) + more, 250) == message.title
     assert "ExceptionGroup: several" in message.message or "more exceptions" in message.message

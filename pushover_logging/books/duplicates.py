@@ -7,9 +7,8 @@ import logging
 import threading
 
 from pushover_logging.books.stats import Books
-from pushover_logging.fingerprint import TEMPLATE
 from pushover_logging.guard import is_inside
-from pushover_logging.origin import call_of
+from pushover_logging.identity.fingerprint import TEMPLATE, call_key
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.table import Answer
 
@@ -33,7 +32,7 @@ class Duplicates:
     def count(self, record: logging.LogRecord) -> bool:
         """Count a record that changes nothing else; False: it takes a closer look."""
         try:
-            key = self._calls.get(call_of(record) or ())
+            key = self._calls.get(call_key(record) or ())
         except Exception:  # noqa: BLE001  records also come from sockets, in any shape
             return False
         if key is None:
@@ -56,6 +55,6 @@ class Duplicates:
         if len(self._calls) >= CALLS:
             self._calls.clear()
         with contextlib.suppress(Exception):
-            call = call_of(record)
+            call = call_key(record)
             if call and (len(call) != _WITH_ARGS or key.startswith(TEMPLATE)):
                 self._calls[call] = key

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from pushover_logging.api.quota import Quota
 from pushover_logging.books.claims import Claims
 from pushover_logging.books.duplicates import Duplicates
 from pushover_logging.books.entrance import Entrance
@@ -24,7 +25,6 @@ from pushover_logging.clock import Clock
 from pushover_logging.guard import is_inside
 from pushover_logging.outbox.envelope import Envelope
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.quota import Quota
 from pushover_logging.throttle.local import LocalThrottle
 from pushover_logging.throttle.problem import Count, End, Origin, Verdict, settle
 from pushover_logging.throttle.table import About, Answer

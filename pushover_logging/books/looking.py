@@ -6,10 +6,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pushover_logging.fingerprint import EXPLICIT
-from pushover_logging.markup import with_note
+from pushover_logging.identity.fingerprint import EXPLICIT
 from pushover_logging.message import EMERGENCY, MESSAGE_LIMIT, PRIORITIES, Message
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.rendering.text import with_note
 from pushover_logging.throttle.deciding import Throttle
 from pushover_logging.throttle.problem import Count, End, Origin, Settled, Verdict, settle
 from pushover_logging.throttle.table import About, Answer

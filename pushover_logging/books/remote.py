@@ -12,9 +12,9 @@ from pushover_logging.books.exchange import BEAT, HURRIED_BEAT, Exchanged, Told
 from pushover_logging.books.looking import counted, decide, settle_envelope
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import warn
-from pushover_logging.markup import with_note
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.rendering.text import with_note
 from pushover_logging.throttle.lending import RedisThrottle
 from pushover_logging.throttle.problem import Count, End, Report, Verdict, View, come_back
 from pushover_logging.throttle.redis import LEASE, Unreachable

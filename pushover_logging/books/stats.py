@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pushover_logging.quota import Quota
+from pushover_logging.api.quota import Quota
 
 _DROPPED = {"full", "too old", "set aside", "file lost"}
 

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pushover_logging import options
+from pushover_logging import config
+from pushover_logging.api.client import API_URL, PushoverClient
+from pushover_logging.api.quota import Quota
 from pushover_logging.assembly import ledger_for
 from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
-from pushover_logging.client import API_URL, PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import (
     ConfigurationError,
@@ -24,9 +25,8 @@ from pushover_logging.exceptions import (
     RejectedError,
 )
 from pushover_logging.message import Message
-from pushover_logging.quota import Quota
-from pushover_logging.summary import length
-from pushover_logging.text import clean
+from pushover_logging.rendering.summary import format_duration
+from pushover_logging.rendering.text import clean
 
 WRONG = 1
 _EXAMPLES = """\
@@ -128,16 +128,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _configured(found: Found) -> PushoverClient | None:
     """Look at what the environment says; return the client that it makes, None where it cannot."""
-    token = _tried(found, lambda: options.credential("token", None))
-    user = _tried(found, lambda: options.credential("user", None))
-    key = _tried(found, lambda: options.encryption_key(None))
-    rules = _tried(found, lambda: options.rules(None))
-    if token == options.OFF:
+    token = _tried(found, lambda: config.credential("token", None))
+    user = _tried(found, lambda: config.credential("user", None))
+    key = _tried(found, lambda: config.encryption_key(None))
+    rules = _tried(found, lambda: config.rules(None))
+    if token == config.OFF:
         found.wrong("token", "PUSHOVER_TOKEN is off: nothing is sent")
     elif token is not None and user is not None:
-        client = _tried(found, lambda: options.client(token, user, None, None, key))
+        client = _tried(found, lambda: config.client(token, user, None, None, key))
         if client is not None:
-            path = _tried(found, lambda: options.outbox(None, client.application))
+            path = _tried(found, lambda: config.outbox(None, client.application))
             if path is not None and _is_of_others(path):
                 found.wrong("outbox", f"{path} is no outbox's file: a handler would use memory")
             elif rules is not None:  # a handler's books, for what only their parts find wrong
@@ -164,7 +164,7 @@ def _tried(found: Found, work: Callable[[], T]) -> T | None:
 
 def _ask(client: PushoverClient, arguments: argparse.Namespace, found: Found) -> None:
     """Ask the service everything; raises what has no finding of its own."""
-    users = options.credential("user", None).split(",")
+    users = config.credential("user", None).split(",")
     has_devices = [_ask_user(client, user, users, found) for user in users] == [True]
     found.checks.insert(0, Finding("token", ok=True, said="the service takes it"))
     if arguments.device:
@@ -214,7 +214,7 @@ def _look_at_devices(names: list[str], found: Found, *, told: bool) -> None:
 
 def _look_at_quota(quota: Quota, found: Found) -> None:
     found.quota = quota
-    renewed = length(max(0, round(quota.reset - time.time())))
+    renewed = format_duration(max(0, round(quota.reset - time.time())))
     said = f"{max(0, quota.remaining):,} of {quota.limit:,} messages left, renewed in {renewed}"
     if quota.remaining > 0:
         found.well("quota", said)
@@ -226,7 +226,7 @@ def _note(error: DeliveryError, found: Found) -> None:
     if isinstance(error, RejectedError) and "token" in error.parameters:
         found.wrong("token", f"refused: {'; '.join(error.errors)}")
     elif isinstance(error, QuotaError):
-        found.wrong("quota", str(error), length(round(error.wait)))
+        found.wrong("quota", str(error), format_duration(round(error.wait)))
     else:
         found.wrong("service", str(error))
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pushover_logging import options
+from pushover_logging import config
 from pushover_logging.cli.helping import add_command
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.summary import length
-from pushover_logging.text import cut
+from pushover_logging.rendering.summary import format_duration
+from pushover_logging.rendering.text import truncate
 
 if TYPE_CHECKING:
     import sqlite3
@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _path_of(given: str) -> Path:
     if given != "auto":
         return Path(given)
-    client = options.client(None, None, None, None)
-    path = options.outbox(given, client.application) if client else None
+    client = config.client(None, None, None, None)
+    path = config.outbox(given, client.application) if client else None
     if path is None:
         text = "outbox: PUSHOVER_TOKEN is off: auto is another file for each token"
         raise ConfigurationError(text)
@@ -111,8 +111,8 @@ def _done(action: str, connection: sqlite3.Connection) -> str:
 
 
 def _line(row: Listed) -> str:
-    age = length(max(0, round(time.time() - row.put_at)))
+    age = format_duration(max(0, round(time.time() - row.put_at)))
     title = "".join(char if char.isprintable() else " " for char in row.title)
     state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"
     told = f"account {row.account}  {age}  priority {row.priority}"
-    return f"{row.id}  {told}  {cut(title, _WIDTH)}  {state}"
+    return f"{row.id}  {told}  {truncate(title, _WIDTH)}  {state}"

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pushover_logging import options
+from pushover_logging import config
 from pushover_logging.cli.tail import Tail, last
 from pushover_logging.clock import Clock
+from pushover_logging.config import state_folder
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.folders import state_folder
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
-from pushover_logging.redaction import Redaction
-from pushover_logging.summary import length
-from pushover_logging.text import cut
+from pushover_logging.rendering.redaction import Redaction
+from pushover_logging.rendering.summary import format_duration
+from pushover_logging.rendering.text import truncate
 
 _PATIENCE = 1.0  # seconds until a person at a terminal is told what is waited for
 # The next run tells what is due then; a monthly job, too, is fine again once.
@@ -89,7 +89,9 @@ class Phone:
         handler = self._handler()
         if handler is None:
             return
-        title = f"{cut(' '.join(self._job.name.split()), TITLE_LIMIT - len(words) - 1)} {words}"
+        title = (
+            f"{truncate(' '.join(self._job.name.split()), TITLE_LIMIT - len(words) - 1)} {words}"
+        )
         fields = {**self._job.fields, "title": title, "message": self._text()}
         if level < logging.ERROR:
             fields["priority"] = -1
@@ -107,13 +109,13 @@ class Phone:
 
     def _text(self) -> str:
         """Return what fits: how long it took and where, the command if asked for, the output."""
-        key = options.encryption_key(None)
-        sealed: Callable[[str], int] = len if key is None else options.encrypted_length()
-        redaction = Redaction(None, options.secrets(None, None, key))
-        host = options.host(None)
+        key = config.encryption_key(None)
+        sealed: Callable[[str], int] = len if key is None else config.encrypted_length()
+        redaction = Redaction(None, config.secrets(None, None, key))
+        host = config.host(None)
         head = f"after {self._time()}{f' on {host}' if host else ''}"
         if self._job.command is not None:
-            head += "\n$ " + cut(redaction(self._job.command), MESSAGE_LIMIT // 4)
+            head += "\n$ " + truncate(redaction(self._job.command), MESSAGE_LIMIT // 4)
         output = self._tail.text(redaction)
 
         def fits(end: str) -> bool:
@@ -125,7 +127,7 @@ class Phone:
 
     def _time(self) -> str:
         seconds = self._clock.monotonic() - self._began
-        return length(round(seconds, 1) if seconds < 10 else round(seconds))  # noqa: PLR2004  as people say it
+        return format_duration(round(seconds, 1) if seconds < 10 else round(seconds))  # noqa: PLR2004  as people say it
 
     def _handler(self, *, only_known: bool = False) -> PushoverHandler | None:
         """Return the handler, made now where there is none yet; None where nothing is to be told.
@@ -136,10 +138,10 @@ class Phone:
             return self._handlers[0] if self._handlers else None
         outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or _own_outbox()
         try:
-            client = options.client(None, None, None, None, options.encryption_key(None))
+            client = config.client(None, None, None, None, config.encryption_key(None))
             if client is None:
                 return None
-            path = options.outbox(outbox, client.application)
+            path = config.outbox(outbox, client.application)
             if only_known and path is not None and not path.exists():
                 return None
             made = PushoverHandler(level=0, outbox=outbox, throttle=_THROTTLE, clock=self._clock)
@@ -157,5 +159,5 @@ def _own_outbox() -> str:
         state_folder()
     except RuntimeError:  # a user without one, as in a container
         sys.stderr.write("pushover-logging: there is no home folder: runs know nothing of others\n")
-        return options.OFF
+        return config.OFF
     return "auto"

@@ -7,12 +7,11 @@ import mimetypes
 import sys
 from pathlib import Path
 
-from pushover_logging import options
+from pushover_logging import config
 from pushover_logging.cli.helping import add_command
 from pushover_logging.cli.progress import shown
 from pushover_logging.cli.stopping import let_go_of_stdout
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.markup import shortener
 from pushover_logging.message import (
     ATTACHMENT_LIMIT,
     FIELDS,
@@ -22,7 +21,7 @@ from pushover_logging.message import (
     URL_TITLE_LIMIT,
     Message,
 )
-from pushover_logging.text import clean
+from pushover_logging.rendering.text import clean, shortener
 
 STDIN = "-"
 _READ = 64 * 1024  # bytes of stdin, far more than a message holds
@@ -61,8 +60,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Send it; return 0 where the service took it. Raises what the client raises."""
     message = _message(arguments)
-    key = options.encryption_key(None)
-    client = options.client(None, None, None, None, key)
+    key = config.encryption_key(None)
+    client = config.client(None, None, None, None, key)
     if client is None:
         sys.stderr.write("pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n")
         return 0
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _say_what_gives_way(message: Message) -> None:
     """Say what of a message has no room once it is encrypted."""
-    length = options.encrypted_length()
+    length = config.encrypted_length()
     for name, limit in (("message", MESSAGE_LIMIT), ("title", TITLE_LIMIT)):
         if length(getattr(message, name) or "") > limit:
             sys.stderr.write(f"pushover-logging: the {name} is cut, to have room encrypted\n")

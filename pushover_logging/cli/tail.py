@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pushover_logging.redaction import READ
-from pushover_logging.text import clean, largest
+from pushover_logging.rendering.redaction import MAX_CHARS
+from pushover_logging.rendering.text import clean, largest_fitting
 
-_KEPT = READ // 4  # bytes, and at most twice as many: all of it is looked at for secrets
+_KEPT = MAX_CHARS // 4  # bytes, and at most twice as many: all of it is looked at for secrets
 _ELLIPSIS = "…"
 
 
@@ -45,7 +45,7 @@ def last(text: str, fits: Callable[[str], bool]) -> str:
     """Return the longest end of ``text`` that ``fits``, from a line's beginning where it can be."""
     if fits(text):
         return text
-    end = _end(text, largest(len(text), lambda size: fits(_end(text, size))))
+    end = _end(text, largest_fitting(len(text), lambda size: fits(_end(text, size))))
     lines = end.partition("\n")[2]
     return f"{_ELLIPSIS}\n{lines}" if lines and fits(f"{_ELLIPSIS}\n{lines}") else end
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pushover_logging.attachments import Original
 from pushover_logging.message import ATTACHMENT_LIMIT, Message
+from pushover_logging.rendering.attachments import OversizedImage
 from pushover_logging.throttle.problem import Count, Origin, Verdict, finite, restored
 
 
@@ -44,7 +44,7 @@ class Envelope:
     row: int | None = None
     put_at: float = 0.0
     foreign: int | None = None
-    original: Original | None = None
+    original: OversizedImage | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ def decoded(text: str, attachment: bytes | None, accepted_at: float) -> Envelope
             group=str(data["group"]),
             place=str(data["place"]),
             alarmed=bool(data["alarmed"]),
-            original=Original(attachment) if attachment is not None and large else None,
+            original=OversizedImage(attachment) if attachment is not None and large else None,
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         msg = f"no message of this library ({type(error).__name__})"

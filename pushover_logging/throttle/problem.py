@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from pushover_logging.clock import LATEST
+from pushover_logging.clock import MAX_UNIX_TIME
 
 OTHERS = "other problems"  # the title of counts whose problems had to go
 UNHEARD = -1  # the level told of a problem whose counts came before its first push was claimed
@@ -206,7 +206,7 @@ def restored(kind: type[T], data: Mapping[str, Any]) -> T:
 def finite(value: Any) -> float:  # noqa: ANN401  what JSON holds, which may be NaN
     """Return a time or a length of time. Raises ValueError for what no calendar has."""
     number = float(value)
-    if not abs(number) <= LATEST:
+    if not abs(number) <= MAX_UNIX_TIME:
         msg = f"{number} is no time"
         raise ValueError(msg)
     return number

@@ -6,19 +6,48 @@ import math
 import os
 import re
 import socket
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pushover_logging.client import API_URL, LONGEST, PushoverClient, checked_timeout, checked_url
+from pushover_logging.api.client import (
+    API_URL,
+    LONGEST,
+    PushoverClient,
+    checked_timeout,
+    checked_url,
+)
+from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.folders import is_folder, state_folder
 from pushover_logging.message import Message, is_key
-from pushover_logging.plain import plain
-from pushover_logging.redaction import masked, shown
+from pushover_logging.rendering.redaction import describe_secret, redacted
 from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
+
+
+def state_folder() -> Path:
+    """Return the folder for what outlives a process: systemd's, else the user's."""
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "pushover-logging"
+    return (
+        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "pushover-logging"
+    )
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether ``path`` is a folder; ValueError for what the system can have no file of."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False  # what is not there yet, or not open to us yet, can be later
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+
 
 OFF = "off"
 MESSAGE_OPTIONS = (
@@ -48,7 +77,7 @@ def credential(name: str, given: str | None) -> str:
         return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
         why = type(error).__name__
-        msg = f"{name}: {variable}_FILE names {shown(path)}, which cannot be read ({why})"
+        msg = f"{name}: {variable}_FILE names {redacted(path)}, which cannot be read ({why})"
         raise ConfigurationError(msg, option=name) from error
 
 
@@ -170,14 +199,14 @@ def encryption_key(given: object) -> str | None:
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None
-    from pushover_logging.encryption import key_of  # noqa: PLC0415  it needs an extra's package
+    from pushover_logging.api.encryption import key_of  # noqa: PLC0415  it needs an extra's package
 
     return key_of(value).hex()
 
 
 def encrypted_length() -> Callable[[str], int]:
     """Return what tells how long a text is once it is encrypted."""
-    from pushover_logging.encryption import encrypted_length as length  # noqa: PLC0415  as above
+    from pushover_logging.api.encryption import encrypted_length as length  # noqa: PLC0415  as above
 
     return length
 
@@ -198,7 +227,7 @@ def _from_text(text: str) -> object:
     try:
         return float(text)
     except ValueError:
-        got = masked(text) if "@" in text else shown(text)  # a URL that was mistyped
+        got = describe_secret(text) if "@" in text else redacted(text)  # a URL that was mistyped
         msg = f"throttle: got {got}, takes a number of seconds, a redis:// URL, or off"
         raise ConfigurationError(msg, option="throttle") from None
 
@@ -211,7 +240,9 @@ def _store(given: object) -> str | None:
             return given
     except ValueError:  # of a host in brackets that is none
         pass
-    msg = f"throttle: store got {masked(given)}, takes a redis://, rediss:// or unix:// URL"
+    msg = (
+        f"throttle: store got {describe_secret(given)}, takes a redis://, rediss:// or unix:// URL"
+    )
     raise ConfigurationError(msg, option="throttle")
 
 
@@ -236,4 +267,4 @@ def _windows(values: object) -> tuple[float, ...]:
 
 def _wrong(name: str, given: object, takes: str) -> ConfigurationError:
     option = name.partition(":")[0]
-    return ConfigurationError(f"{name}: got {shown(given)}, takes {takes}", option=option)
+    return ConfigurationError(f"{name}: got {redacted(given)}, takes {takes}", option=option)

@@ -17,20 +17,24 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from pushover_logging.attachments import Attachments, Original
 from pushover_logging.diagnostics import warn
+from pushover_logging.dictconfig import plain
 from pushover_logging.levels import Levels
-from pushover_logging.markup import escaped, shortener, with_note
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
-from pushover_logging.plain import plain
-from pushover_logging.records import copied
-from pushover_logging.redaction import Redaction
-from pushover_logging.text import clean, cut, largest
-from pushover_logging.wording.checked import message_of, said
-from pushover_logging.wording.composing import Parts, composed
-from pushover_logging.wording.extras import checked_extras, plain_fields
-from pushover_logging.wording.story import Story
-from pushover_logging.wording.templates import Template, checked_style
+from pushover_logging.rendering.attachments import Attachments, OversizedImage
+from pushover_logging.rendering.fields import as_text, checked_extras, message_of, plain_fields
+from pushover_logging.rendering.layout import BodyParts, build
+from pushover_logging.rendering.record_view import RecordView, copy_record
+from pushover_logging.rendering.redaction import Redaction
+from pushover_logging.rendering.templates import Template, checked_style
+from pushover_logging.rendering.text import (
+    clean,
+    escaped,
+    largest_fitting,
+    shortener,
+    truncate,
+    with_note,
+)
 
 NO_MESSAGE = "(no message)"
 _INDENTED = "\n\u00a0\u00a0"  # html takes other spaces as one
@@ -122,20 +126,20 @@ class PushoverFormatter(JsonFormatter):
         for `format`. An image that is over 5 MiB is left out. Raises what the record's own
         arguments raise.
         """
-        return self.composed(record, fields, body=body)[0]
+        return self.build(record, fields, body=body)[0]
 
-    def composed(
+    def build(
         self,
         record: logging.LogRecord,
         fields: Mapping[str, Any] | None = None,
         *,
         body: str | None = None,
-    ) -> tuple[Message, Original | None]:
+    ) -> tuple[Message, OversizedImage | None]:
         """Return the `message` of a record, and an image of its that is yet to be scaled down.
 
         ``fields`` and ``body`` are as there.
         """
-        given = said(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
+        given = as_text(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
         story = self._story(record)
         for name in ("url", "url_title"):
             if isinstance(given.get(name), str):
@@ -148,7 +152,7 @@ class PushoverFormatter(JsonFormatter):
         if own is None:
             text = self._body(story, title, markup=markup)
         else:
-            text = self._fitting_parts(Parts(story.shown(own).strip()), markup=markup)
+            text = self._fitting_parts(BodyParts(story.shown(own).strip()), markup=markup)
         if math.isfinite(record.created):
             given.setdefault("timestamp", int(record.created))
         note, original = self._attachments.taken(given)
@@ -160,8 +164,8 @@ class PushoverFormatter(JsonFormatter):
         """Return ``text`` as it may be sent: without secrets."""
         return (self.redaction or _DEFAULT_REDACTION)(clean(text))
 
-    def _story(self, record: logging.LogRecord) -> Story:
-        return Story(
+    def _story(self, record: logging.LogRecord) -> RecordView:
+        return RecordView(
             record,
             self.host,
             self.redaction or _DEFAULT_REDACTION,
@@ -171,7 +175,7 @@ class PushoverFormatter(JsonFormatter):
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the fields to show, plain, by python-json-logger's rules and encoder."""
-        own, asked = copied(record), self.extras or ()
+        own, asked = copy_record(record), self.extras or ()
         if "asctime" in self._required_fields:
             own.asctime = self.formatTime(own, self.datefmt)
         if "message" in self._required_fields:
@@ -197,7 +201,7 @@ class PushoverFormatter(JsonFormatter):
         first = {name: found[name] for name in map(self._get_rename, structured) if name in found}
         return json.loads(self.jsonify_log_record({**first, **found})) if found else {}
 
-    def _title(self, story: Story) -> str:
+    def _title(self, story: RecordView) -> str:
         if self.title is not None:
             try:
                 filled = " ".join(self.title.filled(story).split())
@@ -208,7 +212,7 @@ class PushoverFormatter(JsonFormatter):
                     return filled
         return story.title or NO_MESSAGE
 
-    def _body(self, story: Story, title: str, *, markup: bool) -> str:
+    def _body(self, story: RecordView, title: str, *, markup: bool) -> str:
         if self.body is not None:
             try:
                 fill = self.body.filled_html if markup else self.body.filled
@@ -221,14 +225,17 @@ class PushoverFormatter(JsonFormatter):
         return self._fitting_parts(story.parts(title), markup=markup)
 
     def _fitting_title(self, title: str) -> str:
-        short, measure = cut(title, TITLE_LIMIT), self.encrypted_length
+        short, measure = truncate(title, TITLE_LIMIT), self.encrypted_length
         if measure is None or measure(short) <= TITLE_LIMIT:
             return short
-        return cut(short, largest(len(short), lambda at: measure(cut(short, at)) <= TITLE_LIMIT))
+        return truncate(
+            short,
+            largest_fitting(len(short), lambda at: measure(truncate(short, at)) <= TITLE_LIMIT),
+        )
 
-    def _fitting_parts(self, parts: Parts, *, markup: bool) -> str:
+    def _fitting_parts(self, parts: BodyParts, *, markup: bool) -> str:
         def sent(limit: int) -> str:
-            text = composed(parts, limit)
+            text = build(parts, limit)
             return escaped(text.replace("\n  ", _INDENTED)) if markup else text
 
         return self._fitting(sent) or NO_MESSAGE
@@ -241,4 +248,8 @@ class PushoverFormatter(JsonFormatter):
             return max(length, len(text)) <= MESSAGE_LIMIT
 
         whole = sent(MESSAGE_LIMIT)
-        return whole if fits(whole) else sent(largest(MESSAGE_LIMIT, lambda at: fits(sent(at))))
+        return (
+            whole
+            if fits(whole)
+            else sent(largest_fitting(MESSAGE_LIMIT, lambda at: fits(sent(at))))
+        )

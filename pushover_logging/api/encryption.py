@@ -18,10 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.markup import shortener
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
-from pushover_logging.redaction import masked
-from pushover_logging.text import cut, first_line, largest
+from pushover_logging.rendering.redaction import describe_secret
+from pushover_logging.rendering.text import first_line, largest_fitting, shortener, truncate
 
 try:
     from cryptography.hazmat.primitives.ciphers import Cipher
@@ -48,7 +47,7 @@ def key_of(text: object) -> bytes:
     """
     if isinstance(text, str) and _KEY.fullmatch(text.strip()):
         return bytes.fromhex(text)
-    msg = f"encryption_key: got {masked(text)}, takes 64 hexadecimal digits (256 bits)"
+    msg = f"encryption_key: got {describe_secret(text)}, takes 64 hexadecimal digits (256 bits)"
     raise ConfigurationError(msg, option="encryption_key")
 
 
@@ -60,8 +59,8 @@ def encrypted(text: str, key: bytes) -> str:
     iv = os.urandom(_BLOCK)
     padder, encryptor = _PADDING.padder(), Cipher(AES256(key), CBC(iv)).encryptor()
     padded = padder.update(_packed(text)) + padder.finalize()
-    sealed = iv + encryptor.update(padded) + encryptor.finalize()
-    return base64.b64encode(sealed + _mac(sealed, key)).decode("ascii")
+    encrypt_parameters = iv + encryptor.update(padded) + encryptor.finalize()
+    return base64.b64encode(encrypt_parameters + _mac(encrypt_parameters, key)).decode("ascii")
 
 
 def decrypted(field: str, key: bytes) -> str:
@@ -70,15 +69,15 @@ def decrypted(field: str, key: bytes) -> str:
     Raises ValueError where ``field`` was not made with this ``key``, or is damaged.
     """
     raw = base64.b64decode(field, validate=True)
-    sealed, mac = raw[:-_MAC], raw[-_MAC:]
-    if len(sealed) < 2 * _BLOCK or len(sealed) % _BLOCK:
+    encrypt_parameters, mac = raw[:-_MAC], raw[-_MAC:]
+    if len(encrypt_parameters) < 2 * _BLOCK or len(encrypt_parameters) % _BLOCK:
         msg = "not an encrypted parameter: its length cannot be"
         raise ValueError(msg)
-    if not hmac.compare_digest(mac, _mac(sealed, key)):
+    if not hmac.compare_digest(mac, _mac(encrypt_parameters, key)):
         msg = "encrypted with another key, or damaged"
         raise ValueError(msg)
-    decryptor = Cipher(AES256(key), CBC(sealed[:_BLOCK])).decryptor()
-    padded = decryptor.update(sealed[_BLOCK:]) + decryptor.finalize()
+    decryptor = Cipher(AES256(key), CBC(encrypt_parameters[:_BLOCK])).decryptor()
+    padded = decryptor.update(encrypt_parameters[_BLOCK:]) + decryptor.finalize()
     unpadder = _PADDING.unpadder()
     try:
         return gzip.decompress(unpadder.update(padded) + unpadder.finalize()).decode()
@@ -93,7 +92,7 @@ def encrypted_length(text: str) -> int:
     return -(-(_BLOCK + padded + _MAC) // 3) * 4
 
 
-def sealed(parameters: dict[str, Any], key: bytes) -> dict[str, Any]:
+def encrypt_parameters(parameters: dict[str, Any], key: bytes) -> dict[str, Any]:
     """Return the parameters of a message with its texts encrypted, each within its limit.
 
     What is too long is cut as it would be in the clear. A title is always there: for a missing one
@@ -106,7 +105,7 @@ def sealed(parameters: dict[str, Any], key: bytes) -> dict[str, Any]:
     values = {
         **parameters,
         "message": encrypted(_fitted(text, MESSAGE_LIMIT, short), key),
-        "title": encrypted(_fitted(title, TITLE_LIMIT, cut), key),
+        "title": encrypted(_fitted(title, TITLE_LIMIT, truncate), key),
         "encrypted": 1,
     }
     values.pop("url_title", None)
@@ -120,7 +119,7 @@ def _fitted(text: str, limit: int, short: Callable[[str, int], str]) -> str:
     if encrypted_length(text) <= limit:
         return text
     return short(
-        text, largest(len(text), lambda size: encrypted_length(short(text, size)) <= limit)
+        text, largest_fitting(len(text), lambda size: encrypted_length(short(text, size)) <= limit)
     )
 
 
@@ -128,5 +127,5 @@ def _packed(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def _mac(sealed: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, sealed, hashlib.sha256)
+def _mac(encrypt_parameters: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, encrypt_parameters, hashlib.sha256)

@@ -1,9 +1,4 @@
-"""Which of a record's own fields a phone may show: plain values alone.
-
-A request or a model object prints secrets and says nothing. What is no plain value is left out
-without a look inside: its ``str``, ``repr`` and properties are code of the program's, which may
-raise, ask a database, or be slow.
-"""
+"""Message fields that are wrong cost themselves, not the alert."""
 
 from __future__ import annotations
 
@@ -17,9 +12,41 @@ from numbers import Number
 from typing import Any
 from uuid import UUID
 
+from pushover_logging.diagnostics import warn
+from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.plain import plain
-from pushover_logging.redaction import HIDDEN, READ, names_secret, shown
+from pushover_logging.message import FIELDS, URL_LIMIT, URL_TITLE_LIMIT, Message
+from pushover_logging.rendering.redaction import HIDDEN, MAX_CHARS, names_secret, redacted
+from pushover_logging.rendering.text import clean, truncate
+
+
+def as_text(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` with title and message as texts; one that has none is left out and told."""
+    given = dict(fields)
+    for name in given.keys() & {"title", "message"}:
+        try:
+            given[name] = None if given[name] is None else str(given[name])
+        except Exception as error:  # noqa: BLE001  any code of the program's
+            del given[name]
+            warn("a message field is left out: %s raised %s", name, type(error).__name__)
+    return given
+
+
+def message_of(text: str, title: str, given: dict[str, Any]) -> Message:
+    """Return the Message of ``given`` fields; what is wrong is left out and told."""
+    for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
+        if isinstance(given.get(name), str):
+            given[name] = truncate(clean(given[name]), limit)
+    for name in given.keys() - FIELDS:
+        del given[name]
+        warn("a message field is left out: there is no %s", name)
+    while True:
+        try:
+            return Message(message=text, title=title, **given)
+        except ConfigurationError as error:
+            del given[error.option or ""]
+            warn("a message field is left out: %s", error)
+
 
 ITEMS = 20
 """Items of a list or a mapping that are looked at: more do not fit in a line."""
@@ -48,11 +75,11 @@ def plain_fields(data: Mapping[Any, Any], asked: Iterable[str] = ()) -> dict[str
     for key, value in sorted(data.items(), key=lambda one: one[0] != "request"):
         if type(key) is not str or (key in _GIVEN and key not in asked):
             continue
-        shown = request_line(value) if key == "request" else None
-        if shown is None:
-            shown = HIDDEN if value is not None and names_secret(key) else _plain(value, _DEPTH)
-        if shown is not _LEFT_OUT:
-            found[key] = shown
+        redacted = request_line(value) if key == "request" else None
+        if redacted is None:
+            redacted = HIDDEN if value is not None and names_secret(key) else _plain(value, _DEPTH)
+        if redacted is not _LEFT_OUT:
+            found[key] = redacted
     return found
 
 
@@ -62,7 +89,7 @@ def request_line(value: object) -> str | None:
     Its query may hold secrets, its headers and body do.
     """
     if type(value) is str:
-        return _QUERY.sub("", value[:READ])
+        return _QUERY.sub("", value[:MAX_CHARS])
     if value is None or _is_of(value, (str, *_NUMBERS, *_LISTS, Mapping)):
         return None
     try:
@@ -71,7 +98,7 @@ def request_line(value: object) -> str | None:
         return None
     if type(method) is not str or type(path) is not str or len(method) > _METHOD_LENGTH:
         return None
-    return f"{method} {path[:READ].partition('?')[0]}"
+    return f"{method} {path[:MAX_CHARS].partition('?')[0]}"
 
 
 def checked_extras(given: object) -> tuple[str, ...] | None:
@@ -83,7 +110,7 @@ def checked_extras(given: object) -> tuple[str, ...] | None:
     given = plain(given)
     if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
         return tuple(given)
-    msg = f"extras: got {shown(given)}, takes a list of the names of record fields, or False"
+    msg = f"extras: got {redacted(given)}, takes a list of the names of record fields, or False"
     raise ConfigurationError(msg, option="extras")
 
 
@@ -98,7 +125,7 @@ def _plain(value: Any, depth: int) -> Any:  # noqa: ANN401  what json knows
     if value is None or type(value) is bool:
         return value
     if _is_of(value, str):
-        return str.__str__(value)[:READ]
+        return str.__str__(value)[:MAX_CHARS]
     if _is_of(value, Enum):
         return _plain(value.value, depth)
     if _is_of(value, (*_NUMBERS, UUID, date, time, timedelta)):
@@ -126,11 +153,11 @@ def _mapping(value: Mapping[Any, Any], depth: int) -> Any:  # noqa: ANN401  as `
     except Exception:  # noqa: BLE001  a mapping of the program's own; or it grew just now
         return _LEFT_OUT
     found = {
-        key: HIDDEN if names_secret(key) else shown
+        key: HIDDEN if names_secret(key) else redacted
         for key, item in given[:ITEMS]
         if type(key) is str
         and key not in _GIVEN
-        and (shown := _plain(item, depth - 1)) is not _LEFT_OUT
+        and (redacted := _plain(item, depth - 1)) is not _LEFT_OUT
     }
     if given and not found:
         return _LEFT_OUT
@@ -142,7 +169,9 @@ def _list(value: Iterable[Any], depth: int) -> Any:  # noqa: ANN401  as `_plain`
         given = list(islice(value, ITEMS + 1))
     except Exception:  # noqa: BLE001  as above
         return _LEFT_OUT
-    found = [shown for item in given[:ITEMS] if (shown := _plain(item, depth - 1)) is not _LEFT_OUT]
+    found = [
+        redacted for item in given[:ITEMS] if (redacted := _plain(item, depth - 1)) is not _LEFT_OUT
+    ]
     if given and not found:
         return _LEFT_OUT
     return [*found, "…"] if len(given) > ITEMS else found

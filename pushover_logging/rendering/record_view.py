@@ -8,14 +8,39 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from pushover_logging.clock import MAX_UNIX_TIME, Clock
+from pushover_logging.identity.tracebacks import split
 from pushover_logging.message import MESSAGE_LIMIT
-from pushover_logging.redaction import READ, Redaction
-from pushover_logging.text import clean, cut, first_line
-from pushover_logging.transcripts import split
-from pushover_logging.wording.causes import cause_of
-from pushover_logging.wording.composing import LINE_LIMIT, Parts, traceback_lines
-from pushover_logging.wording.extras import plain_fields
-from pushover_logging.wording.faults import Cause, Fault
+from pushover_logging.rendering.exception_text import ExceptionLines, ExceptionSummary, cause_of
+from pushover_logging.rendering.fields import plain_fields
+from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_lines
+from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
+from pushover_logging.rendering.text import clean, first_line, truncate
+
+
+def copy_record(record: logging.LogRecord) -> logging.LogRecord:
+    """Return another record of the same type and attributes.
+
+    Without the module ``copy``, which imports: an interpreter that ends does that no more, and what
+    a ``__del__`` logs then is still to be told.
+    """
+    own = object.__new__(type(record))
+    own.__dict__.update(record.__dict__)
+    return own
+
+
+def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
+    """Return ``record``, or one like it of this moment where its own time is none.
+
+    A record that was made by hand, or came through a socket, may hold anything.
+    """
+    created = getattr(record, "created", None)
+    if isinstance(created, (float, int)) and 0 <= created <= MAX_UNIX_TIME:
+        return record
+    record = copy_record(record)  # others show it as it is
+    record.created = clock.time()
+    return record
+
 
 _OWN = frozenset({"message", "cause", "place", "host", "extras", "traceback", "asctime"})
 _BETWEEN = "\n\0\n"  # no pattern of ours looks over it
@@ -38,7 +63,7 @@ class _Once(Generic[T]):
         return value
 
 
-class Story:
+class RecordView:
     """What is told of ``record``, as parts of a body and as the fields of a template.
 
     ``fields`` returns its extras, plain; ``time`` is its time as text. A field that is not there is
@@ -61,7 +86,7 @@ class Story:
 
     def shown(self, text: str) -> str:
         """Return ``text`` as it may be sent."""
-        return self._redaction(clean(text[:READ]))
+        return self._redaction(clean(text[:MAX_CHARS]))
 
     def value(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         """Return the field ``name``. Raises KeyError where the record has none that can be told."""
@@ -108,7 +133,7 @@ class Story:
         """What went wrong: the root exception's line, else the message's first."""
         return self._line or first_line(self._message[0]) or "".join(self._extras[:1])
 
-    def parts(self, title: str) -> Parts:
+    def parts(self, title: str) -> BodyParts:
         """Return what the body is made of, less what ``title`` says."""
         text, cause = self._message[0], self._line
         if text == title or title.endswith(f": {text}"):
@@ -119,7 +144,7 @@ class Story:
             cause = ""
         place, level = self._lines[:2]
         extras = [line for line in self._extras if line != title]
-        return Parts(text, cause, place, level, extras, self._faults)
+        return BodyParts(text, cause, place, level, extras, self._faults)
 
     @_Once
     def _message(self) -> tuple[str, str]:
@@ -130,7 +155,7 @@ class Story:
         return self.shown(text).strip(), traceback
 
     @_Once
-    def _cause(self) -> Cause:
+    def _cause(self) -> ExceptionSummary:
         return cause_of(self._record, self._message[1])
 
     @_Once
@@ -162,10 +187,10 @@ class Story:
         return self._shown_lines([self._cause.place, level, *extras, *told])
 
     @_Once
-    def _faults(self) -> list[Fault]:
+    def _faults(self) -> list[ExceptionLines]:
         lines = iter(self._lines[2 + len(self._fields) :])
         return [
-            Fault(
+            ExceptionLines(
                 next(lines),
                 [next(lines) for _ in fault.remarks],
                 [(next(lines), times) for _, times in fault.frames],
@@ -177,16 +202,16 @@ class Story:
     def _shown_lines(self, lines: Sequence[str]) -> list[str]:
         lines = [clean(line[:_LONGEST]) for line in lines]
         joined = _BETWEEN.join(lines)
-        found = self._redaction(joined).split(_BETWEEN) if len(joined) <= READ else []
+        found = self._redaction(joined).split(_BETWEEN) if len(joined) <= MAX_CHARS else []
         if len(found) != len(lines):  # a pattern of the program's took more than a line
             found = [self._redaction(line) for line in lines]
-        return [cut(line.rstrip(), LINE_LIMIT) for line in found]
+        return [truncate(line.rstrip(), LINE_LIMIT) for line in found]
 
 
 class _Linked(dict[str, str]):
     """The fields of a link, quoted in its address; one that is not there is a KeyError."""
 
-    def __init__(self, story: Story, *, address: bool) -> None:
+    def __init__(self, story: RecordView, *, address: bool) -> None:
         super().__init__()
         self._story, self._address = story, address
 
@@ -197,4 +222,4 @@ class _Linked(dict[str, str]):
 
 def _text_of(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return " ".join(text[:READ].split()) if "\n" in text or "\r" in text else text
+    return " ".join(text[:MAX_CHARS].split()) if "\n" in text or "\r" in text else text

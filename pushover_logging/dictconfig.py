@@ -1,7 +1,8 @@
-"""What a configuration hands over, as plain values.
+"""Plain values of what `logging.config.dictConfig` hands over.
 
-`logging.config.dictConfig` resolves a nested ``ext://`` or ``cfg://`` value only where its own
-kinds of dict and list are asked for it by key, and hands on the bare text where one is iterated.
+Its own kinds of dict and list resolve a nested ``ext://`` or ``cfg://`` value only if you ask for
+it by key; iterating over them yields the bare text. Short, and a module of its own: what reads
+configuration stands on every floor, and this has to be below all of it.
 """
 
 from __future__ import annotations

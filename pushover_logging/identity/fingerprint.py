@@ -8,42 +8,31 @@ from __future__ import annotations
 
 import builtins
 import logging
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from pushover_logging.masking import MAX_CHARACTERS, mask
-from pushover_logging.text import first_line
-from pushover_logging.tracebacks import (
+from pushover_logging.identity.masking import MAX_CHARACTERS, mask
+from pushover_logging.identity.tracebacks import (
     ASYNCIO,
     TRACEBACK,
-    Place,
     both_ends,
     exception_chain,
-    grouped_in,
+    exception_line,
+    flatten_group,
     in_app_frame,
     is_exc_info,
-    members,
-    naming_line,
     place_parts,
     root_cause,
+    subexceptions,
     text_place_parts,
 )
-
-__all__ = [
-    "Place",
-    "call_site_key",
-    "exception_chain",
-    "explicit",
-    "fingerprint",
-    "in_app_frame",
-    "own",
-    "root_cause",
-    "root_cause_key",
-]
+from pushover_logging.rendering.text import first_line
+from pushover_logging.throttle.problem import Origin
 
 EXPLICIT = "explicit:"
 NEWS = "news:"
@@ -65,7 +54,7 @@ _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 _NOTHING: Mapping[str, Any] = {}
 
 
-def own(record: logging.LogRecord) -> Mapping[str, Any]:
+def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
     """Return what the record says in `extra={"pushover": {...}}`, empty where it says nothing."""
     given = getattr(record, "pushover", _NOTHING)
     return given if given is _NOTHING or isinstance(given, Mapping) else _NOTHING
@@ -83,7 +72,7 @@ def fingerprint(record: logging.LogRecord, by: Sequence[str] = ()) -> str:
     raises for args that do not fit the template goes through.
     """
     values = _values(record, by)
-    given = own(record).get("fingerprint")
+    given = pushover_extra(record).get("fingerprint")
     if given is not None:
         return explicit(given, values)
     if record.levelno < logging.WARNING:
@@ -133,13 +122,13 @@ def root_cause_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) 
         return None
     info: object = record.exc_info
     if is_exc_info(info):
-        causes = {_cause(root_cause(each)) for each in members(root_cause(info[1]))}
+        causes = {_cause(root_cause(each)) for each in flatten_group(root_cause(info[1]))}
         cause = causes.pop() if len(causes) == 1 else None
     else:
         # Of a chain as text, the root's traceback stands first and ends at an empty line.
         text = both_ends(str(record.exc_text or record.getMessage()))
         first = text[text.find(TRACEBACK) :].split("\n\n", 1)[0]
-        cause = _cause_as_text(naming_line(first)) if TRACEBACK in text else None
+        cause = _cause_as_text(exception_line(first)) if TRACEBACK in text else None
     return _key(ROOT_CAUSE, *cause, *_values(record, by)) if cause else None
 
 
@@ -197,15 +186,15 @@ def _keys_of_members(chain: Sequence[BaseException]) -> list[str]:
 
     A group's own words are often "unhandled errors in a TaskGroup", whatever went wrong.
     """
-    groups = [link for link in chain if grouped_in(link)]
-    inside = [each for link in groups for each in members(link) if each is not link]
+    groups = [link for link in chain if subexceptions(link)]
+    inside = [each for link in groups for each in flatten_group(link) if each is not link]
     parts = [_said_by(exception_chain(each), each.__traceback__) for each in inside]
     return sorted({_key("", *stays, mask(said)) for stays, said in parts})
 
 
 def _parts_of_text(head: str, text: str) -> tuple[str, ...]:
     text = both_ends(text)
-    return mask(head.rstrip("\r\n")), *text_place_parts(text), mask(naming_line(text))
+    return mask(head.rstrip("\r\n")), *text_place_parts(text), mask(exception_line(text))
 
 
 def _first_line_of(exc: BaseException) -> str:
@@ -248,3 +237,62 @@ def _key(rule: str, *parts: str) -> str:
     # Each part's length goes in front of it, so that no two lists of parts read the same.
     joined = "".join([f"{len(part)}:{part}" for part in parts])
     return rule + blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class RecordKeys(NamedTuple):
+    """A record's fingerprint, None to pass the throttle by; a newcomer's origin; what it ends."""
+
+    key: str | None = None
+    origin: Origin | None = None
+    resolves: object = None
+
+
+def record_keys(
+    record: logging.LogRecord, by: Sequence[str], knows: Callable[[str], bool]
+) -> RecordKeys:
+    """Return what ``record`` asks; only where nobody ``knows`` its fingerprint, its origin.
+
+    Raises what the record's own arguments raise.
+    """
+    given = pushover_extra(record)
+    if given.get("throttle") is False:
+        return RecordKeys()
+    resolves = given.get("resolves")
+    if resolves is not None:
+        key = explicit(resolves, [str(getattr(record, field, "")) for field in by])
+        return RecordKeys(key, None, resolves)
+    key = fingerprint(record, by)
+    return RecordKeys(key, None if knows(key) else group_key(record, key, by))
+
+
+def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
+    """Return what names a plain record's fingerprint, None where that takes a closer look.
+
+    Plain is a WARNING or worse without an exception and without words of its own for us, whose
+    message is a text.
+    """
+    if (
+        record.levelno < logging.WARNING
+        or record.exc_info
+        or record.exc_text
+        or type(record.msg) is not str
+        or "pushover" in record.__dict__
+    ):
+        return None
+    if record.args:
+        return (record.name, record.msg)
+    return (record.name, record.msg, record.module, record.funcName)
+
+
+def group_key(record: logging.LogRecord, key: str, by: Sequence[str] = ()) -> Origin | None:
+    """Return the origin of ``record``, whose fingerprint is ``key``; None for most."""
+    group = call_site_key(record, key, by)
+    if group is not None:
+        name = os.path.basename(record.pathname)  # noqa: PTH119  a tenth of a Path's cost
+        return Origin(group, f"{name}:{record.lineno}")
+    group = root_cause_key(record, key, by)
+    if group is None:
+        return None
+    info = record.exc_info
+    found = in_app_frame(info[2]) if isinstance(info, tuple) else None
+    return Origin(group, found.function if found else record.funcName or record.name)

@@ -8,8 +8,8 @@ from string import Template as _Dollar
 from typing import Any, Protocol
 
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.markup import ENTITIES
-from pushover_logging.redaction import shown
+from pushover_logging.rendering.redaction import redacted
+from pushover_logging.rendering.text import ENTITIES
 
 _POSITIONAL = re.compile(r"%(?!\(|%)")
 # What html reads as its own, as characters that no text has: a record's text goes through a
@@ -60,7 +60,7 @@ class Template:
     def __init__(self, option: str, text: object, style: str) -> None:
         takes = f"takes a template in the style {style!r}, as logging.Formatter's fmt"
         if not isinstance(text, str) or not text.strip():
-            msg = f"{option}: got {shown(text)}, {takes}"
+            msg = f"{option}: got {redacted(text)}, {takes}"
             raise ConfigurationError(msg, option=option)
         self._lines = text.split("\n")
         self._fill = _STYLES[style]
@@ -71,7 +71,7 @@ class Template:
             text.encode()  # a lone surrogate cannot be sent
             self.filled(_Everything())
         except Exception as error:
-            msg = f"{option}: got {shown(text)} ({error}), {takes}"
+            msg = f"{option}: got {redacted(text)} ({error}), {takes}"
             raise ConfigurationError(msg, option=option) from error
 
     def filled(self, values: Values) -> str:
@@ -101,5 +101,5 @@ def checked_style(style: object) -> str:
     """Return one of logging's styles. Raises ConfigurationError."""
     if isinstance(style, str) and style in _STYLES:
         return style
-    msg = f"style: got {shown(style)}, takes one of %, {{ and $, as logging.Formatter"
+    msg = f"style: got {redacted(style)}, takes one of %, {{ and $, as logging.Formatter"
     raise ConfigurationError(msg, option="style")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
+from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.plain import plain
 
 HIDDEN = "***"
 _LONGEST = 160  # characters of a value that an error shows: it stays a line
-READ = 16_384
+MAX_CHARS = 16_384
 """Characters of a text that are looked at; what comes after could not be sent."""
 
 # Every repetition is bounded, or over a class that the next part cannot take, and each pattern
@@ -78,7 +78,7 @@ def _secret_name() -> re.Pattern[str]:
     )
 
 
-def masked(secret: object) -> str:
+def describe_secret(secret: object) -> str:
     """Describe a secret for an error text without showing any of it.
 
     ``secret`` is whatever was given in its place; the answer tells its type and length alone.
@@ -88,19 +88,19 @@ def masked(secret: object) -> str:
     return f"{HIDDEN} (a {type(secret).__name__})"
 
 
-def shown(value: object) -> str:
+def redacted(value: object) -> str:
     """Return any ``value`` for an error text: as Python writes it, cut short, without secrets.
 
     One that raises where it is asked for its text is shown by its type.
     """
     try:
-        text = keyless(_AS_EVER(repr(value)))
+        text = hide_keys(_AS_EVER(repr(value)))
     except Exception:  # noqa: BLE001  any code of the program's
         return f"a {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def keyless(text: str) -> str:
+def hide_keys(text: str) -> str:
     """Return ``text`` without whatever has the shape of a token, a user key or a group's.
 
     https://pushover.net/api#identifiers
@@ -138,7 +138,7 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """Return the first 16,384 characters of ``text`` with its secrets replaced by ``***``."""
-        text = without(text[:READ], self._secrets)
+        text = without(text[:MAX_CHARS], self._secrets)
         defaults = _defaults() if self._by_default and _may_hold_some(text) else ()
         for pattern in (*defaults, *self._more):
             text = pattern.sub(_hidden, text)
@@ -152,7 +152,7 @@ def _compiled(option: object) -> list[re.Pattern[str]]:
     given = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
     takes = "takes False, or regular expressions, as text or compiled"
     if not isinstance(given, (list, tuple, set, frozenset)):
-        msg = f"redact: got {shown(option)}, {takes}"
+        msg = f"redact: got {redacted(option)}, {takes}"
         raise ConfigurationError(msg, option="redact")
     patterns = []
     for one in given:
@@ -160,7 +160,7 @@ def _compiled(option: object) -> list[re.Pattern[str]]:
             pattern = re.compile(one)
             pattern.sub("", "")  # one for bytes would fail at the first alert
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-            msg = f"redact: got {shown(one)} ({error}), {takes}"
+            msg = f"redact: got {redacted(one)} ({error}), {takes}"
             raise ConfigurationError(msg, option="redact") from error
         patterns.append(pattern)
     return patterns

@@ -1,24 +1,116 @@
-"""What a record's exception says: its root's own line, its place, and its frames."""
+"""What is told of an exception, as lines; and a frame as one line."""
 
 from __future__ import annotations
 
 import linecache
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
-from pushover_logging.text import first_line
-from pushover_logging.tracebacks import (
+from pushover_logging.identity.tracebacks import (
     MAX_MEMBERS,
-    Place,
+    ParsedTraceback,
+    SourceLocation,
+    TextFrame,
     exception_chain,
+    flatten_group,
+    further_members,
     in_app_frame,
     is_exc_info,
-    members,
+    is_in_app,
+    transcripts,
 )
-from pushover_logging.transcripts import TextFrame, transcripts
-from pushover_logging.wording.faults import FRAMES, Cause, Fault, frame_line, short, where
-from pushover_logging.wording.written import of_text, written
+from pushover_logging.rendering.text import first_line
+
+FRAMES = 20
+"""Of each exception, the innermost that are looked at: more do not fit."""
+
+
+class ExceptionLines(NamedTuple):
+    """One exception of a chain, or a stack, as lines; the root's own ``line`` is told apart."""
+
+    line: str
+    remarks: list[str]
+    """What it says beyond its line, and its notes."""
+    frames: list[tuple[str, int]]
+    """The innermost first, each with the number of frames that it stands for."""
+    total: int
+    """How many frames it has in all."""
+
+
+class ExceptionSummary(NamedTuple):
+    """What went wrong, empty without an exception; where; and the chain, from the root on."""
+
+    line: str
+    place: str
+    faults: list[ExceptionLines]
+
+
+def frame_line(frame: TextFrame) -> tuple[str, int]:
+    """Return a frame's line, and for how many frames it stands."""
+    code = f": {frame.code}" if frame.code else ""
+    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
+    return f"  {where(frame)}{code}{repeated}", frame.times
+
+
+def where(place: SourceLocation | TextFrame) -> str:
+    """Return ``charge, payments/api.py:42``."""
+    path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
+    function = short(place.function)
+    return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
+
+
+def short(name: str) -> str:
+    """Return a qualified name without the functions around it."""
+    return name.rpartition("<locals>.")[2]
+
+
+_NAMED = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
+_MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
+
+
+def of_text(text: str) -> ExceptionSummary:
+    """Return what a traceback that came as text says; of any other text, its last line."""
+    if not text.strip():
+        return ExceptionSummary("", "", [])
+    found = transcripts(text)
+    if not found:
+        return _of_foreign(text.strip().splitlines())
+    if not found[0].line:
+        return ExceptionSummary("", "", written(found))
+    frames = found[0].frames
+    place = next((one for one in reversed(frames) if is_in_app(one.filename)), None)
+    faults = written(found)
+    faults[0] = faults[0]._replace(line="")
+    place = place or (frames[-1] if frames else None)
+    line = _MODULES.sub("", found[0].line, count=1)
+    if more := further_members(text):
+        line = f"{line} (and {more} more)"
+    return ExceptionSummary(line, where(place) if place else "", faults)
+
+
+def _of_foreign(lines: list[str]) -> ExceptionSummary:
+    """Return what a traceback in another way of writing says, as far as it can be told."""
+    named = [line for line in lines if _NAMED.match(line)]
+    line = named[-1] if named else lines[0]
+    rest = [(one, 1) for one in lines if one != line][:FRAMES]
+    return ExceptionSummary(line, "", [ExceptionLines("", [], rest, len(lines) - 1)])
+
+
+def written(found: Iterable[ParsedTraceback]) -> list[ExceptionLines]:
+    """Return what was read of a text as it is told."""
+    return [
+        ExceptionLines(
+            _MODULES.sub("", one.line, count=1) or "Stack:",
+            one.remarks,
+            [frame_line(frame) for frame in reversed(one.frames[-FRAMES:])],
+            sum(frame.times for frame in one.frames),
+        )
+        for one in found
+    ]
+
 
 FAULTS = 100
 """Exceptions of a chain that are looked at, from the root on: no more lines fit."""
@@ -27,7 +119,7 @@ _REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as Python's own traceback says it
 
 
-def cause_of(record: logging.LogRecord, text: str = "") -> Cause:
+def cause_of(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
     """Return what a record's exception says; ``text`` is its traceback, where it came as text."""
     info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
     given = record.exc_text
@@ -46,7 +138,7 @@ def cause_of(record: logging.LogRecord, text: str = "") -> Cause:
     return _without_twice(cause)
 
 
-def _without_twice(cause: Cause) -> Cause:
+def _without_twice(cause: ExceptionSummary) -> ExceptionSummary:
     """Take out of the first frame's line what the place says."""
     first = cause.faults[0] if cause.faults else None
     if first is None or not first.frames:
@@ -63,7 +155,7 @@ def _without_twice(cause: Cause) -> Cause:
     return cause._replace(faults=[first, *cause.faults[1:]])
 
 
-def _of_exception(exc: BaseException, tb: object) -> Cause:
+def _of_exception(exc: BaseException, tb: object) -> ExceptionSummary:
     told = list(_told(exc))
     roots = _roots(exc)
     line = _line_of(told[0])
@@ -74,17 +166,19 @@ def _of_exception(exc: BaseException, tb: object) -> Cause:
                   for one in told]  # fmt: skip
     place = _syntax_frame(told[0]) or in_app_frame(*tracebacks)
     faults = [
-        Fault(_line_of(one) if number else "", *_shown(one, own, in_full=number < _IN_FULL))
+        ExceptionLines(
+            _line_of(one) if number else "", *_shown(one, own, in_full=number < _IN_FULL)
+        )
         for number, (one, own) in enumerate(zip(told, tracebacks, strict=True))
     ]
-    return Cause(line, where(place) if place else "", faults)
+    return ExceptionSummary(line, where(place) if place else "", faults)
 
 
 def _told(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions of a chain once each, the root first, a group after its members."""
     seen: set[int] = set()
     for link in reversed(exception_chain(exc)):
-        inside = [each for each in members(link) if each is not link]
+        inside = [each for each in flatten_group(link) if each is not link]
         for one in [*(each for member in inside for each in _inwards(member)), link]:
             if len(seen) == FAULTS:
                 return
@@ -99,7 +193,7 @@ def _inwards(exc: BaseException) -> list[BaseException]:
 
 def _roots(exc: BaseException) -> list[BaseException]:
     root = exception_chain(exc)[-1]
-    return list({id(one): one for one in members(root)}.values())
+    return list({id(one): one for one in flatten_group(root)}.values())
 
 
 def _line_of(exc: BaseException) -> str:
@@ -177,4 +271,4 @@ def _syntax_frame(exc: BaseException) -> TextFrame | None:
 
 def _place_of(record: logging.LogRecord) -> str:
     function, filename = record.funcName or "", record.pathname or ""
-    return where(Place(str(function), str(filename), record.lineno)) if filename else ""
+    return where(SourceLocation(str(function), str(filename), record.lineno)) if filename else ""

@@ -26,7 +26,7 @@ MAX_MEMBERS = 100
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 
 
-class Place(NamedTuple):
+class SourceLocation(NamedTuple):
     """Where an exception came from, held without its frame."""
 
     function: str
@@ -89,7 +89,7 @@ def root_cause(exc: BaseException) -> BaseException:
     return exception_chain(exc)[-1]
 
 
-def members(exc: BaseException) -> list[BaseException]:
+def flatten_group(exc: BaseException) -> list[BaseException]:
     """Return the exceptions of a group, those of its inner groups in place; [exc] of any other.
 
     At most `MAX_MEMBERS`. What has a sequence ``exceptions`` is a group, so that CPython 3.10 with
@@ -103,7 +103,7 @@ def members(exc: BaseException) -> list[BaseException]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        inner = [each for each in grouped_in(current) if isinstance(each, BaseException)]
+        inner = [each for each in subexceptions(current) if isinstance(each, BaseException)]
         if inner:
             waiting.extend(reversed(inner))
         else:
@@ -111,7 +111,7 @@ def members(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def grouped_in(exc: object) -> Sequence[object]:
+def subexceptions(exc: object) -> Sequence[object]:
     """Return what an exception says that it is a group of; of most, nothing."""
     try:
         given = getattr(exc, "exceptions", None)
@@ -131,7 +131,7 @@ def both_ends(text: str) -> str:
     return f"{text[:_END]}\n{end.partition(_NEWLINE)[2] or end}"
 
 
-def naming_line(text: str) -> str:
+def exception_line(text: str) -> str:
     """Return the line ``Type: message`` of the last traceback in ``text``; else the last line.
 
     Notes, a stack and the message's other lines may come after it.
@@ -156,7 +156,7 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
     return re.split(r"[\\/]", filename)[-1], function, line
 
 
-def in_app_frame(*tbs: TracebackType | None) -> Place | None:
+def in_app_frame(*tbs: TracebackType | None) -> SourceLocation | None:
     """Return the innermost place in the program's own code; None without a traceback.
 
     Of the first of ``tbs`` that has one. Not the program's own are the standard library,
@@ -172,11 +172,11 @@ def in_app_frame(*tbs: TracebackType | None) -> Place | None:
     return _place(innermost) if innermost else None
 
 
-def _place(entry: TracebackType) -> Place:
+def _place(entry: TracebackType) -> SourceLocation:
     code = entry.tb_frame.f_code
     name: str = getattr(code, "co_qualname", code.co_name)
     # CPython gives None for an instruction that no source line stands for.
-    return Place(name, code.co_filename, entry.tb_lineno or 0)
+    return SourceLocation(name, code.co_filename, entry.tb_lineno or 0)
 
 
 def _in_app_entry(tb: TracebackType | None) -> TracebackType | None:
@@ -199,3 +199,93 @@ def _entries(tb: TracebackType | None) -> tuple[TracebackType | None, TracebackT
 def is_in_app(filename: str) -> bool:
     """Tell whether a file is of the program's own code."""
     return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
+
+
+_MARK = "(most recent call last):"
+_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<what>Traceback|Stack) {re.escape(_MARK)}"
+_MARGIN = r"\A *[|+] "  # of an exception group's members
+_TEXT_FRAME = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
+_MARKS = frozenset(" ^~")  # below a line's code, since CPython 3.11
+_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
+_REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
+_TEXT_END = 32_768
+"""Characters that are read at either end of a text: a chain's root is first, its last line last."""
+_REMARKS = 8
+_JOINTS = ("The above exception was", "During handling of the above")
+
+
+class TextFrame(NamedTuple):
+    """A frame as it stands in a traceback's text."""
+
+    function: str
+    filename: str
+    lineno: int
+    code: str
+    times: int = 1
+
+
+class ParsedTraceback(NamedTuple):
+    """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
+
+    line: str
+    remarks: list[str]
+    """What stands below the line: the rest of what it says, and notes."""
+    frames: list[TextFrame]
+    """The innermost last, as in the text."""
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return what stands before the first traceback or stack in ``text``, and the rest."""
+    if _MARK not in text:
+        return text, ""
+    found = re.search(_HEADER, text)
+    return (text[: found.start()], text[found.start() :]) if found else (text, "")
+
+
+def transcripts(text: str) -> list[ParsedTraceback]:
+    """Return the exceptions of a traceback as text, the root first, a group after its members."""
+    found: list[ParsedTraceback] = []
+    groups: list[ParsedTraceback] = []
+    if len(text) > 2 * _TEXT_END:
+        text = f"{text[:_TEXT_END].rpartition(_NEWLINE)[0]}\n{text[-_TEXT_END:].partition(_NEWLINE)[2]}"
+    starts = list(re.finditer(_HEADER, text))
+    for number, start in enumerate(starts):
+        end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
+        one = _read(text[start.end() : end])
+        if start["what"] == "Stack":
+            one = ParsedTraceback("", [], one.frames)
+        (groups if "Group" in start.group() else found).append(one)
+    stacks = [one for one in found if not one.line]
+    return [*(one for one in found if one.line), *reversed(groups), *stacks]
+
+
+def further_members(text: str) -> int:
+    """Return how many members a group in ``text`` has beside the first; 0 without a group."""
+    groups = sum("Group" in one.group() for one in re.finditer(_HEADER, text))
+    return max(len(re.findall(_RULE, text)) - groups, 0) if groups else 0
+
+
+def _read(block: str) -> ParsedTraceback:
+    frames: list[TextFrame] = []
+    lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
+    for number, line in enumerate(lines):
+        if frame := re.match(_TEXT_FRAME, line):
+            function = frame["function"] or ""
+            frames.append(TextFrame(function, frame["file"], int(frame["line"]), ""))
+        elif line[:1].strip():
+            return ParsedTraceback(line.strip(), _remarks(lines[number + 1 :]), frames)
+        elif repeated := re.match(_REPEATED, line):
+            frames[-1:] = [one._replace(times=1 + int(repeated[1])) for one in frames[-1:]]
+        elif frames and not frames[-1].code and line.strip() and not _MARKS.issuperset(line):
+            frames[-1] = frames[-1]._replace(code=line.strip())
+    return ParsedTraceback("", [], frames)
+
+
+def _remarks(lines: list[str]) -> list[str]:
+    """Return the lines up to what joins an exception to the next, or rules off a group's member."""
+    found: list[str] = []
+    for line in lines[:_REMARKS]:
+        if line.startswith(_JOINTS) or not line.strip(" +-0123456789"):
+            break
+        found.append(line.strip())
+    return found

@@ -40,7 +40,7 @@ _TYPES = (
 )
 
 
-class Original:
+class OversizedImage:
     """An image that is too large, until the thread that sends has scaled it down."""
 
     __slots__ = ("__weakref__", "data")
@@ -57,9 +57,9 @@ class Attachments:
     """
 
     def __init__(self) -> None:
-        self._waiting: weakref.ref[Original] | None = None
+        self._waiting: weakref.ref[OversizedImage] | None = None
 
-    def taken(self, fields: dict[str, Any]) -> tuple[str, Original | None]:
+    def taken(self, fields: dict[str, Any]) -> tuple[str, OversizedImage | None]:
         """Turn the image in Message ``fields`` to bytes with their type.
 
         Returns what is to be told of one that is left out, and one that is too large.
@@ -87,11 +87,11 @@ class Attachments:
         _leave_out(fields)
         return self._too_large(data)
 
-    def _too_large(self, data: bytes) -> tuple[str, Original | None]:
+    def _too_large(self, data: bytes) -> tuple[str, OversizedImage | None]:
         waits = self._waiting is not None and self._waiting() is not None
         if waits or len(data) > LARGEST:
             return TOO_LARGE, None
-        original = Original(data)
+        original = OversizedImage(data)
         self._waiting = weakref.ref(original)
         return "", original
 

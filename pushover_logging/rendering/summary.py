@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pushover_logging.markup import shortener
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
-from pushover_logging.text import cut
+from pushover_logging.rendering.text import shortener, truncate
 from pushover_logging.throttle.machine import SOURCES
 from pushover_logging.throttle.problem import Count, Verdict
 
@@ -42,8 +41,8 @@ def summary(counts: Sequence[Count], host: str | None, *, final: bool = False) -
     unheard = [min(count.priority, PRIORITIES["high"]) for count in counts if _unheard(count)]
     quiet = DIGEST_PRIORITY if final else SUMMARY_PRIORITY
     return Message(
-        title=cut(title, TITLE_LIMIT),
-        message=cut("\n".join(lines), MESSAGE_LIMIT),
+        title=truncate(title, TITLE_LIMIT),
+        message=truncate("\n".join(lines), MESSAGE_LIMIT),
         priority=max([quiet, *unheard]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
@@ -57,21 +56,23 @@ def resolved(name: object, text: str, created: float, shown: Callable[[str], str
     ``shown`` takes secrets out of a text.
     """
     return Message(
-        title=cut(shown(f"Resolved: {' '.join(str(name).split())}"), TITLE_LIMIT),
-        message=cut(shown(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
+        title=truncate(shown(f"Resolved: {' '.join(str(name).split())}"), TITLE_LIMIT),
+        message=truncate(shown(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
         priority=SUMMARY_PRIORITY,
         timestamp=int(created),
     )
 
 
-def told_again(message: Message, verdict: Verdict, count: Count | None) -> Message:
+def with_verdict(message: Message, verdict: Verdict, count: Count | None) -> Message:
     """Return ``message`` with the words of its verdict: ``Again:``, and a count that it brings."""
     if verdict is Verdict.AGAIN:
-        return replace(message, title=cut(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT))
+        return replace(
+            message, title=truncate(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT)
+        )
     if count is None or verdict not in {Verdict.ESCALATED, Verdict.RESOLVED}:
         return message
     if verdict is Verdict.RESOLVED:
-        lasted = length(max(0.0, round((message.timestamp or 0) - count.began)))
+        lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
         times = "once" if count.total == 1 else f"{count.total} times"
         text = f"{message.message}\nIt lasted {lasted} and came {times}."
         return replace(message, message=text, user=count.user, device=count.device)
@@ -81,7 +82,7 @@ def told_again(message: Message, verdict: Verdict, count: Count | None) -> Messa
     return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
 
 
-def length(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time as people say it: ``45 s``, ``15 min``, ``4 h``, ``1 day``."""
     for unit, size in (("day", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
@@ -112,7 +113,7 @@ def _told(count: Count, *, final: bool) -> str:
     if final:
         parts.append("The program ended.")
     else:
-        parts.append(f"If it goes on, next summary in {length(count.following)}.")
+        parts.append(f"If it goes on, next summary in {format_duration(count.following)}.")
     return " ".join(parts)
 
 
@@ -128,7 +129,7 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     refusals = _refusals(counts)
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
-        line = f"x{count.number} {cut(count.title or NO_TITLE, 80)}, {_span(count)}"
+        line = f"x{count.number} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
         room -= len(line) + 1
         if room < 0 or (count.newcomer and count.named):
             break

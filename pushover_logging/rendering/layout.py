@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pushover_logging.text import cut
-from pushover_logging.wording.faults import Fault
+from pushover_logging.rendering.exception_text import ExceptionLines
+from pushover_logging.rendering.text import truncate
 
 LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
 _CAUSE_LIMIT = 400
 _COUNT = 24  # what "… 14 more exceptions" takes at most
 
 
-class Parts(NamedTuple):
+class BodyParts(NamedTuple):
     """What a body is made of, in the order in which a part gives way to those before it."""
 
     text: str
@@ -25,23 +25,23 @@ class Parts(NamedTuple):
     place: str = ""
     level: str = ""
     extras: Sequence[str] = ()
-    faults: Sequence[Fault] = ()
+    faults: Sequence[ExceptionLines] = ()
 
 
-def composed(parts: Parts, limit: int) -> str:
+def build(parts: BodyParts, limit: int) -> str:
     """Return what fits into ``limit`` characters, in the order in which it is read."""
     cause, place, level = fixed = _fixed(parts, limit)
-    text = cut(parts.text, limit - sum(len(one) + 1 for one in fixed if one))
+    text = truncate(parts.text, limit - sum(len(one) + 1 for one in fixed if one))
     room = max(limit - len("\n".join(filter(None, (text, *fixed)))), 0)
     extras, room = fitting(parts.extras, room)
     traceback = traceback_lines(parts.faults, room) if parts.faults else ()
     lines = [text, cause, place, *extras, *traceback, level]
-    return cut("\n".join(filter(None, lines)), limit)
+    return truncate("\n".join(filter(None, lines)), limit)
 
 
-def _fixed(parts: Parts, limit: int) -> tuple[str, str, str]:
+def _fixed(parts: BodyParts, limit: int) -> tuple[str, str, str]:
     """Return cause, place and level, less those that would leave no room for the message."""
-    fixed = [cut(parts.cause, _CAUSE_LIMIT), parts.place, parts.level]
+    fixed = [truncate(parts.cause, _CAUSE_LIMIT), parts.place, parts.level]
     least = min(len(parts.text), limit // 3)
     for last in (2, 1):
         if least + sum(len(one) + 1 for one in fixed if one) > limit:
@@ -69,7 +69,7 @@ def fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:
 class _Told:
     """A fault of which some lines are told."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ExceptionLines) -> None:
         self.fault = fault
         self.remarks: list[str] = []
         self.frames = 0  # how many of them
@@ -93,7 +93,7 @@ class _Told:
             yield _fold(self.left)
 
 
-def traceback_lines(faults: Sequence[Fault], room: int) -> list[str]:
+def traceback_lines(faults: Sequence[ExceptionLines], room: int) -> list[str]:
     """Return what fits of a chain, the root first, each exception's innermost frames first."""
     shown, rest, room = _with_lines(faults, room)
     told = [_Told(fault) for fault in shown]
@@ -112,7 +112,9 @@ def traceback_lines(faults: Sequence[Fault], room: int) -> list[str]:
     return [line for block in blocks for line in block if line]
 
 
-def _with_lines(faults: Sequence[Fault], room: int) -> tuple[list[Fault], str, int]:
+def _with_lines(
+    faults: Sequence[ExceptionLines], room: int
+) -> tuple[list[ExceptionLines], str, int]:
     """Return the faults whose own lines fit, what is told of the others, and the room left.
 
     The last, which is what the program logged, stays before those between it and the root.

@@ -1,0 +1,1 @@
+"""The service: one client, its connection, its encryption and its quota."""

@@ -1,0 +1,1 @@
+"""Which problem a record is of: fingerprints, masks, tracebacks."""

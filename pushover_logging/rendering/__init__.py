@@ -1,0 +1,1 @@
+"""From a record to a title and a body that read well on a phone."""
