@@ -1,4 +1,4 @@
-"""PushoverHandler: puts the parts together; what each decides, it decides itself."""
+"""PushoverHandler: the logging interface of a pipeline; it decides nothing itself."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pushover_logging import config, lifecycle
-from pushover_logging.assembly import ledger_for, phone_for
-from pushover_logging.books.looking import about, envelope_for
-from pushover_logging.books.stats import Stats
+from pushover_logging import config
 from pushover_logging.clock import Clock
+from pushover_logging.delivery import lifecycle
+from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
-from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra, record_keys
+from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.record_view import copy_record, with_valid_time
 from pushover_logging.rendering.summary import resolved
-from pushover_logging.sender import Sender
-from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Verdict
-from pushover_logging.throttle.table import Answer
 
 
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. The options are those of the
-    README's table; times are in seconds, ``clock`` is for tests. Raises ConfigurationError that
-    names the option, what it got and what it takes. No thread, socket or file is opened before the
-    first record that is let through, but to send what a dead process left in the outbox.
+    A logging call never waits on the network and never raises. The README's table has the options;
+    times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
+    what it got and what it takes. No thread, socket or file is opened before the first record that
+    is let through, but to send what a process that is gone left in the outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -80,43 +76,55 @@ class PushoverHandler(logging.Handler):
             {name: given[name] for name in config.MESSAGE_OPTIONS}
         )
         self._clock = clock or Clock()
-        key = config.encryption_key(encryption_key)
-        self._phone = phone_for(given, config.secrets(token, user, key), encrypted=key is not None)
+        account = config.credentials(token, user, encryption_key)
+        self._default_formatter = config.formatter(given, account)
         rules = config.rules(throttle)
-        self._throttled, rules = rules is not None, rules or Rules()
-        self._by = rules.by
+        self._group_by = rules.group_by if rules else ()
         size = int(config.number("capacity", capacity, low=1))
         times = {
             name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
         }
-        client = config.client(token, user, api_url, timeout, key)
-        path = config.outbox(outbox, client.application) if client else None
-        account = client.account if client else ""
-        self._ledger = ledger_for(rules, size, path, account, self._phone.host or "", self._clock)
+        make_client = config.client_factory(account, api_url, timeout)
+        self._settings: Settings | None = None
+        self._pipeline: Pipeline | None = None
+        if make_client is not None:
+            client = make_client()
+            path = config.outbox(outbox, client.application)
+            host = self._default_formatter.host
+            self._settings = Settings(
+                make_client, rules, size, path, host, clock=self._clock, **times
+            )
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
-        self._sender: Sender | None = None
-        if client is None:
+        if self._settings is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
-        host, clock = self._phone.host, self._clock
-        self._sender = Sender(self._ledger, client, clock=clock, host=host, **times)
-        # A handler that is only let go of still has its backlog sent: the sender outlives it.
-        weakref.finalize(self, self._sender.request_close).atexit = False
-        self._sender.take_over()
+        lifecycle.register_owner(self)
+        self._build(self._settings).take_over()
 
     def __repr__(self) -> str:
         """Show level and destination, and no secret."""
         level = logging.getLevelName(self.level)
-        return f"<{type(self).__name__} ({level}){'' if self._sender else ' off'}>"
+        return f"<{type(self).__name__} ({level}){'' if self._pipeline else ' off'}>"
+
+    def _build(self, settings: Settings) -> Pipeline:
+        pipeline = self._pipeline = Pipeline(settings)
+        # The backlog of a handler that is only let go of is sent: the sender outlives it.
+        weakref.finalize(self, pipeline.thread.request_close).atexit = False
+        return pipeline
+
+    def after_fork(self) -> None:
+        """Drop the parent's pipeline and build one of this process."""
+        if self._settings is not None:
+            self._build(self._settings)
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Filter and emit, without the handler's lock.
 
-        `logging.shutdown` and dictConfig hold that lock while they flush. Nothing comes through
-        from a thread that sends, nor from this library's own logger: root at DEBUG never loops.
+        `logging.shutdown` and dictConfig hold that lock while they flush. Nothing passes from a
+        thread that sends, nor from this library's own logger: root at DEBUG never loops.
         """
-        if self._sender is None or lifecycle.is_of_sender(record):
+        if self._pipeline is None or lifecycle.is_of_sender(record):
             return False
         allowed = self.filter(record)
         if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
@@ -126,130 +134,106 @@ class PushoverHandler(logging.Handler):
         return allowed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count the record and, where the throttle lets it through, hand its Message over."""
-        record = with_valid_time(record, self._clock)
-        if self._sender is not None:
-            self._sender.check_process()
-        if self._by or not self._ledger.duplicates.count(record):
-            self._ledger.entrance.enter(record, self._takes)
+        """Count the record, or put its Message into the outbox; never raises into the program."""
+        try:
+            pipeline = self._pipeline
+            if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
+                return
+            record = with_valid_time(record, self._clock)
+            self._current().guard.enter(record, self._submit)
+        except Exception:  # noqa: BLE001  a logging call never raises into the program
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """Show a record's fault as logging does; where that cannot be shown, nobody is told."""
+        """Show a record's fault as logging does; if that fails too, it is silent."""
         with contextlib.suppress(Exception):  # a stderr that is closed, a repr without end
             super().handleError(record)
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
-        return self._composed(record)[0]
-
-    def _composed(self, record: logging.LogRecord) -> tuple[Message, OversizedImage | None]:
-        fields = {**self._fields, **self._levels.fields(record.levelno)}
-        fields.update(
-            (name, value) for name, value in pushover_extra(record).items() if name in FIELDS
-        )
-        phone, body = self.formatter, None
-        if not isinstance(phone, PushoverFormatter):
-            body = phone.format(copy_record(record)) if phone else None
-            phone = self._phone
-        return phone.build(record, fields, body=body)
+        return self._compose(record, RecordKeys())[0]
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Set what makes the body; of a PushoverFormatter a copy takes what it lacks from here."""
-        super().setFormatter(
-            fmt.adopted(self._phone) if isinstance(fmt, PushoverFormatter) else fmt
-        )
+        """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
+        adopts = isinstance(fmt, PushoverFormatter)
+        super().setFormatter(fmt.adopted(self._default_formatter) if adopts else fmt)
 
     def resolve(self, name: str, **fields: object) -> None:
         """End the problem whose records named it by the ``fingerprint`` ``name``.
 
-        Its emergencies stop repeating, a quiet push says how long it lasted, and the next record of
-        it is told at once; nothing happens where it is not known. ``fields`` are the values of the
-        record fields that the throttle's ``by`` names. Counts as a record in `stats`.
+        Its emergencies stop repeating, a quiet push says how long it lasted, and its next record is
+        reported at once. If it is unknown nothing happens. ``fields`` are the values of the record
+        fields in the throttle's ``group_by``. Counts as a record in `stats`.
         """
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
-        self._ledger.entrance.drain(self._takes)
+        if self._pipeline is None:
+            return Counters().stats(None, None)
+        pipeline = self._current()
+        pipeline.guard.drain(self._submit)
         try:
-            if self._sender is None:
-                return self._ledger.stats(None, None)
-            return self._sender.stats()
+            return pipeline.stats()
         finally:
-            self._ledger.entrance.drain(self._takes)
+            pipeline.guard.drain(self._submit)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until nothing waits to be sent, at most ``timeout`` seconds.
 
-        None waits ``close_timeout`` seconds. Returns False where something still waits. Does not
-        wait at all where the calling thread holds logging's own lock.
+        None waits ``close_timeout`` seconds. Returns False if something still waits. Does not wait
+        at all if the calling thread holds logging's own lock.
         """
-        if self._sender is None:
+        if self._pipeline is None:
             return True
-        self._ledger.entrance.drain(self._takes)
-        done = self._sender.wait(timeout)
-        self._ledger.entrance.drain(self._takes)
+        pipeline = self._current()
+        pipeline.guard.drain(self._submit)
+        if not pipeline.guard.is_inside():
+            pipeline.dedup.failed()
+        done = pipeline.thread.wait(timeout)
+        pipeline.guard.drain(self._submit)
         return done
 
     def close(self) -> None:
-        """Send what waits and the last counts, within ``close_timeout`` seconds.
+        """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
 
-        What is left then goes on being sent while the process lives. A record that comes after
-        is sent all the same.
+        What is left is sent while the process lives, and so is a record that comes later.
         """
-        if self._sender is not None:
-            self._sender.request_close()
+        if self._pipeline is not None:
+            self._current().thread.request_close()
             self.flush()
         super().close()
 
-    def _takes(self, record: logging.LogRecord) -> bool:
-        """Take a record; False where it interrupts the books."""
+    def _current(self) -> Pipeline:
+        """Return this process's pipeline, also after a fork that ran no hooks."""
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.pid != os.getpid():
+            self.after_fork()
+        return self._pipeline  # type: ignore[return-value]  callers have seen that there is one
+
+    def _submit(self, record: logging.LogRecord) -> bool:
+        """Take a record; False if this call interrupts the pipeline."""
         try:
-            return self._sender is None or self._admit(record, self._sender)
-        except Exception:  # noqa: BLE001  a logging call never raises into the program
+            return self._current().submit(record, self._compose)
+        except Exception:  # noqa: BLE001  what was deferred must not stop the others
             self.handleError(record)
             return True
 
-    def _admit(self, record: logging.LogRecord, sender: Sender) -> bool:
-        try:
-            asked = (
-                record_keys(record, self._by, self._ledger.knows)
-                if self._throttled
-                else RecordKeys()
-            )
-        except BaseException:
-            if not self._ledger.fail_unseen():
-                return False  # fails again, and is counted, when it is drained
-            raise
-        if asked.resolves is not None and asked.key is not None:
-            answer = self._ledger.resolve(asked.key)
-        else:
-            answer = self._ledger.admit(asked.key, record.levelno, record.created, asked.origin)
-            if not self._by:
-                self._ledger.duplicates.remember(record, asked.key, answer)
-        if answer is not None and answer.verdict is not Verdict.SUPPRESSED:
-            self._hand_over(record, sender, answer, asked)
-        return answer is not None
+    def _compose(
+        self, record: logging.LogRecord, keys: RecordKeys
+    ) -> tuple[Message, OversizedImage | None]:
+        if keys.resolves is not None:
+            name, text = " ".join(str(keys.resolves).split()), record.getMessage()
+            shown = self._default_formatter.redacted
+            return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
+        fields = {**self._fields, **self._levels.fields(record.levelno)}
+        own = pushover_extra(record)
+        fields.update((name, value) for name, value in own.items() if name in FIELDS)
+        formatter, body = self.formatter, None
+        if not isinstance(formatter, PushoverFormatter):
+            body = formatter.format(copy_record(record)) if formatter else None
+            formatter = self._default_formatter
+        return formatter.build(record, fields, body=body)
 
-    def _hand_over(
-        self, record: logging.LogRecord, sender: Sender, answer: Answer, asked: RecordKeys
-    ) -> None:
-        original = None
-        try:
-            if answer.verdict is Verdict.RESOLVED:
-                said = record.getMessage()
-                message = resolved(asked.resolves, said, record.created, self._phone.shown)
-            else:
-                message, original = self._composed(record)
-        except BaseException:
-            if answer.verdict is not Verdict.DIGESTED:
-                self._ledger.fail(answer.key or None, answer.along)
-            raise
-        envelope = envelope_for(record, message, answer, asked.origin, self._clock.monotonic())
-        envelope.original = original
-        if answer.verdict is Verdict.DIGESTED:
-            self._ledger.describe(answer.key, about(envelope))
-            sender.wake()
-        else:
-            sender.deliver(envelope)
+

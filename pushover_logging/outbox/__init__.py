@@ -1,1 +1,1 @@
-"""Where Messages wait for the sender: put, claim, retry, finish."""
+"""Where Messages wait for the sender: put, claim, ack, retry, reject."""

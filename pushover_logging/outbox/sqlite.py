@@ -1,239 +1,320 @@
-"""The durable outbox: an account's rows in a file, and memory where the file cannot be used."""
+"""The durable outbox: an account's Messages in a file that all processes of a host share.
+
+One process at a time sends for an account: its leader holds the account's lock, which the operating
+system frees when it dies. A row says which handler emitted it; while that handler lives its
+presence lock is held, and it reads from the finished row what became of it. The leader adopts the
+rows of handlers that are gone: they are sent, and are in nobody's counters.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
+import secrets
+import sqlite3
 import threading
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+from pushover_logging.circuit_breaker import CircuitBreaker
 from pushover_logging.clock import Clock
-from pushover_logging.outbox import rows
-from pushover_logging.outbox.account import Account, Work
-from pushover_logging.outbox.away import FAULTS, Absence
-from pushover_logging.outbox.envelope import Envelope, Fate
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.outbox.stock import PATIENCE_OF_A_CALL, Stock
+from pushover_logging.outbox.queue import (
+    DROPPED,
+    FILE_LOST,
+    REJECTED,
+    SENT,
+    SET_ASIDE,
+    QueuedMessage,
+    from_json,
+    to_json,
+)
+from pushover_logging.storage.sqlite_file import (
+    PATIENCE,
+    Job,
+    SqliteFile,
+    Unavailable,
+    shared_file,
+)
+
+CALL_PATIENCE = 0.25  # seconds that a logging call waits for the disk
+AWAY = 30.0  # seconds for which calls leave a file alone that cannot be used
+_RETRY = 1.0  # seconds after which the sender tries it again
+SILENCE = 15.0  # seconds without a beat after which a leader is passed by
+DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
+SET_ASIDE_KEPT = 100  # rows an account, for a person to look at
+_NOBODY = 0  # the emitter of rows whose outcome nobody waits for
+_EMITTERS = 2**31  # the first offset of the emitters' locks; the accounts' are below
+_EMITTER_LIMIT = 2**59
+_COUNTING = 2**60  # the first offset of the locks of those that may have counts to report
+FAULTS = (Unavailable, OSError)
+T = TypeVar("T")
+
+MIGRATIONS = (
+    """
+    CREATE TABLE message (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
+        emitter INTEGER NOT NULL, priority INTEGER NOT NULL, user TEXT, put_at REAL NOT NULL,
+        payload TEXT NOT NULL, attachment BLOB, sending INTEGER NOT NULL DEFAULT 0,
+        deaths INTEGER NOT NULL DEFAULT 0, outcome TEXT, level INTEGER, remaining REAL
+    );
+    CREATE INDEX message_next ON message (account, outcome, (deaths >= 2), priority DESC, seq);
+    CREATE INDEX message_emitter ON message (emitter, outcome);
+    CREATE TABLE item (
+        account TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, due REAL,
+        PRIMARY KEY (account, name)
+    );
+    CREATE INDEX item_due ON item (account, due);
+    CREATE TABLE leader (
+        account TEXT PRIMARY KEY, epoch INTEGER NOT NULL, beat INTEGER NOT NULL,
+        not_before REAL NOT NULL DEFAULT 0
+    )
+    """,
+)
+WAITS = "SELECT 1 FROM message WHERE account = ? AND outcome IS NULL"
 
 
-class SqliteOutbox:
-    """An `Account` that never raises.
+class Outcome(NamedTuple):
+    """What became of a Message, and what its process has to know of the problem since.
 
-    Where the file cannot be used, ``memory`` takes over; its Messages are sent from there, by each
-    process for itself, and inserted again when the file is back. `put` is called by the program's
-    threads under the handler's guard, `may_hold_more` before all others, the rest by its sender,
-    but for `is_behind`, which looks at two flags. What must still be written waits in `_unwritten`,
-    of the sender's thread alone: how a send ended is written with the next claim, and what could
-    not be written, with the next that is.
+    ``level`` and ``remaining`` are as in `throttle.View`, None if the throttle was not asked.
     """
 
-    def __init__(self, account: Account, memory: MemoryOutbox, clock: Clock) -> None:
-        self.account = account
-        self._memory = memory
+    id: str
+    outcome: str
+    level: int | None
+    remaining: float | None
+
+
+class FileOutbox:
+    """The rows of one account for one handler, and ``memory`` while the file cannot be used.
+
+    `put` is called by any thread, the rest by the sender. ``_lock``, the pipeline's, is over
+    ``_own``: the ids that this handler emitted and nobody has finished. Work that the sender hands
+    to `together` is one transaction, which the writer's thread runs while the sender waits.
+    ``_unwritten`` is what has yet to be written of sends that have ended; it is written with the
+    next claim. A fork's child makes a new outbox, with a new emitter.
+    """
+
+    def __init__(
+        self, path: Path, account: str, memory: MemoryOutbox, lock: threading.RLock, clock: Clock
+    ) -> None:
+        self.file: SqliteFile = shared_file(path, MIGRATIONS, clock)
+        self.memory = memory
+        self.is_leading = False
+        self.may_inherit = False
+        self.not_before = 0.0
+        self._account = account
+        self._offset = int(account, 16) % _EMITTERS
+        self._emitter = 1 + secrets.randbelow(_EMITTER_LIMIT - 1)
+        self._lock = lock
         self._clock = clock
+        self._own: dict[str, QueuedMessage] = {}
+        self._inherited: set[str] = set()
+        self._unconfirmed: list[tuple[Job[None], QueuedMessage]] = []
+        self._unwritten: list[Callable[[sqlite3.Connection], None]] = []
+        self._calls = CircuitBreaker(clock, AWAY)
+        self._sender = CircuitBreaker(clock, _RETRY)
+        self._warning = ""
+        self._has_warned = False
+        self._epoch = 0
+        self._seen_beat: tuple[object, float] = None, 0.0
+        self._adopted_at = -math.inf
+        self.file.beats.add(self.beat)
 
-    def renew(self, guard: threading.RLock) -> None:
-        """Start anew: at first, and in a fork's child, which has none of its parent's rows."""
-        self.account.renew()
-        self._memory.renew(guard)
-        self._guard = guard
-        self._stock = Stock(self.account)
-        self._added: list[Envelope] = []
-        self._away = Absence(self._clock)
-        self._unwritten: list[Work] = []
-        self._behind = self._unseen = False
+    # -- any thread
 
-    def may_hold_more(self) -> bool:
-        """Look whether processes that are gone may have left Messages in the file.
+    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+        """Insert a Message, durable on return; if the file is not there in time memory takes it.
 
-        Where they may, something waits (`is_behind`) until the sender has taken them over, or has
-        seen that another one sends for the account.
+        A commit that is under way after `CALL_PATIENCE` is left to the file.
         """
-        self._unseen = self.account.may_wait()
-        return self._unseen
-
-    def put(self, envelope: Envelope) -> list[Envelope]:
-        """Insert one, durable on return; where the file is away memory takes it."""
-        if self._away.over():
-            try:
-                self.account.insert([envelope], PATIENCE_OF_A_CALL)
-            except FAULTS as error:
-                self._away.begin(error)
-            except BaseException:  # a signal handler raised, as at Ctrl-C
-                if self.account.has(envelope):
-                    self._count([envelope], 1)
-                else:
-                    self._memory.put(envelope)
-                raise
+        if self._calls.is_open():
+            return self.memory.put(queued)
+        job: Job[None] | None = None
+        try:
+            self._register()
+            insert = self._insert(queued)
+            with self._lock:
+                self._own[queued.id] = queued
+            job = self.file.submit(insert)
+            if job.wait(CALL_PATIENCE):
+                job.value()
+            elif self.file.withdraw(job):
+                raise Unavailable(f"{self.file.path} is busy")
             else:
-                self._count([envelope], 1)
-                self._away.forget()
-                return []
-        return self._memory.put(envelope)
+                self._unconfirmed.append((job, queued))
+            self._has_warned = False
+        except FAULTS as error:
+            self._go_away(error)
+            return self._to_memory(queued)
+        except BaseException:  # a signal handler raised
+            if job is None or self.file.withdraw(job):
+                self._to_memory(queued)
+            raise
+        return []
 
-    def has(self, envelope: Envelope) -> bool:
-        """Tell whether it waits here, where its `put` was cut off."""
-        return self._memory.has(envelope) or self.account.has(envelope)
+    def has(self, queued: QueuedMessage) -> bool:
+        """Return True if it waits here."""
+        return queued.id in self._own or self.memory.has(queued)
 
-    def may_send(self) -> bool:
-        """Tell whether this handler holds its account, or has Messages in memory to send."""
-        seen = self._away.attempt(self.account.hold)
-        self._unseen = self._unseen and not seen
-        return (seen and self.account.holds) or len(self._memory) > 0
+    def is_idle(self) -> bool:
+        """Return True if the sender has nothing to write, and nothing that others left to send."""
+        return not (self._unwritten or self._inherited or self.may_inherit)
 
-    def release(self) -> None:
-        """Let another handler send for the account."""
-        self.account.release()
+    def look(self) -> bool:
+        """Look, without opening the file, if processes that are gone may have left Messages."""
+        self.may_inherit = self.file.has_row(WAITS, self._account)
+        return self.may_inherit
 
-    def holds(self) -> bool:
-        """Tell whether this handler sends for its account."""
-        return self.account.holds
+    def beat(self) -> bool:
+        """Show that this leader lives, from the writer's thread; return False if it leads no more."""
+        if self.is_leading:
+            self.file.submit(self._still_leads)
+        return self.is_leading
 
-    def has_word(self) -> bool:
-        """Tell, without waiting, whether others left word of what became of its Messages."""
-        return self.account.has_word()
+    # -- the sender
 
-    def stamp(self) -> object:
-        """Return what is equal while an exchange would bring nothing; None: it would."""
-        waits = self._unwritten or len(self._memory)
-        return None if waits else self.account.file.database.stamp()
+    def together(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in one transaction, after what has yet to be written. Raises Unavailable."""
 
-    def add(self, envelope: Envelope) -> None:
-        """Insert a summary within `exchange`. Raises Unavailable."""
-        self.account.insert([envelope])
-        self._added.append(envelope)
+        def whole(connection: sqlite3.Connection) -> T:
+            for write in self._unwritten:
+                write(connection)
+            return work()
 
-    def trouble(self) -> str | None:
-        """Take what is to be said of the file, once an episode."""
-        gone = self._take_stock()
-        said = [self._away.trouble(), self.account.file.database.take_notice(), gone]
-        return "; ".join(filter(None, said)) or None
-
-    def _take_stock(self) -> str | None:
-        """Drop what is gone with a file that others deleted, replaced or damaged; say how much."""
-        lost = [0]
-        if self.account.may_be_gone():
-            with self._guard:
-                self._away.attempt(lambda: lost.append(self._stock.take()))  # else the next time
-        return f"messages that waited in it are lost: {lost[-1]}" if lost[-1] else None
-
-    def lost_of(self, pending: int) -> tuple[int, int]:
-        """Return how many of ``pending`` end with the process, and how many outlive it."""
-        lost = min(pending, len(self._memory))
-        return lost, pending - lost
-
-    def exchange(self, work: Callable[[], None]) -> bool:
-        """Do ``work`` in a transaction, take the news, insert again what memory took.
-
-        Returns False where the file is away; then nothing of it has happened.
-        """
-        self._added.clear()
-        done = self._away.attempt(lambda: self._write(lambda _: work()))
-        if done:
-            self._away.end()
-            self._count(self._added, 1)
-        if done and len(self._memory):
-            self._restore()
-        return done
-
-    def news(self) -> dict[str, int]:
-        """Take what became of this handler's Messages and is not in its books yet."""
-        news = self._stock.news()
-        news.update(self._memory.news())
-        return dict(news)
-
-    def claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
-        """Return the most urgent (priority, then age), marked as being sent; see MemoryOutbox."""
-        claimed = [self._memory.claim(closed_to, fate)]
-        if claimed[0] is None and self.account.holds:
-            self._away.attempt(lambda: claimed.append(self._claim(closed_to, fate)))
-            self._behind = False
-        self.catch_up()
-        return claimed[-1]
-
-    def is_behind(self) -> bool:
-        """Tell whether a send ended and nobody has tried yet to write that down.
-
-        Also where it was not seen yet what others left.
-        """
-        return self._behind or self._unseen
+        if self._sender.is_open():
+            raise Unavailable(f"{self.file.path} is left alone")
+        try:
+            result = self.file.run(whole, PATIENCE)
+        except FAULTS as error:
+            self._sender.fail()
+            self._go_away(error)
+            raise
+        self._unwritten.clear()
+        self._calls.retry()
+        return result
 
     def catch_up(self) -> None:
-        """Write down how a send ended, where no claim has done it; take the word of who sends."""
-        if self._behind or (not self.account.holds and self.account.has_word()):
-            self._away.attempt(self._write)
-            self._behind = False
+        """Write down how sends ended, if that has not been done with a claim."""
+        if self._unwritten:
+            with contextlib.suppress(*FAULTS):
+                self.together(bool)
 
-    def retry(self, envelope: Envelope) -> None:
-        """Put a claimed one back: an answer came, or none in time; its process lives."""
-        if envelope.row is None:
-            self._memory.retry(envelope)
-        else:
-            self._later(lambda connection: rows.keep(connection, envelope, sending=False))
+    def lead(self) -> bool:
+        """Become the account's leader, unless another process is; return True if this is."""
+        with contextlib.suppress(*FAULTS):
+            if not self.is_leading and self._may_lead():
+                self.together(self._take_over)
+                self.is_leading = True
+            self.may_inherit = False
+        return self.is_leading
 
-    def keep(self, envelope: Envelope) -> None:
-        """Write down what a claimed one is now, before it is sent."""
-        if envelope.row is not None:
-            self._later(lambda connection: rows.keep(connection, envelope, sending=True))
+    def resign(self) -> None:
+        """Let another process lead."""
+        if self.is_leading:
+            self.catch_up()
+            self.is_leading = False
+            with contextlib.suppress(OSError):
+                self.file.locks.release(self._offset, self)
 
-    def finish(self, envelope: Envelope, what: str, confirm: Callable[[], None]) -> None:
-        """Let a claimed one go; ``confirm`` is in the same transaction, that of the next claim.
+    def claim(
+        self, blocked_users: Collection[str | None], waiting: Collection[str]
+    ) -> QueuedMessage | None:
+        """Return the account's most urgent row, marked as being sent. Part of `together`."""
+        return self.file.run(lambda connection: self._claim(connection, blocked_users, waiting))
 
-        A process that is killed before it sends that Message once more, as one that is killed
-        before this is called: still one duplicate at most, and a commit less for each Message.
+    def ack(
+        self,
+        queued: QueuedMessage,
+        outcome: str,
+        view: tuple[int, float] | None = None,
+    ) -> None:
+        """Finish a claimed row, with the next transaction.
+
+        Its emitter deletes it when it has read the outcome; this handler's own is deleted at once.
+        Rejected and set aside ones are kept for a person to look at.
         """
-        if envelope.row is None:
-            self._memory.finish(envelope, what, lambda: self._later(lambda _: confirm()))
+        if queued.row is None:
+            self.memory.ack(queued, outcome)
             return
+        self._unwritten.append(lambda connection: self._finish(connection, queued, outcome, view))
+        with self._lock:
+            self._own.pop(queued.id, None)
+            self._inherited.discard(queued.id)
 
-        def end(connection: rows.Connection) -> None:
-            confirm()
-            self.account.end(connection, envelope, what)
+    def retry(self, queued: QueuedMessage) -> None:
+        """Put a claimed Message back, as it is now."""
+        if queued.row is None:
+            self.memory.retry(queued)
+            return
+        values = (to_json(queued), queued.message.user, queued.image, queued.row, queued.id)
+        update = (
+            "UPDATE message SET sending = 0, payload = ?, user = ?, attachment = ? "
+            "WHERE seq = ? AND id = ?"
+        )
+        self._unwritten.append(lambda connection: connection.execute(update, values) and None)
 
-        self._unwritten.append(end)
-        self._behind = True
-        if envelope.foreign is None:
-            self._count([envelope], -1)
+    def pause(self, until: float) -> None:
+        """Keep for the next leader that the service wants no requests before a Unix time."""
+        values = (until, self._account)
+        update = "UPDATE leader SET not_before = ? WHERE account = ?"
+        self._unwritten.append(lambda connection: connection.execute(update, values) and None)
+
+    def sync(self) -> list[Outcome]:
+        """Return what became of this handler's rows. Part of `together`."""
+        return self.file.run(self._sync)
+
+    def has_waiting(self) -> bool:
+        """Return True if the file may have rows of the account to send."""
+        return self.file.has_row(WAITS, self._account)
+
+    def after_sync(self) -> list[str]:
+        """Take the ids that memory has taken back, and insert memory's Messages again."""
+        for job, queued in list(self._unconfirmed):
+            if job.wait(0):
+                self._unconfirmed.remove((job, queued))
+                if job.error is not None:
+                    self._to_memory(queued)
+        return []
+
+    def reinsert(self) -> None:
+        """Insert what memory took while the file was away."""
+        waiting: list[QueuedMessage] = []
+        while (queued := self.memory.claim((), ())) is not None:
+            waiting.append(queued)
+        inserts = [self._insert(queued) for queued in waiting]
+        try:
+            self.together(lambda: self.file.run(lambda connection: [insert(connection) for insert in inserts]))
+        except FAULTS:
+            for queued in reversed(waiting):
+                self.memory.retry(queued)
+        else:
+            with self._lock:
+                self._own.update((queued.id, queued) for queued in waiting)
+            for queued in waiting:
+                self.memory.ack(queued, "")
 
     def is_last(self) -> bool:
-        """Tell, at the end, whether no other process may have counts to tell."""
-        last: list[bool] = []
-        return self._away.attempt(lambda: last.append(self.account.is_last())) and last[0]
+        """Return True, at exit, if no other process may have counts to report.
 
-    def _count(self, envelopes: Sequence[Envelope], number: int) -> None:
-        with self._guard:
-            self._stock.change(envelopes, number)
+        Each leaves before it looks: if several end at once, at least one finds nobody.
+        """
+        locks = self.file.locks
+        try:
+            locks.release(_COUNTING + self._emitter, self)
+            return not locks.is_held(_COUNTING, _EMITTER_LIMIT)
+        except OSError:
+            return False
 
-    def _later(self, work: Work) -> None:
-        self._unwritten.append(work)
-        self._away.attempt(self._write)
+    def outlives(self, pending: int) -> int:
+        """Return how many of ``pending`` Messages are in the file."""
+        return max(0, pending - len(self.memory))
 
-    def _write(self, *more: Work) -> None:
-        self.account.write([*self._unwritten, *more])
-        self._unwritten.clear()
-
-    def _claim(self, closed_to: Collection[str | None], fate: Fate) -> Envelope | None:
-        # What was sent already must not be claimed again: it is written first.
-        claimed = self.account.claim(closed_to, fate, self._unwritten)
-        self._unwritten.clear()
-        return claimed
-
-    def _restore(self) -> None:
-        waiting: list[Envelope] = []
-        while (envelope := self._memory.claim((), _stays)) is not None:
-            waiting.append(envelope)
-        inserted = self._away.attempt(lambda: self.account.insert(waiting))
-        if inserted:
-            self._away.forget()
-            self._count(waiting, 1)
-        for envelope in reversed(waiting):
-            if inserted:
-                self._memory.finish(envelope, "inserted", _nothing)
-            else:
-                self._memory.retry(envelope)
-
-
-def _stays(_: Envelope) -> None:
-    """Say of each Message that it goes on."""
-
-
-def _nothing() -> None:
-    """Confirm to nobody."""
+    def warning(self) -> str:
+        """Take what a person has to know of the file."""
+        warnings = [self._warning, *self.file.warnings()]
+        self._warning = ""
+        return "; ".join(filter(None, warnings))

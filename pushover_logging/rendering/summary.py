@@ -1,89 +1,133 @@
-"""Counts into Messages: the summary of one problem, the digest of several, a told count."""
+"""Messages about counts: the summary of one problem, the digest of several, a resolution."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
-from pushover_logging.rendering.text import shortener, truncate
-from pushover_logging.throttle.machine import SOURCES
-from pushover_logging.throttle.problem import Count, Verdict
+from pushover_logging.rendering.text import shortener, truncate, with_note
 
 SUMMARY_PRIORITY = -1
-PLACES_ROOM = 300  # characters
+DIGEST_PRIORITY = -2  # of a digest at exit: nobody has to wake up for a count
+MAX_SOURCES = 100  # processes that a problem remembers between two summaries
 NO_TITLE = "(no title)"
+_PLACES_ROOM = 300  # characters
 _ROOM = 80  # characters for a closing line and the host
-DIGEST_PRIORITY = -2  # last words at exit: nobody is woken for a count
+_MAX_HOSTS = 5
 
 
-def summary(counts: Sequence[Count], host: str | None, *, final: bool = False) -> Message:
-    """Return the Message that tells ``counts``, one or several, all for one user and device.
+class Count(NamedTuple):
+    """Records of one problem that no push has reported yet.
 
-    Problems that no push has told make it a digest, at the highest priority of theirs but at most
-    high. ``final`` says that the process ends: no next summary is announced.
+    ``count`` of them came between ``since`` and ``last`` (Unix time), the worst at ``level``;
+    ``total`` in the problem's life, which ``began`` then. ``next_window`` is the seconds until the
+    next summary. ``refused``: the service refused the problem's own push; ``refusals``: how many
+    summaries of this same count it refused. ``unannounced``: no push has reported the problem yet;
+    ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
+    those of the push that reported the problem, or should have; ``places`` are where it came from,
+    ``sources`` the processes that counted. ``repeats``: an emergency of it repeats.
     """
-    newcomers = [count for count in counts if count.newcomer]
+
+    key: str
+    count: int
+    total: int
+    since: float
+    last: float
+    level: int
+    next_window: float
+    refused: bool = False
+    refusals: int = 0
+    title: str = ""
+    user: str | None = None
+    device: str | None = None
+    began: float = 0.0
+    priority: int = 0
+    unannounced: bool = False
+    announced: bool = False
+    places: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    repeats: bool = False
+
+
+def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
+    """Return the Message that reports ``counts``, one or several, all for one user and device.
+
+    Problems that no push has reported make it a digest, at the highest of their priorities but at
+    most high. ``at_exit``: the process ends, so no next summary is announced.
+    """
+    newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
     if newcomers and len(counts) > 1:
-        title, lines = _digest(newcomers, len(counts) - len(newcomers)), _listed(counts)
+        title, lines = _digest_title(newcomers, len(counts) - len(newcomers)), _listed(counts)
     elif newcomers:
-        title, lines = first.title, [_told(first, final=final)]
+        title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
-        title, lines = f"x{first.number} more: {first.title}", [_told(first, final=final)]
+        title = f"x{first.count} more: {first.title}"
+        lines = [_sentences(first, at_exit=at_exit)]
     else:
-        title = f"x{sum(count.number for count in counts)} more of {len(counts)} problems"
+        title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unheard = [min(count.priority, PRIORITIES["high"]) for count in counts if _unheard(count)]
-    quiet = DIGEST_PRIORITY if final else SUMMARY_PRIORITY
+    unreported = [
+        min(count.priority, PRIORITIES["high"])
+        for count in counts
+        if count.unannounced or count.refused
+    ]
+    quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
-        priority=max([quiet, *unheard]),
+        priority=max([quiet, *unreported]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
     )
 
 
-def resolved(name: object, text: str, created: float, shown: Callable[[str], str]) -> Message:
-    """Return the quiet Message that says of a problem that it is over; ``text`` may be empty.
-
-    ``shown`` takes secrets out of a text.
-    """
+def resolved(title: str, text: str, created: float) -> Message:
+    """Return the quiet Message that a problem is over; ``text`` may be empty."""
     return Message(
-        title=truncate(shown(f"Resolved: {' '.join(str(name).split())}"), TITLE_LIMIT),
-        message=truncate(shown(text), MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
+        title=truncate(title, TITLE_LIMIT),
+        message=truncate(text, MESSAGE_LIMIT - _ROOM).strip() or "It is over.",
         priority=SUMMARY_PRIORITY,
         timestamp=int(created),
     )
 
 
-def with_verdict(message: Message, verdict: Verdict, count: Count | None) -> Message:
-    """Return ``message`` with the words of its verdict: ``Again:``, and a count that it brings."""
-    if verdict is Verdict.AGAIN:
-        return replace(
-            message, title=truncate(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT)
-        )
-    if count is None or verdict not in {Verdict.ESCALATED, Verdict.RESOLVED}:
-        return message
-    if verdict is Verdict.RESOLVED:
-        lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
-        times = "once" if count.total == 1 else f"{count.total} times"
-        text = f"{message.message}\nIt lasted {lasted} and came {times}."
-        return replace(message, message=text, user=count.user, device=count.device)
-    line = f"{count.number} more at a lower level {_span(count)} ({count.total} in all)"
+def with_duration(message: Message, count: Count) -> Message:
+    """Return a resolution that says how long its problem lasted, for whoever got the problem."""
+    lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
+    times = "once" if count.total == 1 else f"{count.total} times"
+    text = f"{message.message}\nIt lasted {lasted} and came {times}."
+    return replace(message, message=text, user=count.user, device=count.device)
+
+
+def again(message: Message) -> Message:
+    """Return the push of a problem that came back after its window."""
+    return replace(message, title=truncate(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT))
+
+
+def escalated(message: Message, count: Count) -> Message:
+    """Return the push of a problem that got worse, with what was counted at a lower level."""
+    line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
     line = f"{'<br>' if message.html else chr(10)}{line}"
     short = shortener(markup=message.html)
     return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
 
 
+def noted(message: Message, note: str) -> Message:
+    """Return ``message`` with ``(note)`` as its last line."""
+    text = with_note(message.message, note, MESSAGE_LIMIT, markup=message.html)
+    return replace(message, message=text)
+
+
 def format_duration(seconds: float) -> str:
-    """Return a length of time as people say it: ``45 s``, ``15 min``, ``4 h``, ``1 day``."""
+    """Return a duration as people write it: ``45 s``, ``15 min``, ``4 h``, ``1 day``."""
     for unit, size in (("day", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             number = round(seconds / size, 1)
@@ -92,81 +136,77 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def _unheard(count: Count) -> bool:
-    """Tell whether no push of the problem has reached anybody, as far as is known."""
-    return count.newcomer or count.refused
-
-
-def _told(count: Count, *, final: bool) -> str:
-    more = "" if count.newcomer else " more"
+def _sentences(count: Count, *, at_exit: bool) -> str:
+    more = "" if count.unannounced else " more"
     rate = ", ".join(filter(None, (_rate(count), _where(count))))
-    total = f" ({count.total} in all)" if count.total > count.number else ""
-    parts = [f"{count.number}{more} {_span(count)}{total}{', ' if rate else ''}{rate}."]
+    total = f" ({count.total} in all)" if count.total > count.count else ""
+    parts = [f"{count.count}{more} {_span(count)}{total}{', ' if rate else ''}{rate}."]
     if count.level >= logging.CRITICAL:  # a summary is quiet
         parts.append("The worst was CRITICAL.")
     if count.places:
-        parts.append(f"In {_names(count.places)}.")
+        parts.append(f"In {_places(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
-    if said := _refusals([count]):
-        parts.append(said)
-    if final:
+    if refusals := _refusals([count]):
+        parts.append(refusals)
+    if at_exit:
         parts.append("The program ended.")
     else:
-        parts.append(f"If it goes on, next summary in {format_duration(count.following)}.")
+        parts.append(f"If it goes on, next summary in {format_duration(count.next_window)}.")
     return " ".join(parts)
 
 
-def _digest(newcomers: Sequence[Count], others: int) -> str:
+def _digest_title(newcomers: Sequence[Count], others: int) -> str:
     number, more = len(newcomers), f", and more of {others}" if others else ""
     return f"{number} new problem{'s' if number > 1 else ''}{more}"
 
 
 def _listed(counts: Sequence[Count]) -> list[str]:
-    """Return a line for each problem that fits, those first that no push has named."""
-    ranked = sorted(counts, key=lambda count: (not count.newcomer, -count.level, count.since))
-    shown: list[str] = []
+    """Return a line for each problem that fits, first those that no push has named."""
+    ranked = sorted(counts, key=lambda count: (not count.unannounced, -count.level, count.since))
+    lines: list[str] = []
     refusals = _refusals(counts)
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
-        line = f"x{count.number} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
+        line = f"x{count.count} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
         room -= len(line) + 1
-        if room < 0 or (count.newcomer and count.named):
+        if room < 0 or (count.unannounced and count.announced):
             break
-        shown.append(line)
-    rest = ranked[len(shown) :]
+        lines.append(line)
+    rest = len(ranked) - len(lines)
     if rest:
-        shown.append(f"… and {len(rest)} more problems")
-    return [*shown, refusals] if refusals else shown
+        lines.append(f"… and {rest} more problems")
+    return [*lines, refusals] if refusals else lines
 
 
 def _refusals(counts: Sequence[Count]) -> str:
-    """Say how often these were refused before: no two requests are the same then."""
+    """Return how often these counts were refused before, which makes each request a new one."""
     number = max(count.refusals for count in counts)
     if number > 1:
         return f"The {number} pushes before were refused."
     return "The push before was refused." if number else ""
 
 
-def _names(places: Sequence[str]) -> str:
+def _places(places: Sequence[str]) -> str:
     """Return the places that fit into a line or two, and how many more there are."""
-    shown = [places[0]]
+    names = [places[0]]
     for place in places[1:]:
-        if len(", ".join([*shown, place])) > PLACES_ROOM:
+        if len(", ".join([*names, place])) > _PLACES_ROOM:
             break
-        shown.append(place)
-    rest = len(places) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more places" if rest else "")
+        names.append(place)
+    rest = len(places) - len(names)
+    return ", ".join(names) + (f" and {rest} more places" if rest else "")
 
 
 def _where(count: Count) -> str:
-    """Return the processes that counted, where it was not one alone."""
+    """Return the processes that counted, if there were several."""
     if len(count.sources) <= 1:
         return ""
     hosts = list(dict.fromkeys(source.partition("@")[2] for source in count.sources))
-    named = ", ".join(filter(None, hosts[:5])) + (" and others" if len(hosts) > 5 else "")  # noqa: PLR2004  as many as read well
-    number = f"{len(count.sources)}{'+' if len(count.sources) >= SOURCES else ''}"
-    return f"{number} processes on {named}" if named else f"{number} processes"
+    names = ", ".join(filter(None, hosts[:_MAX_HOSTS]))
+    names += " and others" if len(hosts) > _MAX_HOSTS else ""
+    number = f"{len(count.sources)}{'+' if len(count.sources) >= MAX_SOURCES else ''}"
+    return f"{number} processes on {names}" if names else f"{number} processes"
 
 
 def _span(count: Count) -> str:
@@ -178,4 +218,4 @@ def _span(count: Count) -> str:
 
 def _rate(count: Count) -> str:
     minutes = (count.last - count.since) / 60
-    return f"{count.number / minutes:.0f}/min" if minutes >= 1 else ""
+    return f"{count.count / minutes:.0f}/min" if minutes >= 1 else ""

@@ -1,1 +1,1 @@
-"""One problem, one push: the rules (machine) and where their state lives (local, sqlite, redis)."""
+"""One problem, one push: the rules and limits are pure, a Throttle applies them over a Store."""

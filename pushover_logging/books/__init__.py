@@ -1,1 +1,0 @@
-"""The books of one handler: what was admitted, what waits, what became of it."""

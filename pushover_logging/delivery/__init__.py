@@ -1,0 +1,1 @@
+"""From an admitted record to an answer of the service: one pipeline a handler and process."""

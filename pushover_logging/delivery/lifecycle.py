@@ -1,0 +1,224 @@
+"""What happens to all senders of a process at once: its exit, a fork, and who may send.
+
+``_SENDERS`` and ``_OWNERS`` are written by whoever makes a handler, and read by the exit hook and a
+fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
+``_THREADS`` are the identities of the threads that send now; each adds and removes its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from typing import Any, Protocol
+
+from pushover_logging.diagnostics import LOGGER_NAME, warn
+
+THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
+REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
+_AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
+_UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
+_LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
+
+
+class _Sender(Protocol):
+    close_timeout: float
+
+    def request_close(self) -> None: ...
+    def wait(self, timeout: float | None) -> bool: ...
+    def unsent(self) -> tuple[int, int]: ...
+
+
+class _Owner(Protocol):
+    def after_fork(self) -> None: ...
+
+
+class _Process:
+    """What an exit sets; a fork's child has a new one."""
+
+    def __init__(self) -> None:
+        self.has_hooked_child = False
+        self.deadline: float | None = None  # of the exit, once it has begun
+        self.has_exited = False
+        self.has_warned_of_threads = False
+        self.reported = (0, 0)  # a multiprocessing child may run both hooks
+        self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+
+
+_SENDERS: weakref.WeakSet[_Sender] = weakref.WeakSet()
+_OWNERS: weakref.WeakSet[_Owner] = weakref.WeakSet()
+_THREADS: set[int] = set()
+_HOOKED: list[bool] = []  # once `_at_exit` is registered: a fork's child inherits that
+_process = _Process()
+
+
+def register(sender: _Sender) -> None:
+    """Let the exit wait for a sender."""
+    _SENDERS.add(sender)
+    hook_exit()
+
+
+def unregister(sender: _Sender) -> None:
+    """Let the exit no longer wait for a sender."""
+    _SENDERS.discard(sender)
+
+
+def register_owner(owner: _Owner) -> None:
+    """Call ``owner.after_fork`` in each fork's child."""
+    _OWNERS.add(owner)
+
+
+def hook_exit() -> None:
+    """Register the exit hook, once a process.
+
+    It runs before `logging.shutdown`, which was registered earlier. A multiprocessing child runs
+    no atexit functions, but its own finalizers, and forgets its parent's.
+    """
+    if not _HOOKED:
+        _HOOKED.append(True)
+        atexit.register(_at_exit)
+    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
+    if process and util and process.parent_process() and not _process.has_hooked_child:
+        _process.has_hooked_child = True
+        util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+
+
+def has_exited() -> bool:
+    """Return True once the exit hook has run: nothing waits for a record that comes later.
+
+    `logging.shutdown` may flush a MemoryHandler then, and an atexit function may log.
+    """
+    return _process.has_exited
+
+
+def threads_run() -> bool:
+    """Return True if a thread runs on between the program's calls; if not, warn once.
+
+    In uWSGI before 2.0.27 it does not, without ``enable-threads``: the server keeps the
+    interpreter to itself while it waits for a request.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict) or {"enable-threads", "threads"} & options.keys():
+        return True
+    version = getattr(uwsgi, "version", b"").split(b".")
+    if [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS:
+        return True
+    if not _process.has_warned_of_threads:
+        _process.has_warned_of_threads = True
+        warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
+    return False
+
+
+def request_slot() -> threading.BoundedSemaphore:
+    """Return the semaphore that keeps all senders of the process within two requests at once."""
+    return _process.slots
+
+
+def enter_sender() -> None:
+    """Mark the calling thread as one that sends."""
+    _THREADS.add(threading.get_ident())
+
+
+def leave_sender() -> None:
+    """Unmark the calling thread."""
+    _THREADS.discard(threading.get_ident())
+
+
+def is_of_sender(record: logging.LogRecord) -> bool:
+    """Return True for a record of this library's own, or of a thread that sends.
+
+    Its thread's number says nothing if another thread handles it later: numbers are given again,
+    and a fork's child has them from its parent.
+    """
+    try:
+        return (
+            threading.get_ident() in _THREADS
+            or record.threadName == THREAD_NAME
+            or record.name == LOGGER_NAME
+        )
+    except Exception:  # noqa: BLE001  made by hand, it lacks one of them or has what cannot be compared
+        return False
+
+
+def time_left(timeout: float) -> float:
+    """Return how long a wait may last: ``timeout`` seconds, at exit what is left for all."""
+    timeout = min(max(0.0, timeout), _LONGEST)  # also of what is not a number
+    if _process.deadline is None:
+        return timeout
+    return max(0.0, min(timeout, _process.deadline - time.monotonic()))
+
+
+def may_wait() -> bool:
+    """Return True if the calling thread may wait for a sender.
+
+    A sender may not wait for itself, nor a thread that holds logging's own lock: dictConfig closes
+    the old handlers under it, and the sender's HTTP library needs it for its loggers' levels.
+    """
+    owned = getattr(logging._lock, "_is_owned", None)  # type: ignore[attr-defined]  # noqa: SLF001
+    return threading.get_ident() not in _THREADS and not (owned is not None and owned())
+
+
+def _at_exit() -> None:
+    senders = list(_SENDERS)
+    timeout = max((sender.close_timeout for sender in senders), default=0.0)
+    if _process.deadline is None:
+        _process.deadline = time.monotonic() + timeout
+    for sender in senders:
+        sender.request_close()
+    why = f"not sent within {timeout:g} s"
+    try:
+        for sender in senders:
+            sender.wait(timeout)
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
+        _process.deadline, why = time.monotonic(), "not sent: the exit was interrupted"
+    _process.has_exited = True
+    unsent = [sender.unsent() for sender in senders]
+    lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
+    if (lost, kept) != _process.reported:
+        _process.reported = (lost, kept)
+        _report(lost, why)
+        _report(kept, f"{why}, and left in the outbox")
+
+
+def _report(number: int, what: str) -> None:
+    if number and sys.stderr is not None:
+        subject = "message was" if number == 1 else "messages were"
+        sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
+
+
+def _before_fork() -> None:
+    if storage := _storage():
+        storage.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if storage := _storage():
+        storage.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    global _process  # noqa: PLW0603  it is a new one
+    _process = _Process()
+    _THREADS.clear()
+    _SENDERS.clear()
+    if storage := _storage():
+        storage.after_fork_in_child()
+    for owner in list(_OWNERS):
+        owner.after_fork()
+
+
+def _storage() -> Any:  # noqa: ANN401  a module that Windows cannot import, and most never need
+    return sys.modules.get("pushover_logging.storage.sqlite_file")
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch  Windows has no fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

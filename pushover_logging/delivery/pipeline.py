@@ -1,0 +1,207 @@
+"""The parts of one handler in one process: dedup, outbox, throttles and sender.
+
+A fork's child builds a new pipeline from the same `Settings`; the parent's is dropped, never reset.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pushover_logging.api.client import PushoverClient
+from pushover_logging.clock import Clock
+from pushover_logging.delivery import lifecycle
+from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.dedup import Admission, Dedup, ReentrancyGuard
+from pushover_logging.delivery.sender import Sender, SenderThread
+from pushover_logging.identity.fingerprint import RecordKeys, record_keys
+from pushover_logging.message import Message
+from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.outbox.queue import DROPPED, FULL, QueuedMessage
+from pushover_logging.rendering.attachments import OversizedImage
+from pushover_logging.throttle.rules import PushInfo, Rules
+from pushover_logging.throttle.store import MemoryStore
+from pushover_logging.throttle.throttle import UNKNOWN, Throttle
+
+if TYPE_CHECKING:
+    from pushover_logging.outbox.sqlite import FileOutbox
+
+Compose = Callable[[logging.LogRecord, RecordKeys], tuple[Message, OversizedImage | None]]
+"""Makes the Message of a record; the sender scales an image down that is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A handler's configuration, checked: from it each process builds its pipeline.
+
+    ``make_client`` is called once a process. ``rules`` is None if the throttle is off. ``path`` is
+    the outbox's file, None for memory. Times are in seconds.
+    """
+
+    make_client: Callable[[], PushoverClient] = field(repr=False)
+    rules: Rules | None
+    capacity: int
+    path: Path | None
+    host: str | None
+    max_age: float
+    close_timeout: float
+    clock: Clock
+
+
+class Pipeline:
+    """What a handler hands its records to.
+
+    ``lock`` is over the counters, the tallies and a memory outbox, which change together; nothing
+    slow happens inside. A signal handler or a ``__del__`` that logs may interrupt its own thread
+    there: `submit` returns False then, and the guard keeps the record for the interrupted call. A
+    fork's child never sees this object again; at exit nothing here has to be closed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        clock, rules = settings.clock, settings.rules or Rules()
+        self.pid = os.getpid()
+        self.guard = ReentrancyGuard()
+        self._settings = settings
+        self._is_throttled = settings.rules is not None
+        self._group_by = rules.group_by
+        self._lock = threading.RLock()
+        self._client = settings.make_client()
+        self.counters = Counters()
+        is_alone = settings.path is None and rules.store is None
+        self.dedup = Dedup(
+            self._lock, self.counters, clock, "" if is_alone else _source(settings.host)
+        )
+        memory = MemoryOutbox(self._lock, settings.capacity)
+        self.outbox: MemoryOutbox | FileOutbox = memory
+        shared: Throttle | None = None
+        # Imported only here: most programs do without SQLite and Redis, and Windows has no fcntl.
+        if settings.path is not None:
+            from pushover_logging.outbox.sqlite import FileOutbox  # noqa: PLC0415
+
+            account = self._client.account
+            self.outbox = FileOutbox(settings.path, account, memory, self._lock, clock)
+            if self._is_throttled and rules.store is None:
+                from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
+
+                store = SqliteStore(self.outbox.file, account, clock)
+                shared = Throttle(store, rules, is_shared=True)
+        if rules.store is not None:
+            from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
+
+            shared = RedisThrottle(rules.store, self._client.account, rules)
+        self.sender = Sender(
+            client=self._client,
+            outbox=self.outbox,
+            dedup=self.dedup,
+            counters=self.counters,
+            lock=self._lock,
+            local=Throttle(MemoryStore(clock), rules, is_shared=False),
+            shared=shared,
+            is_in_file=settings.path is not None and rules.store is None,
+            clock=clock,
+            host=settings.host,
+            max_age=settings.max_age,
+            lease=30.0 + sum(self._client.timeout),
+        )
+        self.thread = SenderThread(self.sender, self._client, clock, settings.close_timeout)
+
+    def take_over(self) -> None:
+        """Send what processes that are gone left in the outbox's file; returns at once."""
+        if not isinstance(self.outbox, MemoryOutbox) and self.outbox.look():
+            self.thread.wake(inline=False)
+
+    def submit(self, record: logging.LogRecord, compose: Compose) -> bool:
+        """Count a record or put its Message into the outbox.
+
+        Returns False if this call interrupts its own thread while that holds the lock; nothing has
+        happened then. Raises what the record's own arguments raise, counted as a failure.
+        """
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as Condition asks
+            return False
+        self.dedup.failed()  # what this thread admitted, if a signal cut it off since
+        keys = self._keys(record)
+        if keys.resolves is not None and keys.key is not None:
+            self.dedup.resolve(keys.key)
+            admission = Admission.ADMITTED
+        else:
+            admission = self.dedup.admit(keys.key, record.levelno, record.created)
+            if keys.key is not None and not self._group_by:
+                self.dedup.remember(record, keys.key)
+        if admission is not Admission.COUNTED:
+            self._put(record, keys, compose, admission)
+        return True
+
+    def _keys(self, record: logging.LogRecord) -> RecordKeys:
+        if not self._is_throttled:
+            return RecordKeys()
+        try:
+            return record_keys(record, self._group_by, self.dedup.is_known)
+        except BaseException:
+            self.dedup.admit(None, record.levelno, record.created)
+            self.dedup.failed()
+            raise
+
+    def _put(
+        self, record: logging.LogRecord, keys: RecordKeys, compose: Compose, admission: Admission
+    ) -> None:
+        try:
+            message, oversized = compose(record, keys)
+            if keys.key is not None and keys.resolves is None:
+                info = PushInfo(
+                    message.title or "", message.user, message.device, message.priority
+                )
+                self.dedup.describe(keys.key, info, keys.group)
+            if admission is Admission.UNANNOUNCED:
+                self.thread.wake()
+                return
+            queued = QueuedMessage(
+                secrets.token_hex(8),
+                message,
+                self._settings.clock.monotonic(),
+                keys.key,
+                record.levelno,
+                record.created,
+                keys.group,
+                resolves=keys.resolves is not None,
+                oversized=oversized,
+            )
+        except BaseException:
+            self.dedup.failed()
+            raise
+        try:
+            evicted = self.outbox.put(queued)
+        except BaseException:  # a signal handler raised: it may be there all the same
+            if self.outbox.has(queued):
+                self.dedup.submitted()
+            raise
+        self.dedup.submitted()
+        for gone in evicted:
+            self._evict(gone)
+        self.thread.wake()
+        if lifecycle.has_exited():
+            self.thread.wait(None)
+
+    def _evict(self, queued: QueuedMessage) -> None:
+        """Count a Message that had to go; the next record of its problem is a candidate again."""
+        with self._lock:
+            self.counters.end(f"{DROPPED}: {FULL}")
+            if queued.key is not None and not queued.resolves:
+                self.dedup.settle(queued.key, queued.level, UNKNOWN)
+        self.sender.warn_of_full()
+
+    def stats(self) -> Stats:
+        """Return the counters, the quota and the last error, as they stand at this moment."""
+        with self._lock:
+            return self.counters.stats(self._client.quota, self.sender.last_error)
+
+
+def _source(host: str | None) -> str:
+    """Return what names this process among others: all containers' first one has the number 1."""
+    return f"{os.getpid()} {socket.gethostname()}@{host or ''}"

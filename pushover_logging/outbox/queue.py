@@ -1,0 +1,132 @@
+"""A Message that waits to be sent, its JSON, and what an outbox does with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol
+
+from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.message import ATTACHMENT_LIMIT, Message
+from pushover_logging.rendering.attachments import OversizedImage
+
+SENT, SUPPRESSED, REJECTED, DROPPED = "sent", "suppressed", "rejected", "dropped"
+FULL, TOO_OLD, SET_ASIDE, FILE_LOST = "full", "too old", "set aside", "file lost"
+"""Outcomes; the second line are the reasons of a drop, which follow it after a colon."""
+
+
+@dataclass(slots=True, eq=False)
+class QueuedMessage:
+    """One Message of the outbox, of one record. The sender alone changes it after `Outbox.put`.
+
+    ``id`` is random. ``key`` is the problem's fingerprint, None if the throttle is not asked;
+    ``level`` and ``created`` (Unix time) are the record's. ``resolves``: it ends the problem.
+    ``put_at`` is the monotonic second at which it was put. ``timeouts`` counts sends without an
+    answer in time; ``may_have_arrived``: the service may have it already. ``row`` is its place in a
+    file, None in memory; ``is_own``: a record of this process. ``oversized`` is an image to scale.
+    """
+
+    id: str
+    message: Message
+    put_at: float
+    key: str | None = None
+    level: int = 0
+    created: float = 0.0
+    group: GroupKey | None = None
+    resolves: bool = False
+    timeouts: int = 0
+    may_have_arrived: bool = False
+    oversized: OversizedImage | None = None
+    row: int | None = None
+    is_own: bool = True
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Estimate the bytes that it holds, for the bound of an outbox in memory."""
+        message = self.message
+        texts = sum(4 * len(text or "") for text in (message.message, message.title, message.url))
+        image = len(message.attachment or b"") + len(message.attachment_base64 or "")
+        self.size = 512 + texts + image
+
+    @property
+    def image(self) -> bytes | None:
+        """Return the bytes of its attachment, or of the image that it is to be made of."""
+        return self.message.attachment if self.oversized is None else self.oversized.data
+
+    def drop_attachment(self) -> None:
+        """Forget the image's bytes."""
+        self.oversized = None
+        self.message = replace(
+            self.message, attachment=None, attachment_base64=None, attachment_type=None
+        )
+
+
+class Outbox(Protocol):
+    """What a pipeline asks of an outbox. None of it raises."""
+
+    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+        """Add a Message; return those that had to go for it. Called by any thread."""
+
+    def claim(
+        self, blocked_users: Collection[str | None], waiting: Collection[str]
+    ) -> QueuedMessage | None:
+        """Return the most urgent Message: by priority, then by age.
+
+        None for ``blocked_users``, and none of the ids that are ``waiting``.
+        """
+
+    def ack(self, queued: QueuedMessage, outcome: str) -> None:
+        """Forget a claimed Message, which has come to an end."""
+
+    def retry(self, queued: QueuedMessage) -> None:
+        """Put a claimed Message back."""
+
+    def has(self, queued: QueuedMessage) -> bool:
+        """Return True if it waits here; asked after a `put` that was interrupted."""
+
+
+_MESSAGE = [one.name for one in fields(Message) if one.name != "attachment"]
+_OWN = ("key", "level", "created", "resolves", "timeouts", "may_have_arrived")
+
+
+def to_json(queued: QueuedMessage) -> str:
+    """Return a Message as JSON, without the bytes of its attachment."""
+    message = {name: getattr(queued.message, name) for name in _MESSAGE}
+    return json.dumps(
+        {
+            "message": {name: value for name, value in message.items() if value is not None},
+            "group": queued.group,
+            **{name: getattr(queued, name) for name in _OWN},
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def from_json(message_id: str, text: str, image: bytes | None, put_at: float) -> QueuedMessage:
+    """Return what `to_json` wrote. Raises ValueError for anything else.
+
+    ``put_at`` is on this process's monotonic clock.
+    """
+    try:
+        data: dict[str, Any] = json.loads(text)
+        message, group = data.pop("message"), data.pop("group")
+        large = image is not None and len(image) > ATTACHMENT_LIMIT
+        queued = QueuedMessage(
+            message_id,
+            Message(attachment=None if large else image, **message),
+            put_at,
+            group=None if group is None else GroupKey(*map(str, group)),
+            oversized=OversizedImage(image) if large and image is not None else None,
+            **data,
+        )
+        valid = isinstance(queued.key, (str, type(None))) and 0 <= queued.created < 1e12  # noqa: PLR2004  Unix time
+        int(queued.level), int(queued.timeouts)
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        msg = f"not a message of this library ({type(error).__name__})"
+        raise ValueError(msg) from error
+    if not valid:
+        msg = "not a message of this library"
+        raise ValueError(msg)
+    return queued
