@@ -9,28 +9,31 @@ import logging
 import logging.handlers
 import queue
 import re
-import sys
 from collections.abc import Callable
 from types import TracebackType
 
 import pytest
 
 from pushover_logging.identity import fingerprint as module
-from pushover_logging.identity import tracebacks
 from pushover_logging.identity.fingerprint import (
     EXCEPTION,
     EXPLICIT,
     NEWS,
     TEMPLATE,
     TEXT,
-    Place,
     call_site_key,
-    exception_chain,
     explicit,
     fingerprint,
+    root_cause_key,
+)
+from pushover_logging.identity.tracebacks import (
+    SourceLocation,
+    exception_chain,
+    exception_line,
+    flatten_group,
     in_app_frame,
     root_cause,
-    root_cause_key,
+    text_place_parts,
 )
 
 
@@ -199,7 +202,7 @@ def test_an_exception_that_cannot_say_what_it_groups_is_no_group() -> None:
             raise RuntimeError
 
     exc = OddError("broken")
-    assert [exc] == tracebacks.members(exc)
+    assert [exc] == flatten_group(exc)
     assert fingerprint(failed(exc)).startswith("exception:")
 
 
@@ -277,7 +280,7 @@ INSTALLED = "/v/site-packages/b.py"
 )
 def test_text_of_a_traceback_is_read(text: str, line: str, place: tuple[str, str, str]) -> None:
     """The last one's exception, and its innermost place of the program's own, else of all."""
-    assert (line, place) == (tracebacks.naming_line(text), tracebacks.text_place_parts(text))
+    assert (line, place) == (exception_line(text), text_place_parts(text))
 
 
 FRAMES = "\n".join(as_text("  >/app/lib.py deep again()").splitlines()[1:] * 1500)
@@ -374,7 +377,7 @@ def traceback_through(*filenames: str) -> TracebackType | None:
 def test_in_app(filenames: tuple[str, ...], expected: str) -> None:
     """The innermost place outside of libraries; where none is outside, the innermost."""
     place = in_app_frame(traceback_through(*filenames))
-    assert Place("outer", expected, 2) == place
+    assert SourceLocation("outer", expected, 2) == place
 
 
 SHOP = """def pay(flag):
@@ -418,7 +421,6 @@ def test_an_exception_of_a_library_counts_by_who_called_it() -> None:
     assert fingerprint(failed(caught(one))) != fingerprint(failed(caught(two)))
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="co_qualname came with CPython 3.11")
 def test_a_place_has_its_qualified_name() -> None:
     """Two classes have a method of one name."""
     place = in_app_frame(caught(lambda: str(Unprintable())).__traceback__)
@@ -661,12 +663,11 @@ def test_notes_and_stacks_do_not_hide_a_text_tracebacks_exception() -> None:
     assert (keys[0], 2) == (keys[2], len(set(keys)))
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with CPython 3.11")
 def test_a_group_as_text_counts_by_its_last_member() -> None:
     """Through a queue, a group is the lines that show it."""
 
     def grouped(exc: BaseException) -> logging.LogRecord:
-        group = ExceptionGroup("unhandled errors", [exc])  # noqa: F821
+        group = ExceptionGroup("unhandled errors", [exc])
         return through_a_queue(failed(caught(lambda: exec("raise group", {"group": group}))))
 
     raised = [caught(raise_value_error), caught(raise_value_error), caught(lambda: {}["price"])]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushover_logging import ConfigurationError, redaction
+from pushover_logging import ConfigurationError
+from pushover_logging.rendering import redaction
 from pushover_logging.rendering.redaction import Redaction, names_secret, redacted
 
 SECRET = "s3cr3tS3cr3t"
