@@ -152,9 +152,9 @@ def test_another_problem(one: logging.LogRecord, two: logging.LogRecord) -> None
     ],
 )
 def test_fields_are_part_of_every_key(attributes: dict[str, object]) -> None:
-    """Records that differ in a field of `by` differ under every rule; a missing one is ""."""
+    """Records that differ in a field of `group_by` differ under every rule; a missing one is ""."""
     fields = ({"t": 1}, {"t": [2]}, {"t": ""}, {})
-    keys = [fingerprint(record(**{**attributes, **more}), by=("t",)) for more in fields]
+    keys = [fingerprint(record(**{**attributes, **more}), group_by=("t",)) for more in fields]
     assert (3, keys[2]) == (len(set(keys)), keys[3])
 
 
@@ -440,7 +440,7 @@ def test_a_duplicate_of_a_template_is_not_hashed_again(monkeypatch: pytest.Monke
 
 
 def test_free_texts_of_one_line_have_their_call_site_in_common() -> None:
-    """File and line, and the fields of `by`, whatever the text; other rules have none."""
+    """File and line, and the fields of `group_by`, whatever the text; other rules have none."""
     here = {"pathname": "/app/cart.py", "lineno": 7}
     records = [
         record("cart lost", **here),

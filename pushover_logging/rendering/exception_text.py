@@ -20,7 +20,7 @@ from pushover_logging.identity.tracebacks import (
     in_app_frame,
     is_exc_info,
     is_in_app,
-    transcripts,
+    parse_tracebacks,
 )
 from pushover_logging.rendering.text import first_line
 
@@ -75,7 +75,7 @@ def of_text(text: str) -> ExceptionSummary:
     """Return what a traceback that came as text says; of any other text, its last line."""
     if not text.strip():
         return ExceptionSummary("", "", [])
-    found = transcripts(text)
+    found = parse_tracebacks(text)
     if not found:
         return _of_foreign(text.strip().splitlines())
     if not found[0].line:
@@ -133,7 +133,7 @@ def cause_of(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
         cause = of_text(text)
     stack = record.stack_info
     if isinstance(stack, str) and stack:
-        cause = cause._replace(faults=cause.faults + written(transcripts(stack)))
+        cause = cause._replace(faults=cause.faults + written(parse_tracebacks(stack)))
     cause = cause if cause.place else cause._replace(place=_place_of(record))
     return _without_twice(cause)
 

@@ -160,7 +160,7 @@ class PushoverFormatter(JsonFormatter):
             text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
         return message_of(text, title, given), original
 
-    def shown(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
         """Return ``text`` as it may be sent: without secrets."""
         return (self.redaction or _DEFAULT_REDACTION)(clean(text))
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
-from pushover_logging.identity.tracebacks import split
+from pushover_logging.identity.tracebacks import split_traceback
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.rendering.exception_text import ExceptionLines, ExceptionSummary, cause_of
 from pushover_logging.rendering.fields import plain_fields
@@ -151,7 +151,7 @@ class RecordView:
         """The message, and the traceback that came with it as text."""
         if isinstance(self._record.msg, dict):
             return "", ""
-        text, traceback = split(self._record.getMessage())
+        text, traceback = split_traceback(self._record.getMessage())
         return self.shown(text).strip(), traceback
 
     @_Once

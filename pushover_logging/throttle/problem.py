@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pushover_logging.clock import MAX_UNIX_TIME
+from pushover_logging.identity.fingerprint import GroupKey
 
 OTHERS = "other problems"  # the title of counts whose problems had to go
 UNHEARD = -1  # the level told of a problem whose counts came before its first push was claimed
@@ -34,14 +35,7 @@ class End(Enum):
     LOST = "lost"  # dropped, or never made
 
 
-class Origin(NamedTuple):
-    """What a problem may become one with others by: its call site, or its root exception.
-
-    ``group`` starts with the valve's name; ``place`` is what its summary names.
-    """
-
-    group: str
-    place: str
+Origin = GroupKey
 
 
 class Count(NamedTuple):
