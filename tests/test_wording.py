@@ -13,7 +13,7 @@ from golden_records import FILE, Model, Nasty, Request, raised, record, shop
 
 from pushover_logging import ConfigurationError, PushoverFormatter
 from pushover_logging.identity.tracebacks import parse_tracebacks
-from pushover_logging.rendering.exception_text import FAULTS
+from pushover_logging.rendering.exception_text import MAX_EXCEPTIONS
 from pushover_logging.rendering.fields import plain_fields, request_line
 from pushover_logging.rendering.redaction import Redaction
 
@@ -302,7 +302,7 @@ def test_endless_chain_is_bounded():
         outer.__cause__, exc = exc, outer
     message = PushoverFormatter().message(record(exc=exc))
     assert f"ValueError: {root}" == message.title
-    assert f"RuntimeError: {FAULTS}" not in message.message
+    assert f"RuntimeError: {MAX_EXCEPTIONS}" not in message.message
 
 
 def test_notes_of_any_kind():
