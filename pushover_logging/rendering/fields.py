@@ -56,7 +56,7 @@ def build_message(text: str, title: str, fields: dict[str, Any]) -> Message:
             fields[name] = truncate(clean(fields[name]), limit)
     for name in fields.keys() - FIELDS:
         del fields[name]
-        warn("a message field is left out: there is no %s", name)
+        warn("a message field is left out: Message has no field %s", name)
     while True:
         try:
             return Message(message=text, title=title, **fields)
