@@ -241,51 +241,39 @@ def _masked_text_key(place: tuple[str, ...], masked: str) -> str:
 
 
 def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> GroupKey | None:
-    """Return the group of ``record``, whose fingerprint is ``key``; None for most records."""
-    group = call_site_key(record, key, group_by)
-    if group is not None:
+    """Return the group of ``record``, whose fingerprint is ``key``; None for most records.
+
+    The masked texts of one file and line are a group, because a text that no mask fits can give any
+    number of keys from one call; so are the exceptions of one `_root_cause`.
+    """
+    values = _values(record, group_by)
+    if key.startswith(TEXT):
+        group = _key(CALL_SITE, str(record.pathname), str(record.lineno), *values)
         name = os.path.basename(record.pathname)  # noqa: PTH119  a tenth of a Path's cost
         return GroupKey(group, f"{name}:{record.lineno}")
-    group = root_cause_key(record, key, group_by)
-    if group is None:
+    cause = _root_cause(record) if key.startswith(EXCEPTION) else None
+    if cause is None:
         return None
     info = record.exc_info
     frame = in_app_frame(info[2]) if isinstance(info, tuple) else None
-    return GroupKey(group, frame.function if frame else record.funcName or record.name)
+    place = frame.function if frame else record.funcName or record.name
+    return GroupKey(_key(ROOT_CAUSE, *cause, *values), place)
 
 
-def call_site_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> str | None:
-    """Return the key that all masked texts of one file and line share; None for other rules.
+def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
+    """Return the type and the masked first line of the root exception, if that is a cause.
 
-    ``key`` is ``fingerprint(record, group_by)``. A text that no mask fits can give any number of
-    keys from one call.
+    Only OSErrors with a text and types that are not Python's own are: one dead database causes many
+    failures, but each KeyError or timeout is a problem of its own.
     """
-    if not key.startswith(TEXT):
-        return None
-    place = str(record.pathname), str(record.lineno)
-    return _key(CALL_SITE, *place, *_values(record, group_by))
-
-
-def root_cause_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> str | None:
-    """Return the key that all exceptions of one root cause share; None if there is no such cause.
-
-    ``key`` is ``fingerprint(record, group_by)``. The key contains the type and the masked first
-    line of the root exception. Only OSErrors with a text and types that are not Python's own are a
-    cause: one dead database causes many failures, but each KeyError or timeout is a problem of its
-    own.
-    """
-    if not key.startswith(EXCEPTION):
-        return None
     info: object = record.exc_info
     if is_exc_info(info):
         causes = {_cause(root_cause(exc)) for exc in flatten_group(root_cause(info[1]))}
-        cause = causes.pop() if len(causes) == 1 else None
-    else:
-        # The root's traceback is the first in the text, and ends at an empty line.
-        text = both_ends(str(record.exc_text or record.getMessage()))
-        first = text[text.find(TRACEBACK) :].split("\n\n", 1)[0]
-        cause = _text_cause(exception_line(first)) if TRACEBACK in text else None
-    return _key(ROOT_CAUSE, *cause, *_values(record, group_by)) if cause else None
+        return causes.pop() if len(causes) == 1 else None
+    # The root's traceback is the first in the text, and ends at an empty line.
+    text = both_ends(str(record.exc_text or record.getMessage()))
+    first = text[text.find(TRACEBACK) :].split("\n\n", 1)[0]
+    return _text_cause(exception_line(first)) if TRACEBACK in text else None
 
 
 def _cause(exc: BaseException) -> tuple[str, str] | None:

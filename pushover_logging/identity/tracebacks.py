@@ -39,23 +39,16 @@ _REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
 _CHAIN_LINES = ("The above exception was", "During handling of the above")
 
 
-class SourceLocation(NamedTuple):
-    """Where an exception was raised, without a reference to its frame."""
+class Frame(NamedTuple):
+    """One frame of a traceback, without a reference to the frame object."""
 
     function: str
-    """The qualified name."""
+    """The qualified name, in a text the plain one."""
     filename: str
     lineno: int
-
-
-class TextFrame(NamedTuple):
-    """One frame of a traceback, as its text shows it."""
-
-    function: str
-    filename: str
-    lineno: int
-    code: str
+    code: str = ""
     times: int = 1
+    """How often it is repeated."""
 
 
 class ParsedTraceback(NamedTuple):
@@ -64,7 +57,7 @@ class ParsedTraceback(NamedTuple):
     line: str
     remarks: list[str]
     """The lines below ``line``: the rest of the exception's text, and its notes."""
-    frames: list[TextFrame]
+    frames: list[Frame]
     """In the order of the text, the innermost last."""
 
 
@@ -152,7 +145,7 @@ def is_in_app(filename: str) -> bool:
     return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
 
 
-def in_app_frame(*tracebacks: TracebackType | None) -> SourceLocation | None:
+def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     """Return the innermost in-app frame of the first traceback that has one.
 
     If none has one, return the innermost frame of the first traceback; None without a traceback.
@@ -161,24 +154,22 @@ def in_app_frame(*tracebacks: TracebackType | None) -> SourceLocation | None:
     for tb in tracebacks:
         innermost, in_app = _innermost_entries(tb)
         if in_app is not None:
-            return _location(in_app)
+            return _frame(in_app)
         fallback = fallback or innermost
-    return _location(fallback) if fallback else None
+    return _frame(fallback) if fallback else None
 
 
 def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
     """Return the module, function and source line of `in_app_frame(tb)`, empty without one.
 
-    The text of the line, unlike its number, stays the same when lines above it change. linecache
-    keeps the file, and a traceback in the notification reads it as well.
+    The text of the line, unlike its number, stays the same when lines above it change.
     """
     innermost, in_app = _innermost_entries(tb)
     entry = in_app or innermost
     if entry is None:
         return "", "", ""
-    place, namespace = _location(entry), entry.tb_frame.f_globals
-    line = linecache.getline(place.filename, place.lineno, namespace)
-    return str(namespace.get("__name__", "")), place.function, line.strip()
+    frame = frame_with_code(entry)
+    return str(entry.tb_frame.f_globals.get("__name__", "")), frame.function, frame.code
 
 
 def _innermost_entries(
@@ -194,10 +185,17 @@ def _innermost_entries(
     return innermost, in_app
 
 
-def _location(entry: TracebackType) -> SourceLocation:
+def frame_with_code(entry: TracebackType, times: int = 1) -> Frame:
+    """Return the frame of a traceback's entry with its line of code; linecache keeps the file."""
+    frame = _frame(entry)
+    line = linecache.getline(frame.filename, frame.lineno, entry.tb_frame.f_globals)
+    return frame._replace(code=line.strip(), times=times)
+
+
+def _frame(entry: TracebackType) -> Frame:
     code = entry.tb_frame.f_code
     # CPython sets None for an instruction that belongs to no source line.
-    return SourceLocation(code.co_qualname, code.co_filename, entry.tb_lineno or 0)
+    return Frame(code.co_qualname, code.co_filename, entry.tb_lineno or 0)
 
 
 def both_ends(text: str) -> str:
@@ -272,12 +270,12 @@ def further_members(text: str) -> int:
 
 
 def _parse_block(block: str) -> ParsedTraceback:
-    frames: list[TextFrame] = []
+    frames: list[Frame] = []
     lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
     for number, line in enumerate(lines):
         if frame := re.match(_FRAME_LINE, line):
             function = frame["function"] or ""
-            frames.append(TextFrame(function, frame["file"], int(frame["line"]), ""))
+            frames.append(Frame(function, frame["file"], int(frame["line"])))
         elif line[:1].strip():
             return ParsedTraceback(line.strip(), _remarks(lines[number + 1 :]), frames)
         elif repeated := re.match(_REPEATED, line):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import linecache
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -14,11 +13,11 @@ from typing import NamedTuple
 
 from pushover_logging.identity.tracebacks import (
     MAX_MEMBERS,
+    Frame,
     ParsedTraceback,
-    SourceLocation,
-    TextFrame,
     exception_chain,
     flatten_group,
+    frame_with_code,
     further_members,
     in_app_frame,
     is_exc_info,
@@ -84,7 +83,7 @@ def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionS
 
 def _place_of(record: logging.LogRecord) -> str:
     function, filename = str(record.funcName or ""), str(record.pathname or "")
-    return _format_place(SourceLocation(function, filename, record.lineno)) if filename else ""
+    return _format_place(Frame(function, filename, record.lineno)) if filename else ""
 
 
 def _without_repeated_place(summary: ExceptionSummary) -> ExceptionSummary:
@@ -222,7 +221,7 @@ def _remarks(exc: BaseException) -> list[str]:
     return [line.strip() for line in remarks[:_MAX_REMARKS] if line.strip()]
 
 
-def _innermost_frames(entries: list[TracebackType]) -> Iterator[TextFrame]:
+def _innermost_frames(entries: list[TracebackType]) -> Iterator[Frame]:
     """Yield the innermost frames, the innermost first, with repeated ones merged."""
     position = len(entries) - 1
     for _ in range(_MAX_FRAMES):
@@ -232,32 +231,29 @@ def _innermost_frames(entries: list[TracebackType]) -> Iterator[TextFrame]:
         while position >= 0 and _is_same_line(entries[position], last):
             position -= 1
             times += 1
-        code = last.tb_frame.f_code
-        lineno = last.tb_lineno or 0  # CPython sets None if it belongs to no source line
-        text = linecache.getline(code.co_filename, lineno, last.tb_frame.f_globals).strip()
-        yield TextFrame(code.co_qualname, code.co_filename, lineno, text, times)
+        yield frame_with_code(last, times)
 
 
 def _is_same_line(entry: TracebackType, other: TracebackType) -> bool:
     return entry.tb_frame.f_code is other.tb_frame.f_code and entry.tb_lasti == other.tb_lasti
 
 
-def _syntax_error_frame(exc: BaseException) -> TextFrame | None:
+def _syntax_error_frame(exc: BaseException) -> Frame | None:
     """Return the place of the text that Python could not parse; None for other exceptions."""
     if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
         return None
     code = exc.text.strip() if isinstance(exc.text, str) else ""
-    return TextFrame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
+    return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
 
 
-def _frame_line(frame: TextFrame) -> tuple[str, int]:
+def _frame_line(frame: Frame) -> tuple[str, int]:
     """Return a frame's line, and the number of frames that it stands for."""
     code = f": {frame.code}" if frame.code else ""
     repeated = f" ({frame.times} times)" if frame.times > 1 else ""
     return f"  {_format_place(frame)}{code}{repeated}", frame.times
 
 
-def _format_place(place: SourceLocation | TextFrame) -> str:
+def _format_place(place: Frame) -> str:
     """Return ``charge, payments/api.py:42``."""
     path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
     function = _short_name(place.function)

@@ -140,7 +140,8 @@ class PushoverFormatter(JsonFormatter):
             if isinstance(fields.get(name), str):
                 fields[name] = view.format_url(fields[name], quoted=name == "url")
         given_title = fields.pop("title", None)
-        title = self._fit_title(view.redacted(given_title) if given_title else self._title(view))
+        title = view.redacted(given_title) if given_title else self._title(view)
+        title = self._fit(lambda limit: truncate(title, limit), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
         if body is None:
@@ -211,15 +212,6 @@ class PushoverFormatter(JsonFormatter):
                 return self._fit(lambda limit: shorten(body, limit)) or NO_MESSAGE
         return self._fit_parts(view.parts(title), markup=markup)
 
-    def _fit_title(self, title: str) -> str:
-        title, length = truncate(title, TITLE_LIMIT), self.encrypted_length
-        if length is None or length(title) <= TITLE_LIMIT:
-            return title
-        limit = largest_fitting(
-            len(title), lambda limit: length(truncate(title, limit)) <= TITLE_LIMIT
-        )
-        return truncate(title, limit)
-
     def _fit_parts(self, parts: BodyParts, *, markup: bool) -> str:
         def text(limit: int) -> str:
             body = build_body(parts, limit)
@@ -227,14 +219,14 @@ class PushoverFormatter(JsonFormatter):
 
         return self._fit(text) or NO_MESSAGE
 
-    def _fit(self, text: Callable[[int], str]) -> str:
-        """Return the longest ``text(limit)`` that fits as it is sent, encrypted or not."""
+    def _fit(self, text: Callable[[int], str], api_limit: int = MESSAGE_LIMIT) -> str:
+        """Return the longest ``text(limit)`` that the API accepts, encrypted if it will be."""
 
         def fits(text: str) -> bool:
             length = self.encrypted_length(text) if self.encrypted_length else 0
-            return max(length, len(text)) <= MESSAGE_LIMIT
+            return max(length, len(text)) <= api_limit
 
-        whole = text(MESSAGE_LIMIT)
+        whole = text(api_limit)
         if fits(whole):
             return whole
-        return text(largest_fitting(MESSAGE_LIMIT, lambda limit: fits(text(limit))))
+        return text(largest_fitting(api_limit, lambda limit: fits(text(limit))))

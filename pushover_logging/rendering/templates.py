@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from string import Template as _Dollar
 from typing import Any, Protocol
@@ -49,7 +50,7 @@ class Template:
                 msg = "a % without a (name)"
                 raise ValueError(msg)  # noqa: TRY301  all faults take the same way
             text.encode()  # a lone surrogate cannot be sent
-            self.fill(_AnyValues())
+            self.fill(defaultdict(_AnyValue))
         except Exception as error:
             msg = f"{option}: got {redacted(text)} ({error}), {takes}"
             raise ConfigurationError(msg, option=option) from error
@@ -91,11 +92,6 @@ class _AnyValue(int):
 
     def __format__(self, spec: str) -> str:
         return ""
-
-
-class _AnyValues:
-    def __getitem__(self, name: str) -> _AnyValue:
-        return _AnyValue()
 
 
 def checked_style(style: object) -> str:
