@@ -154,9 +154,9 @@ def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     for tb in tracebacks:
         innermost, in_app = _innermost_entries(tb)
         if in_app is not None:
-            return _frame(in_app)
+            return read_frame(in_app)
         fallback = fallback or innermost
-    return _frame(fallback) if fallback else None
+    return read_frame(fallback) if fallback else None
 
 
 def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
@@ -168,7 +168,7 @@ def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
     entry = in_app or innermost
     if entry is None:
         return "", "", ""
-    frame = frame_with_code(entry)
+    frame = read_frame(entry)
     return str(entry.tb_frame.f_globals.get("__name__", "")), frame.function, frame.code
 
 
@@ -185,17 +185,12 @@ def _innermost_entries(
     return innermost, in_app
 
 
-def frame_with_code(entry: TracebackType, times: int = 1) -> Frame:
-    """Return the frame of a traceback's entry with its line of code; linecache keeps the file."""
-    frame = _frame(entry)
-    line = linecache.getline(frame.filename, frame.lineno, entry.tb_frame.f_globals)
-    return frame._replace(code=line.strip(), times=times)
-
-
-def _frame(entry: TracebackType) -> Frame:
+def read_frame(entry: TracebackType, times: int = 1) -> Frame:
+    """Return the frame of a traceback's entry; linecache keeps the file of its code."""
     code = entry.tb_frame.f_code
-    # CPython sets None for an instruction that belongs to no source line.
-    return Frame(code.co_qualname, code.co_filename, entry.tb_lineno or 0)
+    lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
+    line = linecache.getline(code.co_filename, lineno, entry.tb_frame.f_globals)
+    return Frame(code.co_qualname, code.co_filename, lineno, line.strip(), times)
 
 
 def both_ends(text: str) -> str:

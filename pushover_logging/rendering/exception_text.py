@@ -17,12 +17,12 @@ from pushover_logging.identity.tracebacks import (
     ParsedTraceback,
     exception_chain,
     flatten_group,
-    frame_with_code,
     further_members,
     in_app_frame,
     is_exc_info,
     is_in_app,
     parse_tracebacks,
+    read_frame,
 )
 from pushover_logging.rendering.text import first_line
 
@@ -231,7 +231,7 @@ def _innermost_frames(entries: list[TracebackType]) -> Iterator[Frame]:
         while position >= 0 and _is_same_line(entries[position], last):
             position -= 1
             times += 1
-        yield frame_with_code(last, times)
+        yield read_frame(last, times)
 
 
 def _is_same_line(entry: TracebackType, other: TracebackType) -> bool:
