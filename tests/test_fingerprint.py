@@ -25,6 +25,7 @@ from pushover_logging.identity.fingerprint import (
     explicit,
     fingerprint,
     group_key,
+    record_keys,
 )
 from pushover_logging.identity.tracebacks import (
     exception_chain,
@@ -108,6 +109,17 @@ def test_news_differ_by_their_numbers() -> None:
     """Below WARNING the text counts as it is."""
     one, two = (record("sold %d today", n, levelno=logging.INFO) for n in (7, 8))
     assert fingerprint(one) != fingerprint(two)
+
+
+def test_keys_of_a_record() -> None:
+    """Fingerprint and, if that is not known, group; for a problem that ends, its own key."""
+    one, key = record(lineno=7, pathname="/app/cart.py"), fingerprint(record())
+    assert (key, None, None) == record_keys(one, (), lambda _: True)
+    assert (key, group_key(one, key), None) == record_keys(one, (), lambda _: False)
+    ends = record(pushover={"resolves": "db"}, tenant="b")
+    assert (explicit("db", ["b"]), None, "db") == record_keys(ends, ["tenant"], lambda _: False)
+    passes = record(pushover={"throttle": False})
+    assert (None, None, None) == record_keys(passes, (), lambda _: True)
 
 
 SAME = [

@@ -190,27 +190,27 @@ class PushoverFormatter(JsonFormatter):
         return json.loads(self.jsonify_log_record({**first, **fields})) if fields else {}
 
     def _title(self, view: RecordView) -> str:
-        if self.title is not None:
-            try:
-                title = " ".join(self.title.fill(view).split())
-            except Exception as error:  # noqa: BLE001  a value of the program
-                warn("the title's template is left out: %s", type(error).__name__)
-            else:
-                if title:
-                    return title
-        return view.title or NO_MESSAGE
+        title = self._filled(self.title, view) or ""
+        return " ".join(title.split()) or view.title or NO_MESSAGE
 
     def _body(self, view: RecordView, title: str, *, markup: bool) -> str:
-        if self.body is not None:
-            try:
-                fill = self.body.fill_html if markup else self.body.fill
-                body = fill(view).strip()
-            except Exception as error:  # noqa: BLE001  a value of the program
-                warn("the body's template is left out: %s", type(error).__name__)
-            else:
-                shorten = shortener(markup=markup)
-                return self._fit(lambda limit: shorten(body, limit)) or NO_MESSAGE
-        return self._fit_parts(view.parts(title), markup=markup)
+        filled = self._filled(self.body, view, markup=markup)
+        if filled is None:
+            return self._fit_parts(view.parts(title), markup=markup)
+        body, shorten = filled.strip(), shortener(markup=markup)
+        return self._fit(lambda limit: shorten(body, limit)) or NO_MESSAGE
+
+    def _filled(
+        self, template: Template | None, view: RecordView, *, markup: bool = False
+    ) -> str | None:
+        """Return the text of a template; None without one, or if a value does not fit it."""
+        if template is None:
+            return None
+        try:
+            return template.fill_html(view) if markup else template.fill(view)
+        except Exception as error:  # noqa: BLE001  a value of the program
+            warn("the %s template is left out: %s", template.option, type(error).__name__)
+            return None
 
     def _fit_parts(self, parts: BodyParts, *, markup: bool) -> str:
         def text(limit: int) -> str:

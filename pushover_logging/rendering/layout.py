@@ -6,7 +6,7 @@ level's line, the extras, and last the traceback, of which each exception's own 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pushover_logging.rendering.exception_text import ExceptionLines
@@ -78,21 +78,33 @@ def _fitting(sizes: Sequence[int], room: int) -> tuple[int, int]:
     return count, room
 
 
+class _Block:
+    """One exception of the traceback: the lines that are shown, and the frames that are not yet."""
+
+    def __init__(self, exception: ExceptionLines) -> None:
+        self.lines = [exception.line]
+        self.fold = ""
+        """The line that counts the hidden frames, if there is room for it."""
+        self.hidden = exception.total
+        self.frames = list(exception.frames)
+
+
 def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str]:
     """Return the lines of a chain that fit, the root first, and of each its innermost frames."""
     fitting, rest, room = _fitting_exceptions(exceptions, room)
     blocks = [_Block(exception) for exception in fitting]
-    for block in blocks:
-        for remark in block.exception.remarks:
+    for block, exception in zip(blocks, fitting, strict=True):
+        for remark in exception.remarks:
             if len(remark) + 3 <= room:
-                block.remarks.append(f"  {remark}")
+                block.lines.append(f"  {remark}")
                 room -= len(remark) + 3
     for block in blocks:
-        if block.left and len(_fold(block.left)) + 1 <= room:
-            block.is_folded = True
-            room -= len(_fold(block.left)) + 1
-    _unfold([block for block in blocks if block.is_folded], room)
-    lines = [list(block.lines()) for block in blocks]
+        fold = _fold(block.hidden)
+        if len(fold) + 1 <= room:
+            block.fold = fold
+            room -= _size([fold])
+    _unfold([block for block in blocks if block.fold], room)
+    lines = [[*block.lines, block.fold] for block in blocks]
     lines[-1:-1] = [[rest]]
     return [line for block_lines in lines for line in block_lines if line]
 
@@ -115,48 +127,22 @@ def _fitting_exceptions(
     return [*exceptions[:count], exceptions[-1]], rest, left + _REST_SIZE - len(rest) - 1
 
 
-class _Block:
-    """The lines of one exception that are shown."""
-
-    def __init__(self, exception: ExceptionLines) -> None:
-        self.exception = exception
-        self.remarks: list[str] = []
-        self.frames = 0
-        """How many of the exception's frames are shown."""
-        self.left = exception.total
-        self.is_folded = False
-
-    def next_frame_size(self) -> int | None:
-        """Return how much more room the next frame takes than the fold does now; None: no frame."""
-        if self.frames == len(self.exception.frames):
-            return None
-        line, times = self.exception.frames[self.frames]
-        after = len(_fold(self.left - times)) if self.left > times else -1
-        return len(line) + 1 + after - len(_fold(self.left))
-
-    def show_next_frame(self) -> None:
-        self.left -= self.exception.frames[self.frames][1]
-        self.frames += 1
-
-    def lines(self) -> Iterator[str]:
-        yield self.exception.line
-        yield from self.remarks
-        yield from (line for line, _ in self.exception.frames[: self.frames])
-        if self.is_folded and self.left:
-            yield _fold(self.left)
-
-
 def _unfold(blocks: list[_Block], room: int) -> None:
     """Show frames while there is room, one of each block in turn."""
     while blocks:
         for block in list(blocks):
-            size = block.next_frame_size()
-            if size is None or size > room:
+            line, times = block.frames[0] if block.frames else ("", 0)
+            fold = _fold(block.hidden - times)
+            size = len(line) + 1 + _size([fold]) - _size([block.fold])
+            if not block.frames or size > room:
                 blocks.remove(block)
-            else:
-                room -= size
-                block.show_next_frame()
+                continue
+            room -= size
+            block.lines.append(line)
+            block.fold = fold
+            block.hidden -= times
+            del block.frames[0]
 
 
-def _fold(number: int) -> str:
-    return f"  … {number} frame{'s' if number > 1 else ''}"
+def _fold(hidden: int) -> str:
+    return f"  … {hidden} frame{'s' if hidden > 1 else ''}" if hidden else ""

@@ -43,6 +43,7 @@ class Template:
         if not isinstance(text, str) or not text.strip():
             msg = f"{option}: got {redacted(text)}, {takes}"
             raise ConfigurationError(msg, option=option)
+        self.option = option
         self._lines = text.split("\n")
         self._format = _STYLES[style]
         try:
