@@ -49,6 +49,7 @@ class Frame(NamedTuple):
     code: str = ""
     times: int = 1
     """How often it is repeated."""
+    module: str = ""
 
 
 class ParsedTraceback(NamedTuple):
@@ -152,10 +153,11 @@ def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     """
     fallback = None
     for tb in tracebacks:
-        innermost, in_app = _innermost_entries(tb)
-        if in_app is not None:
-            return read_frame(in_app)
-        fallback = fallback or innermost
+        entries = traceback_entries(tb)
+        for entry in reversed(entries):
+            if is_in_app(entry.tb_frame.f_code.co_filename):
+                return read_frame(entry)
+        fallback = fallback or (entries[-1] if entries else None)
     return read_frame(fallback) if fallback else None
 
 
@@ -164,33 +166,26 @@ def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
 
     The text of the line, unlike its number, stays the same when lines above it change.
     """
-    innermost, in_app = _innermost_entries(tb)
-    entry = in_app or innermost
-    if entry is None:
-        return "", "", ""
-    frame = read_frame(entry)
-    return str(entry.tb_frame.f_globals.get("__name__", "")), frame.function, frame.code
+    frame = in_app_frame(tb)
+    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
 
 
-def _innermost_entries(
-    tb: TracebackType | None,
-) -> tuple[TracebackType | None, TracebackType | None]:
-    """Return the innermost entry of ``tb``, and the innermost in-app entry."""
-    innermost = in_app = None
+def traceback_entries(tb: TracebackType | None) -> list[TracebackType]:
+    """Return the entries of a traceback, the outermost first."""
+    entries = []
     while tb is not None:
-        innermost = tb
-        if is_in_app(tb.tb_frame.f_code.co_filename):
-            in_app = tb
+        entries.append(tb)
         tb = tb.tb_next
-    return innermost, in_app
+    return entries
 
 
 def read_frame(entry: TracebackType, times: int = 1) -> Frame:
     """Return the frame of a traceback's entry; linecache keeps the file of its code."""
-    code = entry.tb_frame.f_code
+    code, namespace = entry.tb_frame.f_code, entry.tb_frame.f_globals
     lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
-    line = linecache.getline(code.co_filename, lineno, entry.tb_frame.f_globals)
-    return Frame(code.co_qualname, code.co_filename, lineno, line.strip(), times)
+    line = linecache.getline(code.co_filename, lineno, namespace).strip()
+    module = str(namespace.get("__name__", ""))
+    return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
 
 
 def both_ends(text: str) -> str:

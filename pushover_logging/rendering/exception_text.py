@@ -23,6 +23,7 @@ from pushover_logging.identity.tracebacks import (
     is_in_app,
     parse_tracebacks,
     read_frame,
+    traceback_entries,
 )
 from pushover_logging.rendering.text import first_line
 
@@ -200,10 +201,7 @@ def _details(
     exc: BaseException, tb: TracebackType | None, *, with_frames: bool
 ) -> tuple[list[str], list[tuple[str, int]], int]:
     """Return the remarks, the frames and the number of all frames of an exception."""
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
+    entries = traceback_entries(tb)
     if not with_frames:
         return [], [], len(entries)
     frames = [_frame_line(frame) for frame in _innermost_frames(entries)]
