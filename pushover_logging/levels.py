@@ -39,7 +39,7 @@ def level_number(level: object) -> int:
         number = logging.getLevelName(name.upper())
         if isinstance(number, int):
             return number
-    msg = f"level: got {redacted(level)}, takes a level's name or number, as logging knows it"
+    msg = f"level: got {redacted(level)}, takes the name or number of a logging level"
     raise ConfigurationError(msg, option="level")
 
 
