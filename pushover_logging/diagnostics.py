@@ -1,8 +1,8 @@
-"""The library's own warnings: on the logger ``pushover_logging``, and never lost.
+"""The library's own warnings, on the logger ``pushover_logging``.
 
-This handler does not take them (a warning about sending must not have to be sent). Where no other
-handler would, they go to stderr through `logging.lastResort`, as Python does for a program
-without any handler.
+PushoverHandler ignores them: a warning about sending must not depend on sending. If no other
+handler takes a warning, it goes to stderr through `logging.lastResort`, as in a program without
+any handler.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ LOGGER_NAME = "pushover_logging"
 def warn(text: str, *args: object) -> None:
     """Log a warning about the library's own work; ``text`` is a %-template for ``args``.
 
-    Raises nothing: a handler of the program's may fail, or a stderr be closed, and what is warned
-    of goes on all the same.
+    Raises nothing, even if a handler of the program fails or stderr is closed.
     """
     logger = logging.getLogger(LOGGER_NAME)
     with contextlib.suppress(Exception):
-        if _is_heard(logger):
+        if _is_handled(logger):
             logger.warning(text, *args)
         elif logging.lastResort is not None:
             record = logger.makeRecord(LOGGER_NAME, logging.WARNING, __file__, 0, text, args, None)
             logging.lastResort.handle(record)
 
 
-def _is_heard(logger: logging.Logger) -> bool:
-    # dictConfig disables a logger that it does not name: then nobody would hear it.
+def _is_handled(logger: logging.Logger) -> bool:
+    # dictConfig disables a logger that it does not name.
     if logger.disabled or not logger.isEnabledFor(logging.WARNING):
         return False
     current: logging.Logger | None = logger

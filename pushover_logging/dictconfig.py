@@ -1,8 +1,7 @@
-"""Plain values of what `logging.config.dictConfig` hands over.
+"""Resolves the values that `logging.config.dictConfig` passes, for all modules that take options.
 
-Its own kinds of dict and list resolve a nested ``ext://`` or ``cfg://`` value only if you ask for
-it by key; iterating over them yields the bare text. Short, and a module of its own: what reads
-configuration stands on every floor, and this has to be below all of it.
+Its own dict and list classes resolve a nested ``ext://`` or ``cfg://`` value only on access by key;
+iterating over them yields the unresolved text.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  any option
-    """Return ``value`` with each mapping, list and tuple in it a plain one, its values resolved."""
+    """Return ``value`` with plain dicts, lists and tuples, and all values in them resolved."""
     if isinstance(value, Mapping):
         return {key: plain(value[key]) for key in value}
     if isinstance(value, (list, tuple)):

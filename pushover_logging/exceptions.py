@@ -1,27 +1,27 @@
-"""What can go wrong, in one place, as a tree.
+"""The library's errors.
 
 ::
 
     PushoverError
-    ├── ConfigurationError   (also a ValueError) an option or a Message field that cannot work
+    ├── ConfigurationError   (also a ValueError) an option or a Message field is not valid
     └── DeliveryError        a Message was not accepted
-        ├── TemporaryError   a passing fault: the same again later
-        ├── QuotaError       the month's quota, or the rate, is used up: nothing until the reset
-        └── RejectedError    the service refuses this input: never the same again
+        ├── TemporaryError   a temporary fault; retry later
+        ├── QuotaError       the monthly quota or the rate is used up; retry after the reset
+        └── RejectedError    the service refuses the request; do not repeat it unchanged
 """
 
 from __future__ import annotations
 
 
 class PushoverError(Exception):
-    """The root of all errors of this library."""
+    """The base class of all errors of this library."""
 
 
 class ConfigurationError(PushoverError, ValueError):
-    """An option, or a field of a Message, has a value that cannot work.
+    """An option, or a field of a Message, has an invalid value.
 
-    The text names it, what it got (secrets masked) and what it takes.
-    ``option`` is its bare name, None where no single one is at fault.
+    The text has its name, the value (secrets masked) and what is valid. ``option`` is the bare
+    name, None if more than one option is involved.
     """
 
     def __init__(self, text: str, *, option: str | None = None) -> None:
@@ -30,14 +30,15 @@ class ConfigurationError(PushoverError, ValueError):
 
 
 class DeliveryError(PushoverError):
-    """A Message was not accepted; the subclass says what a friendly client does next."""
+    """A Message was not accepted; the subclass shows what to do next."""
 
 
 class TemporaryError(DeliveryError):
-    """5xx, no answer, or one that cannot be read: the same again, no sooner than after 5 s.
+    """A 5xx, no response, or one that cannot be parsed: retry, after 5 s or more.
 
-    ``timed_out`` tells that the answer did not come in time, ``may_have_arrived`` that the request
-    was on its way and no answer to it came: to send it again may tell a person twice.
+    ``timed_out`` is True if the response did not come in time. ``may_have_arrived`` is True if the
+    request was sent but no response came: the service can have delivered it, and a retry can be a
+    duplicate.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class TemporaryError(DeliveryError):
 
 
 class QuotaError(DeliveryError):
-    """429: nothing may be sent for ``wait`` seconds."""
+    """A 429: send nothing for ``wait`` seconds."""
 
     def __init__(self, text: str, *, wait: float = 60.0) -> None:
         super().__init__(text)
@@ -57,10 +58,10 @@ class QuotaError(DeliveryError):
 
 
 class RejectedError(DeliveryError):
-    """A 4xx, or a status other than 1: this input will never work.
+    """A 4xx, or a status other than 1: the request is not valid and never will be.
 
-    ``parameters`` are the names that the answer blames (``token``, ``user``, ``attachment``, ...),
-    ``errors`` the service's own sentences, ``status`` the HTTP status.
+    ``parameters`` are the names of the invalid parameters in the response (``token``, ``user``,
+    ``attachment``, ...), ``errors`` the service's own messages, ``status`` the HTTP status.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which Message fields a logging level brings: its priority, and whatever else it is given."""
+"""Maps logging levels to Message fields: a priority, and others that the program sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import FIELDS, Message, priority_number
 from pushover_logging.rendering.redaction import redacted
 
-# Emergencies are opt-in: libraries say CRITICAL too.
+# Emergencies are opt-in: libraries log CRITICAL as well.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
     {
         logging.DEBUG: -2,
@@ -26,9 +26,9 @@ DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
 
 
 def level_number(level: object) -> int:
-    """Return the number of a level given by number, name or a number as text.
+    """Return the number of a level's name or number; the number can be a text.
 
-    Raises ConfigurationError for a name that `logging` does not know.
+    Raises ConfigurationError for a name that is unknown to `logging`.
     """
     if isinstance(level, int) and not isinstance(level, bool):
         return level
@@ -39,16 +39,16 @@ def level_number(level: object) -> int:
         number = logging.getLevelName(name.upper())
         if isinstance(number, int):
             return number
-    msg = f"level: got {redacted(level)}, takes a level's name or number, as logging knows it"
+    msg = f"level: got {redacted(level)}, takes the name or number of a logging level"
     raise ConfigurationError(msg, option="level")
 
 
 class Levels:
-    """Thresholds, each with the Message fields of its level and those up to the next.
+    """The Message fields of each level.
 
-    ``overrides`` maps a level to a priority, its name, or a mapping of Message fields; it is laid
-    over the defaults; a new threshold has the rest from the one below it. Raises
-    ConfigurationError that names the level.
+    ``overrides`` maps a level to a priority, its name, or a mapping of Message fields, which apply
+    up to the next level that has its own. They take precedence over the defaults; a new level
+    inherits other fields from the level below. Raises ConfigurationError with the level's name.
     """
 
     def __init__(self, overrides: Mapping[Any, Any] | None = None) -> None:
@@ -59,18 +59,17 @@ class Levels:
             takes = "takes a mapping of level to priority or Message fields"
             msg = f"levels: got {redacted(overrides)}, {takes}"
             raise ConfigurationError(msg, option="levels")
-        given = {_number(level): _fields(level, at) for level, at in plain(overrides or {}).items()}
+        own = {
+            _number(level): _fields(level, value) for level, value in plain(overrides or {}).items()
+        }
         below: Mapping[str, Any] = table[min(table)]
-        for number in sorted({*table, *given}):
-            below = table[number] = {**table.get(number, below), **given.get(number, {})}
+        for number in sorted({*table, *own}):
+            below = table[number] = {**table.get(number, below), **own.get(number, {})}
         self._thresholds = sorted(table)
         self._table = table
 
     def fields(self, level: int) -> Mapping[str, Any]:
-        """Return the Message fields of the nearest threshold at or below ``level``.
-
-        A level below them all takes the lowest.
-        """
+        """Return the fields of the nearest level at or below ``level``, else of the lowest."""
         index = bisect_right(self._thresholds, level) - 1
         return self._table[self._thresholds[max(index, 0)]]
 
@@ -84,17 +83,17 @@ def _number(level: object) -> int:
 
 
 def _fields(level: object, value: object) -> dict[str, Any]:
-    given: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"priority": value}
-    unknown = given.keys() - (FIELDS - {"message"})
+    fields: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"priority": value}
+    unknown = fields.keys() - (FIELDS - {"message"})
     if unknown:
         takes = ", ".join(sorted(FIELDS - {"message"}))
         msg = f"levels: {redacted(level)} got {redacted(sorted(map(str, unknown)))}, takes {takes}"
         raise ConfigurationError(msg, option="levels")
     try:
-        if "priority" in given:
-            given["priority"] = priority_number(given["priority"])
-        Message(message="checked here, not at the first alert", **given)
+        if "priority" in fields:
+            fields["priority"] = priority_number(fields["priority"])
+        Message(message="checked here, not at the first alert", **fields)
     except ConfigurationError as error:
         msg = f"levels: {redacted(level)}: {error}"
         raise ConfigurationError(msg, option="levels") from error
-    return given
+    return fields

@@ -1,8 +1,7 @@
-"""What one API call sends: every parameter of ``messages.json``, checked when it is made."""
+"""`Message` holds the parameters of one ``messages.json`` request, checked at construction."""
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field, fields
@@ -18,13 +17,13 @@ URL_LIMIT = 512
 URL_TITLE_LIMIT = 100
 ATTACHMENT_LIMIT = 5_242_880
 USERS_LIMIT = 50
-# https://pushover.net/api#priority: seconds.
+# https://pushover.net/api#priority, in seconds.
 RETRY_MINIMUM = 30
 EXPIRE_MAXIMUM = 10_800
 RETRY_DEFAULT = 60
 EXPIRE_DEFAULT = 3600
 
-# https://pushover.net/api#priority, by the names that the apps show.
+# By the names that the apps show.
 PRIORITIES = {"lowest": -2, "low": -1, "normal": 0, "high": 1, "emergency": 2}
 EMERGENCY = PRIORITIES["emergency"]
 LOWEST = PRIORITIES["lowest"]
@@ -40,12 +39,12 @@ _LIMITS = {
 
 
 def is_key(value: object) -> bool:
-    """Tell whether ``value`` has the shape of a token or a single user or group key."""
+    """Return True if ``value`` has the format of a token or of one user or group key."""
     return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 
 def are_users(value: object) -> bool:
-    """Tell whether ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
+    """Return True if ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
     if not isinstance(value, str):
         return False
     keys = value.split(",")
@@ -53,7 +52,7 @@ def are_users(value: object) -> bool:
 
 
 def priority_number(value: object) -> int:
-    """Return -2 to 2 for a priority's number or name (``"emergency"``).
+    """Return the number, -2 to 2, of a priority's number or name (``"emergency"``).
 
     Raises ConfigurationError for anything else.
     """
@@ -68,17 +67,18 @@ def priority_number(value: object) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One push, immutable, as https://pushover.net/api describes it.
+    """One push, immutable; see https://pushover.net/api.
 
     ``message`` has 1 to 1,024 characters, ``title`` at most 250, ``url`` 512, ``url_title`` 100.
-    ``priority`` is -2 to 2 or its name; 2 takes ``retry`` (seconds between the repeats, 30 or
-    more; 60 unless said), ``expire`` (seconds until it gives up, at most 10,800; 3,600 unless
-    said), ``tags`` (comma-separated, or a list) and ``callback`` (a URL). ``timestamp`` is Unix
-    time, ``ttl`` seconds until the message deletes itself. ``user`` names a user or group other
-    than the client's own. ``device`` is names joined by commas, or a list, ``sound`` the name of
-    a sound. ``html`` lets the app read simple tags, ``monospace`` shows a fixed width; one excludes
-    the other. ``attachment`` is an image's bytes with ``attachment_type``, its MIME type;
-    ``attachment_base64`` the same as Base64 text. Raises ConfigurationError that names the field.
+    ``priority`` is -2 to 2 or its name. Only priority 2 uses ``retry`` (seconds between the
+    repeats, 30 or more, by default 60), ``expire`` (seconds until the repeats end, at most 10,800,
+    by default 3,600), ``tags`` (comma-separated, or a list) and ``callback`` (a URL).
+    ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``user``
+    is the key of a user or group other than the client's. ``device`` is one name, several joined
+    by commas, or a list; ``sound`` the name of a sound. ``html`` renders simple tags,
+    ``monospace`` uses a fixed-width font; they exclude each other. ``attachment`` is the bytes of
+    an image and ``attachment_type`` its MIME type; ``attachment_base64`` is the image as Base64
+    text. Raises ConfigurationError with the name of the invalid field.
     """
 
     message: str
@@ -102,40 +102,40 @@ class Message:
     attachment_type: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field; fill in what an emergency needs."""
+        """Check every field, and set the defaults of an emergency."""
         if not isinstance(self.message, str) or not self.message.strip():
-            _refuse("message", redacted(self.message), "a text that is not blank")
+            _raise("message", redacted(self.message), "a text that is not blank")
         for name, limit in _LIMITS.items():
             _check_text(name, getattr(self, name), limit)
         self._set("priority", priority_number(self.priority))
         for name in ("device", "tags"):
-            self._set(name, _joined(getattr(self, name)))
+            self._set(name, _comma_separated(getattr(self, name)))
             _check_text(name, getattr(self, name), URL_LIMIT)
-        self._check_addresses()
+        self._check_names()
         self._check_numbers()
         for name in ("html", "monospace"):
             if not isinstance(getattr(self, name), bool):
-                _refuse(name, redacted(getattr(self, name)), "True or False")
+                _raise(name, redacted(getattr(self, name)), "True or False")
         if self.html and self.monospace:
-            _refuse("html", "True", "False where monospace is set: they exclude each other")
+            _raise("html", "True", "False if monospace is set: they exclude each other")
         self._check_attachment()
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _check_addresses(self) -> None:
+    def _check_names(self) -> None:
         if self.user is not None and not are_users(self.user):
-            msg = f"user: got {describe_secret(self.user)}, takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
-            raise ConfigurationError(msg, option="user")
+            takes = "30 of A-Z, a-z, 0-9, at most 50 by commas"
+            _raise("user", describe_secret(self.user), takes)
         for name in ("sound", "attachment_type"):
             _check_text(name, getattr(self, name), URL_LIMIT)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
-            _refuse("device", redacted(self.device), takes)
+            _raise("device", redacted(self.device), takes)
         if self.callback is not None:
             _check_text("callback", self.callback, URL_LIMIT)
             if not _is_web_address(self.callback):
-                _refuse("callback", redacted(self.callback), "an http or https URL")
+                _raise("callback", redacted(self.callback), "an http or https URL")
 
     def _check_numbers(self) -> None:
         if self.priority == EMERGENCY:
@@ -149,29 +149,26 @@ class Message:
     def _check_attachment(self) -> None:
         if self.attachment is not None:
             if not isinstance(self.attachment, bytes):
-                _refuse("attachment", f"a {type(self.attachment).__name__}", "an image's bytes")
+                _raise("attachment", f"a {type(self.attachment).__name__}", "an image's bytes")
             if self.attachment_base64 is not None:
-                takes = "nothing where attachment_base64 is set: a message has one image"
-                _refuse("attachment", f"{len(self.attachment)} bytes", takes)
+                takes = "nothing if attachment_base64 is set: a message has one image"
+                _raise("attachment", f"{len(self.attachment)} bytes", takes)
             _check_size("attachment", len(self.attachment))
         if self.attachment_base64 is not None:
             try:
-                _check_size(
-                    "attachment_base64", len(b64decode(self.attachment_base64, validate=True))
-                )
-            except (binascii.Error, TypeError, ValueError) as error:
-                if isinstance(error, ConfigurationError):
-                    raise
+                size = len(b64decode(self.attachment_base64, validate=True))
+            except (TypeError, ValueError) as error:
                 msg = "attachment_base64: takes an image as Base64 text"
                 raise ConfigurationError(msg, option="attachment_base64") from error
+            _check_size("attachment_base64", size)
             if self.attachment_type is None:
-                _refuse("attachment_base64", "no attachment_type", "its MIME type along")
+                _raise("attachment_base64", "no attachment_type", "its MIME type as well")
 
 
-FIELDS = frozenset(one.name for one in fields(Message))
+FIELDS = frozenset(each.name for each in fields(Message))
 
 
-def _refuse(name: str, given: str, takes: str) -> None:
+def _raise(name: str, given: str, takes: str) -> None:
     msg = f"{name}: got {given}, takes {takes}"
     raise ConfigurationError(msg, option=name)
 
@@ -180,11 +177,11 @@ def _check_text(name: str, value: object, limit: int) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        _refuse(name, redacted(value), "a text")
+        _raise(name, redacted(value), "a text")
     elif len(value) > limit:
-        _refuse(name, f"{len(value)} characters", f"at most {limit}")
+        _raise(name, f"{len(value)} characters", f"at most {limit}")
     elif not _is_sendable(value):
-        _refuse(name, redacted(value), "text without lone surrogates, which UTF-8 cannot say")
+        _raise(name, redacted(value), "text without lone surrogates, which UTF-8 cannot encode")
 
 
 def _is_sendable(text: str) -> bool:
@@ -200,27 +197,27 @@ def _check_seconds(name: str, value: object, low: int, high: int | None) -> None
         return
     takes = f"{low} or more" if high is None else f"{low} to {high}"
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(name, redacted(value), f"whole seconds, {takes}")
+        _raise(name, redacted(value), f"whole seconds, {takes}")
     elif value < low or (high is not None and value > high):
-        _refuse(name, redacted(value), f"{takes} seconds")
+        _raise(name, redacted(value), f"{takes} seconds")
 
 
 def _check_size(name: str, size: int) -> None:
     if not 0 < size <= ATTACHMENT_LIMIT:
-        _refuse(name, f"{size} bytes", f"1 to {ATTACHMENT_LIMIT} bytes")
+        _raise(name, f"{size} bytes", f"1 to {ATTACHMENT_LIMIT} bytes")
 
 
 def _is_web_address(url: str) -> bool:
     try:
         return urlsplit(url).scheme in {"http", "https"}
-    except ValueError:  # of a host in brackets that is none
+    except ValueError:  # an invalid host in brackets
         return False
 
 
-def _joined(value: object) -> object:
+def _comma_separated(value: object) -> object:
     if not isinstance(value, (list, tuple)):
         return value
     try:
         return ",".join(map(str, value))
-    except Exception:  # noqa: BLE001  any code of the program's: no text, as the check says
+    except Exception:  # noqa: BLE001  any code of the program; the check refuses the list
         return value

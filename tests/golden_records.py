@@ -1,6 +1,5 @@
 """The table of records whose golden files stand in tests/golden: each with a name of its own."""
 
-import builtins
 import contextlib
 import datetime as dt
 import decimal
@@ -101,9 +100,6 @@ def _shop():
 shop = _shop()
 
 
-Group = getattr(builtins, "ExceptionGroup", None)  # since CPython 3.11
-
-
 class Colour(enum.Enum):
     """Shown by its value."""
 
@@ -182,7 +178,7 @@ def noted(exc, *notes):
 
 
 def group(*members):
-    return raised(shop.throw, Group("unhandled errors in a TaskGroup", list(members)))
+    return raised(shop.throw, ExceptionGroup("unhandled errors in a TaskGroup", list(members)))  # noqa: F821
 
 
 def record(msg="Order A-1042 failed", *args, level=logging.ERROR, exc=None, stack=None, **extra):
@@ -296,7 +292,7 @@ def groups():
     plain = raised(shop.charge, {"rate": 0}, 5)
     yield "exc-group", record(exc=group(plain, raised(shop.save, 5)))
     yield "exc-group-of-one", record(exc=group(plain))
-    inner = Group("inner", [raised(shop.query, "db-7"), KeyError("rate")])
+    inner = ExceptionGroup("inner", [raised(shop.query, "db-7"), KeyError("rate")])  # noqa: F821
     yield "exc-group-nested", record(exc=group(inner, raised(shop.hidden)))
     yield "exc-text-group", queued(record(exc=group(plain, raised(shop.save, 5))))
 
@@ -369,10 +365,8 @@ def django():
 
 
 def table():
-    """Return the records by name; without those that this Python cannot make."""
-    makers = [levels, texts, exceptions, as_text, extras]
-    if Group:
-        makers.append(groups)
+    """Return the records by name; without those of packages that are missing."""
+    makers = [levels, texts, exceptions, groups, as_text, extras]
     found = {name: made for maker in makers for name, made in maker()}
     with contextlib.suppress(ImportError):
         found.update(django())

@@ -9,7 +9,7 @@ import pytest
 
 from pushover_logging import PushoverFormatter
 from pushover_logging.message import ATTACHMENT_LIMIT
-from pushover_logging.rendering.attachments import LARGEST, Attachments, scaled, type_of
+from pushover_logging.rendering.attachments import MAX_BYTES, Attachments, image_type, scaled
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra test")
 
@@ -99,7 +99,7 @@ def test_base64_with_its_type(drive):
 ])  # fmt: skip
 def test_type_is_found_by_the_content(data, expected):
     """By its first bytes, whatever its name."""
-    assert expected == type_of(data)
+    assert expected == image_type(data)
 
 
 @pytest.mark.parametrize("given", [
@@ -164,20 +164,20 @@ def test_image_over_the_limit_without_pillow(drive, monkeypatch):
 def test_image_larger_than_can_be_kept(caplog):
     """What would fill the memory is left out at once; so is a second one while the first waits."""
     reads = Attachments()
-    fields = {"attachment": b"\xff\xd8\xff" + bytes(LARGEST)}
-    assert ("the attachment is left out: over 5 MiB", None) == reads.taken(fields)
+    fields = {"attachment": b"\xff\xd8\xff" + bytes(MAX_BYTES)}
+    assert ("the attachment is left out: over 5 MiB", None) == reads.load(fields)
     large = b"\xff\xd8\xff" + bytes(ATTACHMENT_LIMIT)
-    note, original = reads.taken({"attachment": large})
+    note, original = reads.load({"attachment": large})
     assert ("", large) == (note, original.data)
-    assert ("the attachment is left out: over 5 MiB", None) == reads.taken({"attachment": large})
+    assert ("the attachment is left out: over 5 MiB", None) == reads.load({"attachment": large})
     del original
-    assert "" == reads.taken({"attachment": large})[0]
+    assert "" == reads.load({"attachment": large})[0]
 
 
 def test_broken_base64_over_the_limit(caplog):
     """It costs the image alone."""
     fields = {"attachment_base64": "!" * (2 * ATTACHMENT_LIMIT), "attachment_type": "image/png"}
-    assert "left out" in Attachments().taken(fields)[0]
+    assert "left out" in Attachments().load(fields)[0]
     assert {} == fields
 
 

@@ -9,28 +9,31 @@ import logging
 import logging.handlers
 import queue
 import re
-import sys
 from collections.abc import Callable
 from types import TracebackType
 
 import pytest
 
 from pushover_logging.identity import fingerprint as module
-from pushover_logging.identity import tracebacks
 from pushover_logging.identity.fingerprint import (
+    CALL_SITE,
     EXCEPTION,
     EXPLICIT,
     NEWS,
     TEMPLATE,
     TEXT,
-    Place,
-    call_site_key,
-    exception_chain,
     explicit,
     fingerprint,
+    group_key,
+    record_keys,
+)
+from pushover_logging.identity.tracebacks import (
+    exception_chain,
+    exception_line,
+    flatten_group,
     in_app_frame,
     root_cause,
-    root_cause_key,
+    text_place_parts,
 )
 
 
@@ -57,6 +60,12 @@ def failed(exc: BaseException, msg: object = "payment failed") -> logging.LogRec
 def raise_value_error(text: str = "no price") -> None:
     """Raise from one line."""
     raise ValueError(text)
+
+
+def group(one: logging.LogRecord, *group_by: str) -> str | None:
+    """Return the key of a record's group, if it has one."""
+    found = group_key(one, fingerprint(one, group_by), group_by)
+    return found and found.group
 
 
 class Unprintable(Exception):
@@ -100,6 +109,17 @@ def test_news_differ_by_their_numbers() -> None:
     """Below WARNING the text counts as it is."""
     one, two = (record("sold %d today", n, levelno=logging.INFO) for n in (7, 8))
     assert fingerprint(one) != fingerprint(two)
+
+
+def test_keys_of_a_record() -> None:
+    """Fingerprint and, if that is not known, group; for a problem that ends, its own key."""
+    one, key = record(lineno=7, pathname="/app/cart.py"), fingerprint(record())
+    assert (key, None, None) == record_keys(one, (), lambda _: True)
+    assert (key, group_key(one, key), None) == record_keys(one, (), lambda _: False)
+    ends = record(pushover={"resolves": "db"}, tenant="b")
+    assert (explicit("db", ["b"]), None, "db") == record_keys(ends, ["tenant"], lambda _: False)
+    passes = record(pushover={"throttle": False})
+    assert (None, None, None) == record_keys(passes, (), lambda _: True)
 
 
 SAME = [
@@ -149,9 +169,9 @@ def test_another_problem(one: logging.LogRecord, two: logging.LogRecord) -> None
     ],
 )
 def test_fields_are_part_of_every_key(attributes: dict[str, object]) -> None:
-    """Records that differ in a field of `by` differ under every rule; a missing one is ""."""
+    """Records that differ in a field of `group_by` differ under every rule; a missing one is ""."""
     fields = ({"t": 1}, {"t": [2]}, {"t": ""}, {})
-    keys = [fingerprint(record(**{**attributes, **more}), by=("t",)) for more in fields]
+    keys = [fingerprint(record(**{**attributes, **more}), group_by=("t",)) for more in fields]
     assert (3, keys[2]) == (len(set(keys)), keys[3])
 
 
@@ -199,7 +219,7 @@ def test_an_exception_that_cannot_say_what_it_groups_is_no_group() -> None:
             raise RuntimeError
 
     exc = OddError("broken")
-    assert [exc] == tracebacks.members(exc)
+    assert [exc] == flatten_group(exc)
     assert fingerprint(failed(exc)).startswith("exception:")
 
 
@@ -277,7 +297,7 @@ INSTALLED = "/v/site-packages/b.py"
 )
 def test_text_of_a_traceback_is_read(text: str, line: str, place: tuple[str, str, str]) -> None:
     """The last one's exception, and its innermost place of the program's own, else of all."""
-    assert (line, place) == (tracebacks.naming_line(text), tracebacks.text_place_parts(text))
+    assert (line, place) == (exception_line(text), text_place_parts(text))
 
 
 FRAMES = "\n".join(as_text("  >/app/lib.py deep again()").splitlines()[1:] * 1500)
@@ -296,7 +316,7 @@ def test_a_long_traceback_as_text_counts_by_its_ends(what: str) -> None:
     )
     records = [record(exc_text=text) for text in (first, first, second)]
     keys = [fingerprint(each) for each in records]
-    roots = [root_cause_key(*each) for each in zip(records, keys, strict=True)]
+    roots = [group(each) for each in records]
     assert (keys[0], roots[0]) == (keys[1], roots[1])
     assert (what == "chain", True) == (keys[0] == keys[2], roots[0] != roots[2])
 
@@ -374,7 +394,7 @@ def traceback_through(*filenames: str) -> TracebackType | None:
 def test_in_app(filenames: tuple[str, ...], expected: str) -> None:
     """The innermost place outside of libraries; where none is outside, the innermost."""
     place = in_app_frame(traceback_through(*filenames))
-    assert Place("outer", expected, 2) == place
+    assert ("outer", expected, 2) == place[:3]
 
 
 SHOP = """def pay(flag):
@@ -418,7 +438,6 @@ def test_an_exception_of_a_library_counts_by_who_called_it() -> None:
     assert fingerprint(failed(caught(one))) != fingerprint(failed(caught(two)))
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="co_qualname came with CPython 3.11")
 def test_a_place_has_its_qualified_name() -> None:
     """Two classes have a method of one name."""
     place = in_app_frame(caught(lambda: str(Unprintable())).__traceback__)
@@ -438,7 +457,7 @@ def test_a_duplicate_of_a_template_is_not_hashed_again(monkeypatch: pytest.Monke
 
 
 def test_free_texts_of_one_line_have_their_call_site_in_common() -> None:
-    """File and line, and the fields of `by`, whatever the text; other rules have none."""
+    """File and line, and the fields of `group_by`, whatever the text; other rules have none."""
     here = {"pathname": "/app/cart.py", "lineno": 7}
     records = [
         record("cart lost", **here),
@@ -447,11 +466,11 @@ def test_free_texts_of_one_line_have_their_call_site_in_common() -> None:
         record("cart lost", **{**here, "pathname": "/app/till.py"}),
         record("cart lost", **here, tenant="b"),
     ]
-    one, two, *others = (call_site_key(r, fingerprint(r, ["tenant"]), ["tenant"]) for r in records)
+    one, two, *others = (group(each, "tenant") for each in records)
     templated = record("cart of %s lost", 1, **here)
     assert one == two
     assert 4 == len({one, *others})
-    assert call_site_key(templated, fingerprint(templated)) is None
+    assert group(templated) is None
 
 
 class Refused(Exception):
@@ -480,13 +499,13 @@ def test_failures_of_one_cause_have_their_root_in_common(make: type[BaseExceptio
         caused_by(make(*args), lambda: {}["price"]),
         caused_by(make(*other_args), raise_value_error),
     ]
-    keys = [root_cause_key(each, fingerprint(each)) for each in records]
+    keys = [group(each) for each in records]
     assert keys[0] is not None
     assert (keys[0], 2) == (keys[1], len(set(keys)))
     one, two = (failed(make(*args)) for _ in "ab")
     one.tenant, two.tenant = "a", "b"
-    by = [root_cause_key(each, fingerprint(each, ["tenant"]), ["tenant"]) for each in (one, two)]
-    assert 3 == len({keys[0], *by})
+    by_tenant = [group(each, "tenant") for each in (one, two)]
+    assert 3 == len({keys[0], *by_tenant})
 
 
 @pytest.mark.parametrize(
@@ -516,11 +535,12 @@ def test_what_says_little_is_no_root_cause(one: logging.LogRecord) -> None:
     """A KeyError is another one each time; what the program named itself stays as it is."""
     named = "news" == one.msg
     key = explicit("mine") if named else fingerprint(one)
-    assert root_cause_key(one, key) is None
+    found = group_key(one, key)
+    assert found is None or found.group.startswith(CALL_SITE)
 
 
 class Group(Exception):
-    """A group as CPython 3.11 has it, and the exceptiongroup package before."""
+    """A group that is no ExceptionGroup."""
 
     def __init__(self, *exceptions: object) -> None:
         """Hold the members."""
@@ -580,7 +600,7 @@ def test_a_group_has_a_root_cause_where_its_members_share_one() -> None:
     """Thirty tasks of one dead database, yes; one of them a KeyError, no."""
     refused = [Refused("port 7"), Refused("port 8")]
     dead, mixed = Group(*refused), Group(*refused, KeyError("price"))
-    keys = [root_cause_key(failed(e), fingerprint(failed(e))) for e in (dead, mixed, refused[0])]
+    keys = [group(failed(exc)) for exc in (dead, mixed, refused[0])]
     assert (keys[2], None) == (keys[0], keys[1])
 
 
@@ -661,7 +681,6 @@ def test_notes_and_stacks_do_not_hide_a_text_tracebacks_exception() -> None:
     assert (keys[0], 2) == (keys[2], len(set(keys)))
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with CPython 3.11")
 def test_a_group_as_text_counts_by_its_last_member() -> None:
     """Through a queue, a group is the lines that show it."""
 
@@ -714,7 +733,7 @@ def test_a_root_cause_as_text_is_that_of_the_object(root: BaseException, expecte
     direct = caused_by(root, fail_twice)
     queued = through_a_queue(caused_by(root, fail_twice))
     as_exc_text = record(exc_text=re.sub(r"\A.*\n", "", queued.getMessage()))
-    keys = [root_cause_key(each, fingerprint(each)) for each in (direct, queued, as_exc_text)]
+    keys = [group(each) for each in (direct, queued, as_exc_text)]
     assert ([keys[0]] * 3, expected) == (keys, keys[0] is not None)
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pushover_logging import Message, PushoverFormatter
+from pushover_logging.rendering.record_view import with_valid_time
 
 
 def record(msg="boom happened", args=(), level=logging.ERROR, exc=None, **extra):
@@ -94,6 +95,21 @@ def test_record_from_elsewhere_may_be_incomplete(changes):
     made = record()
     made.__dict__.update(changes)
     assert "boom happened" == PushoverFormatter().message(made).title
+
+
+@pytest.mark.parametrize("created", [-1.0, float("nan"), float("inf"), "now", None])
+def test_record_without_a_valid_time_gets_one(created):
+    """In a copy; a valid time, the year 9999 included, stays."""
+
+    class Clock:
+        def time(self):
+            return 5.0
+
+    made = record()
+    assert made is with_valid_time(made, Clock())
+    made.created = created
+    assert 5.0 == with_valid_time(made, Clock()).created
+    assert made.created is created
 
 
 def test_empty_mapping_is_no_message():

@@ -194,7 +194,6 @@ def test_interrupt_is_not_told(program, inbox, waits):
     assert [] == inbox.attempts
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups of exceptions came with 3.11")
 @pytest.mark.parametrize(("inner", "told"), [
     ([KeyboardInterrupt()], False), ([KeyboardInterrupt(), ValueError("bad")], True),
 ])  # fmt: skip

@@ -464,8 +464,7 @@ def assert_learnt(first: str, then: str) -> None:
     """The mask of a text is the same after another one as it is alone."""
     masking._parts_of_shape.cache_clear()
     mask(first)
-    searched = "".join(then[start:end] + said for start, end, said in masking._parts(then))
-    assert searched == mask(then)
+    assert masking._join(then, masking._parts(then)) == mask(then)
 
 
 @given(st.text(max_size=300))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushover_logging import ConfigurationError, redaction
+from pushover_logging import ConfigurationError
+from pushover_logging.rendering import redaction
 from pushover_logging.rendering.redaction import Redaction, names_secret, redacted
 
 SECRET = "s3cr3tS3cr3t"
@@ -52,21 +53,20 @@ def test_default_set_leaves(text):
 @given(st.data())
 def test_no_pattern_is_passed_over(data):
     """Whatever fits one of the default patterns is looked at with all of them."""
-    parts = redaction._NAME, redaction._HEADER, redaction._BEARER, redaction._PAIR, redaction._COLON
-    parts += redaction._OPTION, redaction._JWT, redaction._ESCAPED
-    texts = st.sampled_from(parts).flatmap(
-        lambda one: st.from_regex(re.compile(one, re.IGNORECASE | re.ASCII))
+    patterns = [redaction._NAME, *redaction._PATTERNS[1:]]  # the first, of URLs, is tried below
+    texts = st.sampled_from(patterns).flatmap(
+        lambda pattern: st.from_regex(re.compile(pattern, re.IGNORECASE | re.ASCII))
     )
-    assert redaction._may_hold_some(data.draw(texts))
-    assert redaction._may_hold_some("postgres://app:x@db")
+    assert redaction._can_match(data.draw(texts))
+    assert redaction._can_match("postgres://app:x@db")
 
 
 @pytest.mark.parametrize("text", ["pa\u017fsword=x", "sess\u0131on_id=x", "sess\u0130on_id=x",
                                   "to\u212aen=x", "cred\u0131entials=x"])  # fmt: skip
 def test_letters_with_more_than_two_cases_are_seen(text):
     """As far as a pattern takes them for its own."""
-    found = any(one.search(text) for one in redaction._defaults())
-    assert redaction._may_hold_some(text) or not found
+    found = any(pattern.search(text) for pattern in redaction._default_patterns())
+    assert redaction._can_match(text) or not found
     assert found == ("***" in Redaction()(text))
 
 

@@ -114,7 +114,7 @@ def test_picture_goes_along(command, inbox, tmp_path):
         (["--attachment", "none.png", "x"], "attachment: none.png cannot be read (No such file"),
         (["--ttl", "0", "x"], "ttl: got 0, takes 1 or more seconds"),
         (["--priority", "urgent", "x"], "priority: got 'urgent', takes -2 to 2 or one of lowest"),
-        (["--html", "--monospace", "x"], "html: got True, takes False where monospace is set"),
+        (["--html", "--monospace", "x"], "html: got True, takes False if monospace is set"),
         (["--title", "x" * 251, "x"], "title: got 251 characters, takes at most 250"),
         (["  "], "message: got '  ', takes a text that is not blank"),
     ],

@@ -12,8 +12,8 @@ import pytest
 from golden_records import FILE, Model, Nasty, Request, raised, record, shop
 
 from pushover_logging import ConfigurationError, PushoverFormatter
-from pushover_logging.identity.tracebacks import transcripts
-from pushover_logging.rendering.exception_text import FAULTS
+from pushover_logging.identity.tracebacks import parse_tracebacks
+from pushover_logging.rendering.exception_text import MAX_EXCEPTIONS
 from pushover_logging.rendering.fields import plain_fields, request_line
 from pushover_logging.rendering.redaction import Redaction
 
@@ -201,7 +201,7 @@ def test_value_that_fits_no_place_costs_the_template_alone(caplog):
     assert "Order A-1042 failed" == message.title
     assert "order: five" in message.message
     assert ["title", "body"] == [
-        name for name in ("title", "body") if f"the {name}'s template is left out" in caplog.text
+        name for name in ("title", "body") if f"the {name} template is left out" in caplog.text
     ]
 
 
@@ -251,7 +251,7 @@ def test_traceback_that_python_shortened():
         f'  File "{FILE}", line 4, in stop\n'
         "RecursionError: too deep\n"
     )
-    (found,) = transcripts(text)
+    (found,) = parse_tracebacks(text)
     assert [("dive", "dive()", 997), ("stop", "", 1)] == [
         (frame.function, frame.code, frame.times) for frame in found.frames
     ]
@@ -265,11 +265,11 @@ def test_bars_and_pluses_of_a_traceback_as_text_stay():
         f'  File "{FILE}", line 3, in total\n    return price + tax\n'
         "ValueError: one | other + more\n"
     )
-    (found,) = transcripts(text)
+    (found,) = parse_tracebacks(text)
     assert "ValueError: one | other + more" == found.line
     assert ["return price + tax"] == [frame.code for frame in found.frames]
     group = text.replace("\n", "\n  | ").replace("Traceback", "  + Exception Group Traceback", 1)
-    assert [found] == transcripts(group)
+    assert [found] == parse_tracebacks(group)
 
 
 def test_torn_and_endless_tracebacks_as_text():
@@ -302,7 +302,7 @@ def test_endless_chain_is_bounded():
         outer.__cause__, exc = exc, outer
     message = PushoverFormatter().message(record(exc=exc))
     assert f"ValueError: {root}" == message.title
-    assert f"RuntimeError: {FAULTS}" not in message.message
+    assert f"RuntimeError: {MAX_EXCEPTIONS}" not in message.message
 
 
 def test_notes_of_any_kind():

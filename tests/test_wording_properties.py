@@ -1,11 +1,9 @@
 """What holds for any record: its length, its root's line, and that its text stays text."""
 
 import logging
-import sys
 from itertools import pairwise
 
 import html5lib
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +70,7 @@ def read(html):
     ]
 
 
+@settings(deadline=None)
 @given(TEXT, FIELDS, st.sampled_from(sorted(STYLES)))
 def test_text_of_a_record_stays_text(text, fields, style):
     """Neither tag, link nor attribute, whatever a template does with it; and it shows as it is."""
@@ -145,7 +144,6 @@ def test_root_of_any_chain_is_told(chain, text, fields, mode):
     assert "".join(line_of(root)[:shown].split()) in "".join(own.split())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with CPython 3.11")
 @settings(deadline=None)
 @given(st.lists(chains(), min_size=1, max_size=5))
 def test_leaves_of_any_group_are_told(members):

@@ -1,7 +1,7 @@
-"""What varies in a message, taken out, so that two reports of one problem read the same.
+"""Replace what varies in a message, so that two reports of one problem get one fingerprint.
 
-Stateless: the same text gives the same result in every process and on every host, which a learning
-parser cannot promise. General masks only: what one program calls its things is not known here.
+Stateless, unlike a learning log parser: a text has the same mask in every process and on every
+host. The masks are general and know no program's own names.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 
 MAX_CHARACTERS = 2048
-"""How much of a text is read; what differs after it is the same problem."""
+"""Characters of a text that are read; a difference after them does not make another problem."""
 
-# Every repetition below is over one character class, or over groups that start with a character
-# that the class before them cannot take, and the long ones start only where nothing like them
-# stands before: so that no text makes the search go back far, or twice.
+# Linear time: every repetition below is over one character class, or over groups that start with a
+# character outside the class before them, and the long ones start only after a different character.
+# No text makes the search backtrack far.
 _METHOD = "(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE)"
 _REASON = (
     r"(?:Client\ Error|Server\ Error|Bad\ Request|Unauthorized|Forbidden|Not\ Found|Conflict"
@@ -29,39 +29,30 @@ _UNIT = (
     "|[kKMGTP]i?[Bb]?|[Bb]|bytes?|[kMG]?Hz|[KMGT]?[Bb]ps|[KMGT]i?B/s)"
 )
 _HEX = "[0-9a-fA-F]"
-_END = r"(?![\w]|[.:,]\w)"  # of a number that is whole; a sentence may end with it
-# After a verb or an arrow, in brackets, or first of all; "500 rows" are no status.
-_VERBS = (
-    "answered",
-    "gave",
-    "got",
-    "received",
-    "replied",
-    "responded",
-    "returned",
-    "returns",
-    "with",
-)
+_END = r"(?![\w]|[.:,]\w)"  # of a whole number, also at the end of a sentence
+# A number after one of these is a status.
+_VERBS = ("answered", "gave", "got", "received", "replied", "responded", "returned", "returns",
+          "with")  # fmt: skip
 _ANSWERED = f"(?i:{'|'.join(_VERBS)})"
-_COUNTED = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # by things in the plural
+_NOT_COUNT = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # "500 rows" is not a status
 
 _SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
-_NO_SOURCE = "".join([rf"(?<!\.{one})" for one in _SOURCES])  # a file's line is no host's port
+_NOT_SOURCE = "".join([rf"(?<!\.{suffix})" for suffix in _SOURCES])  # a file's line is not a port
 
 _PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
-    # What tells problems apart; the first look spares most words the rest.
+    # What distinguishes problems is kept; the first lookahead skips most words.
       (?=["'(\[1-5A-Zacdeghilmprstuw→-])(?P<keep>
         ["']?\[(?:Errno|WinError)\ -?\d{{1,6}}\]
       | (?=["']?[HhSsEeRrCcFf])["']?(?i:(?:http[\ _]?)?status|http(?:error)?|hresult|smtp|ftp|signal
           |sqlstate|err(?:no|or)?|exit(?:[\ _-]?status)?|rc|ret|response
           |(?:(?:status|exit|return|error|response)[\ _-]?)?code)
         (?:["']?\ ?[:=]\ ?|\ (?:is\ |of\ |was\ )?|-)["'(\[]?
-        (?:-?\d{{1,10}}{_END}{_COUNTED}|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
+        (?:-?\d{{1,10}}{_END}{_NOT_COUNT}|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
       | \(\d{{3,5}}(?=,\ b?["'])
       | \((?=\d+[A-Z])[0-9A-Z]{{5}}\)
       | (?i:SQLSTATE)\[[0-9A-Za-z]{{1,5}}\]
-      | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_COUNTED}
+      | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_NOT_COUNT}
       | \([45]\d\d\) | \[[45]\d\d\] | \A[45]\d\d(?=:\ )
       | [1-5]\d\d(?=\ {_REASON})
       | (?:ORA|TNS|PLS|RMAN|IMP|EXP|OCI|DPI|DPY)-\d{{4,5}}(?!\w)
@@ -78,7 +69,7 @@ _PATTERN = rf"""(?x)
       )
     | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
       (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
-    # Who or where, by the name in front of it.
+    # A user or a host, by the name in front of it.
     | (?P<value>(?P<key>(?=\w{{1,32}}=)(?i:\w*(?:host|login|account|client|peer|session|token)
         (?:name|id)?=)
         |(?i:user\ {{1,2}}|(?:password|log[io]n)\ for\ )(?=[\w.-]{{1,64}}\ (?:(?:from|by)\ |\[))
@@ -88,7 +79,7 @@ _PATTERN = rf"""(?x)
         (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
     | (?P<hex>0[xX]{_HEX}+
         |(?=\d*[a-fA-F])(?:{_HEX}{{8,}}|(?=[a-fA-F]*\d){_HEX}{{6,7}})(?![\w-]))
-    # A plain word needs no further look.
+    # A plain word matches none of the rest.
     | (?![^\W\d_]+(?:[\ ,;]|\Z))(?:
       (?P<url>[A-Za-z][A-Za-z0-9+.-]{{1,15}}://[^\s"'<>]*[^\s"'<>.,;:)\]}}])
     | (?P<str>[bu]?(?:"[^"\n]*"|'(?:[^'\n]|(?<=\w)'(?=\w))*'(?!\w)|“[^“”\n]*”|«[^«»\n]*»))
@@ -116,7 +107,7 @@ _PATTERN = rf"""(?x)
         |(?<=\.internal))(?::\d{{1,5}})?(?![\w.])
       | (?=[A-Za-z-]*\d)[\w-]+(?:\.[A-Za-z][\w-]*)+\.[a-z][\w-]*(?::\d{{1,5}})?(?![\w.])
       | (?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+|(?=[A-Za-z]+[\d-])[A-Za-z][\w-]*)
-        {_NO_SOURCE}:\d{{2,5}}(?![\w.])
+        {_NOT_SOURCE}:\d{{2,5}}(?![\w.])
       ))
     | (?P<num>(?:\d{{1,9}}[dhm]){{1,3}}\d{{1,9}}(?:\.\d{{1,9}})?[mn]?s(?!\w)  # 1h2m3.5s
       |[+-]?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{{1,3}})?(?:\ ?{_UNIT}|\ ?%)?(?!\w))
@@ -125,7 +116,7 @@ _PATTERN = rf"""(?x)
     """
 
 _WORD_WITH_DIGITS = (
-    # Names of techniques, not of things.
+    # Names of technologies, not of instances.
     "(?i:(?:sha|md|rsa|aes|crc|utf|latin|base|u?int|float|ipv|http|oauth|tls|mp|python|py|sqlite"
     "|psycopg|urllib|boto|jinja)[0-9]{1,4}|utf8mb4|s3|ec2|h2|x86(?:_64)?|x64|amd64|arm64|k8s|i18n"
     "|l10n|log4j|neo4j|p[59][05])"
@@ -133,89 +124,91 @@ _WORD_WITH_DIGITS = (
     "|[1-5]xx"
 )
 _DIGIT = re.compile(r"\d")
-# Where it matters which digit it is, and not only that it is one; with 0 for all of them.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_TELLING_DIGIT = (  # looks from a digit on, which is found in no time
+# Finds, in a text whose digits are all 0, a digit whose value can change the mask.
+_SIGNIFICANT_DIGIT = (  # each alternative starts with a digit, which makes the search fast
     rf"0(?:[xX]|00(?:\ {_REASON}|(?<=\A000):|(?<=[(\[]000)[)\]]|(?<=[>→]\ 000)|(?i:"
     rf"{'|'.join([rf'(?<={verb} 000)' for verb in _VERBS])}))"
     r"|(?i:(?<=utf0)mb0|(?<=ec0)|(?<=[sh]0)|(?<=x0)0(?:_00)?|(?<=amd0)0|(?<=arm0)0|(?<=k0)s"
     r"|(?<=[il]0)0n|(?<=(?:log|neo)0)j|(?<=p0)0)(?!\w))"
 )
-# Scripts that set few spaces or none, with their marks: each letter of theirs ends a word.
+# Scripts with few spaces or none, and their punctuation: each of their letters ends a word.
 _UNSPACED = (
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff"
     r"\uff01-\uff0f\uff1a-\uff20]"
 )
-
+# Groups of the pattern that share a placeholder with another.
+_PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
 
 _Part = tuple[int, int, str]
-"""Start and end of what stays of a text, and what stands after it for what does not."""
-
-# One thing that is written in two ways.
-_PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
+"""Start and end of a kept part of the text, and the placeholder after it."""
 
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # At the first use: a program that has nothing to tell does not wait for it.
+    # At first use: the import of the package stays fast.
     return re.compile(pattern)
 
 
 def mask(text: str) -> str:
-    """Return ``text`` with what varies from one report to the next replaced by placeholders.
+    """Return ``text`` with everything that varies between reports replaced by placeholders.
 
     URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
-    become ``<url>``, ``<email>`` and so on; so does whom or where ``host=``, ``session=`` and their
-    like, ``user ... from`` and ``password for ... from``, name. Codes that tell problems apart
-    stay: ``[Errno 28]``, ``HTTP 500``, ``status 502``, ``exit code 2``, ``ORA-00942``, the method
-    and status of a request line.
-    Only the first 2,048 characters are read and returned, in time linear in them.
+    become ``<url>``, ``<email>`` and so on. So does the user or host named by ``host=``,
+    ``session=`` and the like, by ``user ... from`` and by ``password for ... from``. Codes that
+    distinguish problems stay: ``[Errno 28]``, ``HTTP 500``, ``status 502``, ``exit code 2``,
+    ``ORA-00942``, the method and status of a request line.
+    Only the first 2,048 characters are read and returned, in time linear in their number.
     """
     text = text[:MAX_CHARACTERS]
     shape = text.encode("utf-8", "surrogatepass").translate(_ZEROS)
-    parts = _parts_of_shape(shape) or _parts(text)
-    return "".join([text[start:end] + said for start, end, said in parts])
+    return _join(text, _parts_of_shape(shape) or _parts(text))
+
+
+def _join(text: str, parts: Sequence[_Part]) -> str:
+    return "".join([text[start:end] + placeholder for start, end, placeholder in parts])
 
 
 @lru_cache(maxsize=1024)
 def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
-    """Return the parts of every text that is `shape` with other digits; none: that is not sure.
+    """Return the parts of every text that differs from ``shape`` only in its digits.
 
-    The texts of a flood differ in their digits, most of them, and are searched once for all.
+    Empty if the digits can matter. Most texts of a flood differ only in their digits, so that one
+    search serves them all.
     """
     text = shape.decode("utf-8", "surrogatepass")
-    if _compiled(_TELLING_DIGIT).search(text):
+    if _compiled(_SIGNIFICANT_DIGIT).search(text):
         return ()
     parts = _parts(text)
-    masked = "".join([text[start:end] + said for start, end, said in parts])
+    masked = _join(text, parts)
     return parts if "0" in masked else ((0, 0, masked),)
 
 
 @lru_cache(maxsize=1024)
 def _parts(text: str) -> Sequence[_Part]:
     parts: list[_Part] = []
-    at = 0
-    # One character for one, so that all stays in its place.
+    position = 0
+    # Each character is replaced by one character, so that positions stay the same.
     spaced = text if text.isascii() else _compiled(_UNSPACED).sub(";", text)
-    for found in _compiled(_PATTERN).finditer(spaced):
-        parts.append((at, found.start(), ""))
-        parts += _parts_of(found)
-        at = found.end()
-    return (*parts, (at, len(text), ""))
+    for match in _compiled(_PATTERN).finditer(spaced):
+        parts.append((position, match.start(), ""))
+        parts += _parts_of_match(match)
+        position = match.end()
+    return (*parts, (position, len(text), ""))
 
 
-def _parts_of(found: re.Match[str]) -> list[_Part]:
-    kind = str(found.lastgroup)
-    start, end = found.span()
+def _parts_of_match(match: re.Match[str]) -> list[_Part]:
+    kind = str(match.lastgroup)
+    start, end = match.span()
     if kind == "request":
-        return [(*found.span("method"), "<path>"), (*found.span("status"), "")]
+        return [(*match.span("method"), "<path>"), (*match.span("status"), "")]
     if kind == "value":
-        key = found.group("key").rstrip()  # a second space, as before a name that is blank
-        space = " " if key != found.group("key") else ""
+        key = match["key"].rstrip()
+        space = " " if key != match["key"] else ""  # of two, the second stands for an empty name
         return [(start, start + len(key), f"{space}<value>")]
     is_word = kind == "id" and (
-        _compiled(_WORD_WITH_DIGITS).fullmatch(found.group()) or not _DIGIT.search(found.group())
+        _compiled(_WORD_WITH_DIGITS).fullmatch(match.group()) or not _DIGIT.search(match.group())
     )
     if kind == "keep" or is_word:
         return [(start, end, "")]

@@ -1,4 +1,4 @@
-"""What a record's exception says: the chain of what led to it, and where it came from."""
+"""Read exceptions and tracebacks, as objects and as text, for the fingerprint and the formatter."""
 
 from __future__ import annotations
 
@@ -10,33 +10,60 @@ from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, TypeGuard
 
-_STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - a prefix of file names
-ASYNCIO = "asyncio.exceptions"  # where Python's own of asyncio are
-TRACEBACK = "Traceback (most recent call last):\n"
+ASYNCIO = "asyncio.exceptions"
+"""The module of asyncio's own exceptions, as their types and their tracebacks name it."""
+
+MAX_MEMBERS = 100
+"""How many members of an exception group are read."""
+
+_MARK = "(most recent call last):"
+TRACEBACK = f"Traceback {_MARK}\n"
+_KEY_END = 16_384
+"""Characters that a fingerprint reads at either end of a text."""
+_TEXT_END = 32_768
+"""Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
+_MAX_REMARKS = 8
+
+_STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120  a prefix of file names
+_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 # A line that begins at the left; the members of an exception group have a margin there.
 _UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
+_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(_MARK)}"
+_MARGIN = r"\A *[|+] "  # of an exception group's members
+_FRAME_LINE = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
+_MARKERS = frozenset(" ^~")  # below a line's code
+_MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
+_REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
+_CHAIN_LINES = ("The above exception was", "During handling of the above")
 
-_END = 16_384  # characters
-_NEWLINE = "\n"
 
-MAX_MEMBERS = 100
-"""How many members of an exception group are looked at."""
-
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-
-
-class SourceLocation(NamedTuple):
-    """Where an exception came from, held without its frame."""
+class Frame(NamedTuple):
+    """One frame of a traceback, without a reference to the frame object."""
 
     function: str
-    """The qualified name on CPython 3.11 and newer, else the plain one."""
+    """The qualified name, in a text the plain one."""
     filename: str
     lineno: int
+    code: str = ""
+    times: int = 1
+    """How often it is repeated."""
+    module: str = ""
+
+
+class ParsedTraceback(NamedTuple):
+    """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
+
+    line: str
+    remarks: list[str]
+    """The lines below ``line``: the rest of the exception's text, and its notes."""
+    frames: list[Frame]
+    """In the order of the text, the innermost last."""
 
 
 def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]:
-    """Say whether a record's ``exc_info``, as a program may have set it, holds an exception."""
+    """Return True if a record's ``exc_info``, which can be any object, holds an exception."""
     return (
         isinstance(info, tuple)
         and len(info) == len(("type", "value", "traceback"))
@@ -44,25 +71,13 @@ def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]
     )
 
 
-def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
-    """Return module, function and the text of the source line of `in_app_frame(tb)`."""
-    entry = _in_app_entry(tb)
-    if entry is None:
-        return "", "", ""
-    place = _place(entry)
-    namespace = entry.tb_frame.f_globals
-    # The text of the line survives an edit above it; reading it costs one read of the file, which
-    # linecache keeps, and which a traceback in the notification needs as well.
-    line = linecache.getline(place.filename, place.lineno, namespace)
-    return str(namespace.get("__name__", "")), place.function, line.strip()
-
-
 def exception_chain(exc: BaseException) -> list[BaseException]:
-    """Return ``exc`` and what led to it, outermost first.
+    """Return ``exc`` and the exceptions that led to it, the outermost first.
 
-    As a traceback prints it: ``__cause__``, else ``__context__`` unless suppressed. A chain that
-    comes back to itself ends there. An exception group counts as one exception. That something was
-    cancelled is no cause: what came of it, a TimeoutError, stands in its place.
+    The chain follows ``__cause__``, else an unsuppressed ``__context__``, as a traceback does, and
+    ends before an exception that it already holds. An exception group counts as one exception. A
+    chain does not end in CancelledError: the exception that resulted, a TimeoutError for example,
+    takes its place as the root.
     """
     chain: list[BaseException] = []
     seen: set[int] = set()
@@ -70,10 +85,10 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         chain.append(current)
-        following = current.__cause__
-        if following is None and not current.__suppress_context__:
-            following = current.__context__
-        current = following
+        cause = current.__cause__
+        if cause is None and not current.__suppress_context__:
+            cause = current.__context__
+        current = cause
     end = len(chain)
     while end > 1 and _is_cancelled(chain[end - 1]):
         end -= 1
@@ -85,207 +100,187 @@ def _is_cancelled(exc: BaseException) -> bool:
 
 
 def root_cause(exc: BaseException) -> BaseException:
-    """Return the exception that started it all: the end of `exception_chain(exc)`."""
+    """Return the last exception of `exception_chain(exc)`."""
     return exception_chain(exc)[-1]
 
 
-def flatten_group(exc: BaseException) -> list[BaseException]:
-    """Return the exceptions of a group, those of its inner groups in place; [exc] of any other.
+def subexceptions(exc: object) -> Sequence[object]:
+    """Return the ``exceptions`` attribute of a group, empty for any other object.
 
-    At most `MAX_MEMBERS`. What has a sequence ``exceptions`` is a group, so that CPython 3.10 with
-    the ``exceptiongroup`` package reads as later ones do.
+    Any object with a list or tuple of this name is a group, not only an ExceptionGroup.
     """
-    found: list[BaseException] = []
+    try:
+        members = getattr(exc, "exceptions", None)
+    except Exception:  # noqa: BLE001  a property of the program
+        return ()
+    return members if isinstance(members, (tuple, list)) else ()
+
+
+def flatten_group(exc: BaseException) -> list[BaseException]:
+    """Return the members of a group and its inner groups in order; [exc] if it is not a group.
+
+    At most `MAX_MEMBERS`, each of them once.
+    """
+    members: list[BaseException] = []
     seen: set[int] = set()
-    waiting = [exc]
-    while waiting and len(found) < MAX_MEMBERS:
-        current = waiting.pop()
+    pending = [exc]
+    while pending and len(members) < MAX_MEMBERS:
+        current = pending.pop()
         if id(current) in seen:
             continue
         seen.add(id(current))
-        inner = [each for each in subexceptions(current) if isinstance(each, BaseException)]
+        inner = [member for member in subexceptions(current) if isinstance(member, BaseException)]
         if inner:
-            waiting.extend(reversed(inner))
+            pending.extend(reversed(inner))
         else:
-            found.append(current)
-    return found
+            members.append(current)
+    return members
 
 
-def subexceptions(exc: object) -> Sequence[object]:
-    """Return what an exception says that it is a group of; of most, nothing."""
-    try:
-        given = getattr(exc, "exceptions", None)
-    except Exception:  # noqa: BLE001  a property of the program's own
-        return ()
-    return given if isinstance(given, (tuple, list)) else ()
+@lru_cache(maxsize=1024)
+def is_in_app(filename: str) -> bool:
+    """Return True if a file belongs to the program.
+
+    Files of the standard library, site-packages, dist-packages and frozen modules do not.
+    """
+    return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
+
+
+def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
+    """Return the innermost in-app frame of the first traceback that has one.
+
+    If none has one, return the innermost frame of the first traceback; None without a traceback.
+    """
+    fallback = None
+    for tb in tracebacks:
+        entries = traceback_entries(tb)
+        for entry in reversed(entries):
+            if is_in_app(entry.tb_frame.f_code.co_filename):
+                return read_frame(entry)
+        fallback = fallback or (entries[-1] if entries else None)
+    return read_frame(fallback) if fallback else None
+
+
+def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
+    """Return the module, function and source line of `in_app_frame(tb)`, empty without one.
+
+    The text of the line, unlike its number, stays the same when lines above it change.
+    """
+    frame = in_app_frame(tb)
+    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
+
+
+def traceback_entries(tb: TracebackType | None) -> list[TracebackType]:
+    """Return the entries of a traceback, the outermost first."""
+    entries = []
+    while tb is not None:
+        entries.append(tb)
+        tb = tb.tb_next
+    return entries
+
+
+def read_frame(entry: TracebackType, times: int = 1) -> Frame:
+    """Return the frame of a traceback's entry; linecache keeps the file of its code."""
+    code, namespace = entry.tb_frame.f_code, entry.tb_frame.f_globals
+    lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
+    line = linecache.getline(code.co_filename, lineno, namespace).strip()
+    module = str(namespace.get("__name__", ""))
+    return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
 
 
 def both_ends(text: str) -> str:
-    """Return a traceback as text, of a very long one what stands at its two ends.
+    """Return a traceback's text, without the middle if it is very long.
 
-    A chain's root is first, the place and the naming line of what was logged are last.
+    A chain's root comes first; the place and line of the logged exception come last.
     """
-    if len(text) <= 2 * _END:
+    if len(text) <= 2 * _KEY_END:
         return text
-    end = text[-_END:]
-    return f"{text[:_END]}\n{end.partition(_NEWLINE)[2] or end}"
+    end = text[-_KEY_END:]
+    return "\n".join((text[:_KEY_END], end.partition("\n")[2] or end))
 
 
 def exception_line(text: str) -> str:
     """Return the line ``Type: message`` of the last traceback in ``text``; else the last line.
 
-    Notes, a stack and the message's other lines may come after it.
+    Notes, a stack and further lines of the message can follow it.
     """
-    at = text.rfind(TRACEBACK)
-    found = _UNINDENTED.search(text, at + len(TRACEBACK)) if at >= 0 else None
+    start = text.rfind(TRACEBACK)
+    found = _UNINDENTED.search(text, start + len(TRACEBACK)) if start >= 0 else None
     if found:
         return found[1].strip()
     return text.rstrip().rpartition("\n")[2].strip()
 
 
 def text_place_parts(text: str) -> tuple[str, str, str]:
-    """Return file name, function and source line of the in-app frame of a traceback as text.
+    """Return the file name, function and source line of the last traceback's in-app frame.
 
-    As `place_parts`, of the last traceback in ``text``; the file's name is without its folders,
-    which differ from host to host.
+    The text counterpart of `place_parts`. Folders, which differ between hosts, are removed.
     """
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
         return "", "", ""
-    filename, function, line = next((f for f in reversed(frames) if is_in_app(f[0])), frames[-1])
+    in_app = (frame for frame in reversed(frames) if is_in_app(frame[0]))
+    filename, function, line = next(in_app, frames[-1])
     return re.split(r"[\\/]", filename)[-1], function, line
 
 
-def in_app_frame(*tbs: TracebackType | None) -> SourceLocation | None:
-    """Return the innermost place in the program's own code; None without a traceback.
-
-    Of the first of ``tbs`` that has one. Not the program's own are the standard library,
-    site-packages, dist-packages and frozen modules. Where nothing else is there, the innermost
-    place of all in the first.
-    """
-    innermost = None
-    for tb in tbs:
-        last, in_app = _entries(tb)
-        if in_app is not None:
-            return _place(in_app)
-        innermost = innermost or last
-    return _place(innermost) if innermost else None
-
-
-def _place(entry: TracebackType) -> SourceLocation:
-    code = entry.tb_frame.f_code
-    name: str = getattr(code, "co_qualname", code.co_name)
-    # CPython gives None for an instruction that no source line stands for.
-    return SourceLocation(name, code.co_filename, entry.tb_lineno or 0)
-
-
-def _in_app_entry(tb: TracebackType | None) -> TracebackType | None:
-    innermost, in_app = _entries(tb)
-    return in_app or innermost
-
-
-def _entries(tb: TracebackType | None) -> tuple[TracebackType | None, TracebackType | None]:
-    """Return the innermost entry of ``tb``, and the innermost of the program's own code."""
-    innermost = in_app = None
-    while tb is not None:
-        innermost = tb
-        if is_in_app(tb.tb_frame.f_code.co_filename):
-            in_app = tb
-        tb = tb.tb_next
-    return innermost, in_app
-
-
-@lru_cache(maxsize=1024)
-def is_in_app(filename: str) -> bool:
-    """Tell whether a file is of the program's own code."""
-    return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
-
-
-_MARK = "(most recent call last):"
-_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<what>Traceback|Stack) {re.escape(_MARK)}"
-_MARGIN = r"\A *[|+] "  # of an exception group's members
-_TEXT_FRAME = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
-_MARKS = frozenset(" ^~")  # below a line's code, since CPython 3.11
-_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
-_REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
-_TEXT_END = 32_768
-"""Characters that are read at either end of a text: a chain's root is first, its last line last."""
-_REMARKS = 8
-_JOINTS = ("The above exception was", "During handling of the above")
-
-
-class TextFrame(NamedTuple):
-    """A frame as it stands in a traceback's text."""
-
-    function: str
-    filename: str
-    lineno: int
-    code: str
-    times: int = 1
-
-
-class ParsedTraceback(NamedTuple):
-    """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
-
-    line: str
-    remarks: list[str]
-    """What stands below the line: the rest of what it says, and notes."""
-    frames: list[TextFrame]
-    """The innermost last, as in the text."""
-
-
-def split(text: str) -> tuple[str, str]:
-    """Return what stands before the first traceback or stack in ``text``, and the rest."""
+def split_traceback(text: str) -> tuple[str, str]:
+    """Return the text before the first traceback or stack, and the rest."""
     if _MARK not in text:
         return text, ""
     found = re.search(_HEADER, text)
     return (text[: found.start()], text[found.start() :]) if found else (text, "")
 
 
-def transcripts(text: str) -> list[ParsedTraceback]:
-    """Return the exceptions of a traceback as text, the root first, a group after its members."""
-    found: list[ParsedTraceback] = []
+def parse_tracebacks(text: str) -> list[ParsedTraceback]:
+    """Return the exceptions in ``text``, the root first, then groups, then stacks."""
+    exceptions: list[ParsedTraceback] = []
     groups: list[ParsedTraceback] = []
+    stacks: list[ParsedTraceback] = []
     if len(text) > 2 * _TEXT_END:
-        text = f"{text[:_TEXT_END].rpartition(_NEWLINE)[0]}\n{text[-_TEXT_END:].partition(_NEWLINE)[2]}"
-    starts = list(re.finditer(_HEADER, text))
-    for number, start in enumerate(starts):
-        end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
-        one = _read(text[start.end() : end])
-        if start["what"] == "Stack":
-            one = ParsedTraceback("", [], one.frames)
-        (groups if "Group" in start.group() else found).append(one)
-    stacks = [one for one in found if not one.line]
-    return [*(one for one in found if one.line), *reversed(groups), *stacks]
+        start, end = text[:_TEXT_END].rpartition("\n")[0], text[-_TEXT_END:].partition("\n")[2]
+        text = f"{start}\n{end}"
+    headers = list(re.finditer(_HEADER, text))
+    starts = [header.start() for header in headers] + [len(text)]
+    for header, next_start in zip(headers, starts[1:], strict=True):
+        parsed = _parse_block(text[header.end() : next_start])
+        if header["kind"] == "Stack":
+            parsed = ParsedTraceback("", [], parsed.frames)
+        if "Group" in header.group():
+            groups.append(parsed)
+        else:
+            (exceptions if parsed.line else stacks).append(parsed)
+    return [*exceptions, *reversed(groups), *stacks]
 
 
 def further_members(text: str) -> int:
-    """Return how many members a group in ``text`` has beside the first; 0 without a group."""
-    groups = sum("Group" in one.group() for one in re.finditer(_HEADER, text))
-    return max(len(re.findall(_RULE, text)) - groups, 0) if groups else 0
+    """Return how many members after the first the groups in ``text`` have; 0 without a group."""
+    groups = sum("Group" in header.group() for header in re.finditer(_HEADER, text))
+    return max(len(re.findall(_MEMBER_RULE, text)) - groups, 0) if groups else 0
 
 
-def _read(block: str) -> ParsedTraceback:
-    frames: list[TextFrame] = []
+def _parse_block(block: str) -> ParsedTraceback:
+    frames: list[Frame] = []
     lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
     for number, line in enumerate(lines):
-        if frame := re.match(_TEXT_FRAME, line):
+        if frame := re.match(_FRAME_LINE, line):
             function = frame["function"] or ""
-            frames.append(TextFrame(function, frame["file"], int(frame["line"]), ""))
+            frames.append(Frame(function, frame["file"], int(frame["line"])))
         elif line[:1].strip():
             return ParsedTraceback(line.strip(), _remarks(lines[number + 1 :]), frames)
         elif repeated := re.match(_REPEATED, line):
-            frames[-1:] = [one._replace(times=1 + int(repeated[1])) for one in frames[-1:]]
-        elif frames and not frames[-1].code and line.strip() and not _MARKS.issuperset(line):
+            times = 1 + int(repeated[1])
+            frames[-1:] = [last._replace(times=times) for last in frames[-1:]]
+        elif frames and not frames[-1].code and line.strip() and not _MARKERS.issuperset(line):
             frames[-1] = frames[-1]._replace(code=line.strip())
     return ParsedTraceback("", [], frames)
 
 
 def _remarks(lines: list[str]) -> list[str]:
-    """Return the lines up to what joins an exception to the next, or rules off a group's member."""
-    found: list[str] = []
-    for line in lines[:_REMARKS]:
-        if line.startswith(_JOINTS) or not line.strip(" +-0123456789"):
+    """Return the lines that belong to an exception, up to the next exception or group member."""
+    remarks: list[str] = []
+    for line in lines[:_MAX_REMARKS]:
+        if line.startswith(_CHAIN_LINES) or not line.strip(" +-0123456789"):
             break
-        found.append(line.strip())
-    return found
+        remarks.append(line.strip())
+    return remarks

@@ -1,6 +1,6 @@
-"""A message's image: from whatever a program has to bytes, and down to what the API takes.
+"""The image of a Message: read from what the program has, and scaled to what the API accepts.
 
-Pillow and matplotlib are looked for, never needed: an object of theirs says that they are there.
+Pillow and matplotlib are optional: an object of theirs shows that they are installed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import ATTACHMENT_LIMIT
 
-LARGEST = 32 * 1024 * 1024
-"""Bytes that are read of an image: what is larger is left out."""
+MAX_BYTES = 32 * 1024 * 1024
+"""Larger images are dropped, and no more of a file is read."""
 
 TOO_LARGE = "the attachment is left out: over 5 MiB"
 _TAKES = "takes an image: a path, bytes, a file, a PIL image or a matplotlib figure"
-_LONG_TEXT = ATTACHMENT_LIMIT * 4 // 3  # what the API takes, as Base64
+_BASE64_LIMIT = ATTACHMENT_LIMIT * 4 // 3  # characters
 _FIELDS = ("attachment", "attachment_base64", "attachment_type")
 _SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
-_PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})  # modes that a PNG knows
-_QUALITY = 85  # of a JPEG: no difference is seen on a phone
-_TYPES = (
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_JPEG_QUALITY = 85  # no visible difference on a phone
+_SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"GIF8[79]a", "image/gif"),
@@ -41,7 +41,7 @@ _TYPES = (
 
 
 class OversizedImage:
-    """An image that is too large, until the thread that sends has scaled it down."""
+    """An image that the sending thread has yet to scale down."""
 
     __slots__ = ("__weakref__", "data")
 
@@ -50,80 +50,80 @@ class OversizedImage:
 
 
 class Attachments:
-    """Reads images as they come with records.
+    """Reads the images of records.
 
-    One that is too large waits at a time: a storm of them must not fill the memory. Two threads at
-    once may let a second one wait, no more.
+    At most one oversized image waits at a time, so that a flood does not fill the memory. Two
+    threads at once can let a second one in, but no more.
     """
 
     def __init__(self) -> None:
         self._waiting: weakref.ref[OversizedImage] | None = None
 
-    def taken(self, fields: dict[str, Any]) -> tuple[str, OversizedImage | None]:
-        """Turn the image in Message ``fields`` to bytes with their type.
+    def load(self, fields: dict[str, Any]) -> tuple[str, OversizedImage | None]:
+        """Replace the image in Message ``fields`` by its bytes and their type.
 
-        Returns what is to be told of one that is left out, and one that is too large.
+        Returns a note for the body if the image is dropped, and the image if it is oversized.
         """
-        given, typed = fields.get("attachment"), fields.get("attachment_base64")
+        source, encoded = fields.get("attachment"), fields.get("attachment_base64")
         try:
-            if given is not None and typed is None:
-                fields["attachment"] = _read(given)
-            elif given is None and isinstance(typed, str) and len(typed) > _LONG_TEXT:
-                fields["attachment"] = _decoded(fields.pop("attachment_base64"))
+            if source is not None and encoded is None:
+                data = fields["attachment"] = _read(source)
+            elif source is None and isinstance(encoded, str) and len(encoded) > _BASE64_LIMIT:
+                data = fields["attachment"] = _decode(fields.pop("attachment_base64"))
             else:
                 return "", None
         except ConfigurationError as error:
-            _leave_out(fields)
+            _drop_image(fields)
             warn("a message field is left out: %s", error)
             return "the attachment is left out: it cannot be read", None
-        data = fields["attachment"]
         if fields.get("attachment_type") is None:
-            fields["attachment_type"] = kind = type_of(data)
-            if kind is None and not isinstance(given, (bytes, bytearray, memoryview)):
-                _leave_out(fields)
+            fields["attachment_type"] = kind = image_type(data)
+            if kind is None and not isinstance(source, (bytes, bytearray, memoryview)):
+                _drop_image(fields)
                 return "the attachment is left out: no image", None
         if len(data) <= ATTACHMENT_LIMIT:
             return "", None
-        _leave_out(fields)
-        return self._too_large(data)
-
-    def _too_large(self, data: bytes) -> tuple[str, OversizedImage | None]:
-        waits = self._waiting is not None and self._waiting() is not None
-        if waits or len(data) > LARGEST:
+        _drop_image(fields)
+        if len(data) > MAX_BYTES or (self._waiting is not None and self._waiting() is not None):
             return TOO_LARGE, None
-        original = OversizedImage(data)
-        self._waiting = weakref.ref(original)
-        return "", original
+        image = OversizedImage(data)
+        self._waiting = weakref.ref(image)
+        return "", image
 
 
-def type_of(data: bytes) -> str | None:
-    """Return an image's MIME type by its first bytes, None for what is no image."""
-    return next((kind for pattern, kind in _TYPES if re.match(pattern, data)), None)
+def _drop_image(fields: dict[str, Any]) -> None:
+    for name in _FIELDS:
+        fields.pop(name, None)
+
+
+def image_type(data: bytes) -> str | None:
+    """Return the MIME type of an image by its first bytes; None if it is not an image."""
+    return next((kind for pattern, kind in _SIGNATURES if re.match(pattern, data)), None)
 
 
 def scaled(data: bytes) -> bytes | None:
-    """Return an image as a JPEG of at most 5 MiB, None without Pillow or for what it cannot read.
+    """Return an image as a JPEG of at most 5 MiB; None without Pillow or if it cannot read it.
 
-    Slow: for the thread that sends.
+    Slow: only for the sending thread.
     """
     try:
-        from PIL import Image  # noqa: PLC0415  no dependency
+        from PIL import Image  # noqa: PLC0415  optional
 
         with Image.open(io.BytesIO(data)) as opened:
             image: Any = _opaque(Image, opened)
         for scale in _SCALES:
             size = tuple(max(1, int(side * scale)) for side in image.size)
-            smaller = image if scale == 1 else image.resize(size)
-            found = _saved(smaller.save, format="JPEG", quality=_QUALITY)
-            if len(found) <= ATTACHMENT_LIMIT:
-                return found
-    except Exception:  # noqa: BLE001  not there, or any fault of a broken image
+            resized = image if scale == 1 else image.resize(size)
+            jpeg = _saved(resized.save, format="JPEG", quality=_JPEG_QUALITY)
+            if len(jpeg) <= ATTACHMENT_LIMIT:
+                return jpeg
+    except Exception:  # noqa: BLE001  Pillow is missing, or the image is broken in any way
         return None
     return None
 
 
 def _opaque(module: Any, image: Any) -> Any:  # noqa: ANN401  Pillow's
-    """Return an image as JPEG can have it: on white where it is transparent."""
+    """Return an image as RGB, with its transparent parts white."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -131,54 +131,53 @@ def _opaque(module: Any, image: Any) -> Any:  # noqa: ANN401  Pillow's
     return module.alpha_composite(white, image).convert("RGB")
 
 
-def _read(given: Any) -> bytes:  # noqa: ANN401  whatever the program gave
+def _read(source: Any) -> bytes:  # noqa: ANN401  anything that a program can set
     try:
-        if isinstance(given, (bytes, bytearray, memoryview)):
-            data: Any = bytes(given)
-        else:
-            data = _contents(given)
+        data = _contents(source)
     except Exception as error:
-        msg = f"attachment: got {type(given).__name__} ({type(error).__name__}), {_TAKES}"
+        msg = f"attachment: got {type(source).__name__} ({type(error).__name__}), {_TAKES}"
         raise ConfigurationError(msg, option="attachment") from error
     if not isinstance(data, bytes) or not data:
-        msg = f"attachment: got {type(given).__name__} without bytes, {_TAKES}"
+        msg = f"attachment: got {type(source).__name__} without bytes, {_TAKES}"
         raise ConfigurationError(msg, option="attachment")
     return data
 
 
-def _contents(given: Any) -> Any:  # noqa: ANN401  as above; bytes, if it does as it should
-    if isinstance(given, (str, os.PathLike)):
-        return _file(given)
-    if _is_made_by("PIL.Image", "Image", given):
-        image = given if given.mode in _PNG else given.convert("RGB")
+def _contents(source: Any) -> Any:  # noqa: ANN401  bytes, unless a file returns something else
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _read_path(source)
+    if _is_instance_of("PIL.Image", "Image", source):
+        image = source if source.mode in _PNG_MODES else source.convert("RGB")
         return _saved(image.save, format="PNG")
-    if _is_made_by("matplotlib.figure", "Figure", given):
-        return _saved(given.savefig, format="png")
-    return _from_start(given)
+    if _is_instance_of("matplotlib.figure", "Figure", source):
+        return _saved(source.savefig, format="png")
+    return _read_file(source)
 
 
-def _file(path: str | os.PathLike[str]) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  a pipe would be waited for
+def _read_path(path: str | os.PathLike[str]) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  reading a pipe would block
         msg = "not a file"
         raise OSError(msg)
     with open(path, "rb") as file:  # noqa: PTH123  any kind of path
-        return file.read(LARGEST + 1)
+        return file.read(MAX_BYTES + 1)
 
 
-def _from_start(file: Any) -> Any:  # noqa: ANN401  an object with `read`
+def _read_file(file: Any) -> Any:  # noqa: ANN401  an object with `read`
     if not (hasattr(file, "seekable") and file.seekable()):
-        return file.read(LARGEST + 1)
-    before = file.tell()
+        return file.read(MAX_BYTES + 1)
+    position = file.tell()
     file.seek(0)
     try:
-        return file.read(LARGEST + 1)
+        return file.read(MAX_BYTES + 1)
     finally:
-        file.seek(before)
+        file.seek(position)
 
 
-def _is_made_by(module: str, name: str, given: object) -> bool:
+def _is_instance_of(module: str, name: str, value: object) -> bool:
     kind = getattr(sys.modules.get(module), name, None)
-    return isinstance(kind, type) and issubclass(type(given), kind)
+    return isinstance(kind, type) and issubclass(type(value), kind)
 
 
 def _saved(save: Any, **options: object) -> bytes:  # noqa: ANN401  of an image or a figure
@@ -187,14 +186,9 @@ def _saved(save: Any, **options: object) -> bytes:  # noqa: ANN401  of an image 
     return buffer.getvalue()
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     try:
-        return b64decode(text[: 2 * LARGEST], validate=True)
+        return b64decode(text[: 2 * MAX_BYTES], validate=True)
     except ValueError as error:
         msg = "attachment_base64: takes an image as Base64 text"
         raise ConfigurationError(msg, option="attachment_base64") from error
-
-
-def _leave_out(fields: dict[str, Any]) -> None:
-    for name in _FIELDS:
-        fields.pop(name, None)

@@ -1,8 +1,10 @@
-"""What is told of an exception, as lines; and a frame as one line."""
+"""The lines that a push shows of an exception: what went wrong, where, and the chain below it.
+
+`summarize_exception` reads a record's exception, whether it is an object or text.
+"""
 
 from __future__ import annotations
 
-import linecache
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -11,264 +13,251 @@ from typing import NamedTuple
 
 from pushover_logging.identity.tracebacks import (
     MAX_MEMBERS,
+    Frame,
     ParsedTraceback,
-    SourceLocation,
-    TextFrame,
     exception_chain,
     flatten_group,
     further_members,
     in_app_frame,
     is_exc_info,
     is_in_app,
-    transcripts,
+    parse_tracebacks,
+    read_frame,
+    traceback_entries,
 )
 from pushover_logging.rendering.text import first_line
 
-FRAMES = 20
-"""Of each exception, the innermost that are looked at: more do not fit."""
+MAX_EXCEPTIONS = 100
+"""Exceptions of a chain that are read, from the root on; no more lines fit."""
+_WITH_FRAMES = 10  # of these, the first ones also get their frames
+_MAX_FRAMES = 20  # of each exception, the innermost; no more fit
+_MAX_REMARKS = 8
+_NO_TEXT = "<exception str() failed>"  # as in Python's own tracebacks
 
-
-class ExceptionLines(NamedTuple):
-    """One exception of a chain, or a stack, as lines; the root's own ``line`` is told apart."""
-
-    line: str
-    remarks: list[str]
-    """What it says beyond its line, and its notes."""
-    frames: list[tuple[str, int]]
-    """The innermost first, each with the number of frames that it stands for."""
-    total: int
-    """How many frames it has in all."""
-
-
-class ExceptionSummary(NamedTuple):
-    """What went wrong, empty without an exception; where; and the chain, from the root on."""
-
-    line: str
-    place: str
-    faults: list[ExceptionLines]
-
-
-def frame_line(frame: TextFrame) -> tuple[str, int]:
-    """Return a frame's line, and for how many frames it stands."""
-    code = f": {frame.code}" if frame.code else ""
-    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
-    return f"  {where(frame)}{code}{repeated}", frame.times
-
-
-def where(place: SourceLocation | TextFrame) -> str:
-    """Return ``charge, payments/api.py:42``."""
-    path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
-    function = short(place.function)
-    return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
-
-
-def short(name: str) -> str:
-    """Return a qualified name without the functions around it."""
-    return name.rpartition("<locals>.")[2]
-
-
-_NAMED = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
+_STARTS_WITH_NAME = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
 _MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
 
 
-def of_text(text: str) -> ExceptionSummary:
-    """Return what a traceback that came as text says; of any other text, its last line."""
-    if not text.strip():
-        return ExceptionSummary("", "", [])
-    found = transcripts(text)
-    if not found:
-        return _of_foreign(text.strip().splitlines())
-    if not found[0].line:
-        return ExceptionSummary("", "", written(found))
-    frames = found[0].frames
-    place = next((one for one in reversed(frames) if is_in_app(one.filename)), None)
-    faults = written(found)
-    faults[0] = faults[0]._replace(line="")
-    place = place or (frames[-1] if frames else None)
-    line = _MODULES.sub("", found[0].line, count=1)
-    if more := further_members(text):
-        line = f"{line} (and {more} more)"
-    return ExceptionSummary(line, where(place) if place else "", faults)
+class ExceptionLines(NamedTuple):
+    """The lines of one exception of a chain, or of a stack."""
+
+    line: str
+    """Empty for the root, whose line is that of the `ExceptionSummary`."""
+    remarks: list[str]
+    """Further lines of its text, and its notes."""
+    frames: list[tuple[str, int]]
+    """The innermost first, each with the number of frames that it stands for."""
+    total: int
+    """The number of all its frames."""
 
 
-def _of_foreign(lines: list[str]) -> ExceptionSummary:
-    """Return what a traceback in another way of writing says, as far as it can be told."""
-    named = [line for line in lines if _NAMED.match(line)]
-    line = named[-1] if named else lines[0]
-    rest = [(one, 1) for one in lines if one != line][:FRAMES]
-    return ExceptionSummary(line, "", [ExceptionLines("", [], rest, len(lines) - 1)])
+class ExceptionSummary(NamedTuple):
+    """What went wrong (empty without an exception), where, and the chain, the root first."""
+
+    line: str
+    place: str
+    exceptions: list[ExceptionLines]
 
 
-def written(found: Iterable[ParsedTraceback]) -> list[ExceptionLines]:
-    """Return what was read of a text as it is told."""
-    return [
-        ExceptionLines(
-            _MODULES.sub("", one.line, count=1) or "Stack:",
-            one.remarks,
-            [frame_line(frame) for frame in reversed(one.frames[-FRAMES:])],
-            sum(frame.times for frame in one.frames),
-        )
-        for one in found
-    ]
+def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
+    """Return the summary of a record's exception.
 
-
-FAULTS = 100
-"""Exceptions of a chain that are looked at, from the root on: no more lines fit."""
-_IN_FULL = 10  # of these, the frames as well
-_REMARKS = 8
-_NO_TEXT = "<exception str() failed>"  # as Python's own traceback says it
-
-
-def cause_of(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return what a record's exception says; ``text`` is its traceback, where it came as text."""
-    info: object = record.exc_info  # any object: records also come from makeLogRecord and sockets
-    given = record.exc_text
+    ``text`` is the traceback in the record's message, if there is one.
+    """
+    info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
+    exc_text = record.exc_text
     if is_exc_info(info):
-        cause = _of_exception(info[1], info[2])
-    elif isinstance(given, str) and given.strip():
-        cause = of_text(given)
-    elif isinstance(record.msg, BaseException):  # log.error(exc): its text alone may say nothing
-        cause = _of_exception(record.msg, None)
+        summary = _summarize_object(info[1], info[2])
+    elif isinstance(exc_text, str) and exc_text.strip():
+        summary = _summarize_text(exc_text)
+    elif isinstance(record.msg, BaseException):  # log.error(exc), whose text can be empty
+        summary = _summarize_object(record.msg, None)
     else:
-        cause = of_text(text)
+        summary = _summarize_text(text)
     stack = record.stack_info
     if isinstance(stack, str) and stack:
-        cause = cause._replace(faults=cause.faults + written(transcripts(stack)))
-    cause = cause if cause.place else cause._replace(place=_place_of(record))
-    return _without_twice(cause)
-
-
-def _without_twice(cause: ExceptionSummary) -> ExceptionSummary:
-    """Take out of the first frame's line what the place says."""
-    first = cause.faults[0] if cause.faults else None
-    if first is None or not first.frames:
-        return cause
-    line, times = first.frames[0]
-    place, rest = line[: len(cause.place) + 2], line[len(cause.place) + 2 :]
-    if place != f"  {cause.place}" or rest[:1] not in {"", ":", " "}:
-        return cause
-    function = cause.place.rpartition(", ")[0]
-    line = f"  {function}{rest}" if function else f"  {rest.lstrip(': ')}"
-    frames = [(line, times)] if rest else []
-    total = first.total if rest else first.total - times
-    first = first._replace(frames=frames + first.frames[1:], total=total)
-    return cause._replace(faults=[first, *cause.faults[1:]])
-
-
-def _of_exception(exc: BaseException, tb: object) -> ExceptionSummary:
-    told = list(_told(exc))
-    roots = _roots(exc)
-    line = _line_of(told[0])
-    if len(roots) > 1:
-        many = "or more" if len(roots) == MAX_MEMBERS else "more"
-        line = f"{line} (and {len(roots) - 1} {many})"
-    tracebacks = [tb if one is exc and isinstance(tb, TracebackType) else one.__traceback__
-                  for one in told]  # fmt: skip
-    place = _syntax_frame(told[0]) or in_app_frame(*tracebacks)
-    faults = [
-        ExceptionLines(
-            _line_of(one) if number else "", *_shown(one, own, in_full=number < _IN_FULL)
-        )
-        for number, (one, own) in enumerate(zip(told, tracebacks, strict=True))
-    ]
-    return ExceptionSummary(line, where(place) if place else "", faults)
-
-
-def _told(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions of a chain once each, the root first, a group after its members."""
-    seen: set[int] = set()
-    for link in reversed(exception_chain(exc)):
-        inside = [each for each in flatten_group(link) if each is not link]
-        for one in [*(each for member in inside for each in _inwards(member)), link]:
-            if len(seen) == FAULTS:
-                return
-            if id(one) not in seen:
-                seen.add(id(one))
-                yield one
-
-
-def _inwards(exc: BaseException) -> list[BaseException]:
-    return exception_chain(exc)[::-1]
-
-
-def _roots(exc: BaseException) -> list[BaseException]:
-    root = exception_chain(exc)[-1]
-    return list({id(one): one for one in flatten_group(root)}.values())
-
-
-def _line_of(exc: BaseException) -> str:
-    """Return an exception's line as Python has it, less the modules before its type's name.
-
-    Forty characters are seen on a lock screen: what it says comes before where its type is defined.
-    """
-    name = short(type(exc).__qualname__)
-    said = first_line(_said(exc))
-    return f"{name}: {said}" if said else name
-
-
-def _said(exc: BaseException) -> str:
-    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
-        return exc.msg  # its str() says the place as well, which has a line of its own
-    try:
-        return str(exc)
-    except Exception:  # noqa: BLE001  any code of the program's
-        return _NO_TEXT
-
-
-def _shown(
-    exc: BaseException, tb: TracebackType | None, *, in_full: bool
-) -> tuple[list[str], list[tuple[str, int]], int]:
-    """Return what an exception says beyond its line, its frames and their number."""
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
-    if not in_full:
-        return [], [], len(entries)
-    frames = [frame_line(frame) for frame in _frames(entries)]
-    broken = _syntax_frame(exc)
-    if broken:
-        frames.insert(0, frame_line(broken))
-    return _remarks(exc), frames, len(entries) + (broken is not None)
-
-
-def _remarks(exc: BaseException) -> list[str]:
-    remarks = _said(exc).strip().splitlines()[1 : 1 + _REMARKS]
-    notes = getattr(exc, "__notes__", None)
-    for note in notes if isinstance(notes, (list, tuple)) else ():
-        remarks += note.splitlines() if isinstance(note, str) else ()
-    return [one.strip() for one in remarks[:_REMARKS] if one.strip()]
-
-
-def _frames(entries: list[TracebackType]) -> Iterator[TextFrame]:
-    """Yield the innermost frames, the innermost first, repeated ones as one."""
-    position = len(entries) - 1
-    for _ in range(FRAMES):
-        if position < 0:
-            return
-        last, times = entries[position], 0
-        while position >= 0 and _is_same(entries[position], last):
-            position -= 1
-            times += 1
-        code = last.tb_frame.f_code
-        lineno = last.tb_lineno or 0  # CPython gives None where no source line stands for it
-        text = linecache.getline(code.co_filename, lineno, last.tb_frame.f_globals).strip()
-        name = getattr(code, "co_qualname", code.co_name)
-        yield TextFrame(name, code.co_filename, lineno, text, times)
-
-
-def _is_same(one: TracebackType, other: TracebackType) -> bool:
-    return one.tb_frame.f_code is other.tb_frame.f_code and one.tb_lasti == other.tb_lasti
-
-
-def _syntax_frame(exc: BaseException) -> TextFrame | None:
-    """Return where the text is that Python could not read; None of any other fault."""
-    if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
-        return None
-    code = exc.text.strip() if isinstance(exc.text, str) else ""
-    return TextFrame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
+        stacks = _parsed_lines(parse_tracebacks(stack))
+        summary = summary._replace(exceptions=summary.exceptions + stacks)
+    summary = summary if summary.place else summary._replace(place=_place_of(record))
+    return _without_repeated_place(summary)
 
 
 def _place_of(record: logging.LogRecord) -> str:
-    function, filename = record.funcName or "", record.pathname or ""
-    return where(SourceLocation(str(function), str(filename), record.lineno)) if filename else ""
+    function, filename = str(record.funcName or ""), str(record.pathname or "")
+    return _format_place(Frame(function, filename, record.lineno)) if filename else ""
+
+
+def _without_repeated_place(summary: ExceptionSummary) -> ExceptionSummary:
+    """Remove the summary's place from the line of the first frame."""
+    root = summary.exceptions[0] if summary.exceptions else None
+    if root is None or not root.frames:
+        return summary
+    line, times = root.frames[0]
+    place, rest = line[: len(summary.place) + 2], line[len(summary.place) + 2 :]
+    if place != f"  {summary.place}" or rest[:1] not in {"", ":", " "}:
+        return summary
+    function = summary.place.rpartition(", ")[0]
+    line = f"  {function}{rest}" if function else f"  {rest.lstrip(': ')}"
+    frames = [(line, times)] if rest else []
+    total = root.total if rest else root.total - times
+    root = root._replace(frames=frames + root.frames[1:], total=total)
+    return summary._replace(exceptions=[root, *summary.exceptions[1:]])
+
+
+def _summarize_text(text: str) -> ExceptionSummary:
+    """Return the summary of a traceback as text; of any other text, its last line."""
+    if not text.strip():
+        return ExceptionSummary("", "", [])
+    parsed = parse_tracebacks(text)
+    if not parsed:
+        return _summarize_other_format(text.strip().splitlines())
+    exceptions, root = _parsed_lines(parsed), parsed[0]
+    if not root.line:
+        return ExceptionSummary("", "", exceptions)
+    exceptions[0] = exceptions[0]._replace(line="")
+    in_app = (frame for frame in reversed(root.frames) if is_in_app(frame.filename))
+    place = next(in_app, root.frames[-1] if root.frames else None)
+    line = _MODULES.sub("", root.line, count=1)
+    if more := further_members(text):
+        line = f"{line} (and {more} more)"
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+
+
+def _summarize_other_format(lines: list[str]) -> ExceptionSummary:
+    """Return the summary of a traceback that is not in Python's format, as far as it is clear."""
+    named = [line for line in lines if _STARTS_WITH_NAME.match(line)]
+    summary = named[-1] if named else lines[0]
+    rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
+    return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
+
+
+def _parsed_lines(tracebacks: Iterable[ParsedTraceback]) -> list[ExceptionLines]:
+    return [
+        ExceptionLines(
+            _MODULES.sub("", parsed.line, count=1) or "Stack:",
+            parsed.remarks,
+            [_frame_line(frame) for frame in reversed(parsed.frames[-_MAX_FRAMES:])],
+            sum(frame.times for frame in parsed.frames),
+        )
+        for parsed in tracebacks
+    ]
+
+
+def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
+    chain = list(_from_root(exc))
+    line = _exception_line(chain[0])
+    roots = len({id(root) for root in flatten_group(exception_chain(exc)[-1])})
+    if roots > 1:
+        line = f"{line} (and {roots - 1} {'or more' if roots == MAX_MEMBERS else 'more'})"
+    tracebacks = [
+        tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
+        for each in chain
+    ]
+    exceptions = [
+        ExceptionLines(
+            _exception_line(each) if number else "",
+            *_details(each, own, with_frames=number < _WITH_FRAMES),
+        )
+        for number, (each, own) in enumerate(zip(chain, tracebacks, strict=True))
+    ]
+    place = _syntax_error_frame(chain[0]) or in_app_frame(*tracebacks)
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+
+
+def _from_root(exc: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a chain once each, the root first, a group after its members."""
+    seen: set[int] = set()
+    for link in reversed(exception_chain(exc)):
+        members = [member for member in flatten_group(link) if member is not link]
+        inner = [each for member in members for each in reversed(exception_chain(member))]
+        for each in (*inner, link):
+            if len(seen) == MAX_EXCEPTIONS:
+                return
+            if id(each) not in seen:
+                seen.add(id(each))
+                yield each
+
+
+def _exception_line(exc: BaseException) -> str:
+    """Return an exception's line as in a traceback, without the modules of its type.
+
+    A lock screen shows forty characters: the text matters more than where the type is defined.
+    """
+    name = _short_name(type(exc).__qualname__)
+    text = first_line(_text_of(exc))
+    return f"{name}: {text}" if text else name
+
+
+def _text_of(exc: BaseException) -> str:
+    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
+        return exc.msg  # its str() repeats the place
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001  any code of the program
+        return _NO_TEXT
+
+
+def _details(
+    exc: BaseException, tb: TracebackType | None, *, with_frames: bool
+) -> tuple[list[str], list[tuple[str, int]], int]:
+    """Return the remarks, the frames and the number of all frames of an exception."""
+    entries = traceback_entries(tb)
+    if not with_frames:
+        return [], [], len(entries)
+    frames = [_frame_line(frame) for frame in _innermost_frames(entries)]
+    syntax_error = _syntax_error_frame(exc)
+    if syntax_error:
+        frames.insert(0, _frame_line(syntax_error))
+    return _remarks(exc), frames, len(entries) + (syntax_error is not None)
+
+
+def _remarks(exc: BaseException) -> list[str]:
+    remarks = _text_of(exc).strip().splitlines()[1 : 1 + _MAX_REMARKS]
+    notes = getattr(exc, "__notes__", None)
+    for note in notes if isinstance(notes, (list, tuple)) else ():
+        remarks += note.splitlines() if isinstance(note, str) else ()
+    return [line.strip() for line in remarks[:_MAX_REMARKS] if line.strip()]
+
+
+def _innermost_frames(entries: list[TracebackType]) -> Iterator[Frame]:
+    """Yield the innermost frames, the innermost first, with repeated ones merged."""
+    position = len(entries) - 1
+    for _ in range(_MAX_FRAMES):
+        if position < 0:
+            return
+        last, times = entries[position], 0
+        while position >= 0 and _is_same_line(entries[position], last):
+            position -= 1
+            times += 1
+        yield read_frame(last, times)
+
+
+def _is_same_line(entry: TracebackType, other: TracebackType) -> bool:
+    return entry.tb_frame.f_code is other.tb_frame.f_code and entry.tb_lasti == other.tb_lasti
+
+
+def _syntax_error_frame(exc: BaseException) -> Frame | None:
+    """Return the place of the text that Python could not parse; None for other exceptions."""
+    if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
+        return None
+    code = exc.text.strip() if isinstance(exc.text, str) else ""
+    return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
+
+
+def _frame_line(frame: Frame) -> tuple[str, int]:
+    """Return a frame's line, and the number of frames that it stands for."""
+    code = f": {frame.code}" if frame.code else ""
+    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
+    return f"  {_format_place(frame)}{code}{repeated}", frame.times
+
+
+def _format_place(place: Frame) -> str:
+    """Return ``charge, payments/api.py:42``."""
+    path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
+    function = _short_name(place.function)
+    return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
+
+
+def _short_name(name: str) -> str:
+    """Return a qualified name without the functions around it."""
+    return name.rpartition("<locals>.")[2]

@@ -1,8 +1,7 @@
-"""PushoverFormatter: a record becomes a title and a body that read well on a lock screen.
+"""PushoverFormatter turns a record into a title and a body that read well on a lock screen.
 
-Extras, renamed, static and reserved fields and the encoding of their values are the work of
-python-json-logger's `JsonFormatter`; which of them a phone may show says `extras`, what an
-exception says `causes`, and what gives way where 1,024 characters are not enough `composing`.
+python-json-logger's `JsonFormatter` selects and encodes the extras (renamed, static and reserved
+fields). `record_view` makes the texts, and `layout` chooses what fits.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from pushover_logging.dictconfig import plain
 from pushover_logging.levels import Levels
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
-from pushover_logging.rendering.fields import as_text, checked_extras, message_of, plain_fields
-from pushover_logging.rendering.layout import BodyParts, build
+from pushover_logging.rendering.fields import as_text, build_message, checked_extras, plain_fields
+from pushover_logging.rendering.layout import BodyParts, build_body
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
 from pushover_logging.rendering.text import (
     clean,
-    escaped,
+    escape_html,
     largest_fitting,
     shortener,
     truncate,
@@ -37,21 +36,21 @@ from pushover_logging.rendering.text import (
 )
 
 NO_MESSAGE = "(no message)"
-_INDENTED = "\n\u00a0\u00a0"  # html takes other spaces as one
+_HTML_INDENT = "\n\u00a0\u00a0"  # html collapses other spaces
 _DEFAULT_LEVELS = Levels()
 _DEFAULT_REDACTION = Redaction()
 
 
 class PushoverFormatter(JsonFormatter):
-    """Formats for a phone; never changes the record.
+    """Formats records for a phone, without changing them.
 
     ``title`` and ``body`` are templates over the record's fields, its extras, ``place``, ``cause``,
-    ``host``, ``extras`` and ``traceback``, in the ``style`` that logging.Formatter has. ``extras``
-    names the fields that are shown as ``key: value`` lines; None shows all of the program's own,
-    False none. ``host`` is shown in the last line. ``redaction`` is what takes secrets out of each
-    text. ``fmt``, ``datefmt``, ``validate``, ``rename_fields``, ``static_fields``,
-    ``reserved_attrs`` and ``defaults`` are JsonFormatter's; what it would put into its JSON is
-    shown as lines. Raises ConfigurationError.
+    ``host``, ``extras`` and ``traceback``, in the ``style`` of logging.Formatter. ``extras`` names
+    the fields that the body shows as ``key: value`` lines; None shows all extras, False none.
+    ``host`` is part of the last line. ``redaction`` removes secrets from each text. ``fmt``,
+    ``datefmt``, ``validate``, ``rename_fields``, ``static_fields``, ``reserved_attrs`` and
+    ``defaults`` are JsonFormatter's; the fields of its JSON become lines. Raises
+    ConfigurationError.
     """
 
     def __init__(  # noqa: PLR0913  JsonFormatter's own options, and ours
@@ -89,28 +88,28 @@ class PushoverFormatter(JsonFormatter):
         self.host = host
         self.redaction = redaction
         self._attachments = Attachments()
-        # How long a text is once it is encrypted; None where it is sent in the clear.
+        # Returns the length of an encrypted text; None if texts are not encrypted.
         self.encrypted_length: Callable[[str], int] | None = None
 
     def adopted(self, other: PushoverFormatter) -> PushoverFormatter:
-        """Return one like this that has from ``other`` what this one was not given.
+        """Return a copy that takes each option that was not given from ``other``.
 
-        Handlers may share a formatter, and no secrets.
+        A copy, because handlers can share a formatter but not their secrets.
         """
-        own = copy.copy(self)
+        adopted = copy.copy(self)
         for name in ("title", "body", "extras", "host", "redaction"):
-            if getattr(own, name) is None:
-                setattr(own, name, getattr(other, name))
-        own.encrypted_length = other.encrypted_length
-        return own
+            if getattr(adopted, name) is None:
+                setattr(adopted, name, getattr(other, name))
+        adopted.encrypted_length = other.encrypted_length
+        return adopted
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the body: at most 1,024 characters, in the order in which they are read.
+        """Return the body, at most 1,024 characters.
 
         Raises what the record's own arguments raise.
         """
-        story = self._story(record)
-        return self._body(story, self._title(story), markup=False)
+        view = self._view(record)
+        return self._body(view, self._title(view), markup=False)
 
     def message(
         self,
@@ -121,10 +120,9 @@ class PushoverFormatter(JsonFormatter):
     ) -> Message:
         """Return the Message of a record.
 
-        ``fields`` are Message fields laid over what the record says, by default those of its
-        level; one that is wrong is left out and told on the library's logger. ``body`` stands in
-        for `format`. An image that is over 5 MiB is left out. Raises what the record's own
-        arguments raise.
+        ``fields`` are Message fields that take precedence over the record's, by default those of
+        its level; an invalid one is dropped with a warning. ``body`` replaces `format`. An image of
+        more than 5 MiB is dropped. Raises what the record's own arguments raise.
         """
         return self.build(record, fields, body=body)[0]
 
@@ -135,36 +133,33 @@ class PushoverFormatter(JsonFormatter):
         *,
         body: str | None = None,
     ) -> tuple[Message, OversizedImage | None]:
-        """Return the `message` of a record, and an image of its that is yet to be scaled down.
-
-        ``fields`` and ``body`` are as there.
-        """
-        given = as_text(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
-        story = self._story(record)
+        """Return the `message` of a record, and its image if that has yet to be scaled down."""
+        fields = as_text(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
+        view = self._view(record)
         for name in ("url", "url_title"):
-            if isinstance(given.get(name), str):
-                given[name] = story.linked(given[name], address=name == "url")
-        title = given.pop("title", None)
-        title = story.shown(title) if title else self._title(story)
-        title = self._fitting_title(title)
-        own = given.pop("message", body)
-        markup = given.get("html") is True and given.get("monospace") is not True
-        if own is None:
-            text = self._body(story, title, markup=markup)
+            if isinstance(fields.get(name), str):
+                fields[name] = view.format_url(fields[name], quoted=name == "url")
+        given_title = fields.pop("title", None)
+        title = view.redacted(given_title) if given_title else self._title(view)
+        title = self._fit(lambda limit: truncate(title, limit), TITLE_LIMIT)
+        body = fields.pop("message", body)
+        markup = fields.get("html") is True and fields.get("monospace") is not True
+        if body is None:
+            text = self._body(view, title, markup=markup)
         else:
-            text = self._fitting_parts(BodyParts(story.shown(own).strip()), markup=markup)
+            text = self._fit_parts(BodyParts(view.redacted(body).strip()), markup=markup)
         if math.isfinite(record.created):
-            given.setdefault("timestamp", int(record.created))
-        note, original = self._attachments.taken(given)
+            fields.setdefault("timestamp", int(record.created))
+        note, image = self._attachments.load(fields)
         if note:
             text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
-        return message_of(text, title, given), original
+        return build_message(text, title, fields), image
 
-    def shown(self, text: str) -> str:
-        """Return ``text`` as it may be sent: without secrets."""
+    def redacted(self, text: str) -> str:
+        """Return ``text`` as it can be sent: clean and without secrets."""
         return (self.redaction or _DEFAULT_REDACTION)(clean(text))
 
-    def _story(self, record: logging.LogRecord) -> RecordView:
+    def _view(self, record: logging.LogRecord) -> RecordView:
         return RecordView(
             record,
             self.host,
@@ -174,82 +169,64 @@ class PushoverFormatter(JsonFormatter):
         )
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return the fields to show, plain, by python-json-logger's rules and encoder."""
-        own, asked = copy_record(record), self.extras or ()
+        """Return the plain fields to show, by python-json-logger's rules and encoder."""
+        record, requested = copy_record(record), self.extras or ()
+        data = {name: record.__dict__[name] for name in requested if name in record.__dict__}
         if "asctime" in self._required_fields:
-            own.asctime = self.formatTime(own, self.datefmt)
+            record.asctime = self.formatTime(record, self.datefmt)
         if "message" in self._required_fields:
-            own.message = own.getMessage()
+            record.message = record.getMessage()
         structured = record.msg if isinstance(record.msg, dict) else {}
-        data: dict[str, Any] = {
-            name: record.__dict__[name] for name in asked if name in record.__dict__
-        }
-        self.add_fields(data, own, structured)
-        if "message" not in asked:
-            data.pop("message", None)  # named by the format; the text above says it
-        found = plain_fields(self.process_log_record(data), asked)
+        self.add_fields(data, record, structured)
+        if "message" not in requested:
+            data.pop("message", None)  # a field of the format, which the body shows anyway
+        fields = plain_fields(self.process_log_record(data), requested)
         if self.extras is not None:
-            kept = {
-                *asked,
-                *structured,
-                *self.static_fields,
-                *self.defaults,
-                *self._required_fields,
-            }
-            kept |= {self._get_rename(name) for name in kept}
-            found = {name: value for name, value in found.items() if name in kept}
-        first = {name: found[name] for name in map(self._get_rename, structured) if name in found}
-        return json.loads(self.jsonify_log_record({**first, **found})) if found else {}
+            names = {*requested, *structured, *self.static_fields, *self.defaults}
+            names.update(self._required_fields)
+            names |= {self._get_rename(name) for name in names}
+            fields = {name: value for name, value in fields.items() if name in names}
+        first = {name: fields[name] for name in map(self._get_rename, structured) if name in fields}
+        return json.loads(self.jsonify_log_record({**first, **fields})) if fields else {}
 
-    def _title(self, story: RecordView) -> str:
-        if self.title is not None:
-            try:
-                filled = " ".join(self.title.filled(story).split())
-            except Exception as error:  # noqa: BLE001  a value of the program's
-                warn("the title's template is left out: %s", type(error).__name__)
-            else:
-                if filled:
-                    return filled
-        return story.title or NO_MESSAGE
+    def _title(self, view: RecordView) -> str:
+        title = self._filled(self.title, view) or ""
+        return " ".join(title.split()) or view.title or NO_MESSAGE
 
-    def _body(self, story: RecordView, title: str, *, markup: bool) -> str:
-        if self.body is not None:
-            try:
-                fill = self.body.filled_html if markup else self.body.filled
-                filled = fill(story).strip()
-            except Exception as error:  # noqa: BLE001  a value of the program's
-                warn("the body's template is left out: %s", type(error).__name__)
-            else:
-                short = shortener(markup=markup)
-                return self._fitting(lambda limit: short(filled, limit)) or NO_MESSAGE
-        return self._fitting_parts(story.parts(title), markup=markup)
+    def _body(self, view: RecordView, title: str, *, markup: bool) -> str:
+        filled = self._filled(self.body, view, markup=markup)
+        if filled is None:
+            return self._fit_parts(view.parts(title), markup=markup)
+        body, shorten = filled.strip(), shortener(markup=markup)
+        return self._fit(lambda limit: shorten(body, limit)) or NO_MESSAGE
 
-    def _fitting_title(self, title: str) -> str:
-        short, measure = truncate(title, TITLE_LIMIT), self.encrypted_length
-        if measure is None or measure(short) <= TITLE_LIMIT:
-            return short
-        return truncate(
-            short,
-            largest_fitting(len(short), lambda at: measure(truncate(short, at)) <= TITLE_LIMIT),
-        )
+    def _filled(
+        self, template: Template | None, view: RecordView, *, markup: bool = False
+    ) -> str | None:
+        """Return the text of a template; None without one, or if a value does not fit it."""
+        if template is None:
+            return None
+        try:
+            return template.fill_html(view) if markup else template.fill(view)
+        except Exception as error:  # noqa: BLE001  a value of the program
+            warn("the %s template is left out: %s", template.option, type(error).__name__)
+            return None
 
-    def _fitting_parts(self, parts: BodyParts, *, markup: bool) -> str:
-        def sent(limit: int) -> str:
-            text = build(parts, limit)
-            return escaped(text.replace("\n  ", _INDENTED)) if markup else text
+    def _fit_parts(self, parts: BodyParts, *, markup: bool) -> str:
+        def text(limit: int) -> str:
+            body = build_body(parts, limit)
+            return escape_html(body.replace("\n  ", _HTML_INDENT)) if markup else body
 
-        return self._fitting(sent) or NO_MESSAGE
+        return self._fit(text) or NO_MESSAGE
 
-    def _fitting(self, sent: Callable[[int], str]) -> str:
-        """Return the longest ``sent(limit)`` that fits as it will be sent, encrypted or not."""
+    def _fit(self, text: Callable[[int], str], api_limit: int = MESSAGE_LIMIT) -> str:
+        """Return the longest ``text(limit)`` that the API accepts, encrypted if it will be."""
 
         def fits(text: str) -> bool:
             length = self.encrypted_length(text) if self.encrypted_length else 0
-            return max(length, len(text)) <= MESSAGE_LIMIT
+            return max(length, len(text)) <= api_limit
 
-        whole = sent(MESSAGE_LIMIT)
-        return (
-            whole
-            if fits(whole)
-            else sent(largest_fitting(MESSAGE_LIMIT, lambda at: fits(sent(at))))
-        )
+        whole = text(api_limit)
+        if fits(whole):
+            return whole
+        return text(largest_fitting(api_limit, lambda limit: fits(text(limit))))

@@ -1,150 +1,148 @@
-"""A body out of its parts: which lines a phone shows, and which give way to which.
+"""The body of a push: which lines it shows, and which parts give way if not all of them fit.
 
-In this order a part takes its room: the message, the root exception's line, the place, the level's
-line, the extras, and last the traceback, of which each exception's own line comes first.
+The parts get their room in this order: the message, the root exception's line, the place, the
+level's line, the extras, and last the traceback, of which each exception's own line comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pushover_logging.rendering.exception_text import ExceptionLines
 from pushover_logging.rendering.text import truncate
 
-LINE_LIMIT = 200  # one extra, one frame or one place takes no more of the room than this
+LINE_LIMIT = 200
+"""Characters that one extra, one frame or one place takes at most."""
 _CAUSE_LIMIT = 400
-_COUNT = 24  # what "… 14 more exceptions" takes at most
+_REST_SIZE = 24  # characters that "… 14 more exceptions" takes at most
 
 
 class BodyParts(NamedTuple):
-    """What a body is made of, in the order in which a part gives way to those before it."""
+    """The parts of a body; ``text`` is the message."""
 
     text: str
     cause: str = ""
     place: str = ""
     level: str = ""
     extras: Sequence[str] = ()
-    faults: Sequence[ExceptionLines] = ()
+    exceptions: Sequence[ExceptionLines] = ()
 
 
-def build(parts: BodyParts, limit: int) -> str:
-    """Return what fits into ``limit`` characters, in the order in which it is read."""
-    cause, place, level = fixed = _fixed(parts, limit)
-    text = truncate(parts.text, limit - sum(len(one) + 1 for one in fixed if one))
+def build_body(parts: BodyParts, limit: int) -> str:
+    """Return the body, at most ``limit`` characters."""
+    cause, place, level = fixed = _fixed_lines(parts, limit)
+    text = truncate(parts.text, limit - _size(fixed))
     room = max(limit - len("\n".join(filter(None, (text, *fixed)))), 0)
-    extras, room = fitting(parts.extras, room)
-    traceback = traceback_lines(parts.faults, room) if parts.faults else ()
+    extras, room = _fitting_extras(parts.extras, room)
+    traceback = traceback_lines(parts.exceptions, room) if parts.exceptions else ()
     lines = [text, cause, place, *extras, *traceback, level]
     return truncate("\n".join(filter(None, lines)), limit)
 
 
-def _fixed(parts: BodyParts, limit: int) -> tuple[str, str, str]:
-    """Return cause, place and level, less those that would leave no room for the message."""
-    fixed = [truncate(parts.cause, _CAUSE_LIMIT), parts.place, parts.level]
-    least = min(len(parts.text), limit // 3)
-    for last in (2, 1):
-        if least + sum(len(one) + 1 for one in fixed if one) > limit:
-            fixed[last] = ""
-    return fixed[0], fixed[1], fixed[2]
+def _size(lines: Sequence[str]) -> int:
+    """Return the characters that the lines take, those that are not empty with a newline."""
+    return sum(len(line) + 1 for line in lines if line)
 
 
-def fitting(lines: Sequence[str], room: int) -> tuple[list[str], int]:
-    """Return the first ``lines`` that fit into ``room`` characters, and the room that is left.
+def _fixed_lines(parts: BodyParts, limit: int) -> tuple[str, str, str]:
+    """Return cause, place and level, without those that would leave no room for the message."""
+    cause, place, level = truncate(parts.cause, _CAUSE_LIMIT), parts.place, parts.level
+    room = limit - min(len(parts.text), limit // 3)
+    if _size((cause, place, level)) > room:
+        level = ""
+    if _size((cause, place, level)) > room:
+        place = ""
+    return cause, place, level
 
-    The number of the others is told where there is room for it.
-    """
-    if sum(len(line) + 1 for line in lines) <= room:
-        return list(lines), room - sum(len(line) + 1 for line in lines)
-    left, number = room - _COUNT, 0
-    while len(lines[number]) + 1 <= left:
-        left -= len(lines[number]) + 1
-        number += 1
+
+def _fitting_extras(extras: Sequence[str], room: int) -> tuple[list[str], int]:
+    """Return the first extras that fit, with a line that counts the rest, and the room left."""
+    sizes = [len(line) + 1 for line in extras]
+    if sum(sizes) <= room:
+        return list(extras), room - sum(sizes)
+    left = room - _REST_SIZE
     if left < 0:
         return [], room
-    rest = f"… {len(lines) - number} more"
-    return [*lines[:number], rest], left + _COUNT - len(rest) - 1
+    count, left = _fitting(sizes, left)
+    rest = f"… {len(extras) - count} more"
+    return [*extras[:count], rest], left + _REST_SIZE - len(rest) - 1
 
 
-class _Told:
-    """A fault of which some lines are told."""
-
-    def __init__(self, fault: ExceptionLines) -> None:
-        self.fault = fault
-        self.remarks: list[str] = []
-        self.frames = 0  # how many of them
-        self.left = fault.total
-        self.folded = False
-
-    def next_frame(self) -> tuple[str, int] | None:
-        """Return its next frame, and how much more room it takes than the fold has now."""
-        if self.frames == len(self.fault.frames):
-            return None
-        line, times = self.fault.frames[self.frames]
-        after = len(_fold(self.left - times)) if self.left > times else -1
-        return line, len(line) + 1 + after - len(_fold(self.left))
-
-    def lines(self) -> Iterator[str]:
-        """Yield what is told of it."""
-        yield self.fault.line
-        yield from self.remarks
-        yield from (line for line, _ in self.fault.frames[: self.frames])
-        if self.folded and self.left:
-            yield _fold(self.left)
+def _fitting(sizes: Sequence[int], room: int) -> tuple[int, int]:
+    """Return how many of the first ``sizes``, which do not all fit, fit, and the room left."""
+    count = 0
+    while sizes[count] <= room:
+        room -= sizes[count]
+        count += 1
+    return count, room
 
 
-def traceback_lines(faults: Sequence[ExceptionLines], room: int) -> list[str]:
-    """Return what fits of a chain, the root first, each exception's innermost frames first."""
-    shown, rest, room = _with_lines(faults, room)
-    told = [_Told(fault) for fault in shown]
-    for one in told:
-        for remark in one.fault.remarks:
+class _Block:
+    """One exception of the traceback: the lines that are shown, and the frames that are not yet."""
+
+    def __init__(self, exception: ExceptionLines) -> None:
+        self.lines = [exception.line]
+        self.fold = ""
+        """The line that counts the hidden frames, if there is room for it."""
+        self.hidden = exception.total
+        self.frames = list(exception.frames)
+
+
+def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str]:
+    """Return the lines of a chain that fit, the root first, and of each its innermost frames."""
+    fitting, rest, room = _fitting_exceptions(exceptions, room)
+    blocks = [_Block(exception) for exception in fitting]
+    for block, exception in zip(blocks, fitting, strict=True):
+        for remark in exception.remarks:
             if len(remark) + 3 <= room:
-                one.remarks.append(f"  {remark}")
+                block.lines.append(f"  {remark}")
                 room -= len(remark) + 3
-    for one in told:
-        if one.left and len(_fold(one.left)) + 1 <= room:
-            one.folded = True
-            room -= len(_fold(one.left)) + 1
-    _unfold([one for one in told if one.folded], room)
-    blocks = [list(one.lines()) for one in told]
-    blocks[-1:-1] = [[rest]]
-    return [line for block in blocks for line in block if line]
+    for block in blocks:
+        fold = _fold(block.hidden)
+        if len(fold) + 1 <= room:
+            block.fold = fold
+            room -= _size([fold])
+    _unfold([block for block in blocks if block.fold], room)
+    lines = [[*block.lines, block.fold] for block in blocks]
+    lines[-1:-1] = [[rest]]
+    return [line for block_lines in lines for line in block_lines if line]
 
 
-def _with_lines(
-    faults: Sequence[ExceptionLines], room: int
+def _fitting_exceptions(
+    exceptions: Sequence[ExceptionLines], room: int
 ) -> tuple[list[ExceptionLines], str, int]:
-    """Return the faults whose own lines fit, what is told of the others, and the room left.
+    """Return the exceptions whose own lines fit, a line that counts the rest, and the room left.
 
-    The last, which is what the program logged, stays before those between it and the root.
+    The last exception, which is the logged one, comes before those between it and the root.
     """
-    sizes = [len(one.line) + 1 if one.line else 0 for one in faults]
+    sizes = [_size([exception.line]) for exception in exceptions]
     if sum(sizes) <= room:
-        return list(faults), "", room - sum(sizes)
-    left = room - sizes[-1] - _COUNT
+        return list(exceptions), "", room - sum(sizes)
+    left = room - sizes[-1] - _REST_SIZE
     if left < 0:
-        return [one for one in faults[:1] if not one.line], "", room
-    number = 0
-    while sizes[number] <= left:
-        left -= sizes[number]
-        number += 1
-    rest = f"… {len(faults) - number - 1} more exceptions"
-    return [*faults[:number], faults[-1]], rest, left + _COUNT - len(rest) - 1
+        return [root for root in exceptions[:1] if not root.line], "", room
+    count, left = _fitting(sizes, left)
+    rest = f"… {len(exceptions) - count - 1} more exceptions"
+    return [*exceptions[:count], exceptions[-1]], rest, left + _REST_SIZE - len(rest) - 1
 
 
-def _unfold(told: list[_Told], room: int) -> None:
-    """Add frames while there is room, one of each exception in turn."""
-    while told:
-        for one in list(told):
-            frame = one.next_frame()
-            if frame is None or frame[1] > room:
-                told.remove(one)
+def _unfold(blocks: list[_Block], room: int) -> None:
+    """Show frames while there is room, one of each block in turn."""
+    while blocks:
+        for block in list(blocks):
+            line, times = block.frames[0] if block.frames else ("", 0)
+            fold = _fold(block.hidden - times)
+            size = len(line) + 1 + _size([fold]) - _size([block.fold])
+            if not block.frames or size > room:
+                blocks.remove(block)
                 continue
-            room -= frame[1]
-            one.left -= one.fault.frames[one.frames][1]
-            one.frames += 1
+            room -= size
+            block.lines.append(line)
+            block.fold = fold
+            block.hidden -= times
+            del block.frames[0]
 
 
-def _fold(number: int) -> str:
-    return f"  … {number} frame{'s' if number > 1 else ''}"
+def _fold(hidden: int) -> str:
+    return f"  … {hidden} frame{'s' if hidden > 1 else ''}" if hidden else ""

@@ -1,8 +1,9 @@
-"""Templates of title and body, in any of logging's three styles."""
+"""Templates of title and body, in any of logging's three styles, checked at construction."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from string import Template as _Dollar
 from typing import Any, Protocol
@@ -12,24 +13,16 @@ from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.text import ENTITIES
 
 _POSITIONAL = re.compile(r"%(?!\(|%)")
-# What html reads as its own, as characters that no text has: a record's text goes through a
-# template as it is, whatever the template does with it, and only then becomes entities.
+# A record's markup characters pass through a template as noncharacters, whatever the template does
+# with them (a width, a slice), and only then become entities.
 _SHIELDS = {char: chr(0xFDD0 + number) for number, char in enumerate(ENTITIES)}
 _SHIELD = str.maketrans({**dict.fromkeys(_SHIELDS.values(), "\ufffd"), **_SHIELDS})
 _UNSHIELD = str.maketrans({_SHIELDS[char]: entity for char, entity in ENTITIES.items()})
-
-
-class _Any(int):
-    """Fits every place of a template that some value of a record may fit."""
-
-    def __getattr__(self, name: str) -> _Any:
-        return self
-
-    def __getitem__(self, key: object) -> _Any:
-        return self
-
-    def __format__(self, spec: str) -> str:
-        return ""
+_STYLES: dict[str, Callable[[str, Any], str]] = {
+    "%": lambda text, values: text % values,
+    "{": lambda text, values: text.format_map(values),
+    "$": lambda text, values: _Dollar(text).substitute(values),
+}
 
 
 class Values(Protocol):
@@ -38,23 +31,11 @@ class Values(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401
 
 
-_STYLES: dict[str, Callable[[str, Any], str]] = {
-    "%": lambda text, values: text % values,
-    "{": lambda text, values: text.format_map(values),
-    "$": lambda text, values: _Dollar(text).substitute(values),
-}
-
-
-class _Everything:
-    def __getitem__(self, name: str) -> _Any:
-        return _Any()
-
-
 class Template:
-    """A text with fields; ``option`` is its name in errors.
+    """A text with fields.
 
-    ``style`` is logging's: ``%(name)s``, ``{name}`` or ``$name``. Raises ConfigurationError for
-    what can never be filled in.
+    ``style`` is logging's: ``%(name)s``, ``{name}`` or ``$name``. ``option`` is the template's name
+    in errors. Raises ConfigurationError if no value could ever fill it.
     """
 
     def __init__(self, option: str, text: object, style: str) -> None:
@@ -62,43 +43,60 @@ class Template:
         if not isinstance(text, str) or not text.strip():
             msg = f"{option}: got {redacted(text)}, {takes}"
             raise ConfigurationError(msg, option=option)
+        self.option = option
         self._lines = text.split("\n")
-        self._fill = _STYLES[style]
+        self._format = _STYLES[style]
         try:
             if style == "%" and _POSITIONAL.search(text.replace("%%", "")):
                 msg = "a % without a (name)"
-                raise ValueError(msg)  # noqa: TRY301  one way for all that is wrong
+                raise ValueError(msg)  # noqa: TRY301  all faults take the same way
             text.encode()  # a lone surrogate cannot be sent
-            self.filled(_Everything())
+            self.fill(defaultdict(_AnyValue))
         except Exception as error:
             msg = f"{option}: got {redacted(text)} ({error}), {takes}"
             raise ConfigurationError(msg, option=option) from error
 
-    def filled(self, values: Values) -> str:
-        """Return the text with its fields; a line whose fields are all empty is left out.
+    def fill(self, values: Values) -> str:
+        """Return the text with its fields, without the lines whose fields are all empty.
 
-        ``values`` gives texts and numbers. Raises what a value that fits no place raises.
+        Raises what formatting a value raises if it does not fit its place.
         """
-        lines = ((line, self._fill(line, values)) for line in self._lines)
+        lines = ((line, self._format(line, values)) for line in self._lines)
         return "\n".join(filled for line, filled in lines if filled.strip() or not line.strip())
 
-    def filled_html(self, values: Values) -> str:
-        """Return it as html of which only the template's own is markup. Raises as `filled`."""
-        text = self.filled(_Shielded(values))
+    def fill_html(self, values: Values) -> str:
+        """Return the text as html in which only the template's own text is markup.
+
+        Raises as `fill`.
+        """
+        text = self.fill(_ShieldedValues(values))
         return text.replace("\n", "<br>").translate(_UNSHIELD)
 
 
-class _Shielded:
+class _ShieldedValues:
     def __init__(self, values: Values) -> None:
         self._values = values
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  as it is, but for text
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         value = self._values[name]
         return value.translate(_SHIELD) if isinstance(value, str) else value
 
 
+class _AnyValue(int):
+    """Fits every place of a template that some value of a record can fit."""
+
+    def __getattr__(self, name: str) -> _AnyValue:
+        return self
+
+    def __getitem__(self, key: object) -> _AnyValue:
+        return self
+
+    def __format__(self, spec: str) -> str:
+        return ""
+
+
 def checked_style(style: object) -> str:
-    """Return one of logging's styles. Raises ConfigurationError."""
+    """Return one of logging's styles. Raises ConfigurationError for anything else."""
     if isinstance(style, str) and style in _STYLES:
         return style
     msg = f"style: got {redacted(style)}, takes one of %, {{ and $, as logging.Formatter"
