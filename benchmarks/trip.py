@@ -2,7 +2,8 @@
 
 A call is a function of the package that begins; a move is a call whose nearest caller within the
 package is in another file. Each figure is the lowest of several records, in steady state and
-between two syncs. The JSON has the files that each thread enters.
+between two syncs. The JSON names the files that each thread enters. `disk` describes how to measure
+another checkout.
 """
 
 from __future__ import annotations
