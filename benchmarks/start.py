@@ -78,7 +78,7 @@ def own_modules() -> int:
 
 def is_own(module: str) -> bool:
     """Return whether a module is the package or in it."""
-    return module.split(".")[0] == "pushover_logging"
+    return module.partition(".")[0] == "pushover_logging"
 
 
 def run(effort: Effort) -> Result:
