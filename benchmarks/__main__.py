@@ -21,7 +21,7 @@ from benchmarks.timing import Effort
 
 NAMES = (
     "duplicates", "flood", "admitted", "blocking", "delivery", "latency", "storm", "disk", "start",
-    "growth", "unharmed",
+    "growth", "unharmed", "trip",
 )  # fmt: skip
 
 

@@ -77,7 +77,8 @@ class Plot:
 class Result:
     """All that a benchmark found.
 
-    ``profile`` shows where the time goes of what missed a target, ``why`` says it in words.
+    ``profile`` shows where the time goes of what missed a target, ``why`` says it in words;
+    ``details`` are for the JSON alone.
     """
 
     title: str
@@ -87,6 +88,7 @@ class Result:
     plots: list[Plot] = field(default_factory=list)
     profile: str = ""
     why: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_met(self) -> bool:

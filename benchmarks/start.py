@@ -9,7 +9,7 @@ import sys
 
 from benchmarks import handlers
 from benchmarks.progress import say
-from benchmarks.report import Check, Result, cost, times
+from benchmarks.report import Check, Result, Table, cost, times
 from benchmarks.service import NOWHERE, TOKEN, USER, service
 from benchmarks.timing import Effort, Series, interleaved, loop
 
@@ -58,7 +58,7 @@ def import_times() -> str:
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
     lines = [line.partition(":")[2].split("|") for line in done.stderr.splitlines()[1:]]
-    own = [(int(us), name.strip()) for us, _, name in lines if OURS.split()[1] in name]
+    own = [(int(us), name.strip()) for us, _, name in lines if is_own(name.strip())]
     top = sorted(own, reverse=True)[:12]
     return "\n".join(
         [
@@ -66,6 +66,19 @@ def import_times() -> str:
             *[f"{us:6} us {name}" for us, name in top],
         ]
     )
+
+
+def own_modules() -> int:
+    """Return how many of its own modules the package's import compiles and runs."""
+    program = f"import sys\n{OURS}\nprint(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return sum(map(is_own, done.stdout.split()))
+
+
+def is_own(module: str) -> bool:
+    """Return whether a module is the package or in it."""
+    return module.partition(".")[0] == "pushover_logging"
 
 
 def run(effort: Effort) -> Result:
@@ -77,6 +90,8 @@ def run(effort: Effort) -> Result:
     what = "import, of its two dependencies' import"
     result.checks.append(cost(what, imports[OURS], imports[BASE], IMPORT_TARGET))
     result.tables.append(times(imports, what="a process"))
+    modules = result.details["modules of its own"] = own_modules()
+    result.tables.append(Table([OURS, ""], [["modules of its own", str(modules)]]))
     attach = loop(_attached)
     series = interleaved({"attach": attach}, effort)["attach"]
     milliseconds = Series(tuple(1e3 * one for one in series.values))

@@ -2,7 +2,9 @@
 
 import importlib
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,11 @@ def timing(monkeypatch):
 @pytest.fixture
 def report(monkeypatch):
     return module("report", monkeypatch)
+
+
+@pytest.fixture
+def trip(monkeypatch):
+    return module("trip", monkeypatch)
 
 
 def module(name, monkeypatch):
@@ -95,3 +102,57 @@ def test_target_and_figure_stand_together(report):
     assert "| rate | 0.5 x |  | at least 0.9 x | MISSED |" in page
     assert "![y by x](plots/rate.svg)" in page
     assert [True, False] == [one["met"] for one in result.data()["checks"]]
+
+
+def frame(path, caller=None):
+    """Return what a profile function reads of a frame."""
+    return SimpleNamespace(f_code=SimpleNamespace(co_filename=path), f_back=caller)
+
+
+def test_move_is_a_call_between_two_files_of_the_package(trip):
+    """Also through a foreign function; not from outside, and not within a file."""
+    package = Path(trip.PACKAGE)
+    handler, sender = str(package / "handler.py"), str(package / "delivery" / "sender.py")
+    outside = frame("logging.py")
+    entry = frame(handler, outside)
+    within = frame(handler, entry)
+    foreign = frame("contextlib.py", within)
+    moved = frame(sender, foreign)
+    probe = trip.Probe()
+    for called in (outside, entry, within, foreign, moved):
+        probe.on_event(called, "call", None)
+        probe.on_event(called, "return", None)
+    expected = trip.Steps(calls=3, moves=1, files={"handler.py", "delivery/sender.py"})
+    assert {"logging thread": expected} == probe.end()
+
+
+def test_statements_count_only_in_a_watched_thread(trip):
+    """BEGIN, COMMIT and ROLLBACK apart from the others."""
+    probe, before = trip.Probe(), sys.getprofile()
+    sys.setprofile(None)
+    probe.on_statement("SELECT 1")
+    assert {} == probe.end()
+    sys.setprofile(lambda *_: None)
+    for statement in ("BEGIN EXCLUSIVE", "INSERT INTO message", "pragma x", "commit", "ROLLBACK"):
+        probe.on_statement(statement)
+    sys.setprofile(before)
+    assert {"logging thread": trip.Steps(transactions=3, statements=2)} == probe.end()
+
+
+def test_each_figure_of_a_trip_is_the_lowest(trip):
+    """Of a thread's own records, and of all threads' sums; a thread that rested did nothing."""
+    ab, b, c = {"a", "b"}, {"b"}, {"c"}
+    found = trip.lowest(
+        [
+            {"logging thread": trip.Steps(9, 1, 2, 5, ab), "sender": trip.Steps(1, 1, 0, 0, c)},
+            {"logging thread": trip.Steps(7, 3, 2, 4, b), "sender": trip.Steps(5, 0, 0, 0, c)},
+            {"logging thread": trip.Steps(8, 8, 8, 8, ab), "writer": trip.Steps(9, 9, 9, 9, b)},
+        ]
+    )
+    expected = {
+        "logging thread": trip.Steps(7, 1, 2, 4, b),
+        "sender": trip.Steps(),
+        "writer": trip.Steps(),
+        "all threads": trip.Steps(10, 2, 2, 4, b | c),
+    }
+    assert list(expected.items()) == list(found.items())
