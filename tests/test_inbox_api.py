@@ -403,7 +403,7 @@ KEY = "0123456789abcdef" * 4
 def test_encrypted_message_is_read_with_the_key():
     """As it came in its fields, in the clear beside them; None where the key is another."""
     encryption = pytest.importorskip("pushover_logging.api.encryption", exc_type=ConfigurationError)
-    sealed, other = (encryption.encrypted("secret", bytes.fromhex(key)) for key in (KEY, "9" * 64))
+    sealed, other = (encryption.encrypt("secret", bytes.fromhex(key)) for key in (KEY, "9" * 64))
     with Inbox(encryption_key=KEY) as inbox:
         post(inbox, "messages.json", **KEYS, message=sealed, title=sealed, encrypted="1")
         post(inbox, "messages.json", **KEYS, message=other, encrypted="1")

@@ -551,7 +551,7 @@ def test_command_retries_and_purges_what_was_set_aside(stuck, path, command):
     first.inbox.clear_faults()
     first.inbox.fail_with(400, '{"message":"is bad","errors":["message is bad"],"status":0}')
     first.advance(10)
-    assert "set aside (rejected: the service refused it (400): message is bad)" in command(path)[1]
+    assert "set aside (rejected: the service refused the request (400): message is bad)" in command(path)[1]
     assert "1 taken up again\n" == command(path, "retry")[1]
     first.advance(10)
     assert ["boom happened"] == first.titles

@@ -206,9 +206,9 @@ def test_end_of_long_output_is_told(command, inbox, key):
     message = push["message"]
     assert len(message) <= 1024
     if key:
-        from pushover_logging.api.encryption import decrypted
+        from pushover_logging.api.encryption import decrypt
 
-        message = decrypted(message, bytes.fromhex(key))
+        message = decrypt(message, bytes.fromhex(key))
     _, dots, *lines = message.splitlines()
     assert "…" == dots
     assert out.decode().splitlines()[-len(lines) :] == lines

@@ -20,7 +20,7 @@ def decrypter(key: str) -> Callable[[str], str]:
         text = f"encryption_key: {len(key)} characters are not 64 hexadecimal digits"
         raise ConfigurationError(text)
     # Only here: an inbox without a key does without the extra.
-    from pushover_logging.api.encryption import decrypted  # noqa: PLC0415
+    from pushover_logging.api.encryption import decrypt  # noqa: PLC0415
 
     binary = bytes.fromhex(key)
-    return lambda field: decrypted(field, binary)
+    return lambda field: decrypt(field, binary)
