@@ -1,4 +1,4 @@
-"""Run as ``python -m pushover_logging`` where the command is not on the path."""
+"""Runs the command as ``python -m pushover_logging``; Python requires this file for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The handler's options: where a missing one comes from, and what each may be."""
+"""Configuration: options are checked, and missing ones read from the environment or from files.
+
+The handler and the command call one function for each option. Each raises ConfigurationError with
+the option's name, the value that it got (secrets masked) and the values that it takes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pushover_logging.api.client import (
     API_URL,
-    LONGEST,
+    MAX_SECONDS,
     PushoverClient,
     checked_timeout,
     checked_url,
@@ -25,29 +29,6 @@ from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.redaction import describe_secret, redacted
 from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
-
-
-def state_folder() -> Path:
-    """Return the folder for what outlives a process: systemd's, else the user's."""
-    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if own:
-        return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "pushover-logging"
-    return (
-        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "pushover-logging"
-    )
-
-
-def is_folder(path: Path) -> bool:
-    """Tell whether ``path`` is a folder; ValueError for what the system can have no file of."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False  # what is not there yet, or not open to us yet, can be later
-    except OSError as error:
-        raise ValueError(error.strerror) from error
-
 
 OFF = "off"
 MESSAGE_OPTIONS = (
@@ -59,10 +40,7 @@ _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
 def credential(name: str, given: str | None) -> str:
-    """Return the option ``name`` (token or user): as given, from the environment, or from a file.
-
-    Raises ConfigurationError that names the variables where there is none.
-    """
+    """Return the option ``name`` (token or user) as given, from the environment, or from a file."""
     if given is not None:
         return given
     variable = f"PUSHOVER_{name.upper()}"
@@ -88,10 +66,10 @@ def client(
     timeout: object,
     encryption_key: str | None = None,
 ) -> PushoverClient | None:
-    """Return the client that these options make; None where the token is "off"."""
+    """Return a client with these options; None if the token is "off"."""
     if api_url is None:
         api_url = os.environ.get("PUSHOVER_API_URL") or API_URL
-    address, limits = checked_url(api_url), checked_timeout(timeout)
+    address, seconds = checked_url(api_url), checked_timeout(timeout)
     secret = credential("token", token)
     if secret == OFF:
         return None
@@ -99,7 +77,7 @@ def client(
         secret,
         credential("user", user),
         api_url=address,
-        timeout=limits,
+        timeout=seconds,
         encryption_key=encryption_key,
     )
 
@@ -142,11 +120,25 @@ def rules(option: object) -> Rules | None:
     raise _wrong("throttle", option, takes)  # noqa: EM101  a name, not a text
 
 
-def outbox(given: object, application: str) -> Path | None:
-    """Return the outbox's file: as given, ``PUSHOVER_OUTBOX``, or None for memory.
+def state_folder() -> Path:
+    """Return the folder for files that outlive a process: systemd's, else the user's.
 
-    "auto" is one for each ``application``, "off" is memory. Raises ConfigurationError for what can
-    be no file.
+    Raises RuntimeError if the user has no home folder.
+    """
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/pushover-logging"
+    return Path(
+        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
+    )
+
+
+def outbox(given: object, application: str) -> Path | None:
+    """Return the path of the outbox as given, else from ``PUSHOVER_OUTBOX``; None for memory.
+
+    "auto" is a file for each ``application`` in `state_folder`, "off" is memory.
     """
     given = given if given is not None else os.environ.get("PUSHOVER_OUTBOX") or None
     if given is None or (isinstance(given, str) and given.strip().lower() == OFF):
@@ -158,16 +150,16 @@ def outbox(given: object, application: str) -> Path | None:
     try:
         auto = given == "auto"
         path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
-        folder = is_folder(path)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: of a home that nobody has
-        raise _wrong("outbox", given, "a path that the system can use") from error  # noqa: EM101
-    if folder:
+        is_folder = _is_folder(path)
+    except (ValueError, RuntimeError) as error:  # RuntimeError: the user has no home folder
+        raise _wrong("outbox", given, "a path that is valid on this system") from error  # noqa: EM101
+    if is_folder:
         raise _wrong("outbox", given, "the path of a file, not of a folder")  # noqa: EM101
     return path
 
 
 def host(given: object) -> str | None:
-    """Return the host shown in each message; none for a container's hexadecimal name."""
+    """Return the host name shown in each message; None for the generated name of a container."""
     if given is None:
         own = socket.gethostname()
         return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
@@ -177,7 +169,7 @@ def host(given: object) -> str | None:
 
 
 def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the Message fields that were set, checked. Raises ConfigurationError."""
+    """Return the Message fields that are not None, checked."""
     fields = {name: value for name, value in given.items() if value is not None}
     priority = 2 if {"retry", "expire"} & fields.keys() else 0
     Message(message="checked here, not at the first alert", priority=priority, **fields)
@@ -185,38 +177,52 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def number(name: str, given: object, *, low: float) -> float:
-    """Return a number of ``low`` or more. Raises ConfigurationError."""
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and low <= given <= LONGEST:
+    """Return ``given`` if it is a number of ``low`` or more."""
+    if (
+        isinstance(given, (int, float))
+        and not isinstance(given, bool)
+        and low <= given <= MAX_SECONDS
+    ):
         return given
-    raise _wrong(name, given, f"a number, {low:g} or more, at most {LONGEST:,}")
+    raise _wrong(name, given, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, or ``PUSHOVER_ENCRYPTION_KEY``; None sends in the clear.
+    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption.
 
-    Raises ConfigurationError for what is no key, and where the extra ``encryption`` is missing.
+    Raises ConfigurationError also if the extra ``encryption`` is not installed.
     """
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None
-    from pushover_logging.api.encryption import key_of  # noqa: PLC0415  it needs an extra's package
+    from pushover_logging.api.encryption import parse_key  # noqa: PLC0415  needs an extra
 
-    return key_of(value).hex()
+    return parse_key(value).hex()
 
 
 def encrypted_length() -> Callable[[str], int]:
-    """Return what tells how long a text is once it is encrypted."""
-    from pushover_logging.api.encryption import encrypted_length as length  # noqa: PLC0415  as above
+    """Return the function that computes the length of an encrypted text."""
+    from pushover_logging.api.encryption import encrypted_length as length  # noqa: PLC0415  needs an extra
 
     return length
 
 
 def secrets(token: str | None, user: str | None, key: str | None) -> list[str]:
-    """Return the handler's own secrets, which no text may bring; none that is cut or "off"."""
-    found = [credential("token", token)]
-    whom = "" if found == [OFF] else credential("user", user)
-    found += whom.split(",") if isinstance(whom, str) else ()
-    return [one for one in (*found, key or "", (key or "").upper()) if is_key(one) or one == key]
+    """Return the handler's own secrets, to be masked in every text; malformed ones are left out."""
+    values = [credential("token", token)]
+    users = "" if values == [OFF] else credential("user", user)
+    values += users.split(",") if isinstance(users, str) else ()
+    return [*filter(is_key, values), *((key, key.upper()) if key else ())]
+
+
+def _is_folder(path: Path) -> bool:
+    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False  # it might be created or become accessible later
+    except OSError as error:
+        raise ValueError(error.strerror) from error
 
 
 def _from_text(text: str) -> object:
@@ -227,7 +233,7 @@ def _from_text(text: str) -> object:
     try:
         return float(text)
     except ValueError:
-        got = describe_secret(text) if "@" in text else redacted(text)  # a URL that was mistyped
+        got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
         msg = f"throttle: got {got}, takes a number of seconds, a redis:// URL, or off"
         raise ConfigurationError(msg, option="throttle") from None
 
@@ -238,7 +244,7 @@ def _store(given: object) -> str | None:
             isinstance(given, str) and urlsplit(given).scheme in {"redis", "rediss", "unix"}
         ):
             return given
-    except ValueError:  # of a host in brackets that is none
+    except ValueError:  # an invalid host in brackets
         pass
     msg = (
         f"throttle: store got {describe_secret(given)}, takes a redis://, rediss:// or unix:// URL"

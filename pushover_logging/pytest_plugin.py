@@ -1,8 +1,8 @@
-"""The fixture ``pushover_inbox``: a Pushover service of a test's own, for tests of any program.
+"""The pytest fixture ``pushover_inbox``: a local Pushover service for the tests of any program.
 
-Switched on in a ``conftest.py`` by ``pytest_plugins = ["pushover_logging.pytest_plugin"]``; needs
-the extra ``inbox``. The server is started by the first test that asks for it, once a process: with
-pytest-xdist each worker has its own.
+Enable it in ``conftest.py`` with ``pytest_plugins = ["pushover_logging.pytest_plugin"]``. It needs
+the extra ``inbox``. The first test that uses it starts the server, one per process, so that each
+worker of pytest-xdist has its own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ def _pushover_server() -> Iterator[Inbox]:
 
 @pytest.fixture
 def pushover_inbox(_pushover_server: Inbox) -> Inbox:
-    """A stand-in for the Pushover service, as new: ``messages``, ``wait_for``, ``fail_with``, ...
-
-    Its ``environ`` points a program at it; ``Inbox`` documents all that it can do.
-    """
+    """An `Inbox` in its initial state; its ``environ`` makes a program use it."""
     _pushover_server.start().reset()
     return _pushover_server

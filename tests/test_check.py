@@ -1,4 +1,4 @@
-"""``pushover-logging check``: what is wrong, and how to mend it, by the service's word."""
+"""``pushover-logging check``: what is wrong, and how to fix it, by the service's word."""
 
 import json
 import time
@@ -13,7 +13,7 @@ ENV = "PUSHOVER_"
 
 
 def checked(command, *options, **environ):
-    """Run it for a program; return its status, and what was wrong, with its mend, by name."""
+    """Run it for a program; return its status, and what was wrong, with its fix, by name."""
     status, out, err = command.run("check", "--json", *options, **environ)
     assert b"" == err
     found = json.loads(out)
@@ -21,14 +21,14 @@ def checked(command, *options, **environ):
     assert TOKEN not in out.decode()
     assert USER not in out.decode()
     wrong = {one["name"]: one for one in found["checks"] if not one["ok"]}
-    assert all(one["mend"] for one in wrong.values())
+    assert all(one["fix"] for one in wrong.values())
     return status, wrong, found
 
 
 def only(wrong, name):
-    """Return the text and the mend of the one thing that is wrong."""
+    """Return the text and the fix of the one thing that is wrong."""
     assert {name} == wrong.keys()
-    return wrong[name]["said"], wrong[name]["mend"]
+    return wrong[name]["text"], wrong[name]["fix"]
 
 
 def test_all_is_well(command, inbox):
@@ -38,11 +38,11 @@ def test_all_is_well(command, inbox):
     status, out, err = command.run("check", "--device", "ipad", "--sound", "siren")
     assert (0, b"") == (status, err)
     assert out.decode().splitlines() == [
-        "token           ok: the service takes it",
+        "token           ok: accepted by the service",
         "user            ok: known, devices: pixel, ipad",
         "device          ok: ipad",
         "sound           ok: siren",
-        "quota           ok: 9,998 of 10,000 messages left, renewed in 6 days",
+        "quota           ok: 9,998 of 10,000 messages left, reset in 6 days",
     ]
     assert [] == inbox.attempts
 
@@ -71,10 +71,10 @@ def test_push_is_sent_where_it_is_asked_for(command, inbox):
 def test_missing_variable(command, inbox, name):
     """Named, with where to get its value; the service is not asked."""
     status, wrong, _ = checked(command, **{f"{ENV}{name.upper()}": None})
-    said, mend = only(wrong, name)
+    said, fix = only(wrong, name)
     assert 1 == status
     assert f"set PUSHOVER_{name.upper()} or PUSHOVER_{name.upper()}_FILE" in said
-    assert "https://pushover.net" in mend
+    assert "https://pushover.net" in fix
     assert not any(one.requests for one in inbox.connections)
 
 
@@ -89,32 +89,32 @@ def test_wrong_shape(command, inbox, name):
     """Told without the service, and without showing it."""
     value = "q" * 31
     status, wrong, found = checked(command, **{f"{ENV}{name.upper()}": value})
-    said, mend = only(wrong, name)
+    said, fix = only(wrong, name)
     assert 1 == status
     assert said.startswith("got *** (31 characters), takes ")
-    assert f"PUSHOVER_{name.upper()}" in mend
+    assert f"PUSHOVER_{name.upper()}" in fix
     assert value not in json.dumps(found)
     assert not any(one.requests for one in inbox.connections)
 
 
 def test_refused_token(command, inbox):
-    """In the service's words; that it is not the user key is the commonest mend."""
+    """In the service's words; that it is not the user key is the commonest fix."""
     inbox.refused.add(TOKEN)
     status, wrong, _ = checked(command)
-    said, mend = only(wrong, "token")
+    said, fix = only(wrong, "token")
     assert 1 == status
     assert said.startswith("refused: application token is invalid")
-    assert "https://pushover.net/apps" in mend
-    assert "not the user key" in mend
+    assert "https://pushover.net/apps" in fix
+    assert "not the user key" in fix
 
 
 def test_unknown_user(command, inbox):
     """The token is well, and so is what else there is to look at."""
     inbox.refused.add(USER)
     status, wrong, found = checked(command)
-    said, mend = only(wrong, "user")
+    said, fix = only(wrong, "user")
     assert (1, "refused: user key is invalid") == (status, said)
-    assert "PUSHOVER_USER" in mend
+    assert "PUSHOVER_USER" in fix
     assert ["token", "user", "quota"] == [one["name"] for one in found["checks"]]
 
 
@@ -126,16 +126,16 @@ def test_one_of_several_users_is_unknown(command, inbox):
     status, wrong, found = checked(command, "--device", "phone", PUSHOVER_USER=users)
     said, _ = only(wrong, "user")
     assert (1, "refused 2 of 3: user key is invalid") == (status, said)
-    told = [one["said"] for one in found["checks"]]
+    told = [one["text"] for one in found["checks"]]
     assert "known 3 of 3, a group" in told
-    assert "not looked at: only one user's are known" in told
+    assert "not checked: the service returns devices of a single user only" in told
 
 
 def test_unknown_device(command, inbox):
     """Those that there are are named."""
     inbox.set_devices(USER, ["pixel", "ipad"])
     status, wrong, _ = checked(command, "--device", "pixel,nokia", "--send")
-    expected = "the user has no nokia", "take one of pixel, ipad; or none, for all devices"
+    expected = "the user has no device nokia", "use one of pixel, ipad; or none, for all devices"
     assert (1, expected) == (status, only(wrong, "device"))
     assert [] == inbox.messages
 
@@ -143,9 +143,9 @@ def test_unknown_device(command, inbox):
 def test_unknown_sound(command):
     """Those that there are are named."""
     status, wrong, _ = checked(command, "--sound", "moo")
-    said, mend = only(wrong, "sound")
-    assert (1, "there is no moo") == (status, said)
-    assert mend.startswith("take one of alien, bike, ")
+    said, fix = only(wrong, "sound")
+    assert (1, "there is no sound moo") == (status, said)
+    assert fix.startswith("use one of alien, bike, ")
 
 
 @pytest.mark.parametrize("remaining", [0, -1])
@@ -153,9 +153,9 @@ def test_no_quota_left(command, inbox, remaining):
     """How long that will last."""
     inbox.set_quota(limit=500, remaining=remaining, reset=int(time.time()) + 2 * 86_400 + 60)
     status, wrong, found = checked(command, "--send")
-    said, mend = only(wrong, "quota")
-    assert (1, "0 of 500 messages left, renewed in 2 days") == (status, said)
-    assert mend.endswith("nothing is delivered for 2 days")
+    said, fix = only(wrong, "quota")
+    assert (1, "0 of 500 messages left, reset in 2 days") == (status, said)
+    assert fix.endswith("nothing is delivered for 2 days")
     assert remaining == found["quota"]["remaining"]
     assert [] == inbox.attempts
 
@@ -164,27 +164,27 @@ def test_too_many_questions(command, inbox):
     """A 429 to a question is told with its wait."""
     inbox.fail_with(429, headers={"Retry-After": "120"}, path="/1/users")
     status, wrong, _ = checked(command)
-    said, mend = only(wrong, "quota")
+    said, fix = only(wrong, "quota")
     assert (1, True) == (status, "429" in said)
-    assert mend.endswith("for 2 min")
+    assert fix.endswith("for 2 min")
 
 
 def test_service_unreachable(command, free_port):
     """Which address it was; what to look at."""
     url = f"http://127.0.0.1:{free_port}"
     status, wrong, _ = checked(command, PUSHOVER_API_URL=url)
-    said, mend = only(wrong, "service")
+    said, fix = only(wrong, "service")
     assert (1, f"no answer from {url}: ConnectionError") == (status, said)
-    assert "HTTPS_PROXY" in mend
+    assert "HTTPS_PROXY" in fix
 
 
 def test_address_of_something_else_is_no_matter_of_the_user(command, inbox):
     """A page that is not there: neither is the token known to be right, nor the user wrong."""
     inbox.fail_with(404, "Not Found", path="/1/", times=None)
     status, wrong, found = checked(command)
-    said, mend = only(wrong, "service")
+    said, fix = only(wrong, "service")
     assert (1, True) == (status, "404" in said)
-    assert "PUSHOVER_API_URL" in mend
+    assert "PUSHOVER_API_URL" in fix
     assert "token" not in [one["name"] for one in found["checks"] if one["ok"]]
 
 
@@ -237,16 +237,16 @@ def test_file_that_was_never_an_outbox_is_told(command, tmp_path):
     notes = tmp_path / "notes"
     notes.write_text("what I wrote down")
     status, wrong, _ = checked(command, PUSHOVER_OUTBOX=str(notes))
-    said, mend = only(wrong, "outbox")
-    assert (1, True, True) == (status, "no outbox's file" in said, "PUSHOVER_OUTBOX" in mend)
+    said, fix = only(wrong, "outbox")
+    assert (1, True, True) == (status, "not an outbox file" in said, "PUSHOVER_OUTBOX" in fix)
     assert ["notes"] == [one.name for one in tmp_path.iterdir() if one.is_file()]
 
 
-def test_mend_stands_under_what_is_wrong(command, inbox):
+def test_fix_stands_under_what_is_wrong(command, inbox):
     """For people; what the service says cannot write to their terminal but as text."""
     body = '{"user":"invalid","errors":["no \\u001b[31mred"],"status":0}'
     inbox.fail_with(400, body, path="/1/users")
     status, out, _ = command.run("check")
     wrong = [number for number, line in enumerate(out.splitlines()) if b"WRONG" in line]
     assert (1, 1, False) == (status, len(wrong), b"\x1b" in out)
-    assert out.splitlines()[wrong[0] + 1].startswith(b"                mend: set PUSHOVER_USER")
+    assert out.splitlines()[wrong[0] + 1].startswith(b"                fix: set PUSHOVER_USER")

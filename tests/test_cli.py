@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from pushover_logging.cli import main
-from pushover_logging.cli.stopping import wait_for_stop
+from pushover_logging.cli.signals import wait_for_stop
 from pushover_logging.inbox import Inbox
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +75,7 @@ def test_other_hosts_are_let_in_with_a_warning(
     assert 0 == main(["inbox", "--host", host, *options])
     told = capsys.readouterr()
     assert f"export PUSHOVER_ENCRYPTION_KEY={key}\n" in told.out
-    assert warned == ("lets everyone on the network read the inbox" in told.err)
+    assert warned == ("everyone on the network can read the inbox" in told.err)
 
 
 def test_host_that_is_no_address_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +144,7 @@ def test_terminal_that_cannot_show_a_character_shows_another() -> None:
             command, check=False, capture_output=True, text=True, env=environ, timeout=TIMEOUT
         )
     assert (1, "") == (done.returncode, done.stderr)
-    assert "there is no f?r" in done.stdout
+    assert "there is no sound f?r" in done.stdout
 
 
 @pytest.mark.process
@@ -182,7 +182,7 @@ def test_program_may_read_what_the_command_says() -> None:
     """Whatever it has put in the place of stdout."""
     with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):
         main(["--help"])
-    assert "COMMAND --help says more" in said.getvalue()
+    assert "COMMAND --help shows" in said.getvalue()
 
 
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

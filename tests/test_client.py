@@ -20,8 +20,8 @@ from pushover_logging import (
     RejectedError,
     TemporaryError,
     Validation,
-    wire,
 )
+from pushover_logging.api import transport
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -259,7 +259,7 @@ def test_only_one_well_shaped_key_is_validated(client, user):
     with pytest.raises(ConfigurationError, match=r"user: got \*\*\*") as caught:
         client.validate(user)
     assert USER not in str(caught.value)
-    assert None is client._wire._session
+    assert None is client._transport._session
 
 
 def test_limits_are_the_accounts(client, inbox):
@@ -394,7 +394,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch):
             assert came.recv(1000).startswith(b"CONNECT api.example:443 ")
         client.close()
         monkeypatch.setenv("no_proxy", "api.example")
-        assert {} == wire._session("https://api.example").proxies
+        assert {} == transport._new_session("https://api.example").proxies
 
 
 def test_nothing_of_the_environment_comes_between_a_program_and_its_inbox(

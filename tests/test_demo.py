@@ -41,7 +41,7 @@ def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
 
 def test_demo_that_misses_a_push_says_so(capsys, monkeypatch):
     """Where the figures do not add up, the status is 1."""
-    monkeypatch.setattr(demo, "PATIENCE", 0.05)
+    monkeypatch.setattr(demo, "PUSH_TIMEOUT", 0.05)
     scene = demo.Scene("nothing is logged here", lambda log: log.log(logging.NOTSET, ""), 1)
     monkeypatch.setattr(demo, "SCENES", (scene,))
     assert 1 == main(["demo", "--once"])

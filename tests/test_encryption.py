@@ -13,8 +13,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from pushover_logging import PushoverClient
-from pushover_logging.api.encryption import decrypted, encrypted, encrypted_length, key_of
-from pushover_logging.api.encryption import encrypt_parameters as sealed_parameters
+from pushover_logging.api.encryption import (
+    decrypt,
+    encrypt,
+    encrypt_parameters,
+    encrypted_length,
+    parse_key,
+)
 from pushover_logging.exceptions import ConfigurationError
 
 HAN = "".join(map(chr, range(0x4E00, 0x9000)))  # text that hardly gets shorter in a gzip
@@ -33,7 +38,7 @@ def openssl(*args, given):
 @pytest.mark.parametrize("text", TEXTS)
 def test_openssl_reads_it(text):
     """The command line of openssl checks the MAC and finds the gzip of the text."""
-    raw = base64.b64decode(encrypted(text, KEY))
+    raw = base64.b64decode(encrypt(text, KEY))
     iv, ciphertext, mac = raw[:16], raw[16:-32], raw[-32:]
     told = openssl(
         "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{HEX}", "-binary",
@@ -54,12 +59,12 @@ def apprise():
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_apprise_encrypts_is_read(apprise, text):
     """Another implementation's fields decrypt with ours."""
-    assert text == decrypted(apprise._encrypt_field(text, KEY), KEY)
+    assert text == decrypt(apprise._encrypt_field(text, KEY), KEY)
 
 
 def test_made_by_the_rules_of_apprise(apprise):
     """Ours has the parts, the order and the MAC of the other implementation's."""
-    raw = base64.b64decode(encrypted("Disk full", KEY))
+    raw = base64.b64decode(encrypt("Disk full", KEY))
     mac = HMAC(KEY, hashes.SHA256())
     mac.update(raw[:-32])
     try:
@@ -73,10 +78,10 @@ def test_made_by_the_rules_of_apprise(apprise):
 @pytest.mark.parametrize("text", TEXTS)
 def test_length_is_known_before(text):
     """What a text becomes can be reckoned without encrypting it, and is never twice the same."""
-    once, again = encrypted(text, KEY), encrypted(text, KEY)
+    once, again = encrypt(text, KEY), encrypt(text, KEY)
     assert [encrypted_length(text)] * 2 == [len(once), len(again)]
     assert once != again
-    assert text == decrypted(once, KEY)
+    assert text == decrypt(once, KEY)
 
 
 def test_shortest_is_longer_than_a_link_title_may_be():
@@ -84,9 +89,9 @@ def test_shortest_is_longer_than_a_link_title_may_be():
     assert 108 == encrypted_length("")
 
 
-def encrypt_parameters(content):
+def encrypted_bytes(content):
     """Encrypt what is not a gzip, with a MAC that is right."""
-    whole = encrypted("x", KEY)
+    whole = encrypt("x", KEY)
     raw = base64.b64decode(whole)
     iv = raw[:16]
     body = openssl("enc", "-aes-256-cbc", "-K", HEX, "-iv", iv.hex(), given=content)
@@ -97,27 +102,28 @@ def encrypt_parameters(content):
 
 @pytest.mark.parametrize("field", [
     "", "plain text", "AAAA", *(base64.b64encode(bytes(size)).decode() for size in (65, 80)),
-    encrypted("x", bytes(32)), encrypted("x", KEY)[:-4] + "AAA=", encrypted("x", KEY)[4:], "é",
-    encrypt_parameters(b"no gzip"), encrypt_parameters(gzip.compress(b"\xff")), encrypt_parameters(gzip.compress(b"x")[:-9]),
-    encrypt_parameters(gzip.compress(b"x")[:10] + b"\x07" * 20),
+    encrypt("x", bytes(32)), encrypt("x", KEY)[:-4] + "AAA=", encrypt("x", KEY)[4:], "é",
+    encrypted_bytes(b"no gzip"), encrypted_bytes(gzip.compress(b"\xff")),
+    encrypted_bytes(gzip.compress(b"x")[:-9]),
+    encrypted_bytes(gzip.compress(b"x")[:10] + b"\x07" * 20),
 ], ids=[str(number) for number in range(13)])  # fmt: skip
 def test_what_was_not_made_with_the_key_is_refused(field):
     """Damaged, of another key, no gzip, no text: a ValueError each, and no other error."""
     with pytest.raises(ValueError, match=r".") as caught:
-        decrypted(field, KEY)
+        decrypt(field, KEY)
     assert not isinstance(caught.value, ConfigurationError)
 
 
 def test_key_is_read():
     """64 hexadecimal digits in either case, with the newline that a file ends with."""
-    assert [KEY, KEY] == [key_of(HEX), key_of(f"{HEX}\n")]
+    assert [KEY, KEY] == [parse_key(HEX), parse_key(f"{HEX}\n")]
 
 
 @pytest.mark.parametrize("wrong", ["", "abc", HEX[:-1], HEX + "0", "g" * 64, 7, HEX.encode()])
 def test_wrong_key_is_refused_and_not_shown(wrong):
     """The error names the option and what it takes, and shows nothing of what it got."""
     with pytest.raises(ConfigurationError, match="64 hexadecimal") as caught:
-        key_of(wrong)
+        parse_key(wrong)
     assert "encryption_key" == caught.value.option
     assert not wrong or str(wrong) not in str(caught.value)
 
@@ -141,9 +147,9 @@ def test_push_is_encrypted(drive, text, options):
     driven.settle()
     (push,) = driven.inbox.messages
     assert "1" == push["encrypted"]
-    assert text[:5] == decrypted(push["title"], KEY)[:5]
-    assert decrypted(push["message"], KEY).endswith("ERROR · shop · web-1")
-    assert "https://x.example/1" == decrypted(push["url"], KEY)
+    assert text[:5] == decrypt(push["title"], KEY)[:5]
+    assert decrypt(push["message"], KEY).endswith("ERROR · shop · web-1")
+    assert "https://x.example/1" == decrypt(push["url"], KEY)
     assert "url_title" not in push
 
 
@@ -151,8 +157,8 @@ def test_what_cannot_fit_is_cut_or_left_out():
     """A Message that nobody made to fit: cut as html, without its link, and with a title."""
     noise = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
     values = {"message": f"<b>{noise}</b>", "html": 1, "url": f"https://x.example/{noise[:480]}"}
-    sent = sealed_parameters(values, KEY)
-    assert decrypted(sent["message"], KEY).endswith("…</b>")
+    sent = encrypt_parameters(values, KEY)
+    assert decrypt(sent["message"], KEY).endswith("…</b>")
     assert (True, False) == (len(sent["message"]) <= 1024, "url" in sent)
     assert len(sent["title"]) <= 250
 

@@ -20,9 +20,9 @@ import requests
 from pushover_logging import Message, PushoverClient
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import Inbox, rules
-from pushover_logging.inbox.account import Account
+from pushover_logging.inbox.account import InboxAccount
 from pushover_logging.inbox.rules import EXAMPLE_TOKEN, EXAMPLE_USER
-from pushover_logging.inbox.store import Sent, Store
+from pushover_logging.inbox.store import IncomingMessage, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +204,7 @@ def test_used_up_quota_is_answered_as_recorded(inbox: Inbox, session: requests.S
 def test_quota_is_whole_again_after_its_reset() -> None:
     """At the reset, 00:00 US Central on the 1st, a used-up quota is whole again."""
     now = [1_764_000_000.0]  # 2025-11-24
-    account = Account(set(), lambda: now[0])
+    account = InboxAccount(set(), lambda: now[0])
     account.set_quota(limit=5)
     account.set_quota(remaining=0)
     assert 5 == account.exceeded_limit
@@ -496,7 +496,7 @@ def test_missing_extra_is_named(
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(("name", "bound"), [("KEPT", 2), ("KEPT_BYTES", 300)])
+@pytest.mark.parametrize(("name", "bound"), [("MAX_MESSAGES", 2), ("MAX_BYTES", 300)])
 def test_store_keeps_no_more_than_it_promises(
     monkeypatch: pytest.MonkeyPatch, name: str, bound: int
 ) -> None:
@@ -504,9 +504,10 @@ def test_store_keeps_no_more_than_it_promises(
     monkeypatch.setattr(f"pushover_logging.inbox.history.{name}", bound)
     store = Store()
     for text, priority in (("0", "1"), ("1", "2"), ("2", "2"), ("3", "2")):
-        sent = Sent({**KEYS, "message": text, "priority": priority, "retry": "30", "expire": "60"})
-        store.judge(store.begin(sent), sent)
+        fields = {"message": text, "priority": priority, "retry": "30", "expire": "60"}
+        message = IncomingMessage({**KEYS, **fields})
+        store.judge(store.begin(message), message)
     assert ["2", "3"] == [message["message"] for message in store.messages]
     assert 2 == len(store.history.emergencies())
-    assert 2 == len(store.attempts) or name == "KEPT_BYTES"
-    assert json.loads(rules.compact(store.messages)) == store.messages
+    assert 2 == len(store.attempts) or name == "MAX_BYTES"
+    assert json.loads(rules.compact_json(store.messages)) == store.messages

@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.inbox import Inbox, callbacks
+from pushover_logging.inbox import Inbox, emergencies
 from pushover_logging.inbox.clock import MAX_AHEAD_SECONDS, SpeedableClock
-from pushover_logging.inbox.receipts import Receipt
+from pushover_logging.inbox.receipts import EmergencyReceipt
 from pushover_logging.inbox.rules import EXAMPLE_TOKEN, EXAMPLE_USER
 
 KEYS = {"token": EXAMPLE_TOKEN, "user": EXAMPLE_USER}
@@ -66,8 +66,8 @@ def test_emergency_repeats_until_it_expires(inbox):
 
 def test_emergency_repeats_no_more_than_fifty_times():
     """However long it may last."""
-    receipt = Receipt("r", "t", sent=0.0, retry=30, expire=10_800)
-    assert [1, 1, 2, 51, 51] == [receipt.shown(now) for now in (0, 29, 30, 1_500, 20_000)]
+    receipt = EmergencyReceipt("r", "t", sent=0.0, retry=30, expire=10_800)
+    assert [1, 1, 2, 51, 51] == [receipt.times_shown(now) for now in (0, 29, 30, 1_500, 20_000)]
 
 
 def test_acknowledged_emergency_is_over(inbox):
@@ -115,9 +115,9 @@ def test_reset_is_back_to_how_it_was_made():
     """Refused keys and speed are those of the making."""
     with Inbox(refused={EXAMPLE_TOKEN}, speed=60) as inbox:
         inbox.refused.clear()
-        inbox._parts.clock.set_speed(1)
+        inbox._state.clock.set_speed(1)
         inbox.reset()
-        assert ({EXAMPLE_TOKEN}, 60) == (inbox.refused, inbox._parts.clock.speed)
+        assert ({EXAMPLE_TOKEN}, 60) == (inbox.refused, inbox._state.clock.speed)
 
 
 def test_emergency_is_cancelled(inbox):
@@ -199,16 +199,16 @@ def test_callback_that_fails_was_none(program, status):
     """Neither a redirect, which is not followed, nor an error counts."""
     program.status = status
     url = f"http://127.0.0.1:{program.server_port}/"
-    assert False is callbacks.call_back(url, {})
+    assert False is emergencies.call_back(url, {})
     assert 1 == len(program.bodies)
 
 
 def test_callback_to_nobody_was_none():
     """An address where nobody listens, or that is not on this machine, is never called."""
-    assert False is callbacks.call_back("http://127.0.0.1:9/", {})
+    assert False is emergencies.call_back("http://127.0.0.1:9/", {})
     for url in ("https://shop.example/", "http://[::2]/", "http://[/", "ftp://localhost", ""):
-        assert False is callbacks.call_back(url, {}), url
-    assert callbacks.is_loopback("https://localhost/")
+        assert False is emergencies.call_back(url, {}), url
+    assert emergencies.is_loopback("https://localhost/")
 
 
 def test_refused_callback_changes_nothing(inbox):
@@ -403,7 +403,7 @@ KEY = "0123456789abcdef" * 4
 def test_encrypted_message_is_read_with_the_key():
     """As it came in its fields, in the clear beside them; None where the key is another."""
     encryption = pytest.importorskip("pushover_logging.api.encryption", exc_type=ConfigurationError)
-    sealed, other = (encryption.encrypted("secret", bytes.fromhex(key)) for key in (KEY, "9" * 64))
+    sealed, other = (encryption.encrypt("secret", bytes.fromhex(key)) for key in (KEY, "9" * 64))
     with Inbox(encryption_key=KEY) as inbox:
         post(inbox, "messages.json", **KEYS, message=sealed, title=sealed, encrypted="1")
         post(inbox, "messages.json", **KEYS, message=other, encrypted="1")
@@ -424,6 +424,8 @@ def test_encrypted_message_is_read_with_the_key():
 
 def test_bad_encryption_key_is_refused_unquoted():
     """The error tells how long it was, not what it was."""
-    with pytest.raises(ConfigurationError, match="encryption_key: 6 characters") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"encryption_key: got \*\*\* \(6 characters\)"
+    ) as caught:
         Inbox(encryption_key="secret")
     assert "secret" not in str(caught.value)

@@ -61,7 +61,7 @@ def test_messages_that_do_not_come_are_told(inbox):
         ("GET", "/inbox/messages?timeout=61", None, "timeout: '61' is not a number from 0 to 60"),
         ("GET", "/inbox/older?before=x", None, "before: 'x' is not a whole number"),
         ("PUT", "/inbox/quota", {"limit": 1.5}, "limit: 1.5 is not a whole number"),
-        ("PUT", "/inbox/quota", [], "the body is to be a JSON object"),
+        ("PUT", "/inbox/quota", [], "the body is not a JSON object"),
         ("PUT", "/inbox/refused", {"a": 1}, "refused: {'a': 1} is not a list of texts"),
         ("PUT", "/inbox/refused", [1], "refused: [1] is not a list of texts"),
         ("PUT", "/inbox/users/u", {"devices": []}, "user: 'u' is not 30"),
@@ -182,7 +182,7 @@ def test_openapi_file_names_every_route(inbox):
     routes = {
         (method, "".join("{" + part.split(":")[-1].replace(">", "}") if number else part
                          for number, part in enumerate(rule.rule.split("<"))))
-        for rule in create_app(inbox._parts).url_map.iter_rules()
+        for rule in create_app(inbox._state).url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }  # fmt: skip
     assert routes == set(open_operations(inbox)[1])
@@ -206,7 +206,7 @@ FIELDS = st.dictionaries(NAMES | st.text(max_size=5), VALUES, max_size=6)
 @given(data=st.data())
 def test_rubbish_is_never_the_services_fault(inbox, data):
     """Whatever comes at an endpoint of the OpenAPI file, the answer is below 500."""
-    app = create_app(inbox._parts).test_client()
+    app = create_app(inbox._state).test_client()
     document = json.loads(OPENAPI.read_text(encoding="utf-8"))
     operations = [(m, p) for p, methods in document["paths"].items() for m in methods]
     method, path = data.draw(st.sampled_from(operations))

@@ -10,7 +10,7 @@ import requests
 
 from pushover_logging.inbox import Inbox
 from pushover_logging.inbox.rules import EXAMPLE_TOKEN, EXAMPLE_USER
-from pushover_logging.inbox.store import Sent
+from pushover_logging.inbox.store import IncomingMessage
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright comes with the extra test"
@@ -101,7 +101,7 @@ def fill(inbox, count):
     """Put messages into the inbox without the wire."""
     inbox.set_quota(limit=100_000, remaining=100_000)
     for number in range(count):
-        sent = Sent({**KEYS, "message": f"text {number}", "title": f"number {number}"})
+        sent = IncomingMessage({**KEYS, "message": f"text {number}", "title": f"number {number}"})
         inbox._store.judge(inbox._store.begin(sent), sent)
 
 

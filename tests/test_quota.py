@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from pushover_logging.api.quota import Quota, quota_of, wait_of
+from pushover_logging.api.quota import Quota, quota_of, retry_delay
 
 NOW = 1_750_000_000.0
 DAY = 86_400
@@ -41,4 +41,4 @@ def test_quota_that_cannot_be_read_is_none(name):
 ])  # fmt: skip
 def test_time_to_wait_after_a_429(headers, seconds):
     """Until the reset, else as told, else a minute; never under 5 s, nor for ever."""
-    assert seconds == wait_of(headers, NOW)
+    assert seconds == retry_delay(headers, NOW)

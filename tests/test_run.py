@@ -14,7 +14,7 @@ import pytest
 from conftest import TOKEN, USER
 
 from pushover_logging import PushoverClient
-from pushover_logging.cli import main, phone
+from pushover_logging.cli import job_alerts, main
 
 fcntl = pytest.importorskip("fcntl", reason="run is not for Windows")
 pty = pytest.importorskip("pty")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.process
 PIPE = subprocess.PIPE
 LATER = """
 import sys
-from pushover_logging.cli import main, phone
+from pushover_logging.cli import main
 from pushover_logging.clock import Clock
 
 class Later(Clock):
@@ -206,9 +206,9 @@ def test_end_of_long_output_is_told(command, inbox, key):
     message = push["message"]
     assert len(message) <= 1024
     if key:
-        from pushover_logging.api.encryption import decrypted
+        from pushover_logging.api.encryption import decrypt
 
-        message = decrypted(message, bytes.fromhex(key))
+        message = decrypt(message, bytes.fromhex(key))
     _, dots, *lines = message.splitlines()
     assert "…" == dots
     assert out.decode().splitlines()[-len(lines) :] == lines
@@ -370,8 +370,8 @@ def test_user_without_a_home_is_told_from_memory(monkeypatch, capsys):
     for name in ("XDG_STATE_HOME", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", nowhere)
-    assert "off" == phone._own_outbox()
-    said = "pushover-logging: there is no home folder: runs know nothing of others\n"
+    assert "off" == job_alerts._default_outbox()
+    said = "pushover-logging: there is no home folder: alerts are not throttled over several runs\n"
     assert said == capsys.readouterr().err
 
 
@@ -686,7 +686,7 @@ def test_set_up_that_is_wrong_does_not_stop_the_job(command, environ, said):
         options = ["--longer-than", "99", "--"]
         status, out, err = command.run("run", *options, "sh", "-c", script, **environ)
         assert (number, b"done\n", 1) == (status, out, err.count(b"\n"))
-        assert err.decode().startswith(f"pushover-logging: nothing can be told: {said}")
+        assert err.decode().startswith(f"pushover-logging: no alerts can be sent: {said}")
 
 
 def test_switched_off_it_is_silent(command, inbox):

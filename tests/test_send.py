@@ -69,7 +69,7 @@ def test_text_that_is_too_long_is_cut(command, inbox, html):
     """At what the service takes, with no tag torn; one line on stderr says so."""
     text = "<b>" * html + "é" * 5000 + "</b>" * html
     told = command.run("send", *["--html"] * html, "-", stdin=text.encode())
-    assert (0, b"", b"pushover-logging: the text is cut at 1024 characters\n") == told
+    assert (0, b"", b"pushover-logging: the message is truncated at 1024 characters\n") == told
     message = inbox.messages[0]["message"]
     assert 1024 == len(message)
     assert message.endswith("…</b>" if html else "…")
@@ -132,7 +132,7 @@ def test_wrong_usage_is_one_line(command, arguments):
     """With status 2, and where to read more."""
     status, out, err = command.run(*arguments)
     assert (2, b"", 1) == (status, out, err.count(b"\n"))
-    assert err.endswith(b"(--help says more)\n")
+    assert err.endswith(b"(see --help)\n")
 
 
 def test_missing_variable_is_named(command):

@@ -23,7 +23,7 @@ def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch)
     log.error("first trouble")
     inbox.wait_for(1)
     deadline = time.monotonic() + 10
-    while handler._sender._client._wire._session is not None and time.monotonic() < deadline:
+    while handler._sender._client._transport._session is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     log.error("second trouble")
     inbox.wait_for(2)

@@ -1,8 +1,8 @@
-"""Pushover's end-to-end encryption: what the service and the wire cannot read.
+"""Pushover's end-to-end encryption: https://pushover.net/api#e2ee.
 
-By https://pushover.net/api#e2ee: gzip, AES-256-CBC with PKCS7 padding under a random IV,
-HMAC-SHA256 over IV and ciphertext with the same key, Base64 of all three. This module needs the
-package `cryptography`, so whoever asks for encryption without it learns that at once.
+gzip, AES-256-CBC with PKCS7 padding and a random IV, HMAC-SHA256 over IV and ciphertext with the
+same key, Base64 of all three. Import this module only if a key is configured: it raises
+ConfigurationError if the package `cryptography` is missing.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ except ImportError as _error:
     raise ConfigurationError(_MISSING, option="encryption_key") from _error
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}")
-_BLOCK = 16  # bytes: AES's block, and so the IV
+_BLOCK = 16  # bytes: the block of AES, and its IV
 _MAC = 32  # bytes: SHA-256
 _PADDING = PKCS7(8 * _BLOCK)
 
 
-def key_of(text: object) -> bytes:
-    """Return the key that 64 hexadecimal digits say, as the account's devices have it.
+def parse_key(text: object) -> bytes:
+    """Return the 32 bytes of a key that is given as 64 hexadecimal digits.
 
-    Raises ConfigurationError for anything else, which shows none of it.
+    Raises ConfigurationError, which does not show the value.
     """
     if isinstance(text, str) and _KEY.fullmatch(text.strip()):
         return bytes.fromhex(text)
@@ -51,81 +51,85 @@ def key_of(text: object) -> bytes:
     raise ConfigurationError(msg, option="encryption_key")
 
 
-def encrypted(text: str, key: bytes) -> str:
-    """Return ``text`` as one encrypted parameter; each call takes a new random IV.
+def encrypt(text: str, key: bytes) -> str:
+    """Return ``text`` as an encrypted parameter: ASCII, `encrypted_length` characters.
 
-    ``key`` has 32 bytes. What comes back is ASCII, see `encrypted_length`.
+    ``key`` has 32 bytes. Each call uses a new random IV.
     """
     iv = os.urandom(_BLOCK)
     padder, encryptor = _PADDING.padder(), Cipher(AES256(key), CBC(iv)).encryptor()
-    padded = padder.update(_packed(text)) + padder.finalize()
-    encrypt_parameters = iv + encryptor.update(padded) + encryptor.finalize()
-    return base64.b64encode(encrypt_parameters + _mac(encrypt_parameters, key)).decode("ascii")
+    padded = padder.update(_compress(text)) + padder.finalize()
+    ciphertext = iv + encryptor.update(padded) + encryptor.finalize()
+    return base64.b64encode(ciphertext + _mac(ciphertext, key)).decode("ascii")
 
 
-def decrypted(field: str, key: bytes) -> str:
-    """Return the text of one encrypted parameter.
+def decrypt(parameter: str, key: bytes) -> str:
+    """Return the text of an encrypted parameter.
 
-    Raises ValueError where ``field`` was not made with this ``key``, or is damaged.
+    Raises ValueError if ``parameter`` is damaged or was encrypted with another key.
     """
-    raw = base64.b64decode(field, validate=True)
-    encrypt_parameters, mac = raw[:-_MAC], raw[-_MAC:]
-    if len(encrypt_parameters) < 2 * _BLOCK or len(encrypt_parameters) % _BLOCK:
-        msg = "not an encrypted parameter: its length cannot be"
+    raw = base64.b64decode(parameter, validate=True)
+    ciphertext, mac = raw[:-_MAC], raw[-_MAC:]
+    if len(ciphertext) < 2 * _BLOCK or len(ciphertext) % _BLOCK:
+        msg = "not an encrypted parameter: invalid length"
         raise ValueError(msg)
-    if not hmac.compare_digest(mac, _mac(encrypt_parameters, key)):
+    if not hmac.compare_digest(mac, _mac(ciphertext, key)):
         msg = "encrypted with another key, or damaged"
         raise ValueError(msg)
-    decryptor = Cipher(AES256(key), CBC(encrypt_parameters[:_BLOCK])).decryptor()
-    padded = decryptor.update(encrypt_parameters[_BLOCK:]) + decryptor.finalize()
+    decryptor = Cipher(AES256(key), CBC(ciphertext[:_BLOCK])).decryptor()
+    padded = decryptor.update(ciphertext[_BLOCK:]) + decryptor.finalize()
     unpadder = _PADDING.unpadder()
     try:
         return gzip.decompress(unpadder.update(padded) + unpadder.finalize()).decode()
     except (OSError, EOFError, zlib.error) as error:
-        msg = "what was encrypted is no gzip"
+        msg = "the decrypted data is not gzip"
         raise ValueError(msg) from error
 
 
 def encrypted_length(text: str) -> int:
-    """Return how many characters `encrypted` makes of ``text``; it depends on nothing else."""
-    padded = (len(_packed(text)) // _BLOCK + 1) * _BLOCK
+    """Return the length of ``encrypt(text, key)`` in characters; the key does not matter."""
+    padded = (len(_compress(text)) // _BLOCK + 1) * _BLOCK
     return -(-(_BLOCK + padded + _MAC) // 3) * 4
 
 
 def encrypt_parameters(parameters: dict[str, Any], key: bytes) -> dict[str, Any]:
-    """Return the parameters of a message with its texts encrypted, each within its limit.
+    """Return a message's parameters with encrypted texts, each within its limit.
 
-    What is too long is cut as it would be in the clear. A title is always there: for a missing one
-    the service fills in plain text, which no device can decrypt. ``url_title`` is left out: the
-    shortest encrypted text is longer than it may be; so is a ``url`` that does not fit.
+    Texts that are too long are truncated as they would be unencrypted. A title is always set:
+    without one the API adds an unencrypted title, which no device can decrypt. ``url_title``
+    is dropped, because the shortest encrypted text exceeds its limit, and so is a ``url`` that does
+    not fit.
     """
-    short = shortener(markup=bool(parameters.get("html")))
+    shorten = shortener(markup=bool(parameters.get("html")))
     text = parameters["message"]
     title = parameters.get("title") or first_line(text)
-    values = {
+    result = {
         **parameters,
-        "message": encrypted(_fitted(text, MESSAGE_LIMIT, short), key),
-        "title": encrypted(_fitted(title, TITLE_LIMIT, truncate), key),
+        "message": encrypt(_fitted(text, MESSAGE_LIMIT, shorten), key),
+        "title": encrypt(_fitted(title, TITLE_LIMIT, truncate), key),
         "encrypted": 1,
     }
-    values.pop("url_title", None)
-    url = values.pop("url", None)
+    result.pop("url_title", None)
+    url = result.pop("url", None)
     if url is not None and encrypted_length(url) <= URL_LIMIT:
-        values["url"] = encrypted(url, key)
-    return values
+        result["url"] = encrypt(url, key)
+    return result
 
 
-def _fitted(text: str, limit: int, short: Callable[[str, int], str]) -> str:
+def _fitted(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
+    """Return as much of ``text`` as fits into ``limit`` characters when encrypted."""
+
+    def fits(size: int) -> bool:
+        return encrypted_length(shorten(text, size)) <= limit
+
     if encrypted_length(text) <= limit:
         return text
-    return short(
-        text, largest_fitting(len(text), lambda size: encrypted_length(short(text, size)) <= limit)
-    )
+    return shorten(text, largest_fitting(len(text), fits))
 
 
-def _packed(text: str) -> bytes:
+def _compress(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def _mac(encrypt_parameters: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, encrypt_parameters, hashlib.sha256)
+def _mac(ciphertext: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, ciphertext, hashlib.sha256)

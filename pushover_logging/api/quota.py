@@ -1,4 +1,4 @@
-"""What the headers of an answer say of the quota, and of when to come again."""
+"""The quota and the retry delay that the headers of an API answer contain."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RESET_MAXIMUM = 32 * 86_400.0  # the quota is a month's
-RETRY_AFTER_MAXIMUM = 3600.0
-RETRY_AFTER_DEFAULT = 60.0
-WAIT_MINIMUM = 5.0  # https://pushover.net/api#friendly
-NUMBER_LIMIT = 10**11  # above every account's messages, and every Unix time that will be
+# Seconds. The quota is a month's: https://pushover.net/api#limits
+MAX_RESET = 32 * 86_400.0
+MAX_RETRY_AFTER = 3600.0
+DEFAULT_RETRY_AFTER = 60.0
+MIN_RETRY_AFTER = 5.0  # https://pushover.net/api#friendly
+MAX_NUMBER = 10**11  # above any number of messages, and any Unix time
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The account's quota, as https://pushover.net/api#limits has it.
+    """The account's quota: https://pushover.net/api#limits.
 
-    ``limit`` is messages a month, ``remaining`` those that are left, ``reset`` the Unix time at
-    which they are full again.
+    ``limit`` is the number of messages a month, ``remaining`` how many are left, ``reset`` the Unix
+    time at which ``remaining`` is set to ``limit`` again.
     """
 
     limit: int
@@ -28,34 +29,34 @@ class Quota:
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
-    """Return what an answer's headers say, None where that is nothing that can be read."""
+    """Return the quota in an answer's headers, None if it is missing or invalid."""
     return checked_quota(
         *(headers.get(f"X-Limit-App-{name}") for name in ("Limit", "Remaining", "Reset"))
     )
 
 
 def checked_quota(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a header holds
-    """Return the quota of an answer's ``numbers``, None where they are none, or without measure."""
+    """Return the quota with these numbers, None if one is missing, invalid or absurdly large."""
     try:
-        found = [int(one) for one in numbers]
+        values = [int(number) for number in numbers]
     except (TypeError, ValueError, OverflowError):
         return None
-    return Quota(*found) if all(abs(one) <= NUMBER_LIMIT for one in found) else None
+    return Quota(*values) if all(abs(value) <= MAX_NUMBER for value in values) else None
 
 
-def wait_of(headers: Mapping[str, str], now: float) -> float:
-    """Return for how many seconds after a 429 nothing may be sent; ``now`` is Unix time."""
+def retry_delay(headers: Mapping[str, str], now: float) -> float:
+    """Return for how many seconds nothing may be sent after a 429; ``now`` is Unix time."""
     quota = quota_of(headers)
     if quota is not None and quota.reset > now:
-        return max(WAIT_MINIMUM, min(quota.reset - now, RESET_MAXIMUM))
-    given = headers.get("Retry-After", "")
+        return max(MIN_RETRY_AFTER, min(quota.reset - now, MAX_RESET))
+    value = headers.get("Retry-After", "")
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(given).timestamp() - now
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
         except (TypeError, ValueError, OverflowError):
-            seconds = RETRY_AFTER_DEFAULT
-    if not seconds > 0:  # also what is not a number
-        seconds = RETRY_AFTER_DEFAULT
-    return max(WAIT_MINIMUM, min(seconds, RETRY_AFTER_MAXIMUM))
+            seconds = DEFAULT_RETRY_AFTER
+    if not seconds > 0:  # NaN too
+        seconds = DEFAULT_RETRY_AFTER
+    return max(MIN_RETRY_AFTER, min(seconds, MAX_RETRY_AFTER))

@@ -1,4 +1,4 @@
-"""What a connection brings: an answer within bounds, or a failure, and what that failure means."""
+"""Transport: HTTP over one kept-alive connection, with a deadline and a size limit per answer."""
 
 from __future__ import annotations
 
@@ -20,80 +20,21 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from pushover_logging.exceptions import TemporaryError
 
+MAX_ANSWER = 64 * 1024  # bytes
+UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate
 
-class DeadlineAdapter(HTTPAdapter):
-    """Gives an answer the read timeout for its first byte, and once more for all the rest."""
-
-    _pool: Any = None  # the one that is used: all requests go to one address
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
-        """Return the pool that requests would, its connections' answers with a deadline."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        kind = pool.ConnectionCls
-        if kind.response_class is not _Response:
-            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _Response})
-        self._pool = pool
-        return pool
-
-    def close(self) -> None:
-        """Close the connections also at the process's end, when urllib3's finalizers are over."""
-        super().close()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  http.client's
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_Timely(self.fp, sock))
-
-    def begin(self) -> None:
-        """Pass over each head that announces the answer, as 103 does; http.client knows 100."""
-        super().begin()
-        while self.status < HTTPStatus.OK:  # https://www.rfc-editor.org/rfc/rfc9110#section-15.2
-            self.headers = None  # type: ignore[assignment]
-            super().begin()
-
-
-class _Timely(io.RawIOBase):
-    """What ``file`` brings from its first byte on, within the timeout of its socket ``sock``."""
-
-    def __init__(self, file: io.BufferedReader, sock: socket.socket) -> None:
-        self._file, self._sock, self._seconds = file, sock, sock.gettimeout() or math.inf
-        self._deadline = math.inf
-
-    def readable(self) -> bool:
-        """Say so."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own
-        """Read what is there. Raises TimeoutError after the deadline."""
-        if self._deadline < math.inf:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                msg = "the answer came too slowly"
-                raise TimeoutError(msg)
-            self._sock.settimeout(left)
-        size = self._file.readinto1(buffer)
-        self._deadline = min(self._deadline, time.monotonic() + self._seconds)
-        return size
-
-    def close(self) -> None:
-        """Close both; the connection may go on."""
-        self._file.close()
-        if self._deadline < math.inf:
-            with contextlib.suppress(OSError):  # it was closed
-                self._sock.settimeout(self._seconds)
-        super().close()
-
-
-ANSWER_LIMIT = 64 * 1024
-UPLOAD_RATE = 64 * 1024  # bytes a second: an upload gets the time that this rate needs
+_FAILURES = (requests.RequestException, HTTPError, OSError)
+# Failures before the request is sent.
+_NOT_SENT = (
+    requests.ConnectTimeout,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.ProxyError,
+    requests.exceptions.SSLError,
+)
 
 
 class HttpResponse(NamedTuple):
-    """An HTTP answer, its body cut at ``ANSWER_LIMIT``."""
+    """An HTTP answer, its body cut at `MAX_ANSWER` bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -103,8 +44,8 @@ class HttpResponse(NamedTuple):
 class Transport:
     """One kept-alive connection to the service at ``api_url``; ``timeout`` is (connect, read).
 
-    Redirects are not followed. Each call raises TemporaryError where no answer came, and that
-    shows no secret. Called by one thread at a time; makes no connection before the first call.
+    Redirects are not followed. If no answer comes, each call raises TemporaryError without a
+    secret in it. For one thread at a time; no connection is made before the first call.
     """
 
     def __init__(self, api_url: str, timeout: tuple[float, float]) -> None:
@@ -115,27 +56,27 @@ class Transport:
     def post(
         self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
     ) -> HttpResponse:
-        """Return the answer to ``data`` in the request's body."""
+        """POST ``data`` and ``files`` in the body, and return the answer."""
         size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
-        limits = [limit + size / UPLOAD_RATE for limit in self._timeout]
+        timeout = tuple(seconds + size / UPLOAD_RATE for seconds in self._timeout)
         try:
-            return self._call("POST", path, limits, data=data, files=files)
+            return self._request("POST", path, timeout, data=data, files=files)
         except _FAILURES as error:
             if isinstance(error, requests.RequestException):
-                error.request = None  # its body holds the token
+                error.request = None  # its body contains the token
             raise self._failure(error) from error
 
     def get(self, path: str, token: str) -> HttpResponse:
-        """Return the answer to a call that takes the token in its address, as these do.
+        """Return the answer to a GET request, which the API wants with the token in the URL.
 
-        That address is in no log line of urllib3's and in no exception below ours.
+        That URL appears in no log record of urllib3 and in no exception that reaches the caller.
         """
-        logging.getLogger("urllib3.connectionpool").addFilter(_shows_no_token)
+        logging.getLogger("urllib3.connectionpool").addFilter(_has_no_token)
         try:
-            return self._call("GET", path, self._timeout, params={"token": token})
+            return self._request("GET", path, self._timeout, params={"token": token})
         except _FAILURES as error:
             failure = self._failure(error)
-        raise failure  # out here it drags no other along
+        raise failure  # outside of the except block, so that it has no __context__ with the URL
 
     def close(self) -> None:
         """Close the connection; a later call opens a new one."""
@@ -144,22 +85,21 @@ class Transport:
             session.close()
 
     def forget(self) -> None:
-        """Leave the connection to the parent process, whose it is, after a fork."""
+        """Drop the connection after a fork without closing it: it belongs to the parent process."""
         self._session = None
 
-    def _call(self, method: str, path: str, limits: Any, **what: Any) -> HttpResponse:  # noqa: ANN401  requests' own
+    def _request(self, method: str, path: str, timeout: Any, **options: Any) -> HttpResponse:  # noqa: ANN401  requests' own
         if self._session is None:
-            self._session = _session(self.api_url)
-        response = self._session.request(
+            self._session = _new_session(self.api_url)
+        with self._session.request(
             method,
             self.api_url + path,
-            timeout=tuple(limits),
+            timeout=timeout,
             allow_redirects=False,
             stream=True,
-            **what,
-        )
-        with response:
-            body = _read(response)
+            **options,
+        ) as response:
+            body = _read_body(response)
         return HttpResponse(response.status_code, response.headers, body)
 
     def _failure(self, error: Exception) -> TemporaryError:
@@ -167,62 +107,117 @@ class Transport:
         return TemporaryError(
             f"no answer from {self.api_url}: {type(error).__name__}",
             timed_out=timed_out,
-            may_have_arrived=not _is_unconnected(error),
+            may_have_arrived=not _is_not_sent(error),
         )
 
 
-# What fails before the request is on its way.
-_UNSENT = (
-    requests.ConnectTimeout,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.ProxyError,
-    requests.exceptions.SSLError,
-)
-_FAILURES = (requests.RequestException, HTTPError, OSError)
+def _is_not_sent(error: Exception) -> bool:
+    """Return True if no connection was made, so that the request cannot have arrived."""
+    if isinstance(error, _NOT_SENT):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError)  # also if the host name was not found
+
+
+def _has_no_token(record: logging.LogRecord) -> bool:
+    return ".json?token=" not in str(record.args)  # the program's own requests are still logged
+
+
+def _read_body(response: requests.Response) -> bytes:
+    """Return at most `MAX_ANSWER` bytes of the body, within the deadline."""
+    body = b""
+    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 before 2.2 has no read1
+    while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER, decode_content=True)):
+        body += part
+    return body
+
+
+def _new_session(url: str) -> requests.Session:
+    """Return a session for ``url`` that reads proxies and certificates from the environment once.
+
+    requests would read them for each request, which takes a fifth of its time, and would look for
+    passwords in a .netrc, which the API does not use. Plain http is for this machine only, so it
+    goes through no proxy, which could read it.
+    """
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the API uses none
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, DeadlineAdapter())
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    session.verify, session.trust_env = settings["verify"], False
+    if url.lower().startswith("https:"):
+        session.proxies = settings["proxies"]
+    return session
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Say that there is none: to look at one, requests reads the whole of its body."""
+        """Return None: to look at a redirect, requests would read the whole body."""
 
 
-def _session(url: str) -> requests.Session:
-    """Return a session for ``url`` that reads proxies and certificates from the environment once.
+class DeadlineAdapter(HTTPAdapter):
+    """Limits the wait for an answer's first byte to the read timeout, and the rest to another."""
 
-    requests does so for each request, which is a fifth of what one costs, and looks for passwords
-    in a .netrc, which the service has no use for. Plain http, which is for this machine alone, goes
-    through no proxy, who would read it.
-    """
-    made = _Session()
-    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the service has none
-    for scheme in ("http://", "https://"):
-        made.mount(scheme, DeadlineAdapter())
-    found = made.merge_environment_settings(url, {}, None, None, None)
-    made.verify, made.trust_env = found["verify"], False
-    if url.lower().startswith("https:"):
-        made.proxies = found["proxies"]
-    return made
+    _pool: Any = None  # the only one in use: all requests go to one address
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
+        """Return the pool that requests would, with a deadline for its answers."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        kind = pool.ConnectionCls
+        if kind.response_class is not _DeadlineResponse:
+            attributes = {"response_class": _DeadlineResponse}
+            pool.ConnectionCls = type(kind.__name__, (kind,), attributes)
+        self._pool = pool
+        return pool
+
+    def close(self) -> None:
+        """Close the connections, also at exit when the finalizers of urllib3 have already run."""
+        super().close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
 
-def _shows_no_token(record: logging.LogRecord) -> bool:
-    return ".json?token=" not in str(record.args)  # of the program's own calls, all are shown
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  http.client's
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp, sock))
+
+    def begin(self) -> None:
+        """Skip all informational answers, for example 103; http.client skips 100 only."""
+        super().begin()
+        while self.status < HTTPStatus.OK:  # https://www.rfc-editor.org/rfc/rfc9110#section-15.2
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
 
 
-def _is_unconnected(error: Exception) -> bool:
-    """Tell whether no connection was made, so that nothing can have arrived."""
-    if isinstance(error, _UNSENT):
+class _DeadlineReader(io.RawIOBase):
+    """Reads ``file``; from its first byte on, all of it within the timeout of its socket."""
+
+    def __init__(self, file: io.BufferedReader, sock: socket.socket) -> None:
+        self._file, self._sock, self._seconds = file, sock, sock.gettimeout() or math.inf
+        self._deadline = math.inf
+
+    def readable(self) -> bool:
+        """Return True."""
         return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, NewConnectionError)  # its name was not found, too
 
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own
+        """Read what is available. Raises TimeoutError after the deadline."""
+        if self._deadline < math.inf:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                msg = "the answer was not complete at its deadline"
+                raise TimeoutError(msg)
+            self._sock.settimeout(left)
+        size = self._file.readinto1(buffer)
+        self._deadline = min(self._deadline, time.monotonic() + self._seconds)
+        return size
 
-def _read(response: requests.Response) -> bytes:
-    """Read the answer's body: at most ``ANSWER_LIMIT`` bytes, within the answer's deadline."""
-    body = b""
-    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 before 2.2 has no read1
-    while len(body) < ANSWER_LIMIT:
-        part = read(ANSWER_LIMIT, decode_content=True)
-        if not part:
-            break
-        body += part
-    return body
+    def close(self) -> None:
+        """Close the file, and restore the timeout of the socket, which may be used again."""
+        self._file.close()
+        if self._deadline < math.inf:
+            with contextlib.suppress(OSError):  # the socket is closed
+                self._sock.settimeout(self._seconds)
+        super().close()

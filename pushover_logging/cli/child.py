@@ -1,9 +1,9 @@
-"""A command that is run in the program's place: its streams, signals and status go through.
+"""Child: runs a command with this process's streams and signals, and returns its status.
 
-Its output comes through pipes, or through a terminal of its own where ours is one, so that it
-looks and flows as it would without us. One thread a stream copies; signals are the main thread's:
-it sleeps on a pipe that each signal writes to, whichever thread the system gives it to. A wait for
-the process alone would sleep through a signal that comes just before it, or to another thread.
+Its output goes through pipes, or through a pseudo-terminal if ours is a terminal, so that it looks
+as it would without us. One thread per stream copies the output. The main thread handles signals: it
+waits on a pipe that every signal writes to, in whichever thread it arrives. Waiting for the process
+alone would miss a signal that arrives just before, or in another thread.
 """
 
 from __future__ import annotations
@@ -22,119 +22,120 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-_PART = 64 * 1024  # bytes
-_QUIET = 2.0  # seconds without a word from what a command that has ended left running
-_STEP = 0.02
-_PASSED_ON = (
+_CHUNK = 64 * 1024  # bytes
+_MAX_SILENCE = 2.0  # seconds to wait for output of processes that the command left running
+_POLL_INTERVAL = 0.02
+_FORWARDED = (
     signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
-# What a terminal's keys send goes to all of its programs: the command has it already.
-_KEYS = {signal.SIGINT, signal.SIGQUIT}
-_OUTPUT_FLAGS = 1  # index in what termios tells
-_NOBODY_READS = {errno.EPIPE, errno.EIO}  # the reader has left, or a terminal's end
+# A terminal's keys send these to all its foreground processes: the command gets them anyway.
+_KEY_SIGNALS = {signal.SIGINT, signal.SIGQUIT}
+_OUTPUT_FLAGS = 1  # index in the list of termios.tcgetattr
+_READER_GONE = {errno.EPIPE, errno.EIO}  # of a pipe, or of a terminal
 
 
 class Child:
-    """One run of a command; ``heard`` is told each part of its output, by a thread.
+    """One run of a command; ``on_output`` gets each part of its output, in a thread.
 
-    Called by the main thread: `start`, then `wait`. ``interrupted`` tells whether a SIGINT came,
-    ``unwritten`` why its output could not be passed on, as on a full disk.
+    The main thread calls `start`, then `wait`. ``interrupted`` is True after a SIGINT.
+    ``write_error`` is why the output could not be written, for example to a full disk.
     """
 
-    def __init__(self, command: Sequence[str], heard: Callable[[bytes], None]) -> None:
+    def __init__(self, command: Sequence[str], on_output: Callable[[bytes], None]) -> None:
         self._command = command
-        self._heard = heard
+        self._on_output = on_output
         self._process: subprocess.Popen[bytes] | None = None
-        self._bell = -1
-        self._early: list[int] = []
-        self._handled: list[signal.Signals] = []
+        self._wakeup = -1
+        self._early_signals: list[int] = []
+        self._handled_signals: list[signal.Signals] = []
         self._terminals: list[tuple[int, int]] = []
-        self._pumps: list[_Pump] = []
+        self._copiers: list[_Copier] = []
         self.interrupted: bool = False
-        self.unwritten: OSError | None = None
+        self.write_error: OSError | None = None
 
     def start(self) -> None:
-        """Start it. Raises OSError where it cannot be: it is not found, or not executable."""
-        _open_standard_streams()
-        self._take_signals()
+        """Start the command. Raises OSError if it is not found or not executable."""
+        _open_closed_streams()
+        self._handle_signals()
         ends = self._ends()
         try:
-            self._process = subprocess.Popen(  # noqa: S603  what the user asks for
+            self._process = subprocess.Popen(  # noqa: S603  the user's command
                 self._command, stdout=ends[STDOUT][1], stderr=ends[STDERR][1], close_fds=False
             )
         except OSError:
-            self._give_signals_back()
+            self._restore_signals()
             raise
         finally:
             for write in {write for _, write in ends.values()}:
                 os.close(write)
         targets = {read: target for target, (read, _) in reversed(ends.items())}
-        self._pumps = [_Pump(read, target, self._heard) for read, target in targets.items()]
-        for pump in self._pumps:
-            pump.start()
-        for number in self._early:
+        self._copiers = [_Copier(read, target, self._on_output) for read, target in targets.items()]
+        for copier in self._copiers:
+            copier.start()
+        for number in self._early_signals:
             self._process.send_signal(number)
 
     def wait(self) -> int:
-        """Return how it ended: its status, or the negative number of the signal that killed it.
+        """Return its exit status, or the negative number of the signal that killed it.
 
-        Its output is out then; what others that it started still say is waited for while it comes.
+        Its output is written then. Output of processes that it left running is waited for while it
+        keeps coming.
         """
-        assert self._process is not None  # noqa: S101  it was started
+        assert self._process is not None  # noqa: S101  start was called
         while (code := self._process.poll()) is None:
-            select.select([self._bell], [], [])
-            os.read(self._bell, _PART)
-        self._give_signals_back()
+            select.select([self._wakeup], [], [])
+            os.read(self._wakeup, _CHUNK)
+        self._restore_signals()
         ended = time.monotonic()
-        for pump in self._pumps:
-            while pump.is_busy(ended):
-                pump.join(_STEP)
-            self.unwritten = self.unwritten or pump.unwritten
+        for copier in self._copiers:
+            while copier.is_busy(ended):
+                copier.join(_POLL_INTERVAL)
+            self.write_error = self.write_error or copier.write_error
         return code
 
-    def _take_signals(self) -> None:
-        self._bell, rope = os.pipe()
-        for end in (self._bell, rope):
+    def _handle_signals(self) -> None:
+        self._wakeup, writer = os.pipe()
+        for end in (self._wakeup, writer):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
-        for one in (*_PASSED_ON, signal.SIGWINCH):
-            if signal.getsignal(one) is not signal.SIG_IGN:  # what nohup and & ask for
-                signal.signal(one, self._pass_on)
-                self._handled.append(one)
-        signal.signal(signal.SIGCHLD, _wake)
-        self._handled.append(signal.SIGCHLD)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (*_FORWARDED, signal.SIGWINCH):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and & ignore some
+                signal.signal(number, self._forward)
+                self._handled_signals.append(number)
+        signal.signal(signal.SIGCHLD, _ignore)
+        self._handled_signals.append(signal.SIGCHLD)
 
-    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+    def _forward(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGWINCH:
             self._resize()
             return
         self.interrupted = self.interrupted or number == signal.SIGINT
-        if number in _KEYS and _has_the_terminal():
+        if number in _KEY_SIGNALS and _is_in_foreground():
             return
         if self._process is None:
-            self._early.append(number)
+            self._early_signals.append(number)
         else:
             self._process.send_signal(number)
 
-    def _give_signals_back(self) -> None:
+    def _restore_signals(self) -> None:
         signal.set_wakeup_fd(-1)
-        for number in self._handled:
-            # SIGINT too: what is to be told is in the outbox, and a person who is waiting leaves.
+        for number in self._handled_signals:
+            # SIGINT too: the alert is in the outbox, so a user who waits can interrupt the exit.
             signal.signal(number, signal.SIG_DFL)
-        self._handled.clear()
+        self._handled_signals.clear()
 
     def _ends(self) -> dict[int, tuple[int, int]]:
-        """Return the two ends of what each stream goes through; one thing keeps its order."""
+        """Return the read and write end for stdout and for stderr."""
         out = self._pair(STDOUT)
-        same = os.path.sameopenfile(STDOUT, STDERR)
-        return {STDOUT: out, STDERR: out if same else self._pair(STDERR)}
+        is_same = os.path.sameopenfile(STDOUT, STDERR)  # then one pair keeps the order
+        return {STDOUT: out, STDERR: out if is_same else self._pair(STDERR)}
 
     def _pair(self, target: int) -> tuple[int, int]:
         if not os.isatty(target):
             return os.pipe()
         read, write = os.openpty()
         attributes = termios.tcgetattr(target)
-        attributes[_OUTPUT_FLAGS] &= ~termios.OPOST  # our own terminal does that
+        attributes[_OUTPUT_FLAGS] &= ~termios.OPOST  # our own terminal processes it
         termios.tcsetattr(write, termios.TCSANOW, attributes)
         self._terminals.append((target, read))
         self._resize()
@@ -147,34 +148,34 @@ class Child:
                 fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
 
 
-class _Pump(threading.Thread):
-    """Copies a stream as it comes. What it sets, the main thread reads, once or in `is_busy`."""
+class _Copier(threading.Thread):
+    """Copies a stream. The main thread reads its attributes."""
 
-    def __init__(self, source: int, target: int, heard: Callable[[bytes], None]) -> None:
+    def __init__(self, source: int, target: int, on_output: Callable[[bytes], None]) -> None:
         super().__init__(daemon=True)
-        self._source, self._target, self._heard = source, target, heard
+        self._source, self._target, self._on_output = source, target, on_output
         self._writing = False
         self._last = 0.0
-        self.unwritten: OSError | None = None
+        self.write_error: OSError | None = None
 
     def run(self) -> None:
-        """Copy to the end; where the reader has left, the command learns it as it would itself."""
+        """Copy to the end. If the reader is gone, close the pipe, as the reader did."""
         try:
-            while part := os.read(self._source, _PART):
-                self._heard(part)
+            while part := os.read(self._source, _CHUNK):
+                self._on_output(part)
                 self._writing = True
                 _write(self._target, part)
                 self._last, self._writing = time.monotonic(), False
         except OSError as error:
-            if self._writing and error.errno not in _NOBODY_READS:
-                self.unwritten = error
+            if self._writing and error.errno not in _READER_GONE:
+                self.write_error = error
         self._writing = False
         os.close(self._source)
 
     def is_busy(self, since: float) -> bool:
-        """Tell whether something is still to come, as far as is known."""
-        quiet = time.monotonic() - max(since, self._last)
-        return self.is_alive() and (self._writing or quiet < _QUIET)
+        """Return True if more output is expected."""
+        silence = time.monotonic() - max(since, self._last)
+        return self.is_alive() and (self._writing or silence < _MAX_SILENCE)
 
 
 def _write(target: int, part: bytes) -> None:
@@ -182,16 +183,16 @@ def _write(target: int, part: bytes) -> None:
     while left:
         try:
             left = left[os.write(target, left) :]
-        except BlockingIOError:  # somebody else has made the stream so
+        except BlockingIOError:  # another process has made the stream non-blocking
             select.select([], [target], [])
 
 
-def _wake(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: that there is a handler is what rings the bell."""
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a signal writes to the wakeup pipe only if it has a handler."""
 
 
-def _open_standard_streams() -> None:
-    """Give a stream that is closed to nobody: else a pipe of ours would become it."""
+def _open_closed_streams() -> None:
+    """Open the null device for closed streams, so that no pipe of ours gets their number."""
     for number in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(number)
@@ -199,8 +200,8 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _has_the_terminal() -> bool:
-    """Tell whether this process is of those that the terminal's keys reach."""
+def _is_in_foreground() -> bool:
+    """Return True if the keys of the controlling terminal send signals to this process."""
     with contextlib.suppress(OSError):  # there is no terminal
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         try:

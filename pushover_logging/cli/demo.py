@@ -1,23 +1,22 @@
-"""``pushover-logging demo``: plays an incident through the real handler, in front of the reader."""
+"""``pushover-logging demo``: plays an incident through the real handler, and prints the pushes."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.books.stats import Stats
-from pushover_logging.cli.helping import add_command
-from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.signals import ending_quietly, wait_for_stop
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import PRIORITIES
 
-WINDOW = 3.0  # seconds, in place of 5 minutes: the summary comes within the play
-PATIENCE = 8.0  # seconds that one push may take before the play goes on without it
+WINDOW = 3.0  # seconds instead of 5 minutes, so that the summary comes within the demo
+PUSH_TIMEOUT = 8.0  # seconds to wait for the pushes of a scene
 _COUNTERS = (
     "records",
     "sent",
@@ -33,7 +32,7 @@ _NAMES = {number: name for name, number in PRIORITIES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One thing that goes wrong, and how many pushes a person gets for it."""
+    """Log calls, and how many pushes they cause."""
 
     caption: str
     play: Callable[[logging.Logger], None]
@@ -45,53 +44,52 @@ examples:
   pushover-logging demo
   pushover-logging demo --once
 
-exit status: 0 the figures add up, 1 they do not
+exit status: 0 the counters are as expected, 1 they are not
 """
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``demo``."""
-    text = "Play an incident through the real handler; it arrives on a page of your own machine."
+    text = "Play an incident through the real handler; the pushes appear on a local web page."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
-        "--once", action="store_true", help="end after the play: status 0 where the figures add up"
+        "--once", action="store_true", help="end after the incident; the status checks the counters"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play the incident; return 0 where the figures add up, else 1."""
-    # Only here: the command's other parts do without Flask.
+    """Play the incident; return 0 if the counters are as expected, else 1."""
+    # Imported here because the other subcommands do not need Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
     status = 0
-    with stopped_quietly(), Inbox() as inbox:
-        _say(f"A Pushover service of your own: {inbox.url}")
+    with ending_quietly(), Inbox() as inbox:
+        _print(f"A local Pushover service: {inbox.url}")
         stats = _play(inbox)
-        status = 0 if _adds_up(stats) else 1
+        status = 0 if _is_as_expected(stats) else 1
         if not arguments.once:
-            _say(f"\nThe pushes stay on {inbox.url} until Ctrl-C.")
+            _print(f"\nThe pushes stay on {inbox.url} until Ctrl-C.")
             wait_for_stop()
     return status
 
 
 def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
-    os.environ.pop("PUSHOVER_ENCRYPTION_KEY", None)  # the user's own set-up plays no part here
-    values = inbox.environ
+    os.environ.pop("PUSHOVER_ENCRYPTION_KEY", None)  # the demo ignores the user's configuration
     handler = PushoverHandler(
-        token=values["PUSHOVER_TOKEN"],
-        user=values["PUSHOVER_USER"],
+        token=inbox.environ["PUSHOVER_TOKEN"],
+        user=inbox.environ["PUSHOVER_USER"],
         api_url=inbox.url,
         level=logging.WARNING,
         throttle={"windows": [WINDOW, 60]},
         host="web-1",
         outbox="off",
     )
-    shop = logging.Logger("shop")  # noqa: LOG001  of its own: no trace in logging's tree
+    shop = logging.Logger("shop")  # noqa: LOG001  stays out of logging's tree
     shop.addHandler(handler)
     shown = 0
     try:
         for scene in SCENES:
-            _say(f"\n{scene.caption}")
+            _print(f"\n{scene.caption}")
             scene.play(shop)
             shown = _show(inbox, shown, scene.pushes)
     finally:
@@ -99,44 +97,39 @@ def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
         handler.close()
     _show(inbox, shown, 0)
     stats = handler.stats()
-    _say("\n" + ", ".join(f"{name} {getattr(stats, name)}" for name in _COUNTERS))
+    _print("\n" + ", ".join(f"{name} {getattr(stats, name)}" for name in _COUNTERS))
     return stats
 
 
 def _show(inbox: Any, shown: int, pushes: int) -> int:  # noqa: ANN401  as above
-    """Print what came after the first ``shown``, when ``pushes`` of it are there."""
+    """Wait for ``pushes`` more than ``shown``, print them, and return how many there are in all."""
     try:
-        arrived = inbox.wait_for(shown + pushes, timeout=PATIENCE)
+        arrived = inbox.wait_for(shown + pushes, timeout=PUSH_TIMEOUT)
     except AssertionError:
         arrived = inbox.messages
-        _say("  (a push is missing)")
+        _print("  (a push is missing)")
     for push in arrived[shown:]:
-        _say(_as_seen(push))
+        _print(_as_text(push))
     return len(arrived)
 
 
-def _as_seen(push: Mapping[str, Any]) -> str:
+def _as_text(push: Mapping[str, Any]) -> str:
     name = _NAMES[int(push.get("priority", "0"))]
     lines = push["message"].splitlines()
     return "\n".join([f"  [{name}] {push['title']}", *(f"  | {line}" for line in lines)])
 
 
-def _adds_up(stats: Stats) -> bool:
-    ended = stats.sent + stats.suppressed + stats.rejected + stats.dropped + stats.failed
-    told = sum(scene.pushes for scene in SCENES)
-    return (
-        stats.records == ended + stats.pending
-        and stats.pending == 0
-        and stats.sent + stats.summaries == told
-    )
+def _is_as_expected(stats: Stats) -> bool:
+    done = stats.sent + stats.suppressed + stats.rejected + stats.dropped + stats.failed
+    pushes = sum(scene.pushes for scene in SCENES)
+    return (stats.records, stats.pending, stats.sent + stats.summaries) == (done, 0, pushes)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _print(text: str) -> None:
+    print(text, flush=True)
 
 
-def _below_the_level(log: logging.Logger) -> None:
+def _info(log: logging.Logger) -> None:
     log.info("Shop is open")
 
 
@@ -148,7 +141,7 @@ def _error(log: logging.Logger) -> None:
     log.error("Order %s cannot be shipped", "A-1042", extra={"customer": 17})
 
 
-def _exception_with_a_cause(log: logging.Logger) -> None:
+def _exception_with_cause(log: logging.Logger) -> None:
     try:
         _charge()
     except RuntimeError:
@@ -168,7 +161,7 @@ def _connect() -> None:
     raise ConnectionRefusedError(msg)
 
 
-def _five_thousand_equal(log: logging.Logger) -> None:
+def _equal_errors(log: logging.Logger) -> None:
     for _ in range(5000):
         log.error("Cannot connect to %s", "db-7")
 
@@ -178,14 +171,14 @@ def _critical(log: logging.Logger) -> None:
 
 
 SCENES = (
-    Scene("log.info(...): below the level, no push.", _below_the_level, 0),
-    Scene("log.warning(...): quiet, without a sound.", _warning, 1),
+    Scene("log.info(...): below the handler's level, no push.", _info, 0),
+    Scene("log.warning(...): low priority, without a sound.", _warning, 1),
     Scene("log.error(...) with an extra:", _error, 1),
-    Scene("log.exception(...), with a cause:", _exception_with_a_cause, 1),
+    Scene("log.exception(...) with a cause:", _exception_with_cause, 1),
     Scene(
-        f"5,000 equal errors: one at once, the rest counted when {WINDOW:g} s are over:",
-        _five_thousand_equal,
+        f"5,000 equal errors: a push for the first, and the count after {WINDOW:g} s:",
+        _equal_errors,
         2,
     ),
-    Scene("log.critical(...): through quiet hours.", _critical, 1),
+    Scene("log.critical(...): high priority, also in quiet hours.", _critical, 1),
 )

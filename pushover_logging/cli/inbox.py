@@ -1,4 +1,4 @@
-"""``pushover-logging inbox``: the stand-in service on this machine, to see pushes in a browser."""
+"""``pushover-logging inbox``: a local Pushover service that shows pushes in a browser."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import ipaddress
 import os
 import shlex
-import sys
 
-from pushover_logging.cli.helping import add_command
-from pushover_logging.cli.stopping import stopped_quietly, wait_for_stop
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.signals import ending_quietly, wait_for_stop
+from pushover_logging.cli.terminal import warn
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8017
@@ -19,18 +19,18 @@ examples:
   pushover-logging inbox
   pushover-logging inbox --port 0 --speed 60
 
-exit status: 0 it was ended by Ctrl-C or SIGTERM, 2 it cannot listen there
+exit status: 0 ended by Ctrl-C or SIGTERM, 2 it cannot listen on the address
 """
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``inbox``."""
-    text = "Receive pushes on this machine and show them on a page; nothing leaves it."
+    text = "Receive pushes on this machine and show them on a web page, without a Pushover account."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
         "--host",
         default=DEFAULT_HOST,
-        help="the address to listen on; any but this machine's own lets others in "
+        help="the address to listen on; other machines have access unless it is a loopback address "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -43,21 +43,20 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--speed",
         type=float,
         default=1.0,
-        help="how fast its time passes: at 60 an emergency's hour takes a minute "
+        help="how fast the inbox's time passes: at 60 an emergency's hour takes a minute "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--encryption-key",
         metavar="KEY",
         default=os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None,
-        help="64 hexadecimal digits: shows encrypted messages in the clear "
-        "(default: PUSHOVER_ENCRYPTION_KEY)",
+        help="64 hexadecimal digits: decrypt encrypted messages (default: PUSHOVER_ENCRYPTION_KEY)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM, then return 0; ConfigurationError for what cannot be."""
-    # Only here: the command's other parts do without Flask.
+    """Serve until Ctrl-C or SIGTERM, then return 0. Raises ConfigurationError."""
+    # Imported here because the other subcommands do not need Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
     inbox = Inbox(
@@ -67,16 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
         encryption_key=arguments.encryption_key,
     )
     if not _is_loopback(arguments.host):
-        sys.stderr.write(
-            f"pushover-logging: {arguments.host} lets everyone on the network read the inbox "
-            "and send to it; it has no passwords\n"
+        warn(
+            f"with --host {arguments.host}, everyone on the network can read the inbox and send "
+            "to it; it has no passwords"
         )
-    with stopped_quietly(), inbox:
-        sys.stdout.write(f"Open {inbox.url} to see what arrives; Ctrl-C ends it.\n")
-        sys.stdout.write("Point a program at it with:\n")
-        for name, value in inbox.environ.items():
-            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-        sys.stdout.flush()
+    with ending_quietly(), inbox:
+        exports = [f"export {name}={shlex.quote(text)}" for name, text in inbox.environ.items()]
+        print(f"Open {inbox.url} to see pushes; Ctrl-C ends the inbox.")
+        print("To send pushes of a program here, set:", *exports, sep="\n", flush=True)
         wait_for_stop()
     return 0
 

@@ -1,4 +1,4 @@
-"""``pushover-logging outbox``: what waits in an outbox's file, and what was set aside, and why."""
+"""``pushover-logging outbox``: lists the messages in an outbox file, or retries some."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pushover_logging import config
-from pushover_logging.cli.helping import add_command
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.rendering.summary import format_duration
 from pushover_logging.rendering.text import truncate
@@ -22,34 +23,34 @@ if TYPE_CHECKING:
     from pushover_logging.outbox.asked import Listed
 
 UNUSABLE = 1
-_WIDTH = 60  # characters of a title, so that a row stays a line
+_MAX_TITLE = 60  # characters, so that a row fits on a line
 
 _EXAMPLES = """\
 examples:
   pushover-logging outbox alerts.sqlite
   pushover-logging outbox auto retry
 
-exit status: 0 done, 1 the file cannot be used now, 2 there is no such file
+exit status: 0 done, 1 the file cannot be used now, 2 the file does not exist or is not an outbox
 """
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``outbox``."""
-    text = "Show what waits in an outbox's file, or take up again what was set aside in it."
+    text = "List the messages in an outbox file; retry or delete those that were set aside."
     parser = add_command(subparsers, run, text, _EXAMPLES)
-    parser.add_argument("path", help="the file that the option outbox names, or auto")
+    parser.add_argument("path", help="the path of the outbox file, or auto")
     parser.add_argument(
         "action",
         nargs="?",
         choices=("list", "retry", "purge"),
         default="list",
-        help="list all (the default), retry what was set aside, or purge it",
+        help="list all messages (the default); retry or purge those that were set aside",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the action; return 0, or 1 where the file cannot be used now."""
-    # Only here: the command's other parts do without SQLite, and Windows has no fcntl.
+    """Perform the action; return 0, or 1 if the file cannot be used now."""
+    # Imported here because other subcommands do not need SQLite, and Windows has no fcntl.
     from pushover_logging.database import Database, Unavailable  # noqa: PLC0415
     from pushover_logging.outbox import rows  # noqa: PLC0415
 
@@ -59,15 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(text)
     database = Database(path, rows.MIGRATIONS)
     if not _is_outbox(database):
-        text = f"outbox: {path} is no outbox's file; it is left as it is"
+        text = f"outbox: {path} is not an outbox file; it is not changed"
         raise ConfigurationError(text)
     try:
         with contextlib.closing(database), database.transaction() as connection:
-            told = _done(arguments.action, connection)
+            text = _perform(arguments.action, connection)
     except Unavailable as error:
-        sys.stderr.write(f"pushover-logging: {error}\n")
+        warn(str(error))
         return UNUSABLE
-    sys.stdout.write(told)  # only now: whoever reads it may be slow, or gone
+    sys.stdout.write(text)  # after the transaction: the reader of stdout might be slow or gone
     return 0
 
 
@@ -77,17 +78,17 @@ def _path_of(given: str) -> Path:
     client = config.client(None, None, None, None)
     path = config.outbox(given, client.application) if client else None
     if path is None:
-        text = "outbox: PUSHOVER_TOKEN is off: auto is another file for each token"
+        text = "outbox: PUSHOVER_TOKEN is off: auto needs a token, which names the file"
         raise ConfigurationError(text)
     return path
 
 
 def _is_outbox(database: Database) -> bool:
-    """Tell whether the file is an outbox's.
+    """Return True if the file is an outbox.
 
-    A handler saves what it can of a damaged outbox; who only looks may have named any file.
+    A handler repairs a damaged outbox. This command must not, because the path might be wrong.
     """
-    from pushover_logging.outbox.hostfile import is_outbox  # noqa: PLC0415  as above
+    from pushover_logging.outbox.hostfile import is_outbox  # noqa: PLC0415  as in run
 
     try:
         return is_outbox(database)
@@ -96,23 +97,23 @@ def _is_outbox(database: Database) -> bool:
         raise ConfigurationError(text) from error
 
 
-def _done(action: str, connection: sqlite3.Connection) -> str:
-    """Do the action; return what is to be said of it."""
-    from pushover_logging.outbox import asked  # noqa: PLC0415  as above
+def _perform(action: str, connection: sqlite3.Connection) -> str:
+    """Perform the action, and return the text to print."""
+    from pushover_logging.outbox import asked  # noqa: PLC0415  as in run
 
     if action == "retry":
-        return f"{asked.take_up(connection)} taken up again\n"
+        return f"{asked.take_up(connection)} will be retried\n"
     if action == "purge":
         return f"{asked.purge(connection)} purged\n"
     found = asked.listed(connection)
-    aside = sum(one.set_aside is not None for one in found)
-    rows = "".join(f"{_line(one)}\n" for one in found)
-    return f"{rows}{len(found) - aside} waiting, {aside} set aside\n"
+    set_aside = sum(row.set_aside is not None for row in found)
+    lines = "".join(f"{_line(row)}\n" for row in found)
+    return f"{lines}{len(found) - set_aside} waiting, {set_aside} set aside\n"
 
 
 def _line(row: Listed) -> str:
     age = format_duration(max(0, round(time.time() - row.put_at)))
     title = "".join(char if char.isprintable() else " " for char in row.title)
     state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"
-    told = f"account {row.account}  {age}  priority {row.priority}"
-    return f"{row.id}  {told}  {truncate(title, _WIDTH)}  {state}"
+    details = f"account {row.account}  {age}  priority {row.priority}"
+    return f"{row.id}  {details}  {truncate(title, _MAX_TITLE)}  {state}"

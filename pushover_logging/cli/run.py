@@ -1,4 +1,4 @@
-"""``pushover-logging run``: a command as cron would run it, and a push where it fails."""
+"""``pushover-logging run``: runs a command as cron would, and sends a push if it fails."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import threading
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from pushover_logging.cli.helping import add_command
-from pushover_logging.cli.phone import Job, Phone
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail
 from pushover_logging.cli.send import priority
-from pushover_logging.cli.tail import Tail
+from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
 
-LONGEST = 366 * 86_400.0  # seconds; what a lock can wait for ends somewhere
-UNWRITTEN = 1
+MAX_LONGER_THAN = 366 * 86_400.0  # seconds; a lock cannot wait for ever
+OUTPUT_NOT_WRITTEN = 1
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 128
@@ -30,46 +30,46 @@ examples:
   */10 * * * *  pushover-logging run --name sync --longer-than 300 -- rsync -a /srv nas:/srv
   pushover-logging run --name nightly -- sh -c 'dump | gzip > /backup/db.gz'
 
-A push at the first failure; then the problem is throttled over all runs, and one says
-that it is fine again. Output, input, signals and status are the command's own.
+You get a push for the first failure; repeats are throttled over all runs, and the next success
+sends a push too. Output, input, signals and status are those of the command.
 
-exit status: the command's own; 128 and the signal's number where it was killed, 127 where it
-is not found, 126 where it cannot be executed, 1 where its output could not be written, 2 where an
-option is wrong (then nothing is run)
+exit status: the command's own; 128 plus the signal's number if it was killed, 127 if it was not
+found, 126 if it cannot be executed, 1 if its output could not be written, 2 if an option is wrong
+(then nothing is run)
 """
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``run``."""
-    text = "Run a command, and send a push where it fails, with the end of its output."
+    text = "Run a command, and send a push with the end of its output if it fails."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.usage = "%(prog)s [options] -- COMMAND..."
     parser.add_argument(
-        "--name", help="what the job is called; its failures are one problem (default: the program)"
+        "--name", help="the job's name; all its failures are one problem (default: the program)"
     )
     parser.add_argument(
         "--longer-than",
         metavar="SECONDS",
         type=float,
-        help="tell as well where it still runs after so long",
+        help="also alert if the command runs longer than this",
     )
-    parser.add_argument("--always", action="store_true", help="tell each run, failed or not")
+    parser.add_argument("--always", action="store_true", help="send a push for each run")
     parser.add_argument(
-        "--show-command", action="store_true", help="show the command with its arguments"
+        "--show-command", action="store_true", help="show the command and its arguments in pushes"
     )
-    parser.add_argument("--priority", type=priority, help="of a failure (default: normal)")
-    parser.add_argument("--device", metavar="NAMES", help="devices, by commas (default: all)")
-    parser.add_argument("--sound", metavar="NAME", help="of a failure (default: the user's own)")
+    parser.add_argument("--priority", type=priority, help="of alerts (default: normal)")
+    parser.add_argument("--device", metavar="NAMES", help="device names joined by commas")
+    parser.add_argument("--sound", metavar="NAME", help="of alerts (default: the user's own)")
     parser.add_argument(
         "--outbox",
         metavar="PATH",
-        help="the file in which its runs know of each other (default: PUSHOVER_OUTBOX, else auto)",
+        help="the file that the runs share (default: PUSHOVER_OUTBOX, else auto)",
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and return its status, as a shell says it."""
+    """Run the command and return its status as a shell would."""
     if sys.platform == "win32":
         msg = "run: not on Windows"
         raise ConfigurationError(msg)
@@ -80,68 +80,72 @@ def run(arguments: argparse.Namespace) -> int:
         msg = "run: no command was given"
         raise ConfigurationError(msg)
     job = _job(arguments, command)
-    tail = Tail()
-    phone = Phone(job, tail, arguments.clock)
-    status = _run(command, tail, phone, job.limit)
-    phone.close()
+    output = OutputTail()
+    alerts = JobAlerts(job, output, arguments.clock)
+    status = _run(command, output, alerts, job.max_seconds)
+    alerts.close()
     return status
 
 
 def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
-    """Return what the options say. Raises ConfigurationError for one that cannot be."""
+    """Return the job that the options describe. Raises ConfigurationError."""
     given = {name: getattr(arguments, name) for name in ("priority", "device", "sound")}
     fields = {name: value for name, value in given.items() if value is not None}
     Message(message="checked here, not at the first failure", **fields)
-    program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  as it ends in a slash
-    name, limit = arguments.name, arguments.longer_than
+    program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  Path drops a trailing slash
+    name, max_seconds = arguments.name, arguments.longer_than
     if name is not None and not name.strip():
         msg = f"name: got {name!r}, takes a text that is not blank"
         raise ConfigurationError(msg, option="name")
-    if limit is not None and not 0 < limit <= LONGEST:
-        msg = f"longer-than: got {limit:g}, takes seconds, above 0 and at most {LONGEST:g}"
+    if max_seconds is not None and not 0 < max_seconds <= MAX_LONGER_THAN:
+        takes = f"takes seconds, above 0 and at most {MAX_LONGER_THAN:g}"
+        msg = f"longer-than: got {max_seconds:g}, {takes}"
         raise ConfigurationError(msg, option="longer_than")
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
     return Job(
         name=name or program,
-        key=name or f"{program} {digest.hexdigest()}",  # two scripts of one interpreter are two
+        # The hash tells two scripts of one interpreter apart.
+        fingerprint=name or f"{program} {digest.hexdigest()}",
         outbox=arguments.outbox,
         command=shlex.join(command) if arguments.show_command else None,
         fields=fields,
         always=arguments.always,
-        limit=limit,
+        max_seconds=max_seconds,
     )
 
 
-def _run(command: Sequence[str], tail: Tail, phone: Phone, limit: float | None) -> int:
-    # Only here: Windows has none of what it needs.
+def _run(
+    command: Sequence[str], output: OutputTail, alerts: JobAlerts, max_seconds: float | None
+) -> int:
+    # Imported here because it needs modules that Windows does not have.
     from pushover_logging.cli.child import Child  # noqa: PLC0415
 
-    child = Child(command, tail.add)
+    child = Child(command, output.add)
     try:
         child.start()
     except OSError as error:
-        return _not_started(command[0], error, phone)
-    timer = threading.Timer(limit or 0.0, phone.slow)
+        return _report_not_started(command[0], error, alerts)
+    timer = threading.Timer(max_seconds or 0.0, alerts.report_overrun)
     timer.daemon = True
-    if limit is not None:
+    if max_seconds is not None:
         timer.start()
     code = child.wait()
     timer.cancel()
-    if limit is not None:
-        timer.join()  # what it has begun to tell, it tells
-    if child.unwritten is not None:
-        words = f"its output could not be written ({child.unwritten.strerror})"
-        sys.stderr.write(f"pushover-logging: {words}\n")
-        phone.failed(f"failed: {words}")
-        code = code or UNWRITTEN
+    if max_seconds is not None:
+        timer.join()  # an alert that it has begun is completed
+    if child.write_error is not None:
+        text = f"its output could not be written ({child.write_error.strerror})"
+        warn(text)
+        alerts.report_failure(f"failed: {text}")
+        code = code or OUTPUT_NOT_WRITTEN
     elif code == 0:
-        phone.fine()
-    elif not child.interrupted:  # who pressed Ctrl-C knows
-        phone.failed(_words(code))
+        alerts.report_success()
+    elif not child.interrupted:  # the user who pressed Ctrl-C needs no alert
+        alerts.report_failure(_ending(code))
     return code if code >= 0 else KILLED - code
 
 
-def _words(code: int) -> str:
+def _ending(code: int) -> str:
     if code > 0:
         return f"failed: exit status {code}"
     try:
@@ -150,9 +154,9 @@ def _words(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def _not_started(program: str, error: OSError, phone: Phone) -> int:
-    found = not isinstance(error, FileNotFoundError)
-    words = f"cannot be executed ({error.strerror})" if found else "command not found"
-    sys.stderr.write(f"pushover-logging: {program}: {words}\n")
-    phone.failed(f"failed: {words}")
-    return NOT_EXECUTABLE if found else NOT_FOUND
+def _report_not_started(program: str, error: OSError, alerts: JobAlerts) -> int:
+    is_found = not isinstance(error, FileNotFoundError)
+    text = f"cannot be executed ({error.strerror})" if is_found else "command not found"
+    warn(f"{program}: {text}")
+    alerts.report_failure(f"failed: {text}")
+    return NOT_EXECUTABLE if is_found else NOT_FOUND

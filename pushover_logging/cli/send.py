@@ -1,4 +1,4 @@
-"""``pushover-logging send``: one push from a shell."""
+"""``pushover-logging send``: sends one push from a shell."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from pushover_logging import config
-from pushover_logging.cli.helping import add_command
-from pushover_logging.cli.progress import shown
-from pushover_logging.cli.stopping import let_go_of_stdout
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.terminal import discard_stdout, progress, warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import (
     ATTACHMENT_LIMIT,
@@ -24,7 +23,7 @@ from pushover_logging.message import (
 from pushover_logging.rendering.text import clean, shortener
 
 STDIN = "-"
-_READ = 64 * 1024  # bytes of stdin, far more than a message holds
+_MAX_STDIN = 64 * 1024  # bytes, far more than a message can have
 _EXAMPLES = """\
 examples:
   pushover-logging send "The backup is done"
@@ -32,101 +31,101 @@ examples:
   pushover-logging send --priority emergency --retry 60 --expire 3600 --tags db "No database"
   pushover-logging send --attachment chart.png "Loss of the last hour"
 
-Token and user come from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files that
-PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE name.
+Token and user are read from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files named by
+PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE.
 
-exit status: 0 the service took it, 1 it refused it for good, 2 wrong usage or configuration,
-75 it could not be sent now: the same again later, no sooner than after 5 s
+exit status: 0 accepted, 1 rejected for good, 2 wrong usage or configuration, 75 not sent now: try
+again, but not within 5 s
 """
 
 
-def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommand ``send``."""
-    text = "Send one push; print an emergency's receipt, and nothing else."
-    parser = add_command(subparsers, run, text, _EXAMPLES)
-    parser.add_argument(
-        "message",
-        metavar="TEXT",
-        help="what to say, cut at 1,024 characters; - reads stdin",
-    )
-    for name, metavar, kind, meaning in _FIELDS:
-        option = f"--{name.replace('_', '-')}"
-        if kind is bool:
-            parser.add_argument(option, action="store_true", help=meaning)
-        else:
-            parser.add_argument(option, metavar=metavar, type=kind, help=meaning)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Send it; return 0 where the service took it. Raises what the client raises."""
-    message = _message(arguments)
-    key = config.encryption_key(None)
-    client = config.client(None, None, None, None, key)
-    if client is None:
-        sys.stderr.write("pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n")
-        return 0
-    if key is not None:
-        _say_what_gives_way(message)
-    try:
-        with shown(f"sending to {client.api_url}"):
-            sent = client.send(message)
-    finally:
-        client.close()
-    if sent.receipt:
-        _tell(sent.receipt)
-    return 0
-
-
-def _say_what_gives_way(message: Message) -> None:
-    """Say what of a message has no room once it is encrypted."""
-    length = config.encrypted_length()
-    for name, limit in (("message", MESSAGE_LIMIT), ("title", TITLE_LIMIT)):
-        if length(getattr(message, name) or "") > limit:
-            sys.stderr.write(f"pushover-logging: the {name} is cut, to have room encrypted\n")
-    for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
-        given = getattr(message, name)
-        if given is not None and length(given) > limit:
-            sys.stderr.write(
-                f"pushover-logging: the {name} is left out: encrypted, it is too long\n"
-            )
-
-
-def _tell(receipt: str) -> None:
-    """Print a receipt. Where that cannot be, the message was sent all the same."""
-    try:
-        sys.stdout.write(f"{clean(receipt)}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        why = f"the receipt cannot be written ({error.strerror})"
-        sys.stderr.write(f"pushover-logging: sent, but {why}\n")
-        let_go_of_stdout()
-
-
 def priority(value: str) -> object:
-    """Return an option's priority as `Message` takes it: a number or a name."""
+    """Return the value of ``--priority`` as `Message` takes it: a number or a name."""
     return int(value) if value.lstrip("-").isdecimal() else value
 
 
 _FIELDS = (
     ("title", "TITLE", str, "at most 250 characters (default: the application's name)"),
     ("priority", "PRIORITY", priority, "-2 to 2, or lowest, low, normal, high, emergency"),
-    ("user", "KEY", str, "a user or group other than PUSHOVER_USER, or several by commas"),
-    ("device", "NAMES", str, "devices, by commas (default: all)"),
+    ("user", "KEY", str, "a user or group instead of PUSHOVER_USER, or several joined by commas"),
+    ("device", "NAMES", str, "device names joined by commas (default: all)"),
     ("sound", "NAME", str, "a sound's name (default: the user's own)"),
     ("url", "URL", str, "a link under the message"),
-    ("url_title", "TEXT", str, "what the link says"),
-    ("timestamp", "SECONDS", int, "Unix time shown instead of the time of receipt"),
+    ("url_title", "TEXT", str, "the text of the link"),
+    ("timestamp", "SECONDS", int, "Unix time to show instead of the time of receipt"),
     ("ttl", "SECONDS", int, "seconds until the message deletes itself"),
-    ("retry", "SECONDS", int, "of an emergency: seconds between repeats, 30 or more (default: 60)"),
-    ("expire", "SECONDS", int, "of an emergency: seconds until it gives up (default: 3600)"),
-    ("tags", "TAGS", str, "of an emergency: names to cancel it by, by commas"),
-    ("callback", "URL", str, "of an emergency: called when somebody acknowledges it"),
-    ("html", None, bool, "the text is HTML of the API's few tags"),
-    ("monospace", None, bool, "the text is shown in a fixed-width font"),
+    (
+        "retry",
+        "SECONDS",
+        int,
+        "for an emergency: seconds between repeats, from 30 (default: 60)",
+    ),
+    ("expire", "SECONDS", int, "for an emergency: seconds until the repeats end (default: 3600)"),
+    ("tags", "TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
+    ("callback", "URL", str, "for an emergency: a URL to call when it is acknowledged"),
+    ("html", None, bool, "the message has the HTML tags that the API allows"),
+    ("monospace", None, bool, "show the message in a fixed-width font"),
     ("attachment", "FILE", str, "an image, at most 5,242,880 bytes"),
-    ("attachment_base64", "TEXT", str, "the same as Base64 text"),
-    ("attachment_type", "TYPE", str, "its MIME type (default: by the file's name)"),
+    ("attachment_base64", "TEXT", str, "the image as Base64 text"),
+    ("attachment_type", "TYPE", str, "the image's MIME type (default: by the file's name)"),
 )
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``send``."""
+    text = "Send one push. Prints the receipt of an emergency, else nothing."
+    parser = add_command(subparsers, run, text, _EXAMPLES)
+    parser.add_argument(
+        "message", metavar="TEXT", help="the message, truncated at 1,024 characters; - reads stdin"
+    )
+    for name, metavar, kind, text in _FIELDS:
+        option = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            parser.add_argument(option, action="store_true", help=text)
+        else:
+            parser.add_argument(option, metavar=metavar, type=kind, help=text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send the push and return 0. Raises ConfigurationError and DeliveryError."""
+    message = _message(arguments)
+    key = config.encryption_key(None)
+    client = config.client(None, None, None, None, key)
+    if client is None:
+        warn("PUSHOVER_TOKEN is off: nothing is sent")
+        return 0
+    if key is not None:
+        _warn_of_encrypted_length(message)
+    try:
+        with progress(f"sending to {client.api_url}"):
+            sent = client.send(message)
+    finally:
+        client.close()
+    if sent.receipt:
+        _print_receipt(sent.receipt)
+    return 0
+
+
+def _warn_of_encrypted_length(message: Message) -> None:
+    """Warn of each text that is truncated or dropped because it is too long once encrypted."""
+    length = config.encrypted_length()
+    for name, limit in (("message", MESSAGE_LIMIT), ("title", TITLE_LIMIT)):
+        if length(getattr(message, name) or "") > limit:
+            warn(f"the {name} is truncated: encrypted, it is too long")
+    for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
+        text = getattr(message, name)
+        if text is not None and length(text) > limit:
+            warn(f"the {name} is left out: encrypted, it is too long")
+
+
+def _print_receipt(receipt: str) -> None:
+    """Print a receipt; if stdout is broken, only warn, because the message was sent."""
+    try:
+        sys.stdout.write(f"{clean(receipt)}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        warn(f"sent, but the receipt cannot be written ({error.strerror})")
+        discard_stdout()
 
 
 def _message(arguments: argparse.Namespace) -> Message:
@@ -134,19 +133,19 @@ def _message(arguments: argparse.Namespace) -> Message:
     fields = {name: value for name, value in given.items() if value is not None}
     text = arguments.message
     if text == STDIN:
-        came = sys.stdin.buffer.read(_READ) if sys.stdin else b""  # which may be closed
-        text = came.decode("utf-8", "replace")
+        data = sys.stdin.buffer.read(_MAX_STDIN) if sys.stdin else b""  # None if it is closed
+        text = data.decode("utf-8", "replace")
     text = clean(text).strip("\n")
     if len(text) > MESSAGE_LIMIT:
-        sys.stderr.write(f"pushover-logging: the text is cut at {MESSAGE_LIMIT} characters\n")
+        warn(f"the message is truncated at {MESSAGE_LIMIT} characters")
         text = shortener(markup=arguments.html)(text, MESSAGE_LIMIT)
     if arguments.attachment is not None:
-        fields["attachment"] = _bytes_of(Path(arguments.attachment))
+        fields["attachment"] = _read_file(Path(arguments.attachment))
         fields.setdefault("attachment_type", mimetypes.guess_type(arguments.attachment)[0])
     return Message(message=text, **fields)
 
 
-def _bytes_of(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(ATTACHMENT_LIMIT + 1)

@@ -1,4 +1,4 @@
-"""The stand-in for the Pushover service: see and test pushes without an account."""
+"""The inbox: a local stand-in for the Pushover service, for tests and with a page for people."""
 
 from __future__ import annotations
 

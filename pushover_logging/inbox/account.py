@@ -1,4 +1,4 @@
-"""What the stand-in knows of its keys: the quota, users with devices, groups, and sounds."""
+"""InboxAccount: the quota, users with their devices, groups, and the list of sounds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
 
-# https://pushover.net/api#limits: what a free account may send in a month.
+# https://pushover.net/api#limits: messages a month of a free account.
 DEFAULT_LIMIT = 10_000
-# Far above any plan; a limit is a header's number.
-MAX_LIMIT = 10**12
+MAX_LIMIT = 10**12  # far above any plan
 DEFAULT_DEVICES = ("phone",)
 # https://pushover.net/api#sounds
 SOUNDS = {
@@ -40,16 +39,16 @@ SOUNDS = {
 }
 
 
-class Account:
-    """One account and all who can be written to; ``now`` gives Unix time.
+class InboxAccount:
+    """One Pushover account, and the users and groups that it can send to.
 
-    Any well-shaped token, user or group key is known unless ``refused`` has it. Not thread-safe:
-    the store's lock is over it.
+    Each well-formed token, user or group key is valid, except those in ``refused``. ``now`` returns
+    Unix time. Not thread-safe: the caller holds the store's lock.
     """
 
     def __init__(self, refused: set[str], now: Callable[[], float]) -> None:
         self.refused = refused
-        self._refused_as_made = frozenset(refused)
+        self._initially_refused = frozenset(refused)
         self._now = now
         self._devices: dict[str, tuple[str, ...]] = {}
         self._groups: dict[str, tuple[str, ...]] = {}
@@ -58,20 +57,20 @@ class Account:
 
     @property
     def exceeded_limit(self) -> int | None:
-        """The limit where the quota is used up, else None."""
-        self._renew()
+        """The limit if the quota is used up, else None."""
+        self._start_new_month()
         return self._limit if self._remaining <= 0 else None
 
     @property
     def quota(self) -> dict[str, int]:
-        """The month's ``limit``, the ``remaining`` of it, the Unix time of its ``reset``."""
-        self._renew()
+        """The month's ``limit``, how many are ``remaining``, and the Unix time of the ``reset``."""
+        self._start_new_month()
         return {"limit": self._limit, "remaining": self._remaining, "reset": self._reset}
 
     def set_quota(
         self, limit: int | None = None, remaining: int | None = None, reset: float | None = None
     ) -> None:
-        """Set what is not None; ConfigurationError for what no quota can be."""
+        """Set the values that are not None. Raises ConfigurationError if one is out of range."""
         for name, number in (("limit", limit), ("remaining", remaining), ("reset", reset)):
             if number is not None and not -MAX_LIMIT <= number <= MAX_LIMIT:
                 text = f"{name}: {number} is not from -{MAX_LIMIT} to {MAX_LIMIT}"
@@ -81,42 +80,42 @@ class Account:
         self._reset = self._reset if reset is None else int(reset)
 
     def spend(self, users: Collection[str]) -> None:
-        """Take one of the quota for each user, and for each member of a group."""
+        """Count one message for each user, and for each member of a group."""
         self._remaining -= sum(len(self._groups.get(user, (user,))) for user in users)
 
     def set_devices(self, user: str, devices: Collection[str]) -> None:
-        """Give a user devices of these names."""
+        """Set the names of a user's devices."""
         _check_key("user", user)
         for device in devices:
             if not rules.DEVICE.fullmatch(device):
-                text = f"device: {device!r} is no name of 1 to 25 of A-Z a-z 0-9 _ -"
+                text = f"device: {device!r} is not 1 to 25 of A-Z a-z 0-9 _ -"
                 raise ConfigurationError(text)
         self._devices[user] = tuple(devices)
 
     def set_group(self, group: str, members: Collection[str]) -> None:
-        """Make a key a group's, with the user keys of its members."""
+        """Make ``group`` the key of a group with these user keys."""
         _check_key("group", group)
         for member in members:
             _check_key("member", member)
         self._groups[group] = tuple(members)
 
-    def validate(self, user: str, device: str) -> rules.Refusal:
-        """Answer ``POST /1/users/validate.json``; returns status and body."""
+    def validate(self, user: str, device: str) -> rules.ApiAnswer:
+        """Answer ``POST /1/users/validate.json``."""
         if not rules.KEY.fullmatch(user) or user in self.refused:
             return rules.refusal({"user": "invalid"}, "user key is invalid")
         is_group = user in self._groups
         devices = () if is_group else self._devices.get(user, DEFAULT_DEVICES)
         if device and not is_group and device not in devices:
-            # The service's words on an unknown device are not known.
-            blamed = {"device": "invalid for this user"}
-            return rules.refusal(blamed, "device name is not valid for this user")
+            # The service's error text for an unknown device is not known.
+            problems = {"device": "invalid for this user"}
+            return rules.refusal(problems, "device name is not valid for this user")
         licenses = [] if is_group else ["Android"]
-        told = {"group": int(is_group), "devices": list(devices), "licenses": licenses}
-        return rules.success(told)
+        group = int(is_group)
+        return rules.success({"group": group, "devices": list(devices), "licenses": licenses})
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers that stand on each answer."""
-        self._renew()
+        """Return the headers of every API answer."""
+        self._start_new_month()
         return {
             "Content-Type": "application/json",
             "X-Limit-App-Limit": str(self._limit),
@@ -124,16 +123,16 @@ class Account:
             "X-Limit-App-Reset": str(self._reset),
         }
 
-    def forget(self) -> None:
-        """Forget devices, groups, what was sent of the quota, and refuse what it did at first."""
+    def reset(self) -> None:
+        """Restore the initial quota and refused keys, and remove all devices and groups."""
         self._devices.clear()
         self._groups.clear()
         self.refused.clear()
-        self.refused.update(self._refused_as_made)
+        self.refused.update(self._initially_refused)
         self._limit = self._remaining = DEFAULT_LIMIT
         self._reset = rules.next_reset(self._now())
 
-    def _renew(self) -> None:
+    def _start_new_month(self) -> None:
         if self._now() >= self._reset:
             self._remaining = self._limit
             self._reset = rules.next_reset(self._now())

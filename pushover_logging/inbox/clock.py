@@ -1,4 +1,4 @@
-"""The stand-in's clock: an emergency that repeats for an hour is over in a minute at speed 60."""
+"""The inbox's clock, which can run faster: at speed 60 an emergency's hour takes a minute."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 from pushover_logging.exceptions import ConfigurationError
 
-# A century; a year that no calendar has would end in an OverflowError somewhere else.
+# A century: beyond the year 9999 dates overflow.
 MAX_AHEAD_SECONDS = 100 * 365.25 * 86_400
 
 
 class SpeedableClock:
-    """Unix time that passes ``speed`` times as fast as the real one from its making on.
+    """Unix time that passes ``speed`` times as fast as real time, starting now.
 
-    ``wall`` and ``monotonic`` are the real clocks, in seconds.
-    Raises ConfigurationError for a speed that is not above 0, up to a million.
+    ``wall`` and ``monotonic`` are the real clocks, in seconds. Raises ConfigurationError if
+    ``speed`` is not above 0 and at most a million.
     """
 
     def __init__(
@@ -27,17 +27,17 @@ class SpeedableClock:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         check_speed(speed)
-        # Over the three: the threads of the server read, a test sets.
+        # Protects start, since and speed: server threads read them, tests set them.
         self._lock = threading.Lock()
         self._wall = wall
         self._monotonic = monotonic
-        self._made = self._speed = speed
+        self._initial_speed = self._speed = speed
         self._since = monotonic()
         self._start = wall()
 
     @property
     def speed(self) -> float:
-        """How many seconds pass in one."""
+        """How many of its seconds pass in one real second."""
         return self._speed
 
     def time(self) -> float:
@@ -46,34 +46,35 @@ class SpeedableClock:
             return self._now()
 
     def set_speed(self, speed: float) -> None:
-        """Go on from now at another speed."""
+        """Change the speed from now on."""
         check_speed(speed)
         with self._lock:
             self._start, self._since = self._now(), self._monotonic()
             self._speed = speed
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead; ConfigurationError for a jump back or over a century."""
+        """Jump ahead. Raises ConfigurationError if it is backwards or more than a century."""
         if not 0 <= seconds <= MAX_AHEAD_SECONDS:
             text = f"advance: {seconds} is not from 0 to {MAX_AHEAD_SECONDS:.0f} seconds"
             raise ConfigurationError(text)
         with self._lock:
             if self._now() + seconds > self._wall() + MAX_AHEAD_SECONDS:
-                text = f"advance: {seconds} more would be over a century ahead"
+                text = f"advance: {seconds} more would be more than a century ahead"
                 raise ConfigurationError(text)
             self._start += seconds
 
     def reset(self) -> None:
-        """Show the real time again, from now on at the speed that it was made with."""
+        """Return to the real time and the initial speed."""
         with self._lock:
-            self._start, self._since, self._speed = self._wall(), self._monotonic(), self._made
+            self._start, self._since = self._wall(), self._monotonic()
+            self._speed = self._initial_speed
 
     def _now(self) -> float:
         return self._start + (self._monotonic() - self._since) * self._speed
 
 
 def check_speed(speed: float) -> None:
-    """Raise ConfigurationError for a speed that is not above 0, up to a million."""
-    if not 0 < speed <= 1_000_000:  # noqa: PLR2004 - the error says it
-        text = f"speed: {speed} is not above 0, up to 1000000"
+    """Raise ConfigurationError if ``speed`` is not above 0 and at most a million."""
+    if not 0 < speed <= 1_000_000:  # noqa: PLR2004 - the error names it
+        text = f"speed: {speed} is not above 0 and at most 1000000"
         raise ConfigurationError(text)

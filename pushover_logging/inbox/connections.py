@@ -1,4 +1,4 @@
-"""The log of the stand-in's connections: who was there, from when to when."""
+"""The log of the inbox's TCP connections, with which tests check how a client uses them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-KEPT = 10_000
+MAX_CLOSED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ClientConnection:
     """One TCP connection of a client.
 
-    ``address`` is the client's address and port, ``opened`` and ``closed`` are seconds of
-    ``time.monotonic`` (``closed`` None while it is open), ``requests`` counts the requests to the
-    API (paths under ``/1/``) that came on it: those of the page and of a test's own are none.
+    ``address`` is the client's address and port. ``opened`` and ``closed`` are seconds of
+    ``time.monotonic``; ``closed`` is None while it is open. ``requests`` counts its requests to the
+    API (paths under ``/1/``), not those of the page and of the control API.
     """
 
     address: tuple[str, int]
@@ -29,16 +29,16 @@ class Connection:
     requests: int = 0
 
 
-def most_open(connections: Iterable[Connection]) -> int:
-    """Return how many of the connections that carried API requests were open at the same time."""
+def most_open(connections: Iterable[ClientConnection]) -> int:
+    """Return how many connections with API requests were open at the same time, at most."""
     changes = []
-    for one in connections:
-        if one.requests:
-            changes.append((one.opened, 1))
-            if one.closed is not None:
-                changes.append((one.closed, -1))
+    for connection in connections:
+        if connection.requests:
+            changes.append((connection.opened, 1))
+            if connection.closed is not None:
+                changes.append((connection.closed, -1))
     most = now = 0
-    # Where one ends in the moment in which the next begins, the end comes first.
+    # At equal times, -1 sorts first: a connection closed as another opens does not overlap it.
     for _, change in sorted(changes):
         now += change
         most = max(most, now)
@@ -46,76 +46,75 @@ def most_open(connections: Iterable[Connection]) -> int:
 
 
 class ConnectionLog:
-    """The open connections and the last 10,000 that were closed."""
+    """The open connections and the last 10,000 closed ones."""
 
     def __init__(self) -> None:
-        # Over both: the accepting thread opens, one thread a connection counts and closes.
+        # Protects both: the accepting thread opens, each connection's thread counts and closes.
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, Connection] = {}
-        self._closed: deque[Connection] = deque(maxlen=KEPT)
+        self._open: dict[socket.socket, ClientConnection] = {}
+        self._closed: deque[ClientConnection] = deque(maxlen=MAX_CLOSED)
 
     @property
-    def connections(self) -> list[Connection]:
-        """All that is known, by the time of opening."""
+    def connections(self) -> list[ClientConnection]:
+        """All logged connections, in the order in which they were opened."""
         with self._lock:
-            self._notice_ends(time.monotonic())
-            known = [*self._closed, *self._open.values()]
-        return sorted(known, key=lambda one: one.opened)
+            self._detect_closed(time.monotonic())
+            connections = [*self._closed, *self._open.values()]
+        return sorted(connections, key=lambda connection: connection.opened)
 
     def opened(self, peer: socket.socket, address: tuple[str, int]) -> None:
-        """Note a connection that was accepted."""
+        """Add a connection that was accepted."""
         now = time.monotonic()
         with self._lock:
-            # A client that ended one connection before it opened this one had but one: that the
-            # other's thread has not read of its end yet is this server's matter.
-            self._notice_ends(now)
-            self._open[peer] = Connection(address[:2], now)
+            # A client that closed one connection before it opened this one had only one open, even
+            # if the thread of the other has not noticed its end yet.
+            self._detect_closed(now)
+            self._open[peer] = ClientConnection(address[:2], now)
 
     def requested(self, peer: socket.socket) -> None:
         """Count a request to the API."""
         with self._lock:
-            one = self._open[peer]
-            self._open[peer] = dataclasses.replace(one, requests=one.requests + 1)
+            connection = self._open[peer]
+            self._open[peer] = dataclasses.replace(connection, requests=connection.requests + 1)
 
     def closed(self, peer: socket.socket) -> None:
-        """Note that a connection has ended; no effect on one that is not known."""
+        """Mark a connection as closed; no effect on an unknown one."""
+        now = time.monotonic()
         with self._lock:
-            self._end(peer, time.monotonic())
+            connection = self._open.pop(peer, None)
+            if connection is not None:
+                closed = connection.closed or now
+                self._closed.append(dataclasses.replace(connection, closed=closed))
 
-    def forget(self) -> None:
-        """Forget the closed connections, and the requests of the open ones."""
+    def clear(self) -> None:
+        """Remove the closed connections, and reset the request counts of the open ones."""
         with self._lock:
             self._closed.clear()
-            for peer, one in self._open.items():
-                self._open[peer] = dataclasses.replace(one, requests=0)
+            for peer, connection in self._open.items():
+                self._open[peer] = dataclasses.replace(connection, requests=0)
 
-    def end_all(self) -> None:
-        """End the connections that clients keep open, and the ones whose requests hang."""
+    def shut_down_all(self) -> None:
+        """Shut down all open connections, also those whose requests hang."""
         with self._lock:
             for peer in self._open:
-                with contextlib.suppress(OSError):  # The client was first.
+                with contextlib.suppress(OSError):  # the client has closed it already
                     peer.shutdown(socket.SHUT_RDWR)
 
-    def _notice_ends(self, now: float) -> None:
-        for peer, one in self._open.items():
-            if one.closed is None and _has_ended(peer):
-                self._open[peer] = dataclasses.replace(one, closed=now)
-
-    def _end(self, peer: socket.socket, now: float) -> None:
-        one = self._open.pop(peer, None)
-        if one is not None:
-            self._closed.append(dataclasses.replace(one, closed=one.closed or now))
+    def _detect_closed(self, now: float) -> None:
+        for peer, connection in self._open.items():
+            if connection.closed is None and _is_closed(peer):
+                self._open[peer] = dataclasses.replace(connection, closed=now)
 
 
-def _has_ended(peer: socket.socket) -> bool:
-    """Return whether the client has closed, as far as the system knows; waits for nothing.
+def _is_closed(peer: socket.socket) -> bool:
+    """Return True if the client is known to have closed the connection; never blocks.
 
-    One call, and not a look whether there is something to read before it: the connection's own
-    thread may read that in between, and the log, with all who want its lock, would wait for more.
+    This is one non-blocking call instead of a check for data followed by a read: the connection's
+    own thread might read the data in between, and the read would block while holding the lock.
     """
     try:
         return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (BlockingIOError, AttributeError):  # Windows cannot tell; the thread reads the end soon
+    except (BlockingIOError, AttributeError):  # AttributeError: Windows has no MSG_DONTWAIT
         return False
     except OSError:
         return True

@@ -1,4 +1,4 @@
-"""The control API, for tests in any language: what came, and what is to go wrong."""
+"""The control API under ``/inbox/``: what ``Inbox`` offers in Python, for tests in any language."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from flask import Blueprint, Response, request
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.callbacks import is_loopback
-from pushover_logging.inbox.emergencies import Emergencies
-from pushover_logging.inbox.parts import Parts
-from pushover_logging.inbox.told import Told, fault_from
+from pushover_logging.inbox.emergencies import Emergencies, is_loopback
+from pushover_logging.inbox.faults import fault_from_json
+from pushover_logging.inbox.parameters import Parameters
+from pushover_logging.inbox.store import InboxState
 
-# How long one request may wait for messages, in seconds.
+# Seconds for which a request can wait for messages.
 MAX_WAIT = 60.0
 DEFAULT_WAIT = 10.0
 
 
-def create_control(parts: Parts) -> Blueprint:
+def create_control(state: InboxState) -> Blueprint:
     """Return the routes under ``/inbox/``."""
     routes = Blueprint("control", __name__, url_prefix="/inbox")
-    routes.before_request(own_pages_only)
-    _add_messages(routes, parts)
-    _add_state(routes, parts)
-    _add_keys(routes, parts)
+    routes.before_request(refuse_other_sites)
+    _add_messages(routes, state)
+    _add_faults_and_clock(routes, state)
+    _add_account(routes, state)
     return routes
 
 
-def _add_messages(routes: Blueprint, parts: Parts) -> None:
-    store = parts.store
+def _add_messages(routes: Blueprint, state: InboxState) -> None:
+    store = state.store
 
     @routes.get("/messages")
     def list_messages() -> Response:
-        asked = Told(request.args.to_dict())
-        count = asked.whole("count", 0, low=0)
+        parameters = Parameters(request.args.to_dict())
+        count = parameters.whole("count", 0, low=0)
+        timeout = parameters.number("timeout", DEFAULT_WAIT, high=MAX_WAIT)
         try:
-            timeout = asked.number("timeout", DEFAULT_WAIT, high=MAX_WAIT)
-            return json_of(store.wait_for(count, timeout))
+            return json_response(store.wait_for(count, timeout))
         except AssertionError as error:
-            return json_of({"errors": [str(error)], "messages": store.messages}, 408)
+            return json_response({"errors": [str(error)], "messages": store.messages}, 408)
 
     @routes.delete("/messages")
     def clear_messages() -> Response:
@@ -51,69 +51,73 @@ def _add_messages(routes: Blueprint, parts: Parts) -> None:
 
     @routes.get("/attempts")
     def list_attempts() -> Response:
-        return json_of([dataclasses.asdict(attempt) for attempt in store.attempts])
+        return json_response([dataclasses.asdict(attempt) for attempt in store.attempts])
 
     @routes.post("/receipts/<receipt>/acknowledge")
     def acknowledge(receipt: str) -> Response:
-        asked = Told(_body(optional=True))
-        by, device = asked.text("by", ""), asked.text("device", "")
+        parameters = Parameters(_body(optional=True))
+        by, device = parameters.text("by", ""), parameters.text("device", "")
         if not Emergencies(store).acknowledge(receipt, by, device):
-            return wrong(f"no emergency has the receipt {receipt!r}", 404)
+            return error_response(f"no emergency has the receipt {receipt!r}", 404)
         return _done()
 
 
-def _add_state(routes: Blueprint, parts: Parts) -> None:
+def _add_faults_and_clock(routes: Blueprint, state: InboxState) -> None:
     @routes.post("/faults")
     def add_fault() -> Response:
-        parts.faults.add(fault_from(_body()))
+        state.faults.add(fault_from_json(_body()))
         return _done()
 
     @routes.delete("/faults")
     def clear_faults() -> Response:
-        parts.faults.clear()
+        state.faults.clear()
         return _done()
 
     @routes.get("/connections")
     def list_connections() -> Response:
-        return json_of([dataclasses.asdict(connection) for connection in parts.log.connections])
+        connections = state.log.connections
+        return json_response([dataclasses.asdict(connection) for connection in connections])
 
     @routes.get("/clock")
     def show_clock() -> Response:
-        return json_of({"time": parts.clock.time(), "speed": parts.clock.speed})
+        return json_response({"time": state.clock.time(), "speed": state.clock.speed})
 
     @routes.post("/clock")
     def set_clock() -> Response:
-        asked = Told(_body())
-        speed, advance = asked.number("speed", parts.clock.speed), asked.number("advance", 0.0)
-        parts.clock.set_speed(speed)
-        parts.clock.advance(advance)
+        parameters = Parameters(_body())
+        speed = parameters.number("speed", state.clock.speed)
+        advance = parameters.number("advance", 0.0)
+        state.clock.set_speed(speed)
+        state.clock.advance(advance)
         return show_clock()
 
     @routes.post("/reset")
     def reset() -> Response:
-        parts.reset()
+        state.reset()
         return _done()
 
 
-def _add_keys(routes: Blueprint, parts: Parts) -> None:
-    account, changing = parts.store.account, parts.store.changing
+def _add_account(routes: Blueprint, state: InboxState) -> None:
+    account, changing = state.store.account, state.store.changing
 
     @routes.get("/quota")
     def show_quota() -> Response:
         with changing():
-            return json_of(account.quota)
+            return json_response(account.quota)
 
     @routes.put("/quota")
     def set_quota() -> Response:
-        asked = Told(_body())
-        numbers = {name: asked.whole(name) for name in ("limit", "remaining", "reset")}
+        parameters = Parameters(_body())
+        numbers = {name: parameters.whole(name) for name in ("limit", "remaining", "reset")}
         with changing():
-            account.set_quota(**{name: each for name, each in numbers.items() if name in asked})
+            account.set_quota(
+                **{name: number for name, number in numbers.items() if name in parameters}
+            )
         return show_quota()
 
     @routes.put("/refused")
     def set_refused() -> Response:
-        refused = Told({"refused": _json()}).texts("refused")
+        refused = Parameters({"refused": _json()}).texts("refused")
         with changing():
             account.refused.clear()
             account.refused.update(refused)
@@ -121,60 +125,61 @@ def _add_keys(routes: Blueprint, parts: Parts) -> None:
 
     @routes.put("/users/<user>")
     def set_devices(user: str) -> Response:
-        devices = Told(_body()).texts("devices")
+        devices = Parameters(_body()).texts("devices")
         with changing():
             account.set_devices(user, devices)
         return _done()
 
     @routes.put("/groups/<group>")
     def set_group(group: str) -> Response:
-        members = Told(_body()).texts("members")
+        members = Parameters(_body()).texts("members")
         with changing():
             account.set_group(group, members)
         return _done()
 
 
-def json_of(body: object, status: int = 200) -> Response:
-    """Return an answer in JSON."""
-    return Response(rules.compact(body), status, content_type="application/json")
+def json_response(body: object, status: int = 200) -> Response:
+    """Return a response with ``body`` as JSON."""
+    return Response(rules.compact_json(body), status, content_type="application/json")
 
 
-def own_pages_only() -> Response | None:
-    """Refuse what another site's page, open in the same browser, sends here.
+def error_response(text: str, status: int = 400) -> Response:
+    """Return a response whose ``errors`` has this text."""
+    return json_response({"errors": [text]}, status)
 
-    Also where that site's name leads to this machine by now: who is here says its address, or
-    localhost.
-    """
+
+def refuse_other_sites() -> Response | None:
+    """Refuse requests of another site's page in a browser on this machine, else return None."""
     origin = request.headers.get("Origin", "")
     try:
-        foreign = bool(origin) and urlsplit(origin).netloc != request.host
-        foreign = foreign or is_rebound()
+        is_foreign = bool(origin) and urlsplit(origin).netloc != request.host
+        is_foreign = is_foreign or is_rebound()
     except ValueError:
-        foreign = True
-    if not foreign and request.headers.get("Sec-Fetch-Site") != "cross-site":
-        return None
-    return wrong("not for the pages of another site", 403)
+        is_foreign = True
+    if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return error_response("pages of other sites have no access", 403)
+    return None
 
 
 def is_rebound() -> bool:
-    """Tell whether a browser of this machine was led here by the name of another site."""
-    here = ipaddress.ip_address(request.remote_addr or "").is_loopback
-    return here and not is_loopback(f"http://{request.host}")
+    """Return True if a local client uses a host name other than localhost (DNS rebinding)."""
+    is_local = ipaddress.ip_address(request.remote_addr or "").is_loopback
+    return is_local and not is_loopback(f"http://{request.host}")
 
 
 def _body(*, optional: bool = False) -> dict[str, Any]:
-    """Return the JSON object that came."""
+    """Return the JSON object in the request's body."""
     body = _json()
     if body is None and optional:
         return {}
     if not isinstance(body, dict):
-        text = "the body is to be a JSON object"
+        text = "the body is not a JSON object"
         raise ConfigurationError(text)
     return body
 
 
 def _json() -> object:
-    """Return what came as JSON; None where it is broken, or too deep to be read."""
+    """Return the JSON in the request's body; None if it is invalid or nested too deeply."""
     try:
         return request.get_json(silent=True)
     except RecursionError:
@@ -183,8 +188,3 @@ def _json() -> object:
 
 def _done() -> Response:
     return Response(status=204)
-
-
-def wrong(text: str, status: int = 400) -> Response:
-    """Return an answer that says what was wrong."""
-    return json_of({"errors": [text]}, status)

@@ -1,103 +1,142 @@
-"""What happens to an emergency after it was sent: asked about, acknowledged, cancelled."""
+"""Emergencies: the receipts of a store's messages are queried, acknowledged and cancelled here.
+
+The acknowledgement of a message with a ``callback`` is posted to it, if that is on this machine:
+https://pushover.net/api/receipts#callback
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import threading
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import requests
 
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.callbacks import call_back, is_loopback
-from pushover_logging.inbox.history import Kept
-from pushover_logging.inbox.receipts import Receipt
+from pushover_logging.inbox.history import StoredMessage
+from pushover_logging.inbox.receipts import EmergencyReceipt
 from pushover_logging.inbox.store import Store
 
-NOT_FOUND = 404
+CALLBACK_TIMEOUT = 5.0  # seconds
+_CALLBACK_FIELDS = (
+    "acknowledged",
+    "acknowledged_at",
+    "acknowledged_by",
+    "acknowledged_by_device",
+)
 
 
 class Emergencies:
-    """The receipts of a store's messages."""
+    """The emergencies in ``store``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def state(self, receipt: str, token: str) -> rules.Refusal:
-        """Answer ``GET /1/receipts/RECEIPT.json``; returns status and body."""
+    def state(self, receipt: str, token: str) -> rules.ApiAnswer:
+        """Answer ``GET /1/receipts/RECEIPT.json``."""
         with self._store.changed:
-            kept = self._find(receipt, token)
-            if kept is None or kept.receipt is None:
-                return _unknown()
-            return rules.success(kept.receipt.state(self._store.now()))
+            found = self._find(receipt, token)
+            if found is None:
+                return _not_found()
+            return rules.success(found[1].state(self._store.now()))
 
-    def cancel(self, receipt: str, token: str) -> rules.Refusal:
-        """Answer ``POST /1/receipts/RECEIPT/cancel.json``; returns status and body."""
+    def cancel(self, receipt: str, token: str) -> rules.ApiAnswer:
+        """Answer ``POST /1/receipts/RECEIPT/cancel.json``."""
         with self._store.changing():
-            kept = self._find(receipt, token)
-            if kept is None or kept.receipt is None:
-                return _unknown()
-            self._replace(kept, kept.receipt.cancelled(self._store.now()))
+            found = self._find(receipt, token)
+            if found is None:
+                return _not_found()
+            message, known = found
+            self._replace(message, known.cancelled(self._store.now()))
             return rules.success({})
 
-    def cancel_by_tag(self, tag: str, token: str) -> rules.Refusal:
-        """Answer ``POST /1/receipts/cancel_by_tag/TAG.json``; returns status and body."""
+    def cancel_by_tag(self, tag: str, token: str) -> rules.ApiAnswer:
+        """Answer ``POST /1/receipts/cancel_by_tag/TAG.json``."""
         with self._store.changing():
             now = self._store.now()
-            found = 0
-            for kept in self._store.history.emergencies():
-                receipt = kept.receipt
+            count = 0
+            for message in self._store.history.emergencies():
+                receipt = message.receipt
                 if receipt and receipt.token == token and tag in receipt.tags:
-                    found += receipt.is_active(now)
-                    self._replace(kept, receipt.cancelled(now))
-            return rules.success({"canceled": found})
+                    count += receipt.is_active(now)
+                    self._replace(message, receipt.cancelled(now))
+            return rules.success({"canceled": count})
 
     def acknowledge(self, receipt: str, by: str, device: str) -> bool:
-        """Acknowledge an emergency, and call back; return whether that receipt is known.
+        """Acknowledge an emergency and call its callback; return False if it is unknown.
 
-        ``by`` and ``device`` empty: the message's own.
+        An empty ``by`` or ``device`` means the message's own.
         """
         with self._store.changing():
-            kept = self._store.history.receipt(receipt)
-            if kept is None or kept.receipt is None:
+            message = self._store.history.emergency(receipt)
+            if message is None or message.receipt is None:
                 return False
-            before = kept.receipt
-            by = by or rules.users_of(kept.message)[0]
-            device = device or kept.message.get("device", "") or "phone"
+            before = message.receipt
+            by = by or rules.users_of(message.fields)[0]
+            device = device or message.fields.get("device", "") or "phone"
             after = before.acknowledged(self._store.now(), by, device)
-            self._replace(kept, after)
+            self._replace(message, after)
         if after is not before and is_loopback(after.callback):
-            # On a thread: the program that is called may be slow, or the one that waits for us.
+            # In a thread, because the program that is called might be slow, or wait for this call.
             threading.Thread(target=self._call_back, args=(after,), daemon=True).start()
         return True
 
-    def _call_back(self, told: Receipt) -> None:
-        state = told.state(self._store.now())
-        names = (
-            "acknowledged",
-            "acknowledged_at",
-            "acknowledged_by",
-            "acknowledged_by_device",
-        )
-        fields = {"receipt": told.receipt, **{name: str(state[name]) for name in names}}
-        if not call_back(told.callback, fields):
+    def _call_back(self, receipt: EmergencyReceipt) -> None:
+        state = receipt.state(self._store.now())
+        fields = {name: str(state[name]) for name in _CALLBACK_FIELDS}
+        if not call_back(receipt.callback, {"receipt": receipt.receipt, **fields}):
             return
         with self._store.changing():
-            kept = self._store.history.receipt(told.receipt)
-            if kept is not None and kept.receipt is not None:
+            message = self._store.history.emergency(receipt.receipt)
+            if message is not None and message.receipt is not None:
                 now = self._store.now()
-                self._replace(kept, dataclasses.replace(kept.receipt, called_back_at=now))
+                self._replace(message, dataclasses.replace(message.receipt, called_back_at=now))
 
-    def _find(self, receipt: str, token: str) -> Kept | None:
-        kept = self._store.history.receipt(receipt)
-        if kept is None or kept.receipt is None or kept.receipt.token != token:
+    def _find(self, receipt: str, token: str) -> tuple[StoredMessage, EmergencyReceipt] | None:
+        message = self._store.history.emergency(receipt)
+        known = message and message.receipt
+        if not (message and known and known.token == token and known.is_known(self._store.now())):
             return None
-        return kept if kept.receipt.is_known(self._store.now()) else None
+        return message, known
 
-    def _replace(self, kept: Kept, receipt: Receipt) -> None:
-        if receipt is not kept.receipt:
-            kept.receipt = receipt
-            self._store.history.touch(kept)
+    def _replace(self, message: StoredMessage, receipt: EmergencyReceipt) -> None:
+        if receipt is not message.receipt:
+            message.receipt = receipt
+            self._store.history.touch(message)
 
 
-def _unknown() -> rules.Refusal:
-    # The service's words on a receipt that it does not know are not recorded.
+def is_loopback(url: str) -> bool:
+    """Return True if a URL leads to this machine; ``localhost`` is the only name that does."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return parts.scheme in {"http", "https"} and (
+            host == "localhost" or ipaddress.ip_address(host).is_loopback
+        )
+    except ValueError:
+        return False
+
+
+def call_back(url: str, fields: Mapping[str, str]) -> bool:
+    """POST an acknowledgement to a loopback URL; return True if the answer is a 2xx."""
+    if not is_loopback(url):
+        return False
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy: it is not this machine
+        try:
+            # The body is not read; only the status matters.
+            with session.post(
+                url, data=fields, timeout=CALLBACK_TIMEOUT, allow_redirects=False, stream=True
+            ) as response:
+                return response.ok and not response.is_redirect
+        except (requests.RequestException, ValueError):
+            return False
+
+
+def _not_found() -> rules.ApiAnswer:
+    # The service's error text for an unknown receipt is not known.
     error = "receipt not found; may be invalid or expired"
-    return rules.refusal({"receipt": "not found"}, error, NOT_FOUND)
+    return rules.refusal({"receipt": "not found"}, error, HTTPStatus.NOT_FOUND)

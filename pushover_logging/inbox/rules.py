@@ -1,7 +1,7 @@
-"""What the Pushover API refuses, as pure functions, so that the stand-in answers as it does.
+"""The rules of the Pushover API as pure functions, so that the inbox answers as the service does.
 
-Where the service's answer has been recorded, the body is that one, word for word; where it has not,
-a comment says so and the body keeps the recorded ones' style.
+If an answer of the service was recorded, the body is the same, word for word. If none was, a
+comment notes it, and the body has the style of the recorded ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LENGTHS = {"message": 1024, "title": 250, "url": 512, "url_title": 100}
 KEY = re.compile(r"[A-Za-z0-9]{30}")
 DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
 MAX_USERS = 50
-# The example token and user key of https://pushover.net/api: well shaped, and nobody's secret.
+# The example token and user key of https://pushover.net/api: well-formed, and not secret.
 EXAMPLE_TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"  # noqa: S105
 EXAMPLE_USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # https://pushover.net/api#attachments
@@ -35,15 +35,16 @@ MAX_EXPIRE_SECONDS = 10_800
 BAD_REQUEST = 400
 TOO_MANY_REQUESTS = 429
 
-# More digits than any limit has: a longer number is out of range without being computed.
+# More digits than any limit has, so that a longer number is not even parsed.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
-Refusal = tuple[int, dict[str, object]]
+# The HTTP status and the JSON of the body.
+ApiAnswer = tuple[int, dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that came with a message: its name, its MIME type, its size in bytes, its bytes."""
+    """A file in a message: its name, MIME type, size in bytes, and content."""
 
     name: str
     type: str
@@ -56,13 +57,12 @@ def check(
     attachment: Attachment | None = None,
     refused: Collection[str] = (),
     exceeded_limit: int | None = None,
-) -> Refusal | None:
-    """Judge the body of a ``POST /1/messages.json``.
+) -> ApiAnswer | None:
+    """Return the refusal of a ``POST /1/messages.json``, None if the service accepts it.
 
-    ``attachment`` is the file of a multipart body, ``refused`` are tokens and users that are well
-    shaped and refused all the same, ``exceeded_limit`` is the quota when it is used up, else None.
-    Returns None for what the service accepts, else the HTTP status and the answer's body; the first
-    fault that is found is the only one told, as the service does it.
+    ``attachment`` is the file of a multipart body. ``refused`` are tokens and users to refuse
+    although they are well-formed. ``exceeded_limit`` is the quota if it is used up, else None. Like
+    the service, it reports the first error only.
     """
     return (
         check_token(fields, refused)
@@ -77,8 +77,17 @@ def check(
     )
 
 
+def check_token(fields: Mapping[str, str], refused: Collection[str]) -> ApiAnswer | None:
+    """Return the refusal of an invalid application token, None for a valid one."""
+    token = fields.get("token", "")
+    if KEY.fullmatch(token) and token not in refused:
+        return None
+    error = "application token is invalid, see https://pushover.net/api"
+    return refusal({"token": "invalid"}, error)
+
+
 def environ(url: str) -> dict[str, str]:
-    """Return the environment variables that point a program at the stand-in of that address."""
+    """Return the environment variables that make a program use the inbox at ``url``."""
     return {
         "PUSHOVER_API_URL": url,
         "PUSHOVER_TOKEN": EXAMPLE_TOKEN,
@@ -87,73 +96,55 @@ def environ(url: str) -> dict[str, str]:
 
 
 def users_of(fields: Mapping[str, str]) -> list[str]:
-    """Return the user and group keys that a message is for; each of them costs one of the quota."""
+    """Return the user and group keys that a message is sent to."""
     return fields.get("user", "").split(",")
 
 
 def decoded_size(text: str) -> int | None:
-    """Return how many bytes a Base64 text stands for, None where it is not Base64."""
+    """Return the size in bytes of a decoded Base64 text, None if it is not Base64."""
     try:
         return len(base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, ValueError):
         return None
 
 
-def compact(body: object) -> str:
+def compact_json(body: object) -> str:
     """Return JSON without spaces, as the service writes it."""
     return json.dumps(body, separators=(",", ":"))
 
 
 def next_reset(now: float) -> int:
     """Return the Unix time of the first quota reset after ``now``."""
-    # https://pushover.net/api#limits: 00:00 US Central time on the 1st, here always as UTC-6:
-    # daylight time would need a time zone database, for an hour that no client may rely on.
+    # https://pushover.net/api#limits: 00:00 US Central time on the 1st, here always UTC-6.
+    # Daylight saving time would need a time zone database, for one hour that does not matter.
     central = dt.timezone(dt.timedelta(hours=-6))
     today = dt.datetime.fromtimestamp(now, central)
     month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return int((month + dt.timedelta(days=32)).replace(day=1).timestamp())
 
 
-def success(told: Mapping[str, object]) -> Refusal:
-    """Return the status and body of an answer that tells ``told``, and that all went well."""
-    return 200, {"status": 1, **told, "request": str(uuid.uuid4())}
+def success(values: Mapping[str, object]) -> ApiAnswer:
+    """Return the answer to a successful call, with ``values``."""
+    return 200, {"status": 1, **values, "request": str(uuid.uuid4())}
 
 
-def refusal(blamed: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> Refusal:
-    """Return the status and body of a refusal, as the service writes it."""
-    body: dict[str, object] = {**blamed, "errors": [error], "status": 0}
-    return status, {**body, "request": str(uuid.uuid4())}
+def refusal(problems: Mapping[str, str], error: str, status: int = BAD_REQUEST) -> ApiAnswer:
+    """Return the answer to a refused call; ``problems`` are by parameter."""
+    return status, {**problems, "errors": [error], "status": 0, "request": str(uuid.uuid4())}
 
 
-def _is_on(value: str | None) -> bool:
-    return value == "1"
-
-
-def _number(value: str) -> int | None:
-    return int(value) if _WHOLE_NUMBER.fullmatch(value) else None
-
-
-def check_token(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
-    """Judge the application token, which each call of the API has."""
-    token = fields.get("token", "")
-    if KEY.fullmatch(token) and token not in refused:
-        return None
-    error = "application token is invalid, see https://pushover.net/api"
-    return refusal({"token": "invalid"}, error)
-
-
-def _check_quota(exceeded_limit: int | None) -> Refusal | None:
+def _check_quota(exceeded_limit: int | None) -> ApiAnswer | None:
     if exceeded_limit is None:
         return None
     error = f"application has exceeded current limit of {exceeded_limit} messages"
     return refusal({"token": "invalid"}, error, TOO_MANY_REQUESTS)
 
 
-def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> Refusal | None:
+def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> ApiAnswer | None:
     users = users_of(fields)
-    shaped = all(KEY.fullmatch(user) and user not in refused for user in users)
-    # What the service says to more than 50 users is not known: taken for an invalid one.
-    if shaped and len(users) <= MAX_USERS:
+    well_formed = all(KEY.fullmatch(user) and user not in refused for user in users)
+    # The service's answer to more than 50 users is not known; assumed to be the same.
+    if well_formed and len(users) <= MAX_USERS:
         return None
     error = (
         "user identifier is not a valid user, group, or subscribed user key, "
@@ -162,11 +153,11 @@ def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> Refusal 
     return refusal({"user": "invalid"}, error)
 
 
-def _check_texts(fields: Mapping[str, str]) -> Refusal | None:
+def _check_texts(fields: Mapping[str, str]) -> ApiAnswer | None:
     if not fields.get("message", "").strip():
         return refusal({"message": "cannot be blank"}, "message cannot be blank")
-    # Whether the service refuses or cuts an over-long text is not known; refusing is what finds
-    # the client that sends one.
+    # It is not known whether the service refuses or truncates a text that is too long. Refusing
+    # it reveals the client that sends one.
     for name, limit in MAX_LENGTHS.items():
         if len(fields.get(name, "")) > limit:
             problem = f"is too long, must be at most {limit} characters"
@@ -174,14 +165,14 @@ def _check_texts(fields: Mapping[str, str]) -> Refusal | None:
     return None
 
 
-def _check_markup(fields: Mapping[str, str]) -> Refusal | None:
+def _check_markup(fields: Mapping[str, str]) -> ApiAnswer | None:
     if not (_is_on(fields.get("html")) and _is_on(fields.get("monospace"))):
         return None
-    blamed = {"html": "cannot be set with monospace", "monospace": "cannot be set with html"}
-    return refusal(blamed, "html and monospace are mutually exclusive")
+    problems = {"html": "cannot be set with monospace", "monospace": "cannot be set with html"}
+    return refusal(problems, "html and monospace are mutually exclusive")
 
 
-def _check_priority(fields: Mapping[str, str]) -> Refusal | None:
+def _check_priority(fields: Mapping[str, str]) -> ApiAnswer | None:
     priority = fields.get("priority") or "0"
     if priority not in PRIORITIES:
         problem = "is invalid, can only be -2, -1, 0, 1, or 2"
@@ -190,8 +181,8 @@ def _check_priority(fields: Mapping[str, str]) -> Refusal | None:
     return _check_emergency(fields) if priority == EMERGENCY else None
 
 
-def _check_emergency(fields: Mapping[str, str]) -> Refusal | None:
-    # The answer recorded for a message with neither names expire alone, so expire comes first.
+def _check_emergency(fields: Mapping[str, str]) -> ApiAnswer | None:
+    # The recorded answer to a message without both names only expire, so expire is checked first.
     for name in ("expire", "retry"):
         if not fields.get(name):
             problem = "must be supplied with priority=2"
@@ -201,15 +192,15 @@ def _check_emergency(fields: Mapping[str, str]) -> Refusal | None:
         problem = f"is too small, must be at least {MIN_RETRY_SECONDS} seconds"
         return refusal({"retry": problem}, "retry is invalid")
     expire = _number(fields["expire"])
-    # The service's words on a bad expire are not known.
+    # The service's error text for an invalid expire is not known.
     if expire is None or not 0 < expire <= MAX_EXPIRE_SECONDS:
         problem = f"is invalid, must be from 1 to {MAX_EXPIRE_SECONDS} seconds"
         return refusal({"expire": problem}, "expire is invalid")
     return None
 
 
-def _check_ttl(fields: Mapping[str, str]) -> Refusal | None:
-    # https://pushover.net/api#ttl: ignored at priority 2. The words on a bad one are not known.
+def _check_ttl(fields: Mapping[str, str]) -> ApiAnswer | None:
+    # https://pushover.net/api#ttl: ignored with priority 2. The error text is not known.
     if not fields.get("ttl") or fields.get("priority") == EMERGENCY:
         return None
     ttl = _number(fields["ttl"])
@@ -219,9 +210,9 @@ def _check_ttl(fields: Mapping[str, str]) -> Refusal | None:
     return refusal({"ttl": problem}, "ttl is invalid")
 
 
-def _check_device(fields: Mapping[str, str]) -> Refusal | None:
+def _check_device(fields: Mapping[str, str]) -> ApiAnswer | None:
     # https://pushover.net/api#identifiers: an unknown device means all devices, and with several
-    # users none is looked at. The words on what can be no device's name are not known.
+    # users the parameter is ignored. The error text for a malformed name is not known.
     device = fields.get("device", "")
     if not device or len(users_of(fields)) > 1:
         return None
@@ -230,8 +221,8 @@ def _check_device(fields: Mapping[str, str]) -> Refusal | None:
     return refusal({"device": "is invalid"}, "device is invalid")
 
 
-def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) -> Refusal | None:
-    # The service's words on a bad attachment are not known.
+def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) -> ApiAnswer | None:
+    # The service's error text for an invalid attachment is not known.
     size = attachment.size if attachment else 0
     name = "attachment"
     if "attachment_base64" in fields:
@@ -244,3 +235,11 @@ def _check_attachment(fields: Mapping[str, str], attachment: Attachment | None) 
         return None
     problem = f"is too large, must be at most {MAX_ATTACHMENT_BYTES} bytes"
     return refusal({name: problem}, f"{name} is too large")
+
+
+def _is_on(value: str | None) -> bool:
+    return value == "1"
+
+
+def _number(value: str) -> int | None:
+    return int(value) if _WHOLE_NUMBER.fullmatch(value) else None

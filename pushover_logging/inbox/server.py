@@ -1,47 +1,41 @@
-"""The stand-in service as an object: a real HTTP server on this machine, for a test or a person."""
+"""Inbox: the stand-in service as an object, a real HTTP server on this machine."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Collection, Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
 from pushover_logging.inbox.app import create_app
 from pushover_logging.inbox.clock import SpeedableClock
-from pushover_logging.inbox.connections import Connection, ConnectionLog, most_open
-from pushover_logging.inbox.decryption import decrypter
+from pushover_logging.inbox.connections import ClientConnection, ConnectionLog, most_open
 from pushover_logging.inbox.emergencies import Emergencies
-from pushover_logging.inbox.faults import MESSAGES_PATH, Faults, Match
-from pushover_logging.inbox.parts import Parts
-from pushover_logging.inbox.serving import Server
-from pushover_logging.inbox.store import Attempt, Store
-from pushover_logging.inbox.told import made_fault
+from pushover_logging.inbox.faults import MESSAGES_PATH, FaultQueue, Match, new_fault
+from pushover_logging.inbox.http_server import InboxServer
+from pushover_logging.inbox.store import Attempt, Decrypt, InboxState, Store
 
-if TYPE_CHECKING:  # no dependency, and Python 3.10 has none of its own
-    from typing_extensions import Self
+MAX_PORT = 65_535
+# The address of this machine that a server on all addresses can be reached at.
+_LOCAL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
 
-HIGHEST_PORT = 65_535
-# Who listens on every address is reached on this one, from this machine.
-_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
-
-# How soon the server notices that it is to close, and how long closing may take; in seconds.
+# Seconds until the server notices `close`, and for which `close` waits.
 _POLL_INTERVAL = 0.05
 _CLOSE_TIMEOUT = 5.0
 
 
 class Inbox:
-    """A stand-in for the Pushover service on ``host`` and ``port`` (0: one that is free).
+    """A stand-in for the Pushover service on ``host`` and ``port`` (0: a free one).
 
-    A context manager that serves from its entry to its exit. ``refused`` are tokens and user keys
-    that it refuses although they are well shaped; the set may be changed at any time. Its time
-    passes ``speed`` times as fast as the real one. With ``encryption_key`` (64 hexadecimal digits)
-    it shows encrypted messages in the clear. After ``close``, ``start`` serves on the same port
-    again and still knows what came before.
-    Raises ConfigurationError for a number that is no port, a speed or a key that cannot be.
+    A context manager that serves from entry to exit. ``refused`` are tokens and user keys to
+    refuse although they are well-formed; you can change the set at any time. Its time passes
+    ``speed`` times as fast as real time. With ``encryption_key`` (64 hexadecimal digits) it
+    decrypts encrypted messages. After ``close``, ``start`` serves on the same port again, with all
+    earlier messages. Raises ConfigurationError if port, speed or key is invalid.
     """
 
     def __init__(
@@ -53,19 +47,19 @@ class Inbox:
         speed: float = 1.0,
         encryption_key: str | None = None,
     ) -> None:
-        if not 0 <= port <= HIGHEST_PORT:
-            text = f"port: {port} is not from 0 to {HIGHEST_PORT}"
+        if not 0 <= port <= MAX_PORT:
+            text = f"port: {port} is not from 0 to {MAX_PORT}"
             raise ConfigurationError(text)
         self.host = host
         self.port: int = port
-        self._key = encryption_key
+        self._encryption_key = encryption_key
         self._clock = SpeedableClock(speed)
-        self._faults = Faults()
+        self._faults = FaultQueue()
         self._log = ConnectionLog()
-        decrypt = None if encryption_key is None else decrypter(encryption_key)
+        decrypt = None if encryption_key is None else _decrypter(encryption_key)
         self._store = Store(refused, clock=self._clock.time, decrypt=decrypt)
-        self._parts = Parts(self._store, self._faults, self._log, self._clock)
-        self._server: Server | None = None
+        self._state = InboxState(self._store, self._faults, self._log, self._clock)
+        self._server: InboxServer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -80,9 +74,9 @@ class Inbox:
         self.close()
 
     def start(self) -> Self:
-        """Begin to serve, in a daemon thread; no effect on an inbox that does.
+        """Start the server in a daemon thread; no effect if it runs already.
 
-        Raises ConfigurationError where the address cannot be used.
+        Raises ConfigurationError if the address cannot be used.
         """
         if self._server is not None:
             return self
@@ -93,8 +87,8 @@ class Inbox:
             text = f"the inbox cannot listen on {self.host} port {self.port}: {error}"
             raise ConfigurationError(text) from error
         with listener:
-            app = create_app(self._parts)
-            self._server = Server(listener, app, self._faults, self._log)
+            app = create_app(self._state)
+            self._server = InboxServer(listener, app, self._faults, self._log)
         self.port = self._server.port
         self._faults.open()
         self._thread = threading.Thread(
@@ -107,97 +101,101 @@ class Inbox:
         return self
 
     def close(self) -> None:
-        """Stop serving and end all connections, also those whose requests hang; within 5 s."""
+        """Stop the server and end all connections, also those whose requests hang, within 5 s."""
         server, thread = self._server, self._thread
         if server is None or thread is None:
             return
         self._server = self._thread = None
         server.shutdown()
-        self._log.end_all()
+        self._log.shut_down_all()
         self._faults.close()
         thread.join(_CLOSE_TIMEOUT)
 
     @property
     def url(self) -> str:
-        """The address for programs of this machine, without a slash at its end.
+        """The base URL for programs on this machine, without a trailing slash.
 
-        With port 0 known once started.
+        With port 0 it is known after `start`.
         """
-        host = _HERE.get(self.host, self.host)
+        host = _LOCAL.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables that point a program at this inbox."""
-        key = {} if self._key is None else {"PUSHOVER_ENCRYPTION_KEY": self._key}
-        return {**rules.environ(self.url), **key}
+        """The environment variables that make a program use this inbox."""
+        key = self._encryption_key
+        more = {} if key is None else {"PUSHOVER_ENCRYPTION_KEY": key}
+        return {**rules.environ(self.url), **more}
 
     @property
     def refused(self) -> set[str]:
-        """The tokens and user keys to refuse; change it in place."""
+        """The tokens and user keys to refuse; change the set in place."""
         return self._store.account.refused
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The accepted messages, oldest first, copied; the last 10,000, or 128 MiB of them.
+        """Copies of the accepted messages, oldest first; the last 10,000, or 128 MiB of them.
 
-        Each has its fields as text, as they were received, and ``received`` (Unix time),
-        ``request`` (the answer's id), ``attachment`` (name, type, size in bytes; or None), an
-        emergency its ``receipt``, an encrypted one ``decrypted`` (its fields in the
-        clear, None where they cannot be), if the inbox has the key.
+        Each has its fields as text, as received, and ``received`` (Unix time), ``request`` (the
+        id in the answer) and ``attachment`` (name, type, size in bytes; or None). An emergency has
+        its ``receipt``. An encrypted message has ``decrypted`` if the inbox has a key: its texts,
+        or None if they cannot be decrypted.
         """
         return self._store.messages
 
     @property
     def attempts(self) -> list[Attempt]:
-        """All requests to send a message, oldest first; at most the last 10,000."""
+        """The requests to send a message, accepted or not, oldest first; the last 10,000."""
         return self._store.attempts
 
     @property
-    def connections(self) -> list[Connection]:
-        """The TCP connections, by the time of opening; of the closed ones the last 10,000."""
+    def connections(self) -> list[ClientConnection]:
+        """The TCP connections in the order of opening; of the closed ones the last 10,000."""
         return self._log.connections
 
     @property
     def most_open(self) -> int:
-        """How many connections that carried API requests were open at the same time, at most."""
+        """How many connections with API requests were open at the same time, at most."""
         return most_open(self._log.connections)
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[dict[str, Any]]:
-        """Return the messages once there are ``count``; AssertionError after ``timeout`` s."""
+        """Return the messages when there are ``count``.
+
+        Raises AssertionError after ``timeout`` seconds, with what arrived instead.
+        """
         return self._store.wait_for(count, timeout)
 
     def set_quota(
         self, *, limit: int | None = None, remaining: int | None = None, reset: float | None = None
     ) -> None:
-        """Set messages a month, messages left, Unix time of the reset; None leaves one as it is."""
+        """Set messages a month, messages left, Unix time of the reset; None changes nothing."""
         with self._store.changing():
             self._store.account.set_quota(limit, remaining, reset)
 
     def set_devices(self, user: str, devices: Collection[str]) -> None:
-        """Give a user devices of these names; any other user has one, ``phone``."""
+        """Set the names of a user's devices; all other users have one device, ``phone``."""
         with self._store.changing():
             self._store.account.set_devices(user, devices)
 
     def set_group(self, group: str, members: Collection[str]) -> None:
-        """Make a key a group's, with its members' user keys: a message costs one for each."""
+        """Make ``group`` the key of a group; a message to it counts once for each member."""
         with self._store.changing():
             self._store.account.set_group(group, members)
 
     def acknowledge(self, receipt: str, by: str = "", device: str = "") -> None:
-        """Acknowledge an emergency, as ``by`` (empty: its user) would on ``device``.
+        """Acknowledge an emergency as user ``by`` (empty: its recipient) on ``device``.
 
-        Raises LookupError for an unknown receipt.
+        Raises LookupError if the receipt is unknown.
         """
         if not Emergencies(self._store).acknowledge(receipt, by, device):
             text = f"no emergency has the receipt {receipt!r}"
             raise LookupError(text)
 
     def advance(self, seconds: float) -> None:
-        """Let that much time pass for the inbox at once: repeats, expiry, quota."""
+        """Move the inbox's clock ahead, which affects repeats, expiry and quota."""
         self._clock.advance(seconds)
 
-    def fail_with(  # noqa: PLR0913 - each is one trait of a fault, by its keyword
+    def fail_with(  # noqa: PLR0913 - the options of a fault, as keywords
         self,
         status: int | None = None,
         body: str | Mapping[str, object] | None = None,
@@ -215,13 +213,15 @@ class Inbox:
         """Queue a fault for the next ``times`` requests (None: until cleared) that ``match``.
 
         ``status``, ``body`` (text, or a mapping that becomes JSON) and ``headers`` replace the
-        answer, ``delay`` (seconds) comes before it and alone makes the service slow, ``drip`` sends
-        the body a byte in so many seconds, ``hang`` never answers, ``reset`` breaks the connection
-        before anything is accepted, ``lost`` accepts the message and then ends the connection
-        without an answer. ``path`` is what the request's path begins with. The oldest fault that
-        matches is played. Raises ConfigurationError for what could never be played.
+        answer. ``delay`` is the seconds before the answer; alone it makes the service slow.
+        ``drip`` sends one byte of the body every so many seconds. ``hang`` never answers. ``reset``
+        breaks the connection before anything is accepted. ``lost`` accepts the message and
+        then ends the connection without an answer. ``match`` gets the fields of a request and
+        returns True if the fault applies. ``path`` is the beginning of the request's path. If
+        several faults apply, the oldest is used. Raises ConfigurationError for a fault that is
+        contradictory or out of range.
         """
-        fault = made_fault(
+        fault = new_fault(
             status=status,
             body=body,
             headers=headers,
@@ -237,14 +237,25 @@ class Inbox:
         self._faults.add(fault)
 
     def clear_faults(self) -> None:
-        """Forget the queued faults."""
+        """Remove all queued faults."""
         self._faults.clear()
 
     def clear(self) -> None:
-        """Forget messages, attempts and closed connections; quota, faults and refused stay."""
+        """Remove messages, attempts and closed connections; all else stays."""
         self._store.clear()
-        self._log.forget()
+        self._log.clear()
 
     def reset(self) -> None:
-        """Be as new: also quota, devices, groups, faults, what is refused, and the clock."""
-        self._parts.reset()
+        """Restore the initial state, also of quota, devices, groups, faults, refused and clock."""
+        self._state.reset()
+
+
+def _decrypter(key: str) -> Decrypt:
+    """Return a function that decrypts a field, or raises ValueError.
+
+    Raises ConfigurationError for an invalid key, and if the extra ``encryption`` is missing.
+    """
+    # Imported here because only an inbox with a key needs the extra.
+    from pushover_logging.api.encryption import decrypt, parse_key  # noqa: PLC0415
+
+    return partial(decrypt, key=parse_key(key))

@@ -1,4 +1,4 @@
-"""What the stand-in remembers, under one lock: messages, attempts, receipts, the account."""
+"""Store: an inbox's messages, attempts and account, under one lock; InboxState: all its state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.inbox import history, rules
-from pushover_logging.inbox.account import Account
-from pushover_logging.inbox.history import History, Kept
-from pushover_logging.inbox.receipts import Receipt
+from pushover_logging.inbox.account import InboxAccount
+from pushover_logging.inbox.clock import SpeedableClock
+from pushover_logging.inbox.connections import ConnectionLog
+from pushover_logging.inbox.faults import FaultQueue
+from pushover_logging.inbox.history import History, StoredMessage
+from pushover_logging.inbox.receipts import EmergencyReceipt
 
-# The status in an Attempt of a request that got no answer.
+# The status of an Attempt that was not answered.
 NOT_ANSWERED = 0
 
 Decrypt = Callable[[str], str]
@@ -28,9 +31,9 @@ Decrypt = Callable[[str], str]
 class Attempt:
     """One request to send a message, accepted or not.
 
-    ``monotonic`` (seconds of ``time.monotonic``) and ``received`` (Unix time) tell when it came,
-    ``connection`` is the client's address and port, the same for the requests of one connection,
-    ``status`` the HTTP status of the answer, 0 where there was none.
+    ``monotonic`` (seconds of ``time.monotonic``) and ``received`` (Unix time) are its time.
+    ``connection`` is the client's address and port, which requests on one connection share.
+    ``status`` is the HTTP status of the answer, 0 for none.
     """
 
     monotonic: float
@@ -41,8 +44,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One request to send a message, as it came: fields, attachment and the raw request."""
+class IncomingMessage:
+    """A request to send a message: its fields, attachment, raw bytes, and client address."""
 
     fields: dict[str, str]
     attachment: rules.Attachment | None = None
@@ -51,10 +54,10 @@ class Sent:
 
 
 class Store:
-    """The memory of one stand-in.
+    """The messages, attempts and account of one inbox.
 
-    ``refused`` is as the Inbox's, ``clock`` gives Unix time, ``decrypt`` turns an encrypted field
-    into text, or raises ValueError.
+    ``refused`` is as for the Inbox. ``clock`` returns Unix time. ``decrypt`` returns the text of an
+    encrypted field, or raises ValueError.
     """
 
     def __init__(
@@ -66,20 +69,19 @@ class Store:
     ) -> None:
         self.now = clock
         self._decrypt = decrypt
-        # The one lock, over all that follows: a thread of the server for each connection, and the
-        # threads of the tests. Nothing slow happens under it. Reentrant, so that each step can
-        # take it for itself.
+        # Protects all that follows: each connection has a server thread, and tests have theirs.
+        # Nothing slow happens under it. Reentrant, so that a method can acquire it for itself.
         self.changed: threading.Condition = threading.Condition()
-        self.account: Account = Account(set() if refused is None else refused, clock)
+        self.account: InboxAccount = InboxAccount(set() if refused is None else refused, clock)
         self.history: History = History()
         self._attempts: deque[Attempt] = deque()
         self._attempts_size = 0
-        # Tells a reader that comes back whether it is still the same memory.
+        # Lets a reader that reconnects detect that this is another store.
         self.epoch: str = secrets.token_hex(4)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the lock, and wake who waits for a change."""
+        """Hold the lock, and then notify all threads that wait for a change."""
         with self.changed:
             yield
             self.changed.notify_all()
@@ -88,31 +90,30 @@ class Store:
     def messages(self) -> list[dict[str, Any]]:
         """The accepted messages, oldest first, as copies."""
         with self.changed:
-            return [dict(kept.message) for kept in self.history]
+            return [dict(message.fields) for message in self.history]
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The requests that were answered or are hanging, oldest first."""
+        """The requests to send that were answered, or hang, oldest first."""
         with self.changed:
             return list(self._attempts)
 
     def clear(self) -> None:
-        """Forget messages, receipts and attempts; quota, faults and what is refused stay."""
+        """Remove messages, receipts and attempts; the account stays as it is."""
         with self.changing():
             self.history.clear()
             self._attempts.clear()
             self._attempts_size = 0
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[dict[str, Any]]:
-        """Return the messages as soon as there are ``count`` or more of them.
+        """Return the messages as soon as there are at least ``count``.
 
-        Raises AssertionError after ``timeout`` seconds, with the titles of those that came.
+        Raises AssertionError after ``timeout`` seconds, with the titles of those that arrived.
         """
         with self.changed:
             if self.changed.wait_for(lambda: len(self.history) >= count, timeout):
                 return self.messages
-            messages = [kept.message for kept in self.history]
-            statuses = [attempt.status for attempt in self._attempts]
+            messages, statuses = self.messages, [attempt.status for attempt in self._attempts]
         titles = [message.get("title") or message["message"] for message in messages]
         text = (
             f"{len(titles)} of {count} messages arrived within {timeout:g} s: {titles!r}; "
@@ -120,56 +121,70 @@ class Store:
         )
         raise AssertionError(text)
 
-    def begin(self, sent: Sent) -> Attempt:
-        """Return the attempt that a request is, before it is answered."""
+    def begin(self, incoming: IncomingMessage) -> Attempt:
+        """Return the attempt for a request that is not answered yet."""
         return Attempt(
-            time.monotonic(), self.now(), sent.fields, sent.connection, status=NOT_ANSWERED
+            time.monotonic(),
+            self.now(),
+            incoming.fields,
+            incoming.connection,
+            status=NOT_ANSWERED,
         )
 
     def record(self, attempt: Attempt, status: int) -> None:
-        """Keep an attempt that was answered with ``status``; the oldest go where are too many."""
+        """Add an attempt answered with ``status``, and remove the oldest if there are too many."""
         with self.changing():
             self._attempts.append(dataclasses.replace(attempt, status=status))
             self._attempts_size += _size(attempt)
-            while len(self._attempts) > history.KEPT or self._attempts_size > history.KEPT_BYTES:
+            while (
+                len(self._attempts) > history.MAX_MESSAGES
+                or self._attempts_size > history.MAX_BYTES
+            ):
                 self._attempts_size -= _size(self._attempts.popleft())
 
-    def judge(self, attempt: Attempt, sent: Sent, *, lost: bool = False) -> rules.Refusal:
-        """Accept or refuse a message; return status and body. ``lost``: nobody will read them."""
-        opened = self._opened(sent.fields)
+    def judge(
+        self, attempt: Attempt, incoming: IncomingMessage, *, lost: bool = False
+    ) -> rules.ApiAnswer:
+        """Accept or refuse a message; ``lost`` means that the answer will not be sent."""
+        decrypted = self._decrypted(incoming.fields)
         with self.changing():
             exceeded, refused = self.account.exceeded_limit, self.account.refused
-            refusal = rules.check(sent.fields, sent.attachment, refused, exceeded)
-            status, body = refusal or self._accept(attempt, sent, opened)
+            refusal = rules.check(incoming.fields, incoming.attachment, refused, exceeded)
+            status, body = refusal or self._accept(attempt, incoming, decrypted)
             self.record(attempt, NOT_ANSWERED if lost else status)
             return status, body
 
-    def _accept(self, attempt: Attempt, sent: Sent, opened: Mapping[str, object]) -> rules.Refusal:
-        fields = sent.fields
+    def _accept(
+        self, attempt: Attempt, incoming: IncomingMessage, decrypted: Mapping[str, object]
+    ) -> rules.ApiAnswer:
+        fields = incoming.fields
         status, body = rules.success({})
-        attachment = sent.attachment
+        attachment = incoming.attachment
         if attachment is None and "attachment_base64" in fields:
             data = base64.b64decode(fields["attachment_base64"])
             attachment = rules.Attachment("", fields.get("attachment_type", ""), len(data), data)
-        shown = attachment and {
-            name: getattr(attachment, name) for name in ("name", "type", "size")
+        added = {
+            "received": attempt.received,
+            "request": body["request"],
+            "attachment": attachment
+            and {name: getattr(attachment, name) for name in ("name", "type", "size")},
         }
-        seen = {"received": attempt.received, "request": body["request"], "attachment": shown}
-        kept = Kept({**fields, **seen, **opened}, sent.raw, attachment.data if attachment else b"")
+        picture = attachment.data if attachment else b""
+        message = StoredMessage({**fields, **added, **decrypted}, incoming.raw, picture)
         if fields.get("priority") == rules.EMERGENCY:
-            kept.receipt = _receipt(fields, attempt.received)
-            kept.message["receipt"] = body["receipt"] = kept.receipt.receipt
-        self.history.add(kept)
+            message.receipt = _new_receipt(fields, attempt.received)
+            message.fields["receipt"] = body["receipt"] = message.receipt.receipt
+        self.history.add(message)
         self.account.spend(rules.users_of(fields))
         return status, body
 
-    def _opened(self, fields: Mapping[str, str]) -> dict[str, object]:
-        """Return ``decrypted``, the fields in the clear, where that can be; None where it fails."""
+    def _decrypted(self, fields: Mapping[str, str]) -> dict[str, object]:
+        """Return ``decrypted``: the texts of an encrypted message, or None if that fails."""
         limits = rules.MAX_LENGTHS.items()
         if fields.get("encrypted") != "1" or self._decrypt is None:
             return {}
         if any(len(fields.get(name, "")) > limit for name, limit in limits):
-            return {}  # Will be refused; and what it is the gzip of may be huge.
+            return {}  # will be refused, and could decompress to something huge
         try:
             names = [name for name in rules.MAX_LENGTHS if fields.get(name)]
             return {"decrypted": {name: self._decrypt(fields[name]) for name in names}}
@@ -177,8 +192,27 @@ class Store:
             return {"decrypted": None}
 
 
-def _receipt(fields: Mapping[str, str], now: float) -> Receipt:
-    return Receipt(
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """The state of one inbox, which its routes share; each part has its own lock."""
+
+    store: Store
+    faults: FaultQueue
+    log: ConnectionLog
+    clock: SpeedableClock
+
+    def reset(self) -> None:
+        """Restore the initial state: no messages or faults, initial account and clock."""
+        self.faults.clear()
+        self.clock.reset()
+        with self.store.changed:
+            self.store.clear()
+            self.store.account.reset()
+        self.log.clear()
+
+
+def _new_receipt(fields: Mapping[str, str], now: float) -> EmergencyReceipt:
+    return EmergencyReceipt(
         receipt=secrets.token_hex(15),
         token=fields["token"],
         sent=now,

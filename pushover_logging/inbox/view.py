@@ -1,4 +1,4 @@
-"""A message as the page shows it: plain data, and the only HTML that is let through, sanitized."""
+"""message_view: a message as the page shows it, as plain data and sanitized HTML."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from urllib.parse import urlsplit
 import nh3
 
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.history import Kept
+from pushover_logging.inbox.history import StoredMessage
+from pushover_logging.inbox.receipts import EmergencyReceipt
 
-# https://pushover.net/api#html, and the two that browsers know for b and i.
+# https://pushover.net/api#html, and strong and em, which are like b and i.
 _TAGS = {"b", "i", "u", "strong", "em", "font", "a", "br"}
 _SCHEMES = {"http", "https", "mailto", "tel"}
 _COLOR = re.compile(r"#[0-9A-Fa-f]{3,8}|[A-Za-z]{3,20}")
-# The first bytes of each kind of picture that the page shows, whatever the sender calls it.
+# The first bytes of the pictures that the page shows; their declared type does not matter.
 _PICTURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF8": "image/gif",
 }
-_SHOWN = (
+_FIELDS = (
     "title",
     "message",
     "url",
@@ -35,34 +36,34 @@ _SHOWN = (
 )
 
 
-def shown(kept: Kept, now: float) -> dict[str, Any]:
-    """Return what the page is told of a message; ``now`` is Unix time."""
-    message = kept.message
-    clear = message.get("decrypted") or {}
-    fields = {name: clear.get(name) or message.get(name, "") for name in _SHOWN}
-    is_html = message.get("html") == "1"
-    kind = picture_type(kept.picture)
+def message_view(message: StoredMessage, now: float) -> dict[str, Any]:
+    """Return a message as the page shows it; ``now`` is Unix time."""
+    fields = message.fields
+    decrypted = fields.get("decrypted") or {}
+    shown = {name: decrypted.get(name) or fields.get(name, "") for name in _FIELDS}
+    is_html = fields.get("html") == "1"
+    kind = picture_type(message.picture)
     return {
-        **fields,
-        "number": kept.number,
-        "priority": rules.PRIORITIES[message.get("priority") or "0"],
-        "html": sanitized(str(fields["message"])) if is_html else None,
-        "link": safe_link(str(fields["url"])),
-        "received": message["received"],
-        "encrypted": _encryption(message),
-        "attachment": message["attachment"],
-        "picture": f"/inbox/messages/{kept.number}/picture" if kind else None,
-        "emergency": _emergency(kept, now),
+        **shown,
+        "number": message.number,
+        "priority": rules.PRIORITIES[fields.get("priority") or "0"],
+        "html": sanitize(str(shown["message"])) if is_html else None,
+        "link": safe_link(str(shown["url"])),
+        "received": fields["received"],
+        "encrypted": _encryption(fields),
+        "attachment": fields["attachment"],
+        "picture": f"/inbox/messages/{message.number}/picture" if kind else None,
+        "emergency": _emergency(message.receipt, now),
     }
 
 
-def sanitized(html: str) -> str:
-    """Return a message's HTML with nothing but Pushover's tags, and links that are safe."""
+def sanitize(html: str) -> str:
+    """Return a message's HTML with Pushover's tags and safe links only."""
     return nh3.clean(
         html,
         tags=_TAGS,
         attributes={"a": {"href"}, "font": {"color"}},
-        attribute_filter=_attribute,
+        attribute_filter=_filter_attribute,
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
@@ -70,7 +71,7 @@ def sanitized(html: str) -> str:
 
 
 def safe_link(url: str) -> str | None:
-    """Return a URL that may be clicked; None for a script, a file, or what is no URL."""
+    """Return a URL that is safe to click; None for a script, a file, or an invalid URL."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:
@@ -81,29 +82,28 @@ def safe_link(url: str) -> str | None:
 
 
 def picture_type(data: bytes) -> str | None:
-    """Return a picture's MIME type by its bytes; None for anything that the page does not show."""
+    """Return the MIME type by a picture's content; None if the page does not show it."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for head, kind in _PICTURES.items() if data.startswith(head)), None)
 
 
-def _attribute(tag: str, name: str, value: str) -> str | None:
+def _filter_attribute(tag: str, name: str, value: str) -> str | None:
     if tag == "font":
         return value if _COLOR.fullmatch(value) else None
-    # A relative link would lead back into the inbox itself.
+    # A relative link would lead into the inbox itself.
     return safe_link(value) if name == "href" else value
 
 
-def _encryption(message: dict[str, Any]) -> str | None:
-    if message.get("encrypted") != "1":
+def _encryption(fields: dict[str, Any]) -> str | None:
+    if fields.get("encrypted") != "1":
         return None
-    if "decrypted" not in message:
+    if "decrypted" not in fields:
         return "no key"
-    return "decrypted" if message["decrypted"] is not None else "wrong key"
+    return "decrypted" if fields["decrypted"] is not None else "wrong key"
 
 
-def _emergency(kept: Kept, now: float) -> dict[str, Any] | None:
-    receipt = kept.receipt
+def _emergency(receipt: EmergencyReceipt | None, now: float) -> dict[str, Any] | None:
     if receipt is None:
         return None
     return {
@@ -118,5 +118,5 @@ def _emergency(kept: Kept, now: float) -> dict[str, Any] | None:
         "cancelled": receipt.cancelled_at,
         "called_back": receipt.called_back_at,
         "callback": receipt.callback,
-        "shown": receipt.shown(now),
+        "shown": receipt.times_shown(now),
     }

@@ -1,4 +1,4 @@
-"""The stand-in's HTTP server: Werkzeug's, with connections that are kept, logged and broken."""
+"""The inbox's HTTP server: Werkzeug's, with persistent connections, their log, and faults."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
 from pushover_logging.inbox.connections import ConnectionLog
-from pushover_logging.inbox.faults import Fault, Faults
+from pushover_logging.inbox.faults import FaultQueue, InjectedFault
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# Room for the largest attachment as percent-encoded Base64, with everything else.
+# Enough for the largest attachment as percent-encoded Base64, and all other fields.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 API = "/1/"
-# A list in the WSGI environment, where the application leaves the fault that the server is to play.
+# The key of a list in the WSGI environment: the application adds the fault that applies here.
 FAULTS = "pushover_logging.inbox.faults"
 
 
-class Handler(WSGIRequestHandler):
-    """Answers the requests of one connection, on a thread of its own."""
+class RequestHandler(WSGIRequestHandler):
+    """Answers the requests of one connection in its own thread."""
 
-    server: Server
+    server: InboxServer
     environ: dict[str, Any]
     close_connection: bool
     protocol_version = "HTTP/1.1"
-    # Nagle's algorithm and delayed acknowledgement together cost 40 ms an answer on loopback.
+    # Nagle's algorithm with delayed acknowledgements costs 40 ms per answer on loopback.
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
         """Answer one request.
 
-        In place of Werkzeug's, which closes each connection and, to do that cleanly, reads on after
-        the answer: on a connection that stays open, that is the next request.
-        (``Expect: 100-continue`` was answered by http.server, before this.)
+        Werkzeug's method closes each connection and first reads what is left on it; on a persistent
+        connection that would be the next request. (http.server has answered ``Expect:
+        100-continue`` before.)
         """
         if self.path.startswith(API):
-            self.server.log_of_connections.requested(self.connection)
+            self.server.connection_log.requested(self.connection)
         try:
             self.environ = environ = self.make_environ()
-        except ValueError:  # An address that is none.
+        except ValueError:  # an invalid URL
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
-        played: list[Fault] = []
-        environ[FAULTS] = played
+        faults: list[InjectedFault] = []
+        environ[FAULTS] = faults
         drained = self._read_body(environ)
         with Response.from_app(self.server.app, environ) as response:
-            self._answer(response, played[0] if played else Fault(), drained=drained)
+            self._answer(response, faults[0] if faults else InjectedFault(), drained=drained)
 
-    def _answer(self, response: Response, fault: Fault, *, drained: bool) -> None:
+    def _answer(self, response: Response, fault: InjectedFault, *, drained: bool) -> None:
         if fault.hang or fault.reset or fault.lost:
             self.close_connection = True
             if fault.reset:
@@ -74,10 +74,10 @@ class Handler(WSGIRequestHandler):
         self._send(response.get_data(), fault.drip)
 
     def _read_body(self, environ: dict[str, Any]) -> bool:
-        """Read the body; return whether that is done, so that the next request can be read.
+        """Read the body, and return True if the connection can be used for another request.
 
-        What the application leaves unread would be taken for the next request, so the body is read
-        here; a connection whose body is too large, or has no length, is closed instead.
+        A body that the application does not read would be taken for the next request, so it is read
+        here. If it is too large or has no length, the connection is closed instead.
         """
         length = environ.get("CONTENT_LENGTH") or "0"
         chunked = "wsgi.input_terminated" in environ
@@ -87,12 +87,12 @@ class Handler(WSGIRequestHandler):
         return drained
 
     def _stream(self, response: Response) -> None:
-        """Send events as they come, until the page or the inbox closes."""
+        """Send events as they occur, until the page or the inbox closes."""
         try:
             for event in response.response:
                 self.wfile.write(event)  # type: ignore[arg-type]
         except OSError:
-            return  # The page is gone.
+            return  # the page was closed
 
     def _send(self, body: bytes, drip: float) -> None:
         if not drip:
@@ -105,40 +105,40 @@ class Handler(WSGIRequestHandler):
             self.wfile.write(body[number : number + 1])
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing; Werkzeug's raises for an address that is none."""
+        """Log nothing; Werkzeug's method raises for an invalid URL."""
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - Werkzeug's name
-        """Say nothing: the page and the attempts tell what came."""
+        """Log nothing: the page and the attempts show all requests."""
 
 
-class Server(ThreadedWSGIServer):
-    """Serves ``app`` on ``listener``, one daemon thread a connection."""
+class InboxServer(ThreadedWSGIServer):
+    """Serves ``app`` on ``listener`` with one daemon thread per connection."""
 
     daemon_threads = True
 
     def __init__(
-        self, listener: socket.socket, app: WSGIApplication, faults: Faults, log: ConnectionLog
+        self, listener: socket.socket, app: WSGIApplication, faults: FaultQueue, log: ConnectionLog
     ) -> None:
         self.faults = faults
-        self.log_of_connections = log
-        # Each connection's own thread adds it and takes it out: a set's single steps are atomic.
+        self.connection_log = log
+        # A connection's own thread adds and removes it; operations of a set are atomic.
         self.to_reset: set[socket.socket] = set()
         host, port = listener.getsockname()[:2]
-        super().__init__(host, port, app, Handler, fd=listener.fileno())
+        super().__init__(host, port, app, RequestHandler, fd=listener.fileno())
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and log it."""
         connection, address = super().get_request()
-        self.log_of_connections.opened(connection, address)
+        self.connection_log.opened(connection, address)
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - socketserver's signature
-        """End a connection: as a client expects it, or with a reset."""
-        self.log_of_connections.closed(request)
+        """End a connection normally, or with a TCP reset if the fault asks for it."""
+        self.connection_log.closed(request)
         if request not in self.to_reset:
             super().shutdown_request(request)
             return
         self.to_reset.discard(request)
-        # Lingering for no time makes the system send a reset in place of an orderly end.
+        # With a linger time of 0 the system sends a reset.
         request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_request(request)

@@ -1,4 +1,4 @@
-"""A request to the API as it came: its fields as text, its attachment, and its raw bytes."""
+"""IncomingRequest: the fields, the attachment and the raw bytes of a request to the API."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from functools import cached_property
 from flask import Request
 
 from pushover_logging.inbox import rules
-from pushover_logging.inbox.history import RAW_BYTES
+from pushover_logging.inbox.history import MAX_RAW_BYTES
 
-_CUT = b"\n[... %d bytes more]"
+_OMITTED = b"\n[... %d bytes more]"
 
 
-class Received:
-    """One request; ``request`` is Flask's, its body not yet read."""
+class IncomingRequest:
+    """One request; ``request`` is Flask's, its body not read yet."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        # The server has the whole body in memory; it is read twice, by Werkzeug's parsers and here.
+        # The server keeps the whole body in memory, for Werkzeug's parsers and for `raw`.
         stream = request.environ["wsgi.input"]
         self._body = stream.getvalue() if isinstance(stream, io.BytesIO) else b""
 
     @cached_property
     def fields(self) -> dict[str, str]:
-        """The fields of the query and the body, the body's first: form, multipart or JSON."""
-        return {**_plain(self._request.args), **(self._json or _plain(self._request.form))}
+        """The fields of the query, overridden by those of the body (form, multipart or JSON)."""
+        return {**_texts(self._request.args), **(self._json or _texts(self._request.form))}
 
     @property
     def _json(self) -> dict[str, str]:
@@ -38,7 +38,7 @@ class Received:
             return {}
         if not isinstance(body, dict):
             return {}
-        return {_text(name): _text(value) for name, value in body.items() if value is not None}
+        return _texts({name: value for name, value in body.items() if value is not None})
 
     @property
     def attachment(self) -> rules.Attachment | None:
@@ -51,22 +51,22 @@ class Received:
 
     @property
     def raw(self) -> bytes:
-        """The request's line, its headers and the beginning of its body, as they came."""
+        """The request line, the headers and the beginning of the body, as received."""
         request = self._request
         target = request.environ.get("REQUEST_URI") or request.full_path.rstrip("?")
         protocol = request.environ.get("SERVER_PROTOCOL", "")
         lines = [f"{request.method} {target} {protocol}"]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         head = "\r\n".join(lines).encode("utf-8", "replace")
-        body, more = self._body[:RAW_BYTES], len(self._body) - RAW_BYTES
-        return head + b"\r\n\r\n" + body + (_CUT % more if more > 0 else b"")
+        body, omitted = self._body[:MAX_RAW_BYTES], len(self._body) - MAX_RAW_BYTES
+        return head + b"\r\n\r\n" + body + (_OMITTED % omitted if omitted > 0 else b"")
 
 
-def _plain(values: Mapping[str, str]) -> dict[str, str]:
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
     return {_text(name): _text(value) for name, value in values.items()}
 
 
 def _text(value: object) -> str:
-    # JSON's true stands for the form's 1; half of a surrogate pair is no character.
+    # JSON's true is the form's 1. A lone surrogate cannot be encoded, so it is replaced.
     text = str(int(value)) if isinstance(value, bool) else str(value)
     return text.encode("utf-8", "replace").decode("utf-8")

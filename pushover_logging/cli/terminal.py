@@ -1,0 +1,58 @@
+"""The command's standard streams: progress on a terminal, and streams that are closed or broken."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROGRESS_DELAY = 1.0  # seconds
+_CLEAR_LINE = "\r\x1b[K"
+
+
+def open_streams() -> None:
+    """Open the null device for closed streams; show ``?`` for what stdout cannot encode."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  until exit
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # stderr replaces them by default
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to the null device, so that the flush at exit does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(f"pushover-logging: {text}\n")
+
+
+@contextlib.contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Show ``text`` on stderr if the block takes more than a second and stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    shown = threading.Event()
+
+    def show() -> None:
+        sys.stderr.write(f"{text} ...")
+        sys.stderr.flush()
+        shown.set()
+
+    timer = threading.Timer(_PROGRESS_DELAY, show)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if shown.is_set():
+            sys.stderr.write(_CLEAR_LINE)
+            sys.stderr.flush()
