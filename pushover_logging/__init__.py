@@ -5,7 +5,7 @@ Start with `install`, or with `PushoverHandler` in a logging configuration.
 
 from pushover_logging.api.client import PushoverClient, Receipt, Sent, Validation
 from pushover_logging.api.quota import Quota
-from pushover_logging.books.stats import Stats
+from pushover_logging.delivery.counters import Stats
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,

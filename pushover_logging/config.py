@@ -10,11 +10,11 @@ import math
 import os
 import re
 import socket
-import stat
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pushover_logging.api.client import (
@@ -27,15 +27,16 @@ from pushover_logging.api.client import (
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message, is_key
-from pushover_logging.rendering.redaction import describe_secret, redacted
-from pushover_logging.throttle.machine import COOLING, WINDOWS, Rules
+from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
+from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
 
 OFF = "off"
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
-_THROTTLE = {"windows", "by", "store", "last_words", "cooling"}
+_THROTTLE = {"windows", "group_by", "store", "summary_at_exit", "forget_after"}
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -59,36 +60,74 @@ def credential(name: str, given: str | None) -> str:
         raise ConfigurationError(msg, option=name) from error
 
 
-def client(
-    token: str | None,
-    user: str | None,
-    api_url: str | None,
-    timeout: object,
-    encryption_key: str | None = None,
-) -> PushoverClient | None:
-    """Return a client with these options; None if the token is "off"."""
+class Credentials(NamedTuple):
+    """The secrets of one handler, read once; ``key`` is the encryption key, if any."""
+
+    token: str
+    user: str
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    def secrets(self) -> list[str]:
+        """Return what no text may show."""
+        users = self.user.split(",") if isinstance(self.user, str) else []
+        keys = [self.key, self.key.upper()] if self.key else []
+        return [*filter(is_key, (self.token, *users)), *keys]
+
+
+def credentials(
+    token: str | None = None, user: str | None = None, key: object = None
+) -> Credentials | None:
+    """Return token, user and encryption key, checked; None if the token is "off"."""
+    found = credential("token", token)
+    key = encryption_key(key)
+    return None if found == OFF else Credentials(found, credential("user", user), key)
+
+
+def client_factory(
+    given: Credentials | None, api_url: str | None = None, timeout: object = None
+) -> Callable[[], PushoverClient] | None:
+    """Return what makes a client of these options, once a process; None if nothing is sent."""
     if api_url is None:
         api_url = os.environ.get("PUSHOVER_API_URL") or API_URL
     address, seconds = checked_url(api_url), checked_timeout(timeout)
-    secret = credential("token", token)
-    if secret == OFF:
+    if given is None:
         return None
-    return PushoverClient(
-        secret,
-        credential("user", user),
-        api_url=address,
-        timeout=seconds,
-        encryption_key=encryption_key,
+    token, user, key = given
+    return partial(
+        PushoverClient, token, user, api_url=address, timeout=seconds, encryption_key=key
     )
+
+
+def client(given: Credentials | None) -> PushoverClient | None:
+    """Return a client for the environment's service; None if nothing is sent."""
+    make = client_factory(given)
+    return make() if make is not None else None
+
+
+def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> PushoverFormatter:
+    """Return the formatter that a handler's options make."""
+    made = PushoverFormatter(
+        style=given["style"],
+        title=given["title"],
+        body=given["body"],
+        extras=given["extras"],
+        host=host(given["host"]),
+        redaction=Redaction(given["redact"], secrets.secrets() if secrets else ()),
+    )
+    if secrets is not None and secrets.key is not None:
+        made.encrypted_length = encrypted_length()
+    return made
 
 
 def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
     It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``by``
-    (names of record fields), ``store``, ``last_words`` and ``cooling`` (seconds). Raises
-    ConfigurationError.
+    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``group_by``
+    (names of record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (seconds).
     """
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
@@ -102,37 +141,23 @@ def rules(option: object) -> Rules | None:
         return Rules(windows=_windows([option]))
     option = plain(option)
     if isinstance(option, Mapping) and option.keys() <= _THROTTLE:
-        last_words = option.get("last_words", True)
-        if not isinstance(last_words, bool):
-            name = "throttle: last_words"
-            raise _wrong(name, last_words, "True or False")
+        at_exit = option.get("summary_at_exit", True)
+        if not isinstance(at_exit, bool):
+            raise _wrong("throttle: summary_at_exit", at_exit, "True or False")  # noqa: EM101  a name, not a text
         return Rules(
             windows=_windows(option.get("windows", WINDOWS)),
-            by=_names(option.get("by", ())),
+            group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
-            last_words=last_words,
-            cooling=number("throttle: cooling", option.get("cooling", COOLING), low=0),
+            summary_at_exit=at_exit,
+            forget_after=number(
+                "throttle: forget_after", option.get("forget_after", FORGET_AFTER), low=0
+            ),
         )
     takes = (
-        "False, seconds for one fixed window, a redis:// URL, "
-        "or a mapping with windows, by, store, last_words and cooling"
+        "False, seconds for one fixed window, a redis:// URL, or a mapping with windows, "
+        "group_by, store, summary_at_exit and forget_after"
     )
     raise _wrong("throttle", option, takes)  # noqa: EM101  a name, not a text
-
-
-def state_folder() -> Path:
-    """Return the folder for files that outlive a process: systemd's, else the user's.
-
-    Raises RuntimeError if the user has no home folder.
-    """
-    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if own:
-        return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/pushover-logging"
-    return Path(
-        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
-    )
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -207,24 +232,6 @@ def encrypted_length() -> Callable[[str], int]:
     return length
 
 
-def secrets(token: str | None, user: str | None, key: str | None) -> list[str]:
-    """Return the handler's own secrets, to be masked in every text; malformed ones are left out."""
-    values = [credential("token", token)]
-    users = "" if values == [OFF] else credential("user", user)
-    values += users.split(",") if isinstance(users, str) else ()
-    return [*filter(is_key, values), *((key, key.upper()) if key else ())]
-
-
-def _is_folder(path: Path) -> bool:
-    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False  # it might be created or become accessible later
-    except OSError as error:
-        raise ValueError(error.strerror) from error
-
-
 def _from_text(text: str) -> object:
     if text.strip().lower() in {"off", "false", "no", "0"}:
         return False
@@ -256,7 +263,7 @@ def _names(given: object) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else given
     if isinstance(names, (list, tuple)) and all(one and isinstance(one, str) for one in names):
         return tuple(names)
-    name = "throttle: by"
+    name = "throttle: group_by"
     raise _wrong(name, given, "a record field's name, or a list of such")
 
 

@@ -76,3 +76,7 @@ class RejectedError(DeliveryError):
         self.parameters = parameters
         self.errors = errors
         self.status = status
+
+
+class Unreachable(Exception):  # noqa: N818  a state, which the sender answers; no user sees it
+    """The outbox's file or the shared store cannot be used now; nothing has happened."""

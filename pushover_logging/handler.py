@@ -72,9 +72,7 @@ class PushoverHandler(logging.Handler):
         given = locals()
         number = level_number(level)
         self._levels = Levels(levels)
-        self._fields = config.message_fields(
-            {name: given[name] for name in config.MESSAGE_OPTIONS}
-        )
+        self._fields = config.message_fields({name: given[name] for name in config.MESSAGE_OPTIONS})
         self._clock = clock or Clock()
         account = config.credentials(token, user, encryption_key)
         self._default_formatter = config.formatter(given, account)
@@ -235,5 +233,3 @@ class PushoverHandler(logging.Handler):
             body = formatter.format(copy_record(record)) if formatter else None
             formatter = self._default_formatter
         return formatter.build(record, fields, body=body)
-
-

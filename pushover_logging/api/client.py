@@ -108,7 +108,8 @@ class PushoverClient:
     ) -> None:
         self._token, self._user = _checked_credentials(token, user)
         self.api_url: str = checked_url(api_url)
-        self._transport = Transport(self.api_url, checked_timeout(timeout))
+        self.timeout: tuple[float, float] = checked_timeout(timeout)
+        self._transport = Transport(self.api_url, self.timeout)
         self.quota: Quota | None = None
         self.application: str = _hash(self._token)
         # The key is part of it, so that a process without the key does not find Messages in a

@@ -290,7 +290,9 @@ class Dedup:
 
     def _make_room(self) -> None:
         """Forget a sixteenth of the tallies: the oldest without a count first."""
-        ranked = sorted(self._tallies.values(), key=lambda tally: (tally.undecided, tally.count > 0))
+        ranked = sorted(
+            self._tallies.values(), key=lambda tally: (tally.undecided, tally.count > 0)
+        )
         for tally in ranked[:_EVICTED_AT_ONCE]:
             del self._tallies[tally.key]
             self._detach(tally)
@@ -374,5 +376,3 @@ class ReentrancyGuard:
         if not taken:
             self._deferred.put(record)
         return taken
-
-

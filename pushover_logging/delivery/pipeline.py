@@ -154,9 +154,7 @@ class Pipeline:
         try:
             message, oversized = compose(record, keys)
             if keys.key is not None and keys.resolves is None:
-                info = PushInfo(
-                    message.title or "", message.user, message.device, message.priority
-                )
+                info = PushInfo(message.title or "", message.user, message.device, message.priority)
                 self.dedup.describe(keys.key, info, keys.group)
             if admission is Admission.UNANNOUNCED:
                 self.thread.wake()

@@ -7,14 +7,13 @@ it, and is what a program's threads talk to: they wake it, and wait for it.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import secrets
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,13 +26,19 @@ from pushover_logging.delivery.counters import Counters
 from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import DeliveryError, RejectedError
+from pushover_logging.exceptions import DeliveryError, RejectedError, Unreachable
 from pushover_logging.identity.fingerprint import EXPLICIT
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.outbox.queue import DROPPED, REJECTED, SENT, SUPPRESSED, TOO_OLD, QueuedMessage
+from pushover_logging.outbox.queue import (
+    DROPPED,
+    REJECTED,
+    SENT,
+    SUPPRESSED,
+    TOO_OLD,
+    QueuedMessage,
+)
 from pushover_logging.rendering.summary import (
-    Count,
     again,
     escalated,
     noted,
@@ -42,7 +47,6 @@ from pushover_logging.rendering.summary import (
 )
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
-from pushover_logging.throttle.store import Unreachable
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
@@ -351,7 +355,9 @@ class Sender:
             return next(iter(views.values()), UNKNOWN)
 
         self._end(queued, outcome, estimate, decision)
-        self._change(claimed, notify, lambda view: self._outbox.ack(queued, outcome, view), estimate)
+        self._change(
+            claimed, notify, lambda view: self._outbox.ack(queued, outcome, view), estimate
+        )
 
     def _drop(self, claimed: _Claimed) -> None:
         """Drop a Message that is too old; a digest reports its record."""
@@ -556,7 +562,7 @@ class Sender:
             if emitted.key is not None and not emitted.resolves:
                 self._dedup.settle(emitted.key, emitted.level, view)
         if file is not None:
-            for warning in filter(None, [file.warning()]):
+            for warning in filter(None, [file.take_warning()]):
                 warn("%s", warning)
         return interval
 
@@ -824,7 +830,9 @@ class SenderThread:
         idle = self._sender.used_at + _IDLE - self._clock.monotonic()
         if idle <= 0:
             self._client.close()
-        self._wakeup.wait(min(seconds, idle, _LONGEST_WAIT) if idle > 0 else min(seconds, _LONGEST_WAIT))
+        self._wakeup.wait(
+            min(seconds, idle, _LONGEST_WAIT) if idle > 0 else min(seconds, _LONGEST_WAIT)
+        )
 
     def _send_inline(self) -> None:
         deadline = time.monotonic() + lifecycle.time_left(self.close_timeout)

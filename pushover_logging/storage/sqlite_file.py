@@ -323,7 +323,9 @@ class SqliteFile:
         if self._connection is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):  # what is closed here is a new file
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                os.close(
+                    os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                )
             self._identity = _identity(self.path)
             self._connection = self._open()
             self._is_fresh = True
@@ -353,7 +355,9 @@ class SqliteFile:
         if not self._was_outbox and self.path.exists() and self.path.stat().st_size:
             name = f"{self.path.absolute().as_uri()}?mode=ro"
             try:
-                with contextlib.closing(sqlite3.connect(name, timeout=_OPENING, uri=True)) as reader:
+                with contextlib.closing(
+                    sqlite3.connect(name, timeout=_OPENING, uri=True)
+                ) as reader:
                     self._check(reader)
             except _FAULTS as error:
                 if _is_damage(error):
@@ -444,7 +448,9 @@ def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
     name = f"{damaged.absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(name, uri=True)) as old:
         old.execute("PRAGMA writable_schema = ON")  # reads a file that was cut off, up to there
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
         for (table,) in tables:
             for order in ("ASC", "DESC"):
                 with contextlib.suppress(*_FAULTS):

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from pushover_logging.clock import Clock
+from pushover_logging.exceptions import Unreachable
 from pushover_logging.storage.sqlite_file import PATIENCE, SqliteFile, Unavailable
 from pushover_logging.throttle.store import (
     OVERFLOW_KEY,
     SHARED_CAPACITY,
     Item,
-    Unreachable,
     from_json,
     to_json,
 )
@@ -59,7 +59,9 @@ class SqliteStore:
         for start in range(0, len(wanted), _PARAMETERS):
             part = wanted[start : start + _PARAMETERS]
             marks = ", ".join("?" * len(part))
-            rows = self._select(f"SELECT name, value FROM item WHERE account = ? AND name IN ({marks})", *part)  # noqa: E501, S608  our own words
+            rows = self._select(
+                f"SELECT name, value FROM item WHERE account = ? AND name IN ({marks})", *part
+            )  # noqa: E501, S608  our own words
             for name, value in rows:
                 item = from_json(name, value)
                 if item is not None:

@@ -51,10 +51,6 @@ class Store(Protocol):
         """Return the problems that have to go for a new one: none, while there is room."""
 
 
-class Unreachable(Exception):  # noqa: N818  a state, which the caller answers
-    """The store cannot be used now."""
-
-
 class MemoryStore:
     """The items of this process, on the monotonic clock. Used by the sender alone, without a lock."""
 
@@ -108,9 +104,7 @@ class MemoryStore:
         """
         if len(self._items) < MEMORY_CAPACITY:
             return ()
-        problems = [
-            (name, item) for name, item in self._items.items() if isinstance(item, Problem)
-        ]
+        problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
         return [name for name, _ in problems if name != OVERFLOW_KEY][: MEMORY_CAPACITY // 16]
 
