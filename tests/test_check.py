@@ -1,4 +1,4 @@
-"""``pushover-logging check``: what is wrong, and how to fix it, by the service's word."""
+"""``pushover-logging check``: what is wrong, and how to fix it."""
 
 import json
 import time
@@ -13,7 +13,7 @@ ENV = "PUSHOVER_"
 
 
 def checked(command, *options, **environ):
-    """Run it for a program; return its status, and what was wrong, with its fix, by name."""
+    """Run it with --json; return the status, the failed checks by name, and the output."""
     status, out, err = command.run("check", "--json", *options, **environ)
     assert b"" == err
     found = json.loads(out)
@@ -47,7 +47,7 @@ def test_all_is_well(command, inbox):
     assert [] == inbox.attempts
 
 
-def test_it_is_told_to_a_program(command, inbox):
+def test_output_for_programs_is_json(command, inbox):
     """As JSON: every check, the devices, the sounds and the quota."""
     reset = int(time.time()) + 1000
     inbox.set_quota(limit=500, remaining=20, reset=reset)
@@ -58,7 +58,7 @@ def test_it_is_told_to_a_program(command, inbox):
     assert ["token", "user", "quota"] == [one["name"] for one in found["checks"]]
 
 
-def test_push_is_sent_where_it_is_asked_for(command, inbox):
+def test_push_is_sent_on_request(command, inbox):
     """To the device, with the sound."""
     options = ["--send", "--device", "phone", "--sound", "siren"]
     status, _, found = checked(command, *options)
@@ -79,14 +79,14 @@ def test_missing_variable(command, inbox, name):
 
 
 def test_both_variables_missing(command):
-    """Both are told at once."""
+    """Both are reported at once."""
     status, wrong, _ = checked(command, PUSHOVER_TOKEN=None, PUSHOVER_USER=None)
     assert (1, {"token", "user"}) == (status, wrong.keys())
 
 
 @pytest.mark.parametrize("name", ["token", "user"])
 def test_wrong_shape(command, inbox, name):
-    """Told without the service, and without showing it."""
+    """Reported without a request, and without showing the value."""
     value = "q" * 31
     status, wrong, found = checked(command, **{f"{ENV}{name.upper()}": value})
     said, fix = only(wrong, name)
@@ -119,7 +119,7 @@ def test_unknown_user(command, inbox):
 
 
 def test_one_of_several_users_is_unknown(command, inbox):
-    """Which one is told by its place, not by its key; devices are not looked at."""
+    """It is named by its position, not by its key; devices are not checked."""
     inbox.set_group(GROUP, [USER])
     inbox.refused.add(OTHER)
     users = f"{USER},{OTHER},{GROUP}"
@@ -161,7 +161,7 @@ def test_no_quota_left(command, inbox, remaining):
 
 
 def test_too_many_questions(command, inbox):
-    """A 429 to a question is told with its wait."""
+    """A 429 is reported with its delay."""
     inbox.fail_with(429, headers={"Retry-After": "120"}, path="/1/users")
     status, wrong, _ = checked(command)
     said, fix = only(wrong, "quota")
@@ -188,7 +188,7 @@ def test_address_of_something_else_is_no_matter_of_the_user(command, inbox):
     assert "token" not in [one["name"] for one in found["checks"] if one["ok"]]
 
 
-def test_device_that_cannot_be_is_a_finding(command, inbox):
+def test_malformed_device_is_a_failed_check(command, inbox):
     """With several users, whose devices are not compared."""
     users = ",".join([USER, USER[::-1]])
     status, wrong, _ = checked(command, "--device", "bad name!", "--send", PUSHOVER_USER=users)
@@ -198,7 +198,7 @@ def test_device_that_cannot_be_is_a_finding(command, inbox):
 
 
 def test_name_with_a_line_of_its_own_is_one_line(command, inbox):
-    """What the service says forges no finding."""
+    """A newline in an answer does not forge a check."""
     body = '{"status":1,"group":0,"devices":["phone\\nquota           ok: lots"]}'
     inbox.fail_with(200, body, path="/1/users")
     _, out, _ = command.run("check")
@@ -206,7 +206,7 @@ def test_name_with_a_line_of_its_own_is_one_line(command, inbox):
 
 
 def test_push_that_is_refused(command, inbox):
-    """What the service says of it is told."""
+    """The service's error is reported."""
     inbox.fail_with(400, '{"message":"bad","errors":["no such words"],"status":0}')
     status, wrong, _ = checked(command, "--send")
     said, _ = only(wrong, "service")
@@ -225,15 +225,15 @@ def test_push_that_is_refused(command, inbox):
         ("TOKEN_FILE", "nowhere", "token"),
     ],
 )
-def test_other_variables_are_looked_at(command, variable, value, name):
-    """What the handler would refuse, or is switched off by, is told here."""
+def test_other_variables_are_checked(command, variable, value, name):
+    """A value that the handler would refuse, or that switches it off, is reported."""
     without = {"PUSHOVER_TOKEN": None} if variable == "TOKEN_FILE" else {}
     status, wrong, _ = checked(command, **{**without, f"{ENV}{variable}": value})
     assert (1, {name}) == (status, wrong.keys())
 
 
-def test_file_that_was_never_an_outbox_is_told(command, tmp_path):
-    """Somebody named the wrong one; it is left as it is."""
+def test_file_that_was_never_an_outbox_is_reported(command, tmp_path):
+    """A file named by mistake is not changed."""
     notes = tmp_path / "notes"
     notes.write_text("what I wrote down")
     status, wrong, _ = checked(command, PUSHOVER_OUTBOX=str(notes))
@@ -243,7 +243,7 @@ def test_file_that_was_never_an_outbox_is_told(command, tmp_path):
 
 
 def test_fix_stands_under_what_is_wrong(command, inbox):
-    """For people; what the service says cannot write to their terminal but as text."""
+    """In the text output; control characters of an answer do not reach the terminal."""
     body = '{"user":"invalid","errors":["no \\u001b[31mred"],"status":0}'
     inbox.fail_with(400, body, path="/1/users")
     status, out, _ = command.run("check")

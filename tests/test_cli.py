@@ -1,4 +1,4 @@
-"""The command says on one line what is wrong, and its inbox serves until it is stopped."""
+"""The command reports an error on one line, and its inbox serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_other_hosts_are_let_in_with_a_warning(
 
 
 def test_host_that_is_no_address_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that leads nowhere is warned of, and told on one line, with status 2."""
+    """An unknown host name is an error on one line, with status 2."""
     assert 2 == main(["inbox", "--host", "no.such.host.invalid", "--port", "0"])
     assert "the inbox cannot listen on no.such.host.invalid port 0" in capsys.readouterr().err
 
@@ -101,7 +101,7 @@ def test_inbox_ends_at_ctrl_c_and_leaves_the_signals_as_they_were(
 
 
 def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A port in use is told on one line, with status 2."""
+    """A port in use is an error on one line, with status 2."""
     with Inbox() as inbox:
         assert 2 == main(["inbox", "--port", str(inbox.port)])
     told = capsys.readouterr().err
@@ -111,7 +111,7 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_number_that_is_no_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A number that is no port is told on one line, with status 2."""
+    """An invalid port is an error on one line, with status 2."""
     assert 2 == main(["inbox", "--port", "65536"])
     assert "pushover-logging: port: 65536 is not from 0 to 65535\n" == capsys.readouterr().err
 
@@ -120,7 +120,7 @@ def test_number_that_is_no_port_is_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_version_is_the_installed_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, installed: bool
 ) -> None:
-    """``--version`` tells the distribution's version, or that there is none."""
+    """``--version`` shows the distribution's version, or that it is not installed."""
 
     def version(name: str) -> str:
         if not installed:
@@ -136,7 +136,7 @@ def test_version_is_the_installed_one(
 
 @pytest.mark.process
 def test_terminal_that_cannot_show_a_character_shows_another() -> None:
-    """Not a traceback: what was asked for is told."""
+    """There is no traceback, and the output is complete."""
     with Inbox() as inbox:
         environ = {**os.environ, **inbox.environ, "PYTHONIOENCODING": "ascii"}
         command = [sys.executable, "-m", "pushover_logging", "check", "--sound", "f\u00fcr"]
@@ -153,7 +153,7 @@ def test_terminal_that_cannot_show_a_character_shows_another() -> None:
     ["inbox", "--port", "0"],
 ])  # fmt: skip
 def test_full_disk_in_place_of_a_terminal_is_one_line(arguments: list[str]) -> None:
-    """No traceback; what was sent is sent, and the status says so."""
+    """There is no traceback, and the status is 0 if the push was sent."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     with Inbox() as inbox, Path("/dev/full").open("w") as full:
@@ -178,15 +178,15 @@ def test_stdin_that_cannot_be_read_is_one_line() -> None:
     assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
 
 
-def test_program_may_read_what_the_command_says() -> None:
-    """Whatever it has put in the place of stdout."""
+def test_stdout_can_be_any_stream() -> None:
+    """A program can replace it by any text stream."""
     with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):
         main(["--help"])
     assert "COMMAND --help shows" in said.getvalue()
 
 
 def test_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a subcommand the usage is told, with status 2."""
+    """Without a subcommand the usage is printed, with status 2."""
     with pytest.raises(SystemExit) as caught:
         main([])
     assert 2 == caught.value.code

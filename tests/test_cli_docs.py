@@ -14,7 +14,7 @@ SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.
 
 
 def helped(command, *arguments):
-    """Return what the installed command says of itself."""
+    """Return the help of the installed command."""
     status, out, err = command.run(*arguments, "--help", COLUMNS="200")
     assert (0, b"") == (status, err)
     return out.decode()
@@ -70,7 +70,7 @@ def test_examples_of_the_page_can_be_read(name):
         assert name == parser().parse_args(arguments).func.__module__.rpartition(".")[2]
 
 
-def test_actions_of_an_outbox_are_told():
+def test_actions_of_an_outbox_are_documented():
     """Each of them."""
     assert ["list", "retry", "purge"] == re.findall(
         r"^\| `(\w+)` \|", SECTIONS["outbox"], re.MULTILINE

@@ -234,7 +234,7 @@ def test_proxy_that_refuses_has_passed_nothing_on(monkeypatch, free_port):
 
 
 def test_user_is_validated(client, inbox):
-    """A user with its devices, and a group, of which the service tells none."""
+    """A user has devices; for a group the service returns none."""
     inbox.set_devices(USER, ["pixel", "ipad"])
     inbox.set_group(GROUP, [USER])
     known = Validation(group=False, devices=("pixel", "ipad"), licenses=("Android",))
@@ -255,7 +255,7 @@ def test_unknown_user_and_device_are_refused(client, inbox):
 
 @pytest.mark.parametrize("user", ["", "short", f"{USER},{GROUP}", 5])
 def test_only_one_well_shaped_key_is_validated(client, user):
-    """Anything else is told at once, masked, and not asked of the service."""
+    """Any other value is refused at once, masked, and without a request."""
     with pytest.raises(ConfigurationError, match=r"user: got \*\*\*") as caught:
         client.validate(user)
     assert USER not in str(caught.value)
@@ -276,7 +276,7 @@ def test_sounds_are_names_with_descriptions(client):
     assert ("Siren", "None (silent)") == (sounds["siren"], sounds["none"])
 
 
-def test_receipt_tells_how_an_emergency_stands(client, inbox):
+def test_receipt_is_the_state_of_an_emergency(client, inbox):
     """It repeats until it is acknowledged; what has not happened is None, and no key is shown."""
     receipt = client.send(Message(message="x", priority=2)).receipt
     before = client.receipt(receipt)
@@ -313,7 +313,7 @@ def test_emergency_is_cancelled_by_its_receipt(client):
 
 
 def test_emergencies_are_cancelled_by_their_tag(client):
-    """All of one tag and no others; how many is told; a tag may be any text."""
+    """All with the tag and no others are cancelled and counted; a tag can be any text."""
     tagged = [
         client.send(Message(message="x", priority=2, tags=tags)).receipt
         for tags in ("shop/1 ?,db", "shop/1 ?", "other")

@@ -70,7 +70,7 @@ class TestApprise:
         assert ("2", "siren") == (emergency["priority"], emergency["sound"])
         assert 30 == len(emergency["receipt"])
 
-    def test_is_told_errors(self, apprise, inbox):
+    def test_reports_errors(self, apprise, inbox):
         """A refused token fails its call."""
         assert not self.send(apprise, token=BAD_TOKEN)
         assert [400] == [attempt.status for attempt in inbox.attempts]
@@ -116,7 +116,7 @@ class TestNotifiers:
         assert (10_000, 10_000) == (limits["limit"], limits["remaining"])
         assert "siren" in provider.sounds(token=EXAMPLE_TOKEN)
 
-    def test_is_told_errors(self, pushover):
+    def test_reports_errors(self, pushover):
         """A refused token and a blank message, in the service's words."""
         notify, _ = pushover
         refused = notify(message="m", token=BAD_TOKEN)
@@ -150,7 +150,7 @@ class TestPushoverComplete:
         assert "Siren" == client.get_sounds()["siren"]
         assert len(PNG) == inbox.messages[1]["attachment"]["size"]
 
-    def test_is_told_errors(self, module):
+    def test_reports_errors(self, module):
         """Bad token, bad user, blank message, unknown receipt: its exception with our words."""
         error = importorskip("pushover_complete.error").BadAPIRequestError
         client = module.PushoverAPI(EXAMPLE_TOKEN)
@@ -188,7 +188,7 @@ class TestChump:
         assert emergency.is_acknowledged
         assert EXAMPLE_USER == emergency.acknowledged_by.token
 
-    def test_is_told_errors(self, chump):
+    def test_reports_errors(self, chump):
         """A refused token is not authenticated, a bad message is its exception."""
         assert not chump.Application(BAD_TOKEN).is_authenticated
         user = chump.Application(EXAMPLE_TOKEN).get_user(EXAMPLE_USER)
@@ -220,7 +220,7 @@ class TestPushovernet:
             assert 9_998 == client.get_limits().remaining
         assert len(PNG) == inbox.messages[0]["attachment"]["size"]
 
-    def test_is_told_errors(self, module, inbox):
+    def test_reports_errors(self, module, inbox):
         """A refused token, a blank message, and a quota that is used up."""
         errors = importorskip("pushovernet.exceptions")
         with (

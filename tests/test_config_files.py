@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pushover_logging import ConfigurationError, PushoverFormatter, PushoverHandler
+from pushover_logging import ConfigurationError, PushoverFormatter, PushoverHandler, config
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -176,7 +176,7 @@ def test_incremental_configuration_changes_the_level(inbox, root):
 
 @pytest.mark.process
 def test_outbox_from_the_environment_alone(program, inbox, tmp_path):
-    """Two processes that name it share the problem: one first push, and the last tells the rest."""
+    """Two processes with the store share the problem: one first push, and one count at the end."""
     source = """
         import logging
         from pushover_logging import PushoverHandler
@@ -246,7 +246,7 @@ def test_environment_alone(inbox, monkeypatch, tmp_path):
 
 
 def test_host_of_a_container_is_not_shown(monkeypatch):
-    """A hexadecimal name says nothing to a person."""
+    """A hexadecimal name has no meaning for a reader."""
     monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
     assert None is PushoverHandler(token=TOKEN, user=USER)._phone.host
     monkeypatch.setenv("PUSHOVER_HOST", "deadbeefcafe")  # somebody wants it
@@ -255,7 +255,7 @@ def test_host_of_a_container_is_not_shown(monkeypatch):
 
 @pytest.mark.parametrize("off", ["off", "OFF"])
 def test_off_switches_the_handler_off(monkeypatch, caplog, off):
-    """PUSHOVER_TOKEN=off: nothing is sent, nothing fails, and it is said."""
+    """PUSHOVER_TOKEN=off: nothing is sent, nothing fails, and it is reported."""
     monkeypatch.setenv("PUSHOVER_TOKEN", off)
     handler = PushoverHandler()
     record = logging.makeLogRecord({"msg": "boom", "levelno": 40})
@@ -339,7 +339,7 @@ def test_html_excludes_monospace():
 
 
 def test_missing_credentials_name_the_variables(monkeypatch):
-    """Without a token the error says where it may come from; a file that is not there is said."""
+    """Without a token the error names the variables; a missing file is an error too."""
     with pytest.raises(ConfigurationError, match="PUSHOVER_TOKEN or PUSHOVER_TOKEN_FILE"):
         PushoverHandler(user=USER)
     monkeypatch.setenv("PUSHOVER_USER_FILE", "/does/not/exist")
@@ -362,3 +362,10 @@ def test_formatter_takes_the_place_of_one_in_an_ini(inbox):
     record = logging.makeLogRecord({"msg": {"event": "paid", "sum": 5}, "levelno": 40})
     assert "event: paid" == formatter.message(record).title
     assert "sum: 5" in formatter.format(record)
+
+
+def test_secrets_to_mask_are_the_handlers_own():
+    """All keys, the encryption key in either case; nothing that is not a key, such as "off"."""
+    key = "ab" * 32
+    assert [TOKEN, USER, USER, key, key.upper()] == config.secrets(TOKEN, f"{USER},{USER}", key)
+    assert [] == config.secrets("off", USER, None) + config.secrets("short", "short", None)

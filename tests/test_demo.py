@@ -39,8 +39,8 @@ def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
     assert last == out.splitlines()[-1]
 
 
-def test_demo_that_misses_a_push_says_so(capsys, monkeypatch):
-    """Where the figures do not add up, the status is 1."""
+def test_demo_reports_a_missing_push(capsys, monkeypatch):
+    """If the counters are not as expected, the status is 1."""
     monkeypatch.setattr(demo, "PUSH_TIMEOUT", 0.05)
     scene = demo.Scene("nothing is logged here", lambda log: log.log(logging.NOTSET, ""), 1)
     monkeypatch.setattr(demo, "SCENES", (scene,))

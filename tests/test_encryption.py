@@ -129,7 +129,7 @@ def test_wrong_key_is_refused_and_not_shown(wrong):
 
 
 def test_missing_package_names_the_extra(monkeypatch):
-    """Without `cryptography` whoever asks for encryption is told what to install."""
+    """Without `cryptography` the error names the extra to install."""
     monkeypatch.delitem(sys.modules, "pushover_logging.api.encryption")
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'pushover-logging\[encryption\]'"):
@@ -154,7 +154,7 @@ def test_push_is_encrypted(drive, text, options):
 
 
 def test_what_cannot_fit_is_cut_or_left_out():
-    """A Message that nobody made to fit: cut as html, without its link, and with a title."""
+    """A Message that is too long is truncated as HTML, loses its link, and gets a title."""
     noise = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
     values = {"message": f"<b>{noise}</b>", "html": 1, "url": f"https://x.example/{noise[:480]}"}
     sent = encrypt_parameters(values, KEY)

@@ -1,4 +1,4 @@
-"""The stand-in answers as the recorded service does, and plays the faults that it is told to."""
+"""The inbox answers as the recorded service does, and injects the faults that a test asks for."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_recorded_refusals_are_answered_word_for_word(
     ],
 )
 def test_what_the_documentation_forbids_is_refused(fields: dict[str, str], blamed: str) -> None:
-    """Where no answer is recorded, it is a 400 that names the field, in the recorded style."""
+    """If no answer is recorded, it is a 400 that names the field, in the recorded style."""
     refusal = rules.check({**KEYS, "message": "m", **fields})
     assert refusal is not None
     status, body = refusal
@@ -176,7 +176,7 @@ def test_emergency_has_a_receipt(inbox: Inbox, session: requests.Session) -> Non
 
 
 def test_refused_keys_are_refused(session: requests.Session) -> None:
-    """A well-shaped token or user that the inbox was told to refuse is invalid."""
+    """A well-formed token or user in `refused` is invalid."""
     with Inbox(refused={EXAMPLE_TOKEN}) as inbox:
         token = post(inbox, session).json()
         inbox.refused.clear()
@@ -313,7 +313,7 @@ def test_fault_body_may_be_a_mapping(inbox: Inbox, session: requests.Session) ->
     assert (200, "application/json", '{"status":0}') == sent
 
 
-def test_faults_last_and_match_as_told(inbox: Inbox, session: requests.Session) -> None:
+def test_faults_last_and_match_as_given(inbox: Inbox, session: requests.Session) -> None:
     """A fault is for so many requests that match; one without an end lasts until cleared."""
     inbox.fail_with(500, times=2, match=lambda fields: fields.get("title") == "a")
     inbox.fail_with(502, times=None, match=lambda fields: len(fields) > len(KEYS) + 1)
@@ -366,7 +366,7 @@ def test_closing_ends_what_hangs(fault: dict[str, Any]) -> None:
 
 
 def test_close_ends_kept_connections_and_start_serves_again(session: requests.Session) -> None:
-    """After close nobody is served; started again, it is on the same port and knows its past."""
+    """After close no request is served; start uses the same port and keeps all messages."""
     inbox = Inbox().start()
     assert inbox is inbox.start()
     url = inbox.url
@@ -406,7 +406,7 @@ def test_inbox_serves_ipv6(session: requests.Session) -> None:
     ("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("", "127.0.0.1"), ("::", "[::1]")]
 )
 def test_inbox_on_every_address_names_the_one_of_this_machine(host: str, reached: str) -> None:
-    """What it tells a program is what a handler takes, and leads to it."""
+    """The URL in `environ` is accepted by a client and leads to the inbox."""
     with Inbox(host=host) as inbox:
         assert f"http://{reached}:{inbox.port}" == inbox.environ["PUSHOVER_API_URL"]
         client = PushoverClient(EXAMPLE_TOKEN, EXAMPLE_USER, api_url=inbox.url)
@@ -430,7 +430,7 @@ def test_wait_for_returns_when_the_messages_are_there(inbox: Inbox) -> None:
     client.join(TIMEOUT)
 
 
-def test_wait_for_tells_what_came_instead(inbox: Inbox, session: requests.Session) -> None:
+def test_wait_for_reports_what_arrived_instead(inbox: Inbox, session: requests.Session) -> None:
     """Too few messages are an error that lists the titles and the answers given."""
     post(inbox, session, title="one")
     post(inbox, session)
@@ -480,7 +480,7 @@ def test_messages_are_copies(inbox: Inbox, session: requests.Session) -> None:
 def test_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, missing: str, error: type[Exception], text: str
 ) -> None:
-    """Without Flask the error says what to install; another missing module is told as it is."""
+    """Without Flask the error names the extra; for another missing module it is not changed."""
     real = builtins.__import__
 
     def refuse(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -47,7 +47,7 @@ def state(inbox, receipt):
 
 
 def test_emergency_repeats_until_it_expires(inbox):
-    """The receipt tells each repeat, and in the end that nobody acknowledged."""
+    """The receipt shows each repeat, and in the end that it was not acknowledged."""
     receipt = emergency(inbox)
     sent = int(inbox.messages[0]["received"])
     told = state(inbox, receipt)
@@ -71,7 +71,7 @@ def test_emergency_repeats_no_more_than_fifty_times():
 
 
 def test_acknowledged_emergency_is_over(inbox):
-    """Who, where and when; a second acknowledgement changes nothing."""
+    """By which user, on which device and when; a second acknowledgement changes nothing."""
     receipt = emergency(inbox, device="pixel")
     inbox.advance(61)
     inbox.acknowledge(receipt)
@@ -88,7 +88,7 @@ def test_acknowledged_emergency_is_over(inbox):
     assert told == state(inbox, receipt)
 
 
-def test_unknown_receipt_is_told(inbox):
+def test_unknown_receipt_is_refused(inbox):
     """No receipt, and the receipt of another application, are a 404; here a LookupError."""
     receipt = emergency(inbox)
     answers = [
@@ -103,7 +103,7 @@ def test_unknown_receipt_is_told(inbox):
 
 
 def test_receipt_is_forgotten_after_a_week(inbox):
-    """As the documentation says."""
+    """As in the documentation."""
     receipt = emergency(inbox)
     inbox.advance(7 * 86_400 - 60)
     assert 1 == state(inbox, receipt)["expired"]
@@ -174,7 +174,7 @@ def program():
 
 
 def test_acknowledgement_calls_back(inbox, program):
-    """The program is told what the documentation says, and the receipt that it was."""
+    """The program gets the documented fields, and the receipt shows that it was called."""
     receipt = emergency(inbox, callback=f"http://127.0.0.1:{program.server_port}/ack")
     inbox.acknowledge(receipt, device="pixel")
     with inbox._store.changed:
@@ -203,8 +203,8 @@ def test_callback_that_fails_was_none(program, status):
     assert 1 == len(program.bodies)
 
 
-def test_callback_to_nobody_was_none():
-    """An address where nobody listens, or that is not on this machine, is never called."""
+def test_callback_without_a_listener_is_not_called():
+    """An address without a listener, or on another machine, counts as not called."""
     assert False is emergencies.call_back("http://127.0.0.1:9/", {})
     for url in ("https://shop.example/", "http://[::2]/", "http://[/", "ftp://localhost", ""):
         assert False is emergencies.call_back(url, {}), url
@@ -212,7 +212,7 @@ def test_callback_to_nobody_was_none():
 
 
 def test_refused_callback_changes_nothing(inbox):
-    """A callback that nobody takes leaves the emergency as acknowledged."""
+    """If the callback fails, the emergency stays acknowledged."""
     receipt = emergency(inbox, callback="http://127.0.0.1:9/")
     before = set(threading.enumerate())
     inbox.acknowledge(receipt)
@@ -236,7 +236,7 @@ def test_callback_of_a_forgotten_message_is_forgotten(inbox, program):
 
 
 def test_user_is_validated(inbox):
-    """A user tells devices and licences, a group that it is one; each error has its words."""
+    """The answer has a user's devices and licenses, or that it is a group; errors are recorded."""
     inbox.set_devices(EXAMPLE_USER, ["pixel", "ipad"])
     inbox.set_group(GROUP, ["a" * 30, "b" * 30])
     told = [
@@ -268,7 +268,7 @@ def test_invalid_user_is_answered_as_recorded(inbox):
 
 
 def test_group_costs_one_for_each_member(inbox):
-    """And the limits tell what is left; each answer's headers do."""
+    """The limits and the headers of each answer have what is left."""
     inbox.set_group(GROUP, ["a" * 30, "b" * 30, "c" * 30])
     post(inbox, "messages.json", user=f"{GROUP},{EXAMPLE_USER}", message="m")
     answer = get(inbox, "apps/limits.json")
@@ -423,7 +423,7 @@ def test_encrypted_message_is_read_with_the_key():
 
 
 def test_bad_encryption_key_is_refused_unquoted():
-    """The error tells how long it was, not what it was."""
+    """The error shows the key's length, not the key."""
     with pytest.raises(
         ConfigurationError, match=r"encryption_key: got \*\*\* \(6 characters\)"
     ) as caught:

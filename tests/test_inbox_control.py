@@ -44,8 +44,8 @@ def test_messages_are_waited_for(inbox):
     assert ["one", "two"] == [message["title"] for message in answers[0].json()]
 
 
-def test_messages_that_do_not_come_are_told(inbox):
-    """After the deadline a 408 says what came instead."""
+def test_messages_that_do_not_arrive_are_a_408(inbox):
+    """After the timeout a 408 lists what arrived instead."""
     send(inbox, title="one")
     answer = call(inbox, "GET", "/inbox/messages?count=2&timeout=0.01")
     assert 408 == answer.status_code
@@ -81,7 +81,7 @@ def test_what_cannot_be_is_refused(inbox, method, path, body, text):
 
 
 def test_emergency_is_acknowledged_over_http(inbox):
-    """By its user on its device, or as told; an unknown receipt is a 404."""
+    """By its user on its device, or as given; an unknown receipt is a 404."""
     times = {"priority": "2", "retry": "30", "expire": "60"}
     one, two = (send(inbox, **times)["receipt"] for _ in range(2))
     assert 204 == call(inbox, "POST", f"/inbox/receipts/{one}/acknowledge").status_code
@@ -164,7 +164,7 @@ def test_page_and_raw_and_picture_are_guarded(inbox):
 
 
 def test_long_request_is_cut_where_it_is_shown(inbox):
-    """The raw request keeps the head, the beginning of the body, and says how much more it was."""
+    """The raw request has the head, the beginning of the body, and the size of the rest."""
     send(inbox, attachment_base64="A" * 100_000)
     raw = call(inbox, "GET", "/inbox/messages/1/raw").text
     assert (len(raw) < 34_000, raw.endswith(" bytes more]")) == (True, True)
@@ -263,7 +263,7 @@ def test_rubbish_is_never_the_services_fault(inbox, data):
     ],
 )
 def test_rubbish_on_the_wire_is_never_the_services_fault(inbox, request_bytes, capfd):
-    """What no client library would send is answered below 500 or cut off, and says nothing here."""
+    """A malformed request gets a status below 500 or is closed, and prints nothing."""
     with socket.create_connection(("127.0.0.1", inbox.port), TIMEOUT) as peer:
         peer.sendall(request_bytes)
         peer.shutdown(socket.SHUT_WR)
@@ -274,7 +274,7 @@ def test_rubbish_on_the_wire_is_never_the_services_fault(inbox, request_bytes, c
 
 
 def test_page_follows_a_flood(inbox):
-    """Of 2,000 messages over two connections none is missing, and the stream tells the newest."""
+    """Of 2,000 messages over two connections none is missing, and the stream has the newest."""
     events = requests.get(f"{inbox.url}/inbox/events", stream=True, timeout=TIMEOUT)
 
     def flood(name):
@@ -301,7 +301,7 @@ def test_page_follows_a_flood(inbox):
     assert sent == {message["message"] for message in inbox.messages}
 
 
-def test_page_is_told_safe_html_and_links(inbox):
+def test_page_gets_safe_html_and_links(inbox):
     """What the page may put in as HTML, and what may be clicked; all else is text."""
     hostile = "<b onclick=x>b</b><script>x</script><font color='red;x'>f</font>"
     send(inbox, message=f"{hostile}<a href='/x'>a</a><a href='https://x.example'>a</a>", html="1")
@@ -334,7 +334,7 @@ def test_older_messages_are_filtered(inbox):
 
 
 def test_stream_ends_with_the_inbox():
-    """A page that is open keeps no inbox from closing, and is told by the end of its stream."""
+    """An open page does not keep the inbox from closing; its stream ends."""
     with Inbox() as inbox:
         events = requests.get(f"{inbox.url}/inbox/events", stream=True, timeout=TIMEOUT)
         lines = events.iter_lines(chunk_size=1)

@@ -117,7 +117,7 @@ def test_faults_are_injected_over_http(inbox):
     ],
 )
 def test_impossible_fault_over_http_is_refused(inbox, body, text):
-    """A 400 says what was wrong."""
+    """A 400 names the wrong parameter."""
     answer = requests.post(f"{inbox.url}/inbox/faults", data=json.dumps(body), timeout=TIMEOUT,
                            headers={"Content-Type": "application/json"})  # fmt: skip
     assert 400 == answer.status_code
@@ -150,7 +150,7 @@ def test_connections_one_after_the_other_are_one_at_a_time(inbox):
     assert (1, 50) == (inbox.most_open, len([each for each in inbox.connections if each.requests]))
 
 
-def test_busy_connections_hold_nobody_up(inbox):
+def test_busy_connections_do_not_delay_others(inbox):
     """Clients that ask without a pause on connections they keep, and 300 that come and go."""
     done = threading.Event()
 

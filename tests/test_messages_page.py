@@ -1,4 +1,4 @@
-"""What docs/messages.md says a phone shows is what it shows."""
+"""docs/messages.md shows what a phone shows."""
 
 import re
 from pathlib import Path

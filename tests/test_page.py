@@ -146,7 +146,7 @@ def test_page_follows_another_server_on_the_same_port(inbox, open_page):
 
 
 def test_emergency_is_acknowledged(inbox, open_page):
-    """It repeats, until the button is pressed: then the receipt says so, here and over the API."""
+    """It repeats until the button is pressed; then the receipt is acknowledged, also in the API."""
     page = open_page()
     receipt = send(inbox, title="down", priority="2", retry="30", expire="600")["receipt"]
     panel = page.locator(".emergency-panel")
@@ -222,7 +222,7 @@ def test_picture_and_link_and_kinds_of_text(inbox, open_page):
 
 
 def test_keyboard_alone_is_enough(inbox, open_page):
-    """Tab reaches all in the order of the page; the letters do what the page says they do."""
+    """Tab reaches all in the order of the page; the keys do what the page documents."""
     send(inbox, title="down", priority="2", retry="30", expire="600")
     send(inbox, title="newer")
     page = open_page()

@@ -59,7 +59,7 @@ def test_fixture_serves_a_users_suite(suite: pytest.Pytester, arguments: tuple[s
 
 
 @pytest.mark.process
-def test_failure_says_what_came_instead(pytester: pytest.Pytester) -> None:
+def test_failure_reports_what_arrived_instead(pytester: pytest.Pytester) -> None:
     """The text of a failed wait names the titles that came and the answers that were given."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(

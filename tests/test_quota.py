@@ -1,4 +1,4 @@
-"""What an answer's headers say: how much of the month is left, and when to come again."""
+"""The quota and the retry delay are read from an answer's headers."""
 
 from email.utils import formatdate
 
@@ -40,5 +40,5 @@ def test_quota_that_cannot_be_read_is_none(name):
     ({"Retry-After": formatdate(NOW + DAY, usegmt=True)}, 3600),
 ])  # fmt: skip
 def test_time_to_wait_after_a_429(headers, seconds):
-    """Until the reset, else as told, else a minute; never under 5 s, nor for ever."""
+    """Until the reset, else by Retry-After, else a minute; from 5 s to a limit."""
     assert seconds == retry_delay(headers, NOW)

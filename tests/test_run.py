@@ -1,4 +1,4 @@
-"""``pushover-logging run``: a job is run as it would be without us, and told where it fails."""
+"""``pushover-logging run``: a job runs as it would by itself, and failures send pushes."""
 
 import os
 import re
@@ -106,7 +106,7 @@ def test_job_of_every_night_is_fine_again_too(cron, inbox):
     assert inbox.messages[-1]["message"].endswith("It lasted 62 days and came 2 times.")
 
 
-def test_counts_that_are_due_are_told_by_any_next_run(cron):
+def test_counts_that_are_due_are_sent_by_any_next_run(cron):
     """Of another job as well, and of one that succeeds."""
     name = ["--name", "sync", "--"]
     for minute in (0, 1, 2):
@@ -114,7 +114,7 @@ def test_counts_that_are_due_are_told_by_any_next_run(cron):
     assert (0, ["x2 more: sync failed: exit status 1"]) == cron.run(6, "--name", "other", "true")
 
 
-def test_failure_is_told_with_its_end(command, inbox):
+def test_failure_is_reported_with_the_end_of_its_output(command, inbox):
     """How it ended is the title; how long it took, where, and its last lines are under it."""
     script = "echo first; echo second >&2; exit 3"
     status, out, err = command.run("run", "--name", "backup", "--", "sh", "-c", script)
@@ -126,14 +126,14 @@ def test_failure_is_told_with_its_end(command, inbox):
     assert ["first", "second"] == sorted(lines)
 
 
-def test_success_is_not_told(command, inbox, tmp_path):
+def test_success_sends_nothing(command, inbox, tmp_path):
     """Nothing is sent, and no file is made."""
     assert (0, b"fine\n", b"") == command.run("run", "--", "echo", "fine")
     assert [] == inbox.attempts
     assert [] == [path for path in tmp_path.rglob("*") if path.suffix == ".sqlite"]
 
 
-def test_each_run_is_told_where_it_is_asked_for(command, inbox):
+def test_always_reports_each_run(command, inbox):
     """`--always`: also a success, quietly, and each failure at once."""
     options = ["--always", "--name", "job", "--"]
     for program in ("true", "true", "false", "false"):
@@ -143,8 +143,8 @@ def test_each_run_is_told_where_it_is_asked_for(command, inbox):
     assert [fine, fine, failed, failed] == told
 
 
-def test_what_takes_too_long_is_told_while_it_runs(command, inbox):
-    """`--longer-than`: a job that hangs is told; one that is in time again is fine again."""
+def test_overrun_is_reported_while_the_job_runs(command, inbox):
+    """`--longer-than`: a job that hangs is reported; the next run in time resolves it."""
     options = ["--longer-than", "0.5", "--name", "job", "--"]
     with command.start("run", *options, "cat", stdin=PIPE) as process:
         (push,) = inbox.wait_for(1)
@@ -156,7 +156,7 @@ def test_what_takes_too_long_is_told_while_it_runs(command, inbox):
     assert ["Resolved: job (too long)"] == titles(inbox)[1:]
 
 
-def test_options_say_how_it_is_told(command, inbox):
+def test_options_apply_to_the_alerts(command, inbox):
     """Priority, device and sound of a failure; the command only where it is asked for."""
     options = ["--priority", "high", "--device", "phone", "--sound", "siren", "--show-command"]
     command.run("run", *options, "--", "sh", "-c", "exit 1 # top secret")
@@ -167,14 +167,14 @@ def test_options_say_how_it_is_told(command, inbox):
     assert "nothing shown" not in f"{hidden}"
 
 
-def test_jobs_without_a_name_are_told_apart(command, inbox):
+def test_jobs_without_a_name_are_different_problems(command, inbox):
     """By their whole command, though only the program's name is shown."""
     for number in (1, 2, 1):
         command.run("run", "--", "sh", "-c", f"exit {number}")
     assert ["sh failed: exit status 1", "sh failed: exit status 2"] == titles(inbox)
 
 
-def test_secrets_of_the_output_are_not_told(command, inbox):
+def test_secrets_of_the_output_are_masked(command, inbox):
     """Passwords, our own keys, and half of a line, which may be half of a secret."""
     long = "x" * 20_000
     script = f"""
@@ -194,7 +194,7 @@ def test_secrets_of_the_output_are_not_told(command, inbox):
 
 
 @pytest.mark.parametrize("key", [None, "0123456789abcdef" * 4])
-def test_end_of_long_output_is_told(command, inbox, key):
+def test_end_of_long_output_is_sent(command, inbox, key):
     """The last lines that fit, whole ones, encrypted or not."""
     if key:
         pytest.importorskip("cryptography")
@@ -319,7 +319,7 @@ def test_reader_that_leaves_ends_the_command(command):
         assert 128 + signal.SIGPIPE == process.wait(60)
 
 
-def test_stream_that_somebody_made_unblocking(command):
+def test_stream_that_is_non_blocking(command):
     """A reader that is slow loses nothing."""
     near, far = os.pipe()
     os.set_blocking(far, False)
@@ -361,8 +361,8 @@ def test_output_that_cannot_be_written_is_a_failure(command, inbox, script, stat
     assert [f"backup failed: {words}"] == titles(inbox)
 
 
-def test_user_without_a_home_is_told_from_memory(monkeypatch, capsys):
-    """As in a container with a user of its own; that runs know nothing of others is said."""
+def test_user_without_a_home_gets_a_memory_outbox(monkeypatch, capsys):
+    """As in a container; a warning reports that runs are not throttled together."""
 
     def nowhere():
         raise RuntimeError("Could not determine home directory.")
@@ -385,7 +385,7 @@ def test_long_name_leaves_room_for_how_it_ended(command, inbox):
 
 
 def test_closed_streams(command, inbox):
-    """With neither stdout nor stderr, and nothing on stdin: run and told all the same."""
+    """Without stdout, stderr and stdin the job runs, and the failure is reported."""
     path = command.directory / "ran"
     line = f"exec {command.PATH} run --name job -- sh -c 'echo >{path}; exit 4' <&- >&- 2>&-"
     done = subprocess.run(["sh", "-c", line], check=False, timeout=60, **command.options({}))
@@ -394,7 +394,7 @@ def test_closed_streams(command, inbox):
 
 
 def test_what_a_command_leaves_running_is_not_waited_for(command):
-    """A daemon that keeps the output open; what it says within two seconds still comes."""
+    """A daemon that keeps the output open; its output within two seconds is still copied."""
     script = "(echo early; sleep 0.3; echo late; exec sleep 100) & exit 0"
     began = time.monotonic()
     arguments = ["run", "--", "sh", "-c", script]
@@ -437,7 +437,7 @@ def test_signals_reach_the_command(command, inbox):
 
 
 def test_signal_that_comes_before_the_command_is_its_own(program):
-    """It is passed on as soon as there is somebody to pass it on to."""
+    """It is forwarded as soon as the command has started."""
     code, out, err = program.run(
         """
         import os, signal
@@ -455,7 +455,7 @@ def test_signal_that_comes_before_the_command_is_its_own(program):
 
 
 def test_windows_has_none_of_it(monkeypatch, capsys):
-    """That is said in a line."""
+    """The error is one line."""
     monkeypatch.setattr(sys, "platform", "win32")
     assert 2 == main(["run", "--", "dir"])
     assert "pushover-logging: run: not on Windows\n" == capsys.readouterr().err
@@ -472,8 +472,8 @@ def test_no_signal_is_slept_through(command):
         assert 5 == process.wait(60)
 
 
-def test_interruption_is_not_told(command, inbox):
-    """Without a terminal SIGINT is passed on; who interrupts a job knows that it did not end."""
+def test_interruption_sends_nothing(command, inbox):
+    """Without a terminal SIGINT is passed on; a user who interrupts a job needs no alert."""
     with start_trap(command, "SIGINT") as process:
         assert b"ready\n" == said(process)
         process.send_signal(signal.SIGINT)
@@ -594,7 +594,7 @@ def test_window_that_changes_is_followed(command):
 
 
 def test_ctrl_c_reaches_the_command_once(command, inbox):
-    """The terminal sends it to both; the command's end is ours, and nothing is told."""
+    """The terminal sends it to both; the command's end is ours, and nothing is sent."""
     script = """
         import signal, sys, time
         came = []
@@ -624,7 +624,7 @@ def test_ctrl_c_without_a_trap_ends_both(command, inbox):
     assert [] == inbox.messages
 
 
-def test_person_who_waits_is_told_for_what_and_may_leave(command, inbox, tmp_path):
+def test_user_who_waits_gets_a_notice_and_can_interrupt(command, inbox, tmp_path):
     """While the push is being sent Ctrl-C ends it at once; it waits in the outbox, and is sent."""
     inbox.fail_with(hang=True)
     terminal = Terminal(command, "run", "--name", "job", "--", "false")
@@ -638,7 +638,7 @@ def test_person_who_waits_is_told_for_what_and_may_leave(command, inbox, tmp_pat
     assert ["job failed: exit status 1"] == titles(inbox)
 
 
-def test_person_who_waits_long_enough_gets_the_status(command, inbox):
+def test_user_who_waits_long_enough_gets_the_status(command, inbox):
     """What is sent late is sent all the same."""
     inbox.fail_with(delay=2)
     terminal = Terminal(command, "run", "--name", "job", "--", "sh", "-c", "exit 3")
@@ -649,7 +649,7 @@ def test_person_who_waits_long_enough_gets_the_status(command, inbox):
 
 
 def test_unreachable_service_changes_no_status(command, inbox, free_port):
-    """What was not sent waits in the outbox, which is said; the next run sends it."""
+    """A push that was not sent stays in the outbox, with a warning; the next run sends it."""
     away = {"PUSHOVER_API_URL": f"http://127.0.0.1:{free_port}"}
     status, out, err = command.run("run", "--name", "job", "--", "sh", "-c", "exit 3", **away)
     assert (3, b"") == (status, out)
@@ -660,7 +660,7 @@ def test_unreachable_service_changes_no_status(command, inbox, free_port):
 
 
 def test_emergency_is_cancelled_by_the_run_that_succeeds(command, inbox):
-    """`--priority emergency` repeats until somebody acknowledges, or until the job is fine."""
+    """`--priority emergency` repeats until it is acknowledged, or until the job succeeds."""
     options = ["--priority", "emergency", "--name", "job", "--"]
     client = PushoverClient(TOKEN, USER, api_url=inbox.url)
     command.run("run", *options, "false")
@@ -680,7 +680,7 @@ def test_emergency_is_cancelled_by_the_run_that_succeeds(command, inbox):
     ],
 )
 def test_set_up_that_is_wrong_does_not_stop_the_job(command, environ, said):
-    """It runs; that nothing can be told is one line behind it, whether it failed or not."""
+    """The job runs, and one line reports that no alerts can be sent."""
     for number in (0, 3):
         script = f"echo done; exit {number}"
         options = ["--longer-than", "99", "--"]
@@ -718,7 +718,7 @@ def test_option_that_is_wrong_runs_nothing(command, tmp_path, arguments, said):
     assert not (tmp_path / "ran").exists()
 
 
-def test_outbox_is_where_it_is_said(command, tmp_path):
+def test_outbox_is_where_it_is_configured(command, tmp_path):
     """An option, or PUSHOVER_OUTBOX, else the user's state folder."""
     command.run("run", "--outbox", "here.sqlite", "--", "false")
     command.run("run", "--", "false", PUSHOVER_OUTBOX="there.sqlite")

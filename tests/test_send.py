@@ -33,7 +33,7 @@ FIELDS = {
 
 
 def test_text_is_sent(command, inbox):
-    """One push; nothing is said."""
+    """One push is sent; nothing is printed."""
     assert (0, b"", b"") == command.run("send", "The backup is done")
     (push,) = inbox.messages
     assert ("The backup is done", TOKEN, USER) == (push["message"], push["token"], push["user"])
@@ -66,7 +66,7 @@ def test_text_comes_from_stdin(command, inbox):
 
 @pytest.mark.parametrize("html", [False, True])
 def test_text_that_is_too_long_is_cut(command, inbox, html):
-    """At what the service takes, with no tag torn; one line on stderr says so."""
+    """At the service's limit, without breaking a tag, and with a warning on stderr."""
     text = "<b>" * html + "é" * 5000 + "</b>" * html
     told = command.run("send", *["--html"] * html, "-", stdin=text.encode())
     assert (0, b"", b"pushover-logging: the message is truncated at 1024 characters\n") == told
@@ -143,7 +143,7 @@ def test_missing_variable_is_named(command):
 
 
 def test_switched_off_it_sends_nothing(command, inbox):
-    """PUSHOVER_TOKEN=off: said, and no failure."""
+    """PUSHOVER_TOKEN=off is reported, and is not a failure."""
     told = command.run("send", "x", PUSHOVER_TOKEN="off")
     assert (0, b"", b"pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n") == told
     assert [] == inbox.attempts
@@ -218,7 +218,7 @@ def test_ctrl_c_ends_without_a_traceback(command, inbox):
 
 
 def test_reader_that_leaves_is_no_traceback(command, inbox):
-    """`pushover-logging send --priority 2 x | true`: it is sent, and nobody is to send it again."""
+    """`pushover-logging send --priority 2 x | true`: it was sent, so the status is 0."""
     near, far = os.pipe()
     os.close(near)
     with command.start(
@@ -231,8 +231,8 @@ def test_reader_that_leaves_is_no_traceback(command, inbox):
     assert 1 == len(inbox.messages)
 
 
-def test_what_gives_way_to_encryption_is_said(command, inbox):
-    """Each text that is cut or left out, on a line of its own; what fits is not spoken of."""
+def test_texts_too_long_for_encryption_are_warned_of(command, inbox):
+    """Each text that is truncated or left out has its own line."""
     noise = secrets.token_urlsafe(1000)
     fields = {"title": noise[:250], "url": f"https://h/{noise[:480]}", "url_title": "here"}
     options = [one for name, value in fields.items()

@@ -60,8 +60,9 @@ class Validation(NamedTuple):
 class Receipt(NamedTuple):
     """The state of an emergency: https://pushover.net/api/receipts.
 
-    Times are Unix times in seconds; None means that it has not happened. ``acknowledged_by`` is the
-    user key, ``acknowledged_by_device`` the device. ``last_delivered_at`` is the time of the last
+    Times are Unix times in seconds; None means that it has not happened. ``acknowledged`` is True
+    after the acknowledgement: ``acknowledged_at`` is its time, ``acknowledged_by`` the user key,
+    ``acknowledged_by_device`` the device. ``last_delivered_at`` is the time of the last
     repeat. ``expired`` is True if the repeats have ended, ``expires_at`` is when they end
     unless acknowledged. ``called_back`` and ``called_back_at`` refer to the ``callback``.
     """
@@ -130,7 +131,7 @@ class PushoverClient:
         """Send ``message`` with one request, which is not retried.
 
         Raises RejectedError if the same Message must not be sent again, QuotaError with the seconds
-        until sending is allowed again, TemporaryError if the same Message may be sent later.
+        until sending is allowed again, TemporaryError if a later try can succeed.
         """
         data = {"user": self._user, **self._encrypt(_parameters(message))}
         kind = message.attachment_type or "application/octet-stream"

@@ -215,7 +215,7 @@ class _DeadlineReader(io.RawIOBase):
         return size
 
     def close(self) -> None:
-        """Close the file, and restore the timeout of the socket, which may be used again."""
+        """Close the file, and restore the timeout of the socket, which can be used again."""
         self._file.close()
         if self._deadline < math.inf:
             with contextlib.suppress(OSError):  # the socket is closed
