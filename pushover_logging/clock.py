@@ -27,9 +27,11 @@ class Clock:
         """Return a random number between ``low`` and ``high``."""
         return random.uniform(low, high)  # noqa: S311  not for secrets
 
-    def start_thread(self, target: Callable[[], None], name: str) -> None:
+    def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
         """Start a daemon thread. Raises RuntimeError if the interpreter cannot start one."""
         if sys.is_finalizing():  # Python 3.11 would wait forever for the thread
             msg = "cannot start a thread at interpreter shutdown"
             raise RuntimeError(msg)
-        threading.Thread(target=target, name=name, daemon=True).start()
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread

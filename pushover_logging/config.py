@@ -10,6 +10,7 @@ import math
 import os
 import re
 import socket
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -230,6 +231,31 @@ def encrypted_length() -> Callable[[str], int]:
     from pushover_logging.api.encryption import encrypted_length as length  # noqa: PLC0415  needs an extra
 
     return length
+
+
+def state_folder() -> Path:
+    """Return the folder for files that outlive a process: systemd's, else the user's.
+
+    Raises RuntimeError if the user has no home folder.
+    """
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/pushover-logging"
+    return Path(
+        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
+    )
+
+
+def _is_folder(path: Path) -> bool:
+    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False  # it might be created or become accessible later
+    except OSError as error:
+        raise ValueError(error.strerror) from error
 
 
 def _from_text(text: str) -> object:

@@ -153,8 +153,9 @@ class PushoverHandler(logging.Handler):
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
-        adopts = isinstance(fmt, PushoverFormatter)
-        super().setFormatter(fmt.adopted(self._default_formatter) if adopts else fmt)
+        if isinstance(fmt, PushoverFormatter):
+            fmt = fmt.adopted(self._default_formatter)
+        super().setFormatter(fmt)
 
     def resolve(self, name: str, **fields: object) -> None:
         """End the problem whose records named it by the ``fingerprint`` ``name``.
@@ -208,7 +209,7 @@ class PushoverHandler(logging.Handler):
         pipeline = self._pipeline
         if pipeline is None or pipeline.pid != os.getpid():
             self.after_fork()
-        return self._pipeline  # type: ignore[return-value]  callers have seen that there is one
+        return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
     def _submit(self, record: logging.LogRecord) -> bool:
         """Take a record; False if this call interrupts the pipeline."""

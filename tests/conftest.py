@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from pushover_logging import PushoverHandler, lifecycle
+from pushover_logging import PushoverHandler
 from pushover_logging.clock import Clock
+from pushover_logging.delivery import lifecycle
 
 pytest_plugins = ["pushover_logging.pytest_plugin", "pytester"]
 
@@ -59,9 +60,13 @@ class Driven:
         self.log = logging.Logger("shop")
         self.log.addHandler(self.handler)
 
+    @property
+    def thread(self):
+        return self.handler._pipeline.thread
+
     def settle(self):
         """Do all that is to be done now; return the seconds until the next thing."""
-        while (wait := self.handler._sender.step()) <= 0:
+        while (wait := self.thread.step()) <= 0:
             pass
         return wait
 
@@ -76,9 +81,7 @@ class Driven:
     def end(self):
         """Check the counters, and leave nothing open: CPython 3.13 warns of what is."""
         stats = self.handler.stats()
-        self.handler._ledger.reset()
-        self.handler._sender._client.close()
-        close_file(self.handler)
+        drop(self.handler)
         assert adds_up(stats), stats
 
     @property
@@ -86,11 +89,16 @@ class Driven:
         return [one["title"] for one in self.inbox.messages]
 
 
-def close_file(handler):
-    """Close the outbox's file, if there is one: CPython 3.13 warns of a connection left open."""
-    account = getattr(handler._ledger.outbox, "account", None)
-    if account is not None:
-        account.file.database.close()
+def drop(handler):
+    """Forget what a handler still has to send, and leave nothing open."""
+    pipeline = handler._pipeline
+    lifecycle.unregister(pipeline.thread)
+    handler._pipeline = None
+    pipeline._client.close()
+    file = getattr(pipeline.outbox, "file", None)
+    if file is not None:
+        pipeline.sender.resign()
+        file.close()
 
 
 def adds_up(stats):
@@ -133,17 +141,16 @@ def handler_for(inbox):
     for one in made:
         one.close()
         assert adds_up(one.stats()), one.stats()
-        thread = one._sender._thread
+        pipeline = one._pipeline
         inbox.clear_faults()
-        one._ledger.reset()  # what a test left behind must not reach the next one's inbox
-        for _ in range(200 if thread is not None else 0):
-            one._sender._wakeups.put(None)  # it may rest, for as long as a pause lasts
-            thread.join(0.1)  # nor what is on its way, but for a request that hangs for longer
-            if not thread.is_alive():
-                break
-            one._ledger.reset()  # a send that was under way is not in the books any more
-        lifecycle._SENDERS.discard(one._sender)
-        close_file(one)
+        for queue in pipeline.sender._memory._queues.values():
+            queue.clear()  # what a test left behind must not reach the next one's inbox
+        pipeline.thread.request_close()
+        thread = pipeline.thread.thread
+        drop(one)
+        if thread is not None:
+            pipeline.thread._wakeup.set()
+            thread.join(20)
 
 
 class Program:

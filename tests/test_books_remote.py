@@ -173,7 +173,7 @@ def test_count_that_was_on_its_way_when_redis_went_away_is_told_once(process, se
 def test_end_of_a_push_reaches_redis_when_it_is_back(process, server, monkeypatch):
     """The window begins then; until then the process goes on alone."""
     one = process()
-    client = one.handler._sender._client
+    client = one.handler._pipeline._client
     send = client.send
 
     def send_while_redis_stops(message):
@@ -245,7 +245,7 @@ def test_count_that_is_due_while_a_process_ends_is_left_to_the_others(process):
         one.log.error("A is down")
     one.advance(3)
     due(one)
-    one.handler._sender.request_close()
+    one.handler._pipeline.thread.request_close()
     one.advance(5)
     assert ["A is down"] == one.titles
     due(other)
@@ -355,7 +355,7 @@ def test_store_that_was_emptied_before_the_end_gets_all_back(process):
     one, other = process(), process()
     again(one, 3)
     items(one)._redis.flushall()
-    one.handler._sender.request_close()
+    one.handler._pipeline.thread.request_close()
     one.settle()
     due(other)
     other.advance(2)

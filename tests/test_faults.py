@@ -126,7 +126,7 @@ def test_record_of_any_shape_is_counted_and_raises_nothing(handler_for, changes,
 def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
     """It is said once, the Message is kept, and nothing is sent sooner than after 5 s."""
     driven = drive()
-    send = driven.handler._sender._client.send
+    send = driven.handler._pipeline._client.send
     times = []
 
     def fail(message):
@@ -135,7 +135,7 @@ def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
             raise ArithmeticError("azGDORePK8gMaC0QOYAMyEEuzJnyUi")
         return send(message)
 
-    monkeypatch.setattr(driven.handler._sender._client, "send", fail)
+    monkeypatch.setattr(driven.handler._pipeline._client, "send", fail)
     driven.log.error("boom happened")
     driven.advance(100)
     assert ["boom happened"] == driven.titles

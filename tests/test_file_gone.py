@@ -91,14 +91,14 @@ def test_what_is_in_the_new_file_is_found_again(down, path):
 
 def test_message_that_is_being_sent_meanwhile_is_no_loss(down, path, monkeypatch):
     """Its row is gone when the answer comes: it is sent, and not dropped too."""
-    send = down.handler._sender._client.send
+    send = down.handler._pipeline._client.send
 
     def unlinks(message):
         monkeypatch.undo()
         path.unlink()
         return send(message)
 
-    monkeypatch.setattr(down.handler._sender._client, "send", unlinks)
+    monkeypatch.setattr(down.handler._pipeline._client, "send", unlinks)
     down.inbox.clear_faults()
     down.advance(400)
     assert (3, 1, {"file lost": 2}, 0) == shown(down)
@@ -110,7 +110,7 @@ def test_message_that_another_sent_meanwhile_is_counted_once(down, drive, path, 
     other = drive(throttle=False)
     other.clock.now = down.clock.now
     other.log.critical("of another")
-    send = down.handler._sender._client.send
+    send = down.handler._pipeline._client.send
 
     def unlinks(message):
         monkeypatch.undo()
@@ -118,7 +118,7 @@ def test_message_that_another_sent_meanwhile_is_counted_once(down, drive, path, 
         other.advance(2)
         return send(message)
 
-    monkeypatch.setattr(down.handler._sender._client, "send", unlinks)
+    monkeypatch.setattr(down.handler._pipeline._client, "send", unlinks)
     down.inbox.clear_faults()
     down.advance(400)
     other.advance(2)

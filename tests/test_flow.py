@@ -404,11 +404,11 @@ def test_outbox_that_holds_nothing_but_what_is_sent_keeps_it(drive):
     """What is being sent is not dropped for a newcomer: the newcomer goes."""
     driven = drive(throttle=False, capacity=1)
     driven.log.error("first trouble")
-    ledger = driven.handler._ledger
-    claimed = ledger.claim(1e9)
+    outbox = driven.handler._pipeline.outbox
+    claimed = outbox.claim((), ())
     driven.log.critical("second trouble")
     assert {"full": 1} == driven.handler.stats().dropped_by
-    ledger.outbox.retry(claimed)
+    outbox.retry(claimed)
     driven.settle()
     assert ["first trouble"] == driven.titles
 
@@ -459,7 +459,7 @@ def test_last_counts_are_told_at_close(drive):
         driven.log.error("Cannot connect to %s", "db-7")
         driven.log.error("Cannot find %s", "it")
     driven.settle()
-    driven.handler._sender.request_close()
+    driven.handler._pipeline.thread.request_close()
     driven.advance(1)
     digest = driven.inbox.messages[-1]
     assert ("x4 more of 2 problems", "-2") == (digest["title"], digest["priority"])
@@ -472,10 +472,10 @@ def test_last_counts_that_do_not_get_through_are_not_said_again(drive):
         driven.log.error("Cannot connect to %s", "db-7")
     driven.settle()
     driven.inbox.fail_with(400, '{"message":"is bad","status":0}', times=None)
-    driven.handler._sender.request_close()
+    driven.handler._pipeline.thread.request_close()
     driven.advance(1)
     assert 2 == len(driven.inbox.attempts)
-    assert driven.handler._ledger.settled(last_words=True)
+    assert driven.handler._pipeline.thread.is_settled()
 
 
 def test_again_and_escalated_say_so(drive):

@@ -34,7 +34,7 @@ def shown(inbox, records):
             found[name][mode] = inbox.messages[-1]
         assert len(records) == driven.handler.stats().sent
         driven.handler._ledger.reset()
-        driven.handler._sender._client.close()
+        driven.handler._pipeline._client.close()
     return found
 
 

@@ -248,13 +248,13 @@ def test_thread_that_dies_is_started_again(handler_for, inbox, monkeypatch):
     died = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
     handler = handler_for(throttle=False)
-    send = handler._sender._client.send
+    send = handler._pipeline._client.send
 
     def kill(message):
-        monkeypatch.setattr(handler._sender._client, "send", send)
+        monkeypatch.setattr(handler._pipeline._client, "send", send)
         raise SystemExit("injected" + message.message)
 
-    monkeypatch.setattr(handler._sender._client, "send", kill)
+    monkeypatch.setattr(handler._pipeline._client, "send", kill)
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.error("first trouble")

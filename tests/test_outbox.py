@@ -752,7 +752,7 @@ def test_what_was_sent_while_the_file_was_away_is_not_sent_again(drive, path, mo
 
     monkeypatch.setattr(account, "claim", away)
     while account.claim is away:
-        driven.handler._sender.step()
+        driven.handler._pipeline.thread.step()
     driven.clock.now += 1.1
     claimed = outbox.claim((), lambda _: None)
     assert "second problem" == claimed.title

@@ -41,7 +41,7 @@ def test_no_answer_brings_a_secret_out(drive, caplog, capfd, status, body, heade
     driven.log.error("boom happened")
     driven.settle()
     handler = driven.handler
-    shown = [repr(handler), str(handler.stats()), repr(handler._sender._client), caplog.text]
+    shown = [repr(handler), str(handler.stats()), repr(handler._pipeline._client), caplog.text]
     shown += [*capfd.readouterr(), *(repr(record.__dict__) for record in caplog.records)]
     client = PushoverClient(TOKEN, USER, api_url=driven.inbox.url)
     driven.inbox.fail_with(status, body, headers)

@@ -23,7 +23,7 @@ def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch)
     log.error("first trouble")
     inbox.wait_for(1)
     deadline = time.monotonic() + 10
-    while handler._sender._client._transport._session is not None and time.monotonic() < deadline:
+    while handler._pipeline._client._transport._session is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     log.error("second trouble")
     inbox.wait_for(2)
@@ -130,9 +130,9 @@ def test_last_words_take_no_time_where_there_are_none(drive):
     driven = drive()
     driven.log.error("boom happened")
     driven.settle()
-    driven.handler._sender.request_close()
+    driven.handler._pipeline.thread.request_close()
     driven.advance(1)
-    assert driven.handler._ledger.settled(last_words=True)
+    assert driven.handler._pipeline.thread.is_settled()
 
 
 @pytest.mark.parametrize(

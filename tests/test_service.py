@@ -82,16 +82,16 @@ def test_1000_failing_tries_never_come_closer_than_5_seconds(drive):
     for number in range(1000):
         driven.log.error("trouble %d", number)
     tried = []
-    send = driven.handler._sender._client.send
+    send = driven.handler._pipeline._client.send
 
     def watched(message):
         tried.append(driven.clock.now)
         driven.inbox.fail_with(**faults[len(tried) % len(faults)])
         return send(message)
 
-    driven.handler._sender._client.send = watched
+    driven.handler._pipeline._client.send = watched
     while len(tried) < 1000:
-        driven.clock.now += max(driven.handler._sender.step(), 0.001)
+        driven.clock.now += max(driven.handler._pipeline.thread.step(), 0.001)
         if len(tried) % 100 == 99:  # a newcomer brings no try forward
             driven.log.critical("newcomer")
     gaps = [after - before for before, after in itertools.pairwise(tried)]
@@ -148,7 +148,7 @@ def waits_after(driven, api_url):
     """Log one error to a service that cannot be reached; return how long the sender then waits."""
     one = driven(api_url=api_url, timeout=0.5)
     one.log.error("boom happened")
-    while (wait := one.handler._sender.step()) <= 0:
+    while (wait := one.handler._pipeline.thread.step()) <= 0:
         pass
     if wait < 5:  # an exchange with the file comes first
         wait = one.handler._sender._steps._recovery.pause(one.clock.now)
@@ -257,7 +257,7 @@ def test_largest_picture_over_a_slow_link_arrives(handler_for, inbox):
         (push,) = inbox.wait_for(1, timeout=120)
         assert len(picture) == push["attachment"]["size"]
         assert handler.flush(10)
-        handler._sender._client.close()
+        handler._pipeline._client.close()
     assert 1 == len(inbox.attempts)
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import FakeClock
 
 from pushover_logging import ConfigurationError, config
-from pushover_logging.throttle.local import CAPACITY, LocalThrottle
+from pushover_logging.throttle.store import MEMORY_CAPACITY as CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import End, Verdict
 from pushover_logging.throttle.table import REMAINDER, About

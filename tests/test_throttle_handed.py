@@ -3,7 +3,7 @@
 import logging
 
 from pushover_logging.throttle.handed import Handed
-from pushover_logging.throttle.local import CAPACITY
+from pushover_logging.throttle.store import MEMORY_CAPACITY as CAPACITY
 from pushover_logging.throttle.problem import OTHERS, Count, Problem, Report, View
 from pushover_logging.throttle.table import REMAINDER
 

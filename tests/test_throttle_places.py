@@ -7,7 +7,7 @@ import math
 import pytest
 from conftest import FakeClock
 
-from pushover_logging.throttle.local import CAPACITY, LocalThrottle
+from pushover_logging.throttle.store import MEMORY_CAPACITY as CAPACITY, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import (
     OTHERS,

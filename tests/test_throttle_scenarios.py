@@ -10,7 +10,7 @@ import pytest
 import requests
 from conftest import TOKEN, Driven, adds_up
 
-from pushover_logging.throttle.local import CAPACITY
+from pushover_logging.throttle.store import MEMORY_CAPACITY as CAPACITY
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -341,7 +341,7 @@ def test_exit_tells_what_was_counted(phone):
         for _ in range(number):
             one.log.error(text)
     one.settle()
-    one.handler._sender.request_close()
+    one.handler._pipeline.thread.request_close()
     one.advance(1)
     assert ["A is down", "B is down", "x7 more of 2 problems"] == [t for _, t in one.pushes]
     assert "-2" == one.inbox.messages[-1]["priority"]
@@ -424,7 +424,7 @@ def test_twenty_times_as_many_problems_as_the_table_holds(memory):
     for one in range(number):
         memory.log.error("Trouble", extra={"pushover": {"fingerprint": one}})
     memory.settle()
-    assert len(memory.handler._ledger._throttle.table.problems) <= CAPACITY + 1
+    assert len(memory.handler._pipeline.sender._local.store._items) <= CAPACITY + 1
     memory.say(C, "All is lost")
     memory.settle()
     assert "All is lost" == memory.pushes[-1][1]
@@ -588,7 +588,7 @@ def test_known_call_counts_its_own_problem(memory):
 
 def test_calls_without_end_and_records_of_any_shape(memory, monkeypatch, capsys):
     """What is known of calls is bounded; a record that nothing can be made of is counted so."""
-    monkeypatch.setattr("pushover_logging.books.duplicates.CALLS", 3)
+    monkeypatch.setattr("pushover_logging.delivery.dedup.MAX_CALLS", 3)
     for number in range(5):
         for _ in range(3):
             memory.log.error(site(number), "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -14,7 +15,6 @@ from typing import TypeVar
 from pushover_logging import config
 from pushover_logging.api.client import API_URL, PushoverClient
 from pushover_logging.api.quota import Quota
-from pushover_logging.assembly import ledger_for
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.terminal import progress
 from pushover_logging.clock import Clock
@@ -27,6 +27,7 @@ from pushover_logging.exceptions import (
 from pushover_logging.message import Message
 from pushover_logging.rendering.summary import format_duration
 from pushover_logging.rendering.text import clean
+from pushover_logging.throttle.rules import Rules
 
 WRONG = 1
 _EXAMPLES = """\
@@ -132,22 +133,32 @@ def _check_environment(report: Report) -> PushoverClient | None:
     if token == config.OFF:
         report.failed("token", "PUSHOVER_TOKEN is off: nothing is sent")
     elif token is not None and user is not None:
-        client = _try(report, lambda: config.client(token, user, None, None, key))
+        client = _try(report, lambda: config.client(config.Credentials(token, user, key)))
         if client is not None:
             path = _try(report, lambda: config.outbox(None, client.application))
             if path is not None and _is_of_others(path):
                 report.failed("outbox", f"{path} is not an outbox file: a handler would use memory")
-            elif rules is not None:  # only a handler's parts find some errors
-                _try(report, lambda: ledger_for(rules, 1, path, client.account, "", Clock()))
+            if rules is not None and rules.store is not None:
+                _try(report, lambda: _check_store(rules, client.account))
         return client
     return None
 
 
 def _is_of_others(path: Path) -> bool:
     # Imported here because Windows has no fcntl.
-    from pushover_logging.outbox.hostfile import host_file  # noqa: PLC0415
+    from pushover_logging.outbox.sqlite import MIGRATIONS  # noqa: PLC0415
+    from pushover_logging.storage.sqlite_file import SqliteFile, Unavailable  # noqa: PLC0415
 
-    return host_file(path).is_of_others()
+    with contextlib.suppress(Unavailable):
+        return path.is_file() and not SqliteFile(path, MIGRATIONS, Clock()).is_outbox()
+    return False
+
+
+def _check_store(rules: Rules, account: str) -> None:
+    """Raise ConfigurationError if the URL of the throttle's store cannot be used."""
+    from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415  an extra brings it
+
+    RedisThrottle(rules.store or "", account, rules)
 
 
 def _try(report: Report, function: Callable[[], T]) -> T | None:

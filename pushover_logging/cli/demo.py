@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pushover_logging.books.stats import Stats
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.signals import ending_quietly, wait_for_stop
+from pushover_logging.delivery.counters import Stats
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import PRIORITIES
 

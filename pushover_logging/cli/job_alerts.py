@@ -25,7 +25,7 @@ from pushover_logging.rendering.text import clean, largest_fitting, truncate
 
 _NOTICE_DELAY = 1.0  # seconds until a user at a terminal learns why the command does not end
 # The next run reports what is due at its time; and a monthly job, too, is resolved once.
-_THROTTLE = {"last_words": False, "cooling": 40 * 86_400}
+_THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
 _MAX_OUTPUT = MAX_CHARS // 4  # bytes; at most twice as many are kept, and all redacted
 _ELLIPSIS = "…"
 
@@ -146,7 +146,8 @@ class JobAlerts:
         """Return the duration, the host, the command if it is shown, and the end of the output."""
         key = config.encryption_key(None)
         length: Callable[[str], int] = len if key is None else config.encrypted_length()
-        redact = Redaction(None, config.secrets(None, None, key))
+        own = config.credentials()
+        redact = Redaction(None, own.secrets() if own else ())
         host = config.host(None)
         head = f"after {self._duration()}{f' on {host}' if host else ''}"
         if self._job.command is not None:
@@ -172,7 +173,7 @@ class JobAlerts:
             return self._handler
         outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or _default_outbox()
         try:
-            client = config.client(None, None, None, None, config.encryption_key(None))
+            client = config.client(config.credentials())
             if client is None:
                 return None
             path = config.outbox(outbox, client.application)

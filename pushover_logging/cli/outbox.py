@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.terminal import warn
+from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.rendering.summary import format_duration
 from pushover_logging.rendering.text import truncate
@@ -19,8 +20,7 @@ from pushover_logging.rendering.text import truncate
 if TYPE_CHECKING:
     import sqlite3
 
-    from pushover_logging.database import Database
-    from pushover_logging.outbox.asked import Listed
+    from pushover_logging.outbox.sqlite import ListedMessage
 
 UNUSABLE = 1
 _MAX_TITLE = 60  # characters, so that a row fits on a line
@@ -51,21 +51,22 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Perform the action; return 0, or 1 if the file cannot be used now."""
     # Imported here because other subcommands do not need SQLite, and Windows has no fcntl.
-    from pushover_logging.database import Database, Unavailable  # noqa: PLC0415
-    from pushover_logging.outbox import rows  # noqa: PLC0415
+    from pushover_logging.outbox.sqlite import MIGRATIONS  # noqa: PLC0415
+    from pushover_logging.storage.sqlite_file import SqliteFile, Unavailable  # noqa: PLC0415
 
     path = _path_of(arguments.path)
     if not path.is_file():
         text = f"outbox: there is no file {path}"
         raise ConfigurationError(text)
-    database = Database(path, rows.MIGRATIONS)
-    if not _is_outbox(database):
-        text = f"outbox: {path} is not an outbox file; it is not changed"
-        raise ConfigurationError(text)
+    file = SqliteFile(path, MIGRATIONS, Clock())
     try:
-        with contextlib.closing(database), database.transaction() as connection:
-            text = _perform(arguments.action, connection)
-    except Unavailable as error:
+        # A handler repairs a damaged outbox. This command must not: the path might be wrong.
+        if not file.is_outbox():
+            text = f"outbox: {path} is not an outbox file; it is not changed"
+            raise ConfigurationError(text)
+        with contextlib.closing(file):
+            text = file.run(lambda connection: _perform(arguments.action, connection))
+    except (Unavailable, OSError) as error:
         warn(str(error))
         return UNUSABLE
     sys.stdout.write(text)  # after the transaction: the reader of stdout might be slow or gone
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _path_of(given: str) -> Path:
     if given != "auto":
         return Path(given)
-    client = config.client(None, None, None, None)
+    client = config.client(config.credentials())
     path = config.outbox(given, client.application) if client else None
     if path is None:
         text = "outbox: PUSHOVER_TOKEN is off: auto needs a token, which names the file"
@@ -83,35 +84,21 @@ def _path_of(given: str) -> Path:
     return path
 
 
-def _is_outbox(database: Database) -> bool:
-    """Return True if the file is an outbox.
-
-    A handler repairs a damaged outbox. This command must not, because the path might be wrong.
-    """
-    from pushover_logging.outbox.hostfile import is_outbox  # noqa: PLC0415  as in run
-
-    try:
-        return is_outbox(database)
-    except OSError as error:
-        text = f"outbox: {database.path} cannot be read ({error.strerror})"
-        raise ConfigurationError(text) from error
-
-
 def _perform(action: str, connection: sqlite3.Connection) -> str:
     """Perform the action, and return the text to print."""
-    from pushover_logging.outbox import asked  # noqa: PLC0415  as in run
+    from pushover_logging.outbox import sqlite  # noqa: PLC0415  as in run
 
     if action == "retry":
-        return f"{asked.take_up(connection)} will be retried\n"
+        return f"{sqlite.retry_set_aside(connection)} will be retried\n"
     if action == "purge":
-        return f"{asked.purge(connection)} purged\n"
-    found = asked.listed(connection)
+        return f"{sqlite.purge_set_aside(connection)} purged\n"
+    found = sqlite.list_messages(connection)
     set_aside = sum(row.set_aside is not None for row in found)
     lines = "".join(f"{_line(row)}\n" for row in found)
     return f"{lines}{len(found) - set_aside} waiting, {set_aside} set aside\n"
 
 
-def _line(row: Listed) -> str:
+def _line(row: ListedMessage) -> str:
     age = format_duration(max(0, round(time.time() - row.put_at)))
     title = "".join(char if char.isprintable() else " " for char in row.title)
     state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"

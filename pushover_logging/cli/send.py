@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Send the push and return 0. Raises ConfigurationError and DeliveryError."""
     message = _message(arguments)
     key = config.encryption_key(None)
-    client = config.client(None, None, None, None, key)
+    client = config.client(config.credentials())
     if client is None:
         warn("PUSHOVER_TOKEN is off: nothing is sent")
         return 0

@@ -12,15 +12,18 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from enum import Enum
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.identity.fingerprint import TEMPLATE, GroupKey, call_key
-from pushover_logging.throttle.rules import UNREPORTED, Occurrences, PushInfo
-from pushover_logging.throttle.throttle import Counted, View
+from pushover_logging.throttle.rules import NOTHING, UNREPORTED, Occurrences, PushInfo
+from pushover_logging.throttle.store import OVERFLOW_KEY
+from pushover_logging.throttle.throttle import OVERFLOW, Counted, View
 
-CAPACITY = 1024  # tallies, and twice as many calls
+CAPACITY = 1024  # tallies
+MAX_CALLS = 2048  # that are remembered
 CANDIDATES = {False: 10, True: 5}  # undecided at a time, by whether they are CRITICAL
 _EVICTED_AT_ONCE = CAPACITY // 16
 _WITH_ARGS = 2  # parts of the key of a call with args: logger and template
@@ -87,6 +90,7 @@ class Dedup:
         self._calls: dict[tuple[object, ...], Tally] = {}
         self._dirty: dict[str, Tally] = {}  # with something counted
         self._detached: list[Counted] = []  # counts whose tally is gone
+        self._overflow = NOTHING  # counts of those that had to go even from there
         self._undecided = {False: 0, True: 0}
         self._open: dict[int, Tally | None] = {}  # by thread: admitted, and not in the outbox yet
 
@@ -162,7 +166,7 @@ class Dedup:
             call = call_key(record)
             if call and (len(call) != _WITH_ARGS or key.startswith(TEMPLATE)):
                 with self._lock:
-                    if len(self._calls) >= 2 * CAPACITY:
+                    if len(self._calls) >= MAX_CALLS:
                         self._calls.clear()
                     tally = self._tallies.get(key)
                     if tally is not None:
@@ -187,10 +191,10 @@ class Dedup:
     def failed(self) -> None:
         """Count as failed what this thread admitted, and was then cut off from."""
         with self._lock:
-            missing = object()
-            tally = self._open.pop(threading.get_ident(), missing)  # type: ignore[arg-type]
-            if tally is missing:
+            thread = threading.get_ident()
+            if thread not in self._open:
                 return
+            tally = self._open.pop(thread)
             self._counters.end("failed")
             if tally is not None:
                 self._decided(tally, tally.level, View(UNREPORTED, 0.0))
@@ -240,6 +244,9 @@ class Dedup:
             if keys is None:
                 taken += self._detached
                 self._detached = []
+                if self._overflow.count:
+                    taken.append(Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW))
+                    self._overflow = NOTHING
             elif self._detached:
                 taken += [counted for counted in self._detached if counted.key in keys]
                 self._detached = [found for found in self._detached if found.key not in keys]
@@ -300,8 +307,12 @@ class Dedup:
     def _detach(self, tally: Tally) -> None:
         """Let go of a tally, which a call may still know: no record is its repetition any more."""
         if tally.count:
-            self._detached.append(tally.counted(self._source))
+            counted = tally.counted(self._source)
             self._dirty.pop(tally.key, None)
+            if len(self._detached) < CAPACITY:
+                self._detached.append(counted)
+            else:
+                self._overflow = self._overflow.plus(replace(counted.occurrences, places=()))
         tally.count, tally.level, tally.quiet_until = 0, UNREPORTED, -math.inf
 
     def _begin(self, tally: Tally, level: int, created: float) -> None:

@@ -39,6 +39,7 @@ from pushover_logging.outbox.queue import (
     QueuedMessage,
 )
 from pushover_logging.rendering.summary import (
+    Count,
     again,
     escalated,
     noted,
@@ -251,7 +252,7 @@ class Sender:
             self._send(claimed)
         elif decision.verdict is Verdict.WAIT:
             self._waiting[queued.id] = now + _WAIT
-            self._defer(lambda: self._outbox.retry(queued))
+            self._change(claimed, lambda: UNKNOWN, lambda _: self._outbox.retry(queued), UNKNOWN)
         else:
             reported = decision.verdict is Verdict.REPORTED  # before a crash
             self._finish(claimed, SENT if reported else SUPPRESSED)
@@ -461,7 +462,7 @@ class Sender:
         ``at_exit``: about all of them, and what the service refuses ends there.
         """
         push_id = secrets.token_hex(8)
-        counts = self._ask(
+        counts: list[Count] = self._ask(
             throttle, lambda: throttle.due(push_id, at_exit=at_exit, blocked_users=blocked), []
         )
         if not counts:
@@ -488,7 +489,7 @@ class Sender:
             self._retry.succeed(message.user)
             with self._lock:
                 self._counters.summaries += 1
-        views = self._ask(
+        views: dict[str, View] = self._ask(
             throttle,
             lambda: throttle.notified(push_id, keys, refused=refused and not at_exit),
             {},

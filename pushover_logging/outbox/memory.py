@@ -65,7 +65,7 @@ class MemoryOutbox:
                         return queued
             return None
 
-    def ack(self, queued: QueuedMessage, outcome: str) -> None:  # noqa: ARG002  a file keeps it
+    def ack(self, queued: QueuedMessage, outcome: str, view: tuple[int, float]) -> None:  # noqa: ARG002  a file keeps them
         """Forget a claimed Message."""
         with self._lock:
             self._forget(queued)

@@ -237,7 +237,7 @@ class FileOutbox:
         once. Rejected and set aside ones are kept for a person to look at.
         """
         if queued.row is None:
-            self.memory.ack(queued, outcome)
+            self.memory.ack(queued, outcome, view)
         else:
             self.file.run(lambda connection: self._finish(connection, queued, outcome, view))
 
@@ -289,7 +289,7 @@ class FileOutbox:
                 self.memory.retry(queued)
         else:
             for queued in waiting:
-                self.memory.ack(queued, "")
+                self.memory.ack(queued, "", (-1, 0.0))
 
     def is_last(self) -> bool:
         """Return True, at exit, if no other process may have counts to report.

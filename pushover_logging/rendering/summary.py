@@ -33,7 +33,7 @@ class Count(NamedTuple):
     """
 
     key: str
-    count: int
+    count: int  # type: ignore[assignment]  # tuple has a method of that name
     total: int
     since: float
     last: float

@@ -73,7 +73,7 @@ class Job(Generic[T]):
         """Return the result of finished work, or raise what it raised."""
         if self.error is not None:
             raise self.error
-        return self.result  # type: ignore[return-value]  it is set if there is no error
+        return self.result  # type: ignore[return-value]  # set if there is no error
 
 
 class Leader(Protocol):
@@ -160,6 +160,23 @@ class SqliteFile:
         except (*_FAULTS, Unavailable, ValueError) as error:
             return "locked" in str(error) or "readonly" in str(error)
 
+    def is_outbox(self) -> bool:
+        """Return True if the file is one of ours, or empty; a damaged one is not.
+
+        Changes nothing. Raises Unavailable if it cannot be read.
+        """
+        if not self.path.stat().st_size:
+            return True
+        name = f"{self.path.absolute().as_uri()}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(name, timeout=_OPENING, uri=True)) as reader:
+                return _is_ours(reader)
+        except _FAULTS as error:
+            if _is_damage(error):
+                return False
+            msg = f"{self.path}: {error}"
+            raise Unavailable(msg) from error
+
     def warnings(self) -> list[str]:
         """Take what a person has to know of the file."""
         warnings, self._warnings = self._warnings, []
@@ -238,7 +255,9 @@ class SqliteFile:
                 if not has_gate:
                     msg = f"{self.path} is in use by another thread"
                     raise Unavailable(msg)
-                self._refuse_others()
+                if not self._was_outbox and self.path.exists() and not self.is_outbox():
+                    raise Unavailable(_not_an_outbox(self.path))  # noqa: TRY301  as any other fault
+                self._was_outbox = True
                 with self.locks.turn(_TURN):
                     connection = self._begin()
                     jobs = self._take()
@@ -347,29 +366,10 @@ class SqliteFile:
             raise
         return connection
 
-    def _refuse_others(self) -> None:
-        """Raise Unavailable for a file that was never an outbox: somebody named the wrong one.
-
-        A damaged outbox, which is moved aside, has its locks beside it; they are made later.
-        """
-        if not self._was_outbox and self.path.exists() and self.path.stat().st_size:
-            name = f"{self.path.absolute().as_uri()}?mode=ro"
-            try:
-                with contextlib.closing(
-                    sqlite3.connect(name, timeout=_OPENING, uri=True)
-                ) as reader:
-                    self._check(reader)
-            except _FAULTS as error:
-                if _is_damage(error):
-                    raise Unavailable(_not_an_outbox(self.path)) from error
-        self._was_outbox = True
-
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-        if application != _APPLICATION and not (is_empty and not version):
+        if not _is_ours(connection):
             raise Unavailable(_not_an_outbox(self.path))
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
@@ -465,6 +465,13 @@ def _is_damage(error: BaseException) -> bool:
     if isinstance(error, UnicodeDecodeError):
         return True
     return isinstance(error, sqlite3.DatabaseError) and any(sign in str(error) for sign in _DAMAGE)
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == _APPLICATION:
+        return True
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -309,11 +309,10 @@ class Rules:
         self, problem: Problem, push_id: str, verdict: Verdict | None, level: int, now: float
     ) -> None:
         """Take the service's refusal of a push: the window opens, and what it showed is counted."""
-        unannounced, refused, refusals = problem.unannounced, problem.refused, problem.refusals
+        refused, refusals = problem.refused, problem.refusals
         shown = problem.reporting if problem.claimed_by == push_id else NOTHING
         if self.notify(problem, push_id, verdict, level, now) and not problem.resolved:
             problem.counted = shown.plus(problem.counted)
-            problem.unannounced = unannounced and verdict is None
             problem.refused = refused or verdict is not None
             problem.refusals = refusals + (verdict is None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import Unreachable
@@ -97,7 +97,7 @@ class SqliteStore:
         )
         return [name for (name,) in rows]
 
-    def _select(self, statement: str, *values: object) -> list[tuple[str, float]]:
+    def _select(self, statement: str, *values: object) -> list[Any]:
         return self._file.run(
             lambda connection: connection.execute(statement, (self._account, *values)).fetchall(),
             PATIENCE,

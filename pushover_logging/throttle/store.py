@@ -19,6 +19,7 @@ from pushover_logging.throttle.rules import Occurrences, Problem
 
 MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
+_NEW_AT_ONCE = 66  # items of one transaction, for which there has to be room
 LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwise
 MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
@@ -102,7 +103,7 @@ class MemoryStore:
 
         Those without a count go first, the longest unchanged of them before others.
         """
-        if len(self._items) < MEMORY_CAPACITY:
+        if len(self._items) < MEMORY_CAPACITY - _NEW_AT_ONCE:
             return ()
         problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
@@ -114,11 +115,13 @@ def to_json(item: Item) -> str:
     return json.dumps(_changed(item), ensure_ascii=False, separators=(",", ":"))
 
 
-def from_json(name: str, text: object) -> Item | None:
+def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others may have damaged
     """Return the item ``name`` that `to_json` wrote; None for anything else, which is damage."""
-    kind = Limits if name == LIMITS else Group if name.startswith(MEMBERS) else Problem
+    kind: type[Item] = Problem
+    if name == LIMITS or name.startswith(MEMBERS):
+        kind = Limits if name == LIMITS else Group
     try:
-        return _restored(kind, json.loads(text))  # type: ignore[arg-type]  anything else raises
+        return _restored(kind, json.loads(text))
     except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
         return None
 
@@ -133,13 +136,15 @@ def _changed(item: Any) -> dict[str, Any]:  # noqa: ANN401  any dataclass
 
 
 def _default(field: Field[Any]) -> Any:  # noqa: ANN401  any field's
-    return field.default_factory() if field.default is MISSING else field.default  # type: ignore[misc]
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a ``kind`` of what JSON holds; each value must be of the type of its default."""
     defaults = {field.name: _default(field) for field in fields(kind)}  # type: ignore[arg-type]
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in data.items():
         default = defaults[name]
         if isinstance(default, Occurrences):

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from pushover_logging.identity.fingerprint import GroupKey
@@ -36,7 +37,8 @@ from pushover_logging.throttle.rules import (
 )
 from pushover_logging.throttle.store import LIMITS, MEMBERS, OVERFLOW_KEY, SHARED_CAPACITY, Store
 
-_OVERFLOW = PushInfo("other problems")
+OVERFLOW = PushInfo("other problems")
+_COUNTED_AT_ONCE = 64  # fingerprints; room for new ones is made between transactions
 _HELD = 1.0  # seconds until what was due, and cannot be reported, is looked at again
 _AT_ONCE = 500  # problems that one look for what is due takes
 T = TypeVar("T")
@@ -123,8 +125,7 @@ class Throttle:
 
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
-        self._look_at_all = self._look_at_all or level < self._quota
-        self._quota = level
+        self._quota, self._look_at_all = level, True
 
     def decide(self, candidate: Candidate) -> Decision:
         """Return what becomes of a candidate; one that is to be sent has claimed its problem.
@@ -172,6 +173,8 @@ class Throttle:
                 views[key] = self._view(key)
             if verdict is None and (answered or refused):
                 self._limits.count_summary(now, self._quota)
+                if not self._has_unannounced():  # the digest may be of several Messages
+                    self._limits.end_digest(now)
                 self._limits_changed = True
             return views
 
@@ -210,12 +213,12 @@ class Throttle:
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what a process counted; return what it has to know of each fingerprint."""
-
-        def work() -> dict[str, View]:
-            return {found.key: self._view(self._count(found)) for found in counted}
-
-        names = {name for found in counted for name in (found.key, found.problem)}
-        return self._transaction(work, names) if counted else {}
+        views: dict[str, View] = {}
+        for start in range(0, len(counted), _COUNTED_AT_ONCE):
+            part = counted[start : start + _COUNTED_AT_ONCE]
+            names = {name for found in part for name in (found.key, found.problem)}
+            views.update(self._transaction(partial(self._count_all, part), names))
+        return views
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
         """Return what a process has to know of problems."""
@@ -363,6 +366,15 @@ class Throttle:
         included = problem.reports(key, problem.reporting, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
 
+    def _has_unannounced(self) -> bool:
+        names = [name for name, _ in self.store.due(self._now, _AT_ONCE)]
+        self._load(names)
+        problems = [self._items[name] for name in names]
+        return any(
+            isinstance(problem, Problem) and problem.unannounced and not problem.claimed_by
+            for problem in problems
+        )
+
     def _may_report_again(self, candidate: Candidate) -> bool:
         if self._quota is QuotaLevel.SCARCE:
             return candidate.level >= logging.CRITICAL
@@ -412,6 +424,9 @@ class Throttle:
 
     # -- counts
 
+    def _count_all(self, counted: Sequence[Counted]) -> dict[str, View]:
+        return {found.key: self._view(self._count(found)) for found in counted}
+
     def _count(self, found: Counted) -> str:
         """Add a process's count; return the key of the problem that has it now."""
         now, key = self._now, found.problem
@@ -422,7 +437,9 @@ class Throttle:
         before = self._get(key)
         if before is not None and before.resolved and found.occurrences.last <= before.last:
             return self._overflow(found.occurrences)  # it came before the end
-        unannounced = found.unannounced or (before is not None and before.resolved)
+        # The process does not know that it is over, or its own candidate would report it.
+        is_stale = before is not None and before.resolved and found.level != UNREPORTED
+        unannounced = found.unannounced or is_stale
         if problem is None and found.group is not None:
             key, problem = self._grouped(key, found.group, found.occurrences.since)
         if problem is None:
@@ -450,7 +467,7 @@ class Throttle:
             if problem is None:
                 problem = self.rules.begin(self._now, occurrences.since)
                 problem.level, problem.until = 0, self._now + self.rules.window(problem)
-                problem.describe(_OVERFLOW)
+                problem.describe(OVERFLOW)
             self.rules.count(problem, occurrences, self._now)
             self._save(OVERFLOW_KEY, problem)
         return OVERFLOW_KEY
