@@ -172,12 +172,14 @@ class Dedup:
                     if tally is not None:
                         self._calls[call] = tally
 
-    def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> None:
-        """Remember how a problem is to be reported, and what it may become one with others by."""
+    def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> GroupKey | None:
+        """Remember how a problem is to be reported, and its group; return that if it is known."""
         with self._lock:
             tally = self._tallies.get(key)
             if tally is not None:
-                tally.info, tally.group = info, group
+                tally.info, tally.group = info, group or tally.group
+                group = tally.group
+            return group
 
     def is_known(self, key: str) -> bool:
         """Return True if the group of the key's records is known already."""
@@ -241,15 +243,14 @@ class Dedup:
                     taken.append(tally.counted(self._source))
                     del self._dirty[tally.key]
                     tally.count, tally.unannounced, tally.quiet_until = 0, False, math.inf
-            if keys is None:
-                taken += self._detached
-                self._detached = []
-                if self._overflow.count:
-                    taken.append(Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW))
-                    self._overflow = NOTHING
-            elif self._detached:
-                taken += [counted for counted in self._detached if counted.key in keys]
-                self._detached = [found for found in self._detached if found.key not in keys]
+            detached, self._detached = self._detached, []
+            for counted in detached:
+                wanted = keys is None or counted.key in keys
+                waits = not wanted or (undecided and counted.unannounced)
+                (self._detached if waits else taken).append(counted)
+            if keys is None and not undecided and self._overflow.count:
+                taken.append(Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW))
+                self._overflow = NOTHING
             return taken
 
     def put_back(self, counts: list[Counted]) -> None:
@@ -278,14 +279,17 @@ class Dedup:
                 )
             return bool(self._dirty or self._detached)
 
-    def open_ended(self) -> list[str]:
-        """Return the fingerprints whose records are repetitions until the throttle says more."""
+    def open_ended(self) -> dict[str, str]:
+        """Return the fingerprints whose records are repetitions until the throttle says more.
+
+        Each has the key of its problem.
+        """
         with self._lock:
-            return [
-                tally.key
+            return {
+                tally.key: tally.problem
                 for tally in self._tallies.values()
                 if tally.quiet_until == math.inf and not tally.undecided
-            ]
+            }
 
     # -- with the lock held
 

@@ -153,9 +153,10 @@ class Pipeline:
     ) -> None:
         try:
             message, oversized = compose(record, keys)
+            group = keys.group
             if keys.key is not None and keys.resolves is None:
                 info = PushInfo(message.title or "", message.user, message.device, message.priority)
-                self.dedup.describe(keys.key, info, keys.group)
+                group = self.dedup.describe(keys.key, info, group)
             if admission is Admission.UNANNOUNCED:
                 self.thread.wake()
                 return
@@ -166,7 +167,7 @@ class Pipeline:
                 keys.key,
                 record.levelno,
                 record.created,
-                keys.group,
+                group,
                 resolves=keys.resolves is not None,
                 oversized=oversized,
             )

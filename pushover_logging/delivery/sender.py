@@ -525,7 +525,7 @@ class Sender:
         self._synced_at = now
         shared, file = self._reachable(), self._file
         throttle = self._local if shared is None else shared
-        watched = [] if shared is None else self._dedup.open_ended()
+        watched = {} if shared is None else self._dedup.open_ended()
         if file is not None and not (
             file.has_own() or self._deferred or watched or self._dedup.has_counts()
             or file.is_leading
@@ -538,7 +538,8 @@ class Sender:
 
         def exchange() -> tuple[dict[str, View], float]:
             views = throttle.count(drained)
-            views.update(throttle.views(watched) if watched else {})
+            problems = throttle.views(set(watched.values()))
+            views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
         try:

@@ -222,7 +222,9 @@ class Throttle:
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
         """Return what a process has to know of problems."""
-        return self._transaction(lambda: {key: self._view(key) for key in keys}, keys)
+        return (
+            self._transaction(lambda: {key: self._view(key) for key in keys}, keys) if keys else {}
+        )
 
     def due(
         self, summary_id: str, *, at_exit: bool = False, blocked_users: Collection[str | None] = ()
