@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PushoverError(Exception):
     """The base class of all errors of this library."""
@@ -79,4 +81,9 @@ class RejectedError(DeliveryError):
 
 
 class Unreachable(Exception):  # noqa: N818  a state, which the sender answers; no user sees it
-    """The outbox's file or the shared store cannot be used now; nothing has happened."""
+    """The outbox's file or the shared store cannot be used now; nothing has happened.
+
+    ``left`` is, of several things, what was not done.
+    """
+
+    left: list[Any] | None = None

@@ -111,9 +111,9 @@ def test_processes_that_end_at_once_leave_no_count_untold(storm, inbox, tmp_path
 TROUBLE = """
     import logging, sys, time
     from pushover_logging import PushoverHandler
-    from pushover_logging.books import remote
+    from pushover_logging.delivery import sender
 
-    remote.AWAY = 1.0
+    sender._AWAY = 1.0
     handler = PushoverHandler(throttle={"windows": [5, 60], "store": sys.argv[1]})
     log = logging.Logger("shop")
     log.addHandler(handler)

@@ -57,6 +57,7 @@ SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
 _IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
 _AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
+_POLL = 10.0  # seconds after which a process without news asks what is due
 _WAIT = 1.0  # seconds until a Message is decided whose problem another process is reporting
 _DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a thread may go on
 _LONGEST_WAIT = 3600.0
@@ -299,7 +300,7 @@ class Sender:
             counted = []
             return _Claimed(queued, throttle.decide(self._candidate(queued)), throttle)
         except Unreachable as error:
-            self._dedup.put_back(counted)
+            self._dedup.put_back(counted if error.left is None else error.left)
             self._leave_alone(error)
             return self._decided(queued)
 
@@ -433,7 +434,8 @@ class Sender:
         if shared is not None and self._is_shared_due() and self._may_report():
             if self._summarise(shared, blocked):
                 return True
-            self._shared_due_at = self._after(self._ask(shared, shared.next_due, _AWAY))
+            due = self._ask(shared, shared.next_due, _AWAY)
+            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
         return self._local.next_due() <= 0 and self._summarise(self._local, blocked)
 
     def _send_exit_digest(self) -> bool:
@@ -534,6 +536,10 @@ class Sender:
                 self._looked_at = now
                 file.look()
             return interval
+        if file is None and not (
+            watched or self._owed or self._dedup.has_counts() or self._is_shared_due()
+        ):
+            return interval
         drained = self._dedup.drain()
 
         def exchange() -> tuple[dict[str, View], float]:
@@ -552,9 +558,10 @@ class Sender:
         except Unreachable as error:
             if throttle is not self._local and not self._is_in_file:
                 self._leave_alone(error)
-            views, due, outcomes = self._local.count(drained), math.inf, []
+            left = drained if error.left is None else error.left
+            views, due, outcomes = self._local.count(left), math.inf, []
         if shared is not None:
-            self._shared_due_at = self._after(due)
+            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
         self._dedup.update(views)
         for outcome in outcomes:
             emitted = outcome.emitted

@@ -168,7 +168,7 @@ class Throttle:
                 else:
                     answered |= self.rules.notify(problem, push_id, verdict, level, now)
                 if refused and problem.resolved and shown.count:
-                    self._overflow(shown)
+                    self._count_overflow(shown)
                 self._save(key, problem)
                 views[key] = self._view(key)
             if verdict is None and (answered or refused):
@@ -241,7 +241,8 @@ class Throttle:
             ready: list[tuple[str, Problem]] = []
             for name in names:
                 problem = self._get(name)
-                if problem is None:
+                if problem is None:  # others have damaged or removed it
+                    self._delete(name)
                     continue
                 if not problem.claimed_by and problem.counted.count:
                     at = self._limits.due_at(problem, now, self._quota)
@@ -359,7 +360,7 @@ class Throttle:
             if not (repeats or free):
                 counted, problem.counted = problem.counted, Occurrences()
                 self._save(key, problem)
-                self._overflow(counted)
+                self._count_overflow(counted)
                 return quiet
             self._limits.count_summary(now, self._quota)
             self._limits_changed = True
@@ -431,6 +432,16 @@ class Throttle:
 
     def _count(self, found: Counted) -> str:
         """Add a process's count; return the key of the problem that has it now."""
+        key, problem = self._place(found)
+        occurrences = found.occurrences
+        if found.group is None or key != found.group.group:
+            occurrences = replace(occurrences, places=())  # a place says something of a group alone
+        self.rules.count(problem, occurrences, self._now)
+        self._save(key, problem)
+        return key
+
+    def _place(self, found: Counted) -> tuple[str, Problem]:
+        """Return the problem that a process's count goes to, with its key."""
         now, key = self._now, found.problem
         problem = self._present(key)
         if problem is None and key != found.key:
@@ -438,7 +449,7 @@ class Throttle:
             problem = self._present(key)
         before = self._get(key)
         if before is not None and before.resolved and found.occurrences.last <= before.last:
-            return self._overflow(found.occurrences)  # it came before the end
+            return OVERFLOW_KEY, self._overflow(found.occurrences.since)  # it came before the end
         # The process does not know that it is over, or its own candidate would report it.
         is_stale = before is not None and before.resolved and found.level != UNREPORTED
         unannounced = found.unannounced or is_stale
@@ -455,24 +466,22 @@ class Throttle:
             if found.unannounced:
                 self._limits.begin_storm(now)
                 self._limits_changed = True
-        occurrences = found.occurrences
-        if found.group is None or key != found.group.group:
-            occurrences = replace(occurrences, places=())  # a place says something of a group alone
-        self.rules.count(problem, occurrences, now)
-        self._save(key, problem)
-        return key
+        return key, problem
 
-    def _overflow(self, occurrences: Occurrences) -> str:
-        """Count what has no problem of its own any more."""
+    def _overflow(self, since: float) -> Problem:
+        """Return the problem of what has none of its own any more."""
+        problem = self._present(OVERFLOW_KEY)
+        if problem is None:
+            problem = self.rules.begin(self._now, since)
+            problem.level, problem.until = 0, self._now + self.rules.window(problem)
+            problem.describe(OVERFLOW)
+        return problem
+
+    def _count_overflow(self, occurrences: Occurrences) -> None:
         if occurrences.count:
-            problem = self._present(OVERFLOW_KEY)
-            if problem is None:
-                problem = self.rules.begin(self._now, occurrences.since)
-                problem.level, problem.until = 0, self._now + self.rules.window(problem)
-                problem.describe(OVERFLOW)
+            problem = self._overflow(occurrences.since)
             self.rules.count(problem, occurrences, self._now)
             self._save(OVERFLOW_KEY, problem)
-        return OVERFLOW_KEY
 
     def _make_room(self) -> None:
         names = self.store.oldest()
@@ -481,7 +490,7 @@ class Throttle:
             problem = self._get(name)
             self._delete(name)
             if problem is not None:
-                self._overflow(problem.reporting.plus(problem.counted))
+                self._count_overflow(problem.reporting.plus(problem.counted))
 
     def _view(self, key: str) -> View:
         problem = self._present(key)

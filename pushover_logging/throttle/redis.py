@@ -1,0 +1,472 @@
+"""Problems in Redis: one state for all processes of all hosts that name it.
+
+A decision reads what it needs (LOAD), is made by the same rules as everywhere, and is written only
+if nothing of it has changed meanwhile (COMMIT); otherwise it is made again. What is counted is not
+part of that: thousands of processes may count one problem in the same second. Each process has a
+running total for each problem; ADD sets it and adds the difference, so that it may be repeated.
+
+A problem's counts have a random incarnation, and numbers of the pushes that took and settled them.
+With each answer a process learns how much of its total is settled, which means reported. In a new
+incarnation, as after a restart or FLUSHALL of Redis, its total starts from what is not.
+
+Every key of an account has one hash tag, so that a cluster keeps them together, and an expiry.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from pushover_logging.exceptions import ConfigurationError, Unreachable
+from pushover_logging.throttle.limits import GROUPING
+from pushover_logging.throttle.rules import (
+    CRITICAL_WINDOW,
+    MAX_PLACES,
+    NOTHING,
+    Occurrences,
+    Problem,
+    Rules,
+)
+from pushover_logging.throttle.store import (
+    LIMITS,
+    MEMBERS,
+    OVERFLOW_KEY,
+    SHARED_CAPACITY,
+    Item,
+    from_json,
+    to_json,
+)
+from pushover_logging.throttle.throttle import Counted, Throttle, View
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+except ModuleNotFoundError as _error:
+    msg = "throttle: a redis:// URL needs an extra: pip install 'pushover-logging[redis]'"
+    raise ConfigurationError(msg, option="throttle") from _error
+
+PATIENCE = 0.25  # seconds that Redis may take to answer
+KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
+_MARGIN = 60.0
+_TRIES = 5
+_FIELDS = ("n", "since", "last", "level", "report_by", "places", "sources", "all", "latest")
+_STATE = ("incarnation", "taken", "settled")
+T = TypeVar("T")
+
+# KEYS: for each item the item and its counts. ARGV: the names of the counts' fields.
+LOAD = """
+local time = redis.call('TIME')
+local values = {string.format('%d.%06d', time[1], time[2])}
+for at = 1, #KEYS, 2 do
+  values[#values + 1] = redis.call('GET', KEYS[at])
+  values[#values + 1] = redis.call('HMGET', KEYS[at + 1], unpack(ARGV))
+end
+return values
+"""
+
+# KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
+# what it was, what it is, milliseconds to live, when it is due, by how much its count changes,
+# since, last, level, report_by, places and sources of that, and the changes of taken and settled.
+COMMIT = """
+local per = 14
+for at = 3, #KEYS, 2 do
+  local first = (at - 3) / 2 * per
+  if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
+end
+local time = redis.call('TIME')
+for at = 3, #KEYS, 2 do
+  local first, counts = (at - 3) / 2 * per, KEYS[at + 1]
+  local function arg(number) return ARGV[first + number] end
+  local name, value, change = arg(1), arg(3), tonumber(arg(6))
+  if value == '' then
+    redis.call('DEL', KEYS[at])
+    if redis.call('EXISTS', counts) == 1 then  -- what it had is counted elsewhere now
+      redis.call('HDEL', counts, 'n', 'since', 'last', 'level', 'report_by', 'places', 'sources')
+      redis.call('HINCRBY', counts, 'taken', 1)
+      redis.call('HINCRBY', counts, 'settled', 1)
+    end
+    redis.call('ZREM', KEYS[1], name)
+    redis.call('ZREM', KEYS[2], name)
+  elseif value ~= arg(2) or change ~= 0 then
+    redis.call('SET', KEYS[at], value, 'PX', arg(4))
+    redis.call('ZADD', KEYS[2], time[1], name)
+    if change > 0 then
+      redis.call('HINCRBY', counts, 'n', change)
+      redis.call('HSET', counts, 'since', arg(7), 'last', arg(8), 'level', arg(9),
+                 'report_by', arg(10), 'places', arg(11), 'sources', arg(12))
+    elseif change < 0 then
+      if redis.call('HINCRBY', counts, 'n', change) <= 0 then
+        redis.call('HDEL', counts, 'n', 'since', 'last', 'level', 'report_by', 'places', 'sources')
+      else
+        redis.call('HSET', counts, 'since', arg(8))
+        redis.call('HDEL', counts, 'places', 'sources')
+      end
+    end
+    if arg(13) ~= '0' then redis.call('HINCRBY', counts, 'taken', arg(13)) end
+    if arg(14) ~= '0' then redis.call('HINCRBY', counts, 'settled', arg(14)) end
+    redis.call('PEXPIRE', counts, arg(4))
+    local due = arg(5)
+    if (tonumber(redis.call('HGET', counts, 'n') or 0) or 0) > 0 and due == '' then due = time[1] end
+    if due == '' then redis.call('ZREM', KEYS[1], name)
+    else redis.call('ZADD', KEYS[1], due, name) end
+  end
+end
+return 1
+"""
+
+# KEYS: what is due, the problem, its counts. ARGV: name, process, incarnation that it knows, total,
+# what of that is not settled, since, last, level, source, place, a CRITICAL's level and seconds,
+# milliseconds to live, a name for a new incarnation, the most sources and places.
+# Answers nothing if that takes a decision: also on what others have damaged.
+ADD = """
+local raw = redis.call('GET', KEYS[2])
+if not raw then return false end
+local ok, one = pcall(cjson.decode, raw)
+if not ok or type(one) ~= 'table' or one.resolved then return false end
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local counts = KEYS[3]
+local incarnation = redis.call('HGET', counts, 'incarnation')
+if not incarnation then
+  incarnation = ARGV[14]
+  redis.call('HSET', counts, 'incarnation', incarnation)
+end
+local function kept(name) return tonumber(redis.call('HGET', counts, name) or nil) end
+local total = tonumber(incarnation == ARGV[3] and ARGV[4] or ARGV[5])
+local more = total - (kept('p:' .. ARGV[2]) or 0)
+local until_ = tonumber(one['until']) or 0
+if more > 0 then
+  local since, last, level = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+  local n = redis.call('HINCRBY', counts, 'n', more)
+  if n > more then
+    since = math.min(kept('since') or since, since)
+    last = math.max(kept('last') or last, last)
+    level = math.max(kept('level') or level, level)
+  end
+  redis.call('HSET', counts, 'since', string.format('%.6f', since), 'last',
+    string.format('%.6f', last), 'level', level, 'p:' .. ARGV[2], total)
+  redis.call('HINCRBY', counts, 'all', more)
+  redis.call('HSET', counts, 'latest', string.format('%.6f', math.max(kept('latest') or last, last)))
+  for name, new in pairs({sources = ARGV[9], places = ARGV[10]}) do
+    local found, list = pcall(cjson.decode, redis.call('HGET', counts, name) or '[]')
+    if not found or type(list) ~= 'table' then list = {} end
+    local known = new == ''
+    for _, value in ipairs(list) do known = known or value == new end
+    if not known and #list < tonumber(name == 'sources' and ARGV[15] or ARGV[16]) then
+      list[#list + 1] = new
+      redis.call('HSET', counts, name, cjson.encode(list))
+    end
+  end
+  local due = math.max(until_, now)
+  if one.unannounced then due = now end
+  if level >= tonumber(ARGV[11]) then
+    local by = math.min(kept('report_by') or math.huge, now + ARGV[12])
+    redis.call('HSET', counts, 'report_by', string.format('%.6f', by))
+    due = math.min(due, by)
+  end
+  local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
+  if not before or due < before and not one.claimed_by and not one.unannounced then
+    redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
+  end
+  redis.call('PEXPIRE', KEYS[2], ARGV[13])
+  redis.call('PEXPIRE', counts, ARGV[13])
+end
+return {incarnation, kept('taken') or 0, kept('settled') or 0, tonumber(one.level) or -1}
+"""
+
+
+class RedisStore:
+    """The items of one account, on Redis's own time. Used by one sender's thread, without a lock.
+
+    A fork's child makes a new store; nothing connects before the first call.
+    """
+
+    def __init__(self, url: str, account: str, rules: Rules) -> None:
+        self._rules = rules
+        self._prefix = f"{{pushover:{account}}}:"
+        try:
+            self._redis = redis.Redis.from_url(
+                url,
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=True,
+            )
+            self._redis.connection_pool.make_connection()  # looks at what else the URL says
+            self._load, self._commit, self._add = map(
+                self._redis.register_script, (LOAD, COMMIT, ADD)
+            )
+        except (ValueError, TypeError, LookupError, RedisError) as error:
+            msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
+            raise ConfigurationError(msg, option="throttle") from error
+        self.states: dict[str, tuple[str, int, int]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._time: float | None = None
+        self._raw: dict[str, str] = {}
+        self._counts: dict[str, tuple[Occurrences, int, int]] = {}
+        self._written: dict[str, tuple[Item | None, float | None]] = {}
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Do ``work`` until nobody else has changed meanwhile what it read. Raises Unreachable."""
+        try:
+            for _ in range(_TRIES):
+                self._begin()
+                result = work()
+                if not self._written or self._commits():
+                    return result
+        finally:
+            self._begin()
+        text = f"the shared throttle changed under {_TRIES} decisions in a row"
+        raise Unreachable(text)
+
+    def now(self) -> float:
+        """Return Redis's time, the same within a transaction."""
+        if self._time is None:
+            self.load([LIMITS])
+        return self._time or 0.0
+
+    def load(self, names: Iterable[str]) -> Mapping[str, Item]:
+        """Return the items that there are; one that others have damaged counts as absent.
+
+        ``states`` has the incarnation of each problem's counts, and the numbers of pushes that took
+        and settled them.
+        """
+        wanted = list(names)
+        keys = [key for name in wanted for key in self._keys(name)]
+        time, *values = self._call(lambda: self._load(keys, [*_FIELDS, *_STATE]))
+        self._time = float(time) if self._time is None else self._time
+        items: dict[str, Item] = {}
+        for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
+            self._raw[name] = raw or ""
+            item = from_json(name, raw) if raw else None
+            counted, total, latest = _counted(counts)
+            state = counts[len(_FIELDS) :]
+            self.states[name] = state[0] or "", int(state[1] or 0), int(state[2] or 0)
+            if isinstance(item, Problem):
+                self._counts[name] = counted, item.reporting.count, total
+                item.counted, item.total = counted, item.total + total
+                item.last = max(item.last, latest)
+            if item is not None:
+                items[name] = item
+        return items
+
+    def save(self, name: str, item: Item, due: float | None) -> None:
+        """Keep an item."""
+        self._written[name] = item, due
+
+    def delete(self, name: str) -> None:
+        """Forget an item."""
+        self._written[name] = None, None
+
+    def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
+        """Return what is due before a time."""
+        end = "+inf" if before == math.inf else before
+        key = self._prefix + "due"
+        found: Sequence[tuple[str, float]] = self._call(
+            lambda: self._redis.zrangebyscore(key, "-inf", end, 0, limit, withscores=True)
+        )
+        return found
+
+    def oldest(self) -> Sequence[str]:
+        """Return a sixteenth of the problems, the longest unchanged, those with a count last."""
+        known = self._prefix + "known"
+        if self._call(lambda: self._redis.zcard(known)) < SHARED_CAPACITY:
+            return ()
+        names = self._call(lambda: self._redis.zrange(known, 0, SHARED_CAPACITY // 8))
+        scores = self._call(lambda: self._redis.zmscore(self._prefix + "due", names))
+        ranked = sorted(zip(names, scores, strict=True), key=lambda found: found[1] is not None)
+        kept = (LIMITS, OVERFLOW_KEY)
+        found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
+        return found[: SHARED_CAPACITY // 16]
+
+    def add(self, name: str, process: str, total: Total, found: Counted) -> list[Any] | None:
+        """Set a process's total of a problem; None if the problem has to be made first."""
+        more = found.occurrences
+        values: list[str | float] = [
+            name, process, total.incarnation, total.count, total.count - total.settled,
+            more.since, more.last, more.level, (*more.sources, "")[0], (*more.places, "")[0],
+            logging.CRITICAL, CRITICAL_WINDOW, int(KEPT * 1000), secrets.token_hex(8), 100,
+            MAX_PLACES,
+        ]  # fmt: skip
+        keys = [self._prefix + "due", *self._keys(name)]
+        answer: list[Any] | None = self._call(lambda: self._add(keys, values))
+        return answer
+
+    def _keys(self, name: str) -> tuple[str, str]:
+        return self._prefix + name, f"{self._prefix}count:{name}"
+
+    def _commits(self) -> bool:
+        missing = [name for name in self._written if name not in self._raw]
+        if missing:
+            self.load(missing)
+        keys, values = [self._prefix + "due", self._prefix + "known"], []
+        for name, (item, due) in self._written.items():
+            keys += self._keys(name)
+            values += self._arguments(name, item, due)
+        return bool(self._call(lambda: self._commit(keys, values)))
+
+    def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
+        counted, change, taken, settled = NOTHING, 0, 0, 0
+        lives, value = KEPT if name == LIMITS else GROUPING, ""
+        if isinstance(item, Problem):
+            before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
+            counted, change = item.counted, item.counted.count - before.count
+            if item.reporting.count != reporting:
+                taken = 1 if item.reporting.count else 0
+                if reporting and not item.reporting.count:
+                    settled, taken = (0, -1) if change >= reporting else (1, 0)
+            if change < 0:
+                counted = before
+            lives = KEPT
+            if due is None:
+                lives = max(0.0, item.until - self.now()) + self._rules.cooling_time(item)
+            item = replace(item, counted=NOTHING, total=item.total - total)
+        if item is not None:
+            value = to_json(item)
+        return [
+            name, self._raw.get(name, ""), value, int((lives + _MARGIN) * 1000),
+            "" if due is None else due, change, counted.since, counted.last, counted.level,
+            counted.report_by if counted.report_by < math.inf else "",
+            json.dumps(counted.places), json.dumps(counted.sources), taken, settled,
+        ]  # fmt: skip
+
+    def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
+        try:
+            return call()
+        except (RedisError, OSError) as error:
+            text = f"the shared throttle cannot be reached ({type(error).__name__})"
+            raise Unreachable(text) from error
+
+
+@dataclass(slots=True)
+class Total:
+    """What a process has counted of one problem, in the store's ``incarnation`` of its counts.
+
+    ``settled`` of it is reported. Each of ``marks`` says that ``count`` was what it is when the
+    store had taken so many pushes' counts: it is settled with the next one. ``found`` is the last
+    count, from which a lost problem is made again.
+    """
+
+    found: Counted
+    incarnation: str = ""
+    count: int = 0
+    settled: int = 0
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def learn(self, incarnation: str, taken: int, settled: int) -> bool:
+        """Take the store's word of an incarnation; return False if it is another one."""
+        if incarnation != self.incarnation:
+            return False
+        while self.marks and self.marks[0][0] <= settled:
+            self.settled = self.marks.pop(0)[1]
+        if self.count > self.settled:
+            self.marks = [mark for mark in self.marks if mark[0] != taken + 1]
+            self.marks.append((taken + 1, self.count))
+        return True
+
+
+class RedisThrottle(Throttle):
+    """The rules over a `RedisStore`, and this process's totals. Raises Unreachable."""
+
+    def __init__(self, url: str, account: str, rules: Rules) -> None:
+        self._redis = RedisStore(url, account, rules)
+        self._process = secrets.token_hex(8)
+        self._totals: dict[str, Total] = {}
+        super().__init__(self._redis, rules, is_shared=True)
+
+    def count(self, counted: Sequence[Counted]) -> dict[str, View]:
+        """Add what this process counted; of what was not handed over Unreachable has a list."""
+        problems: dict[str, str] = {}
+        for number, found in enumerate(counted):
+            try:
+                problems[found.key] = self._add(found)
+            except Unreachable as error:
+                error.left = list(counted[number + 1 :])
+                raise
+        views = self.views(set(problems.values()))
+        return {key: views[problem] for key, problem in problems.items()}
+
+    def views(self, keys: Collection[str]) -> dict[str, View]:
+        """Return what a process has to know of problems; hands over again what Redis has lost."""
+        views = super().views(keys)
+        for key in keys:
+            total = self._totals.get(key)
+            state = self._redis.states.get(key, ("", 0, 0))
+            if total is None or total.learn(*state):
+                if total is not None and total.settled >= total.count:
+                    del self._totals[key]
+            elif total.count > total.settled:
+                self._add(replace_count(total.found, 0))
+                views[key] = super().views([key])[key]
+        return views
+
+    def _add(self, found: Counted) -> str:
+        """Add to this process's total of a problem, and hand that over; return the problem's key."""
+        key = found.problem
+        answer = self._handed(key, found)
+        if answer is None:  # there is no such problem
+            key = self._transaction(lambda: self._placed(found), [found.key, key])
+            lost = self._totals.pop(found.problem, None) if key != found.problem else None
+            if lost is not None:
+                found = replace_count(found, found.occurrences.count + lost.count - lost.settled)
+            if self._handed(key, found) is None:
+                text = "the shared throttle lost a problem that was just made"
+                raise Unreachable(text)
+        return key
+
+    def _handed(self, key: str, found: Counted) -> list[Any] | None:
+        total = self._totals.setdefault(key, Total(found))
+        total.count += found.occurrences.count
+        total.found = found
+        try:
+            answer = self._redis.add(key, self._process, total, found)
+        except Unreachable:
+            raise  # it may have arrived: the total says so the next time
+        if answer is None:
+            total.count -= found.occurrences.count
+            return None
+        incarnation, taken, settled, _ = answer
+        if incarnation != total.incarnation:
+            total.count -= total.settled
+            total.incarnation, total.settled, total.marks = incarnation, 0, []
+        total.learn(incarnation, taken, settled)
+        return answer
+
+    def _placed(self, found: Counted) -> str:
+        key, problem = self._place(found)
+        self._save(key, problem)
+        return key
+
+
+def replace_count(found: Counted, count: int) -> Counted:
+    """Return a count with another number."""
+    return found._replace(occurrences=replace(found.occurrences, count=count))
+
+
+def _counted(values: Sequence[Any]) -> tuple[Occurrences, int, float]:
+    """Return what is counted, how much ever was, and when last; nothing if it is damaged."""
+    n, since, last, level, report_by, places, sources, total, latest, *_ = values
+    try:
+        found = NOTHING
+        if int(n or 0) > 0:
+            found = Occurrences(
+                int(n),
+                float(since or 0),
+                float(last or 0),
+                int(level or 0),
+                tuple(map(str, json.loads(places or "[]"))),
+                tuple(map(str, json.loads(sources or "[]"))),
+                float(report_by) if report_by else math.inf,
+            )
+        return found, int(total or 0), float(latest or 0)
+    except (ValueError, TypeError):
+        return NOTHING, 0, 0.0
