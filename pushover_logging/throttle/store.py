@@ -143,21 +143,32 @@ def _default(field: Field[Any]) -> Any:  # noqa: ANN401  any field's
 
 def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a ``kind`` of what JSON holds; each value must be of the type of its default."""
-    defaults = {field.name: _default(field) for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in data.items():
-        default = defaults[name]
+        if name not in known:
+            raise TypeError(name)
+        default = _default(known[name])
+        checked = _finite if "float" in str(known[name].type) else _text
         if isinstance(default, Occurrences):
             values[name] = _restored(Occurrences, value)
         elif isinstance(default, float):
             values[name] = _finite(value)
-        elif isinstance(default, tuple):
-            values[name] = tuple(value)
+        elif isinstance(default, tuple) and isinstance(value, list):
+            values[name] = tuple(map(checked, value))
+        elif isinstance(default, dict) and isinstance(value, dict):
+            values[name] = {key: checked(one) for key, one in value.items()}
         elif type(value) is type(default) or (default is None and isinstance(value, str)):
             values[name] = value
         else:
             raise TypeError(name)
     return kind(**values)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _finite(value: object) -> float:
