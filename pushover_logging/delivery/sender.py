@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -51,7 +51,7 @@ from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
-    from pushover_logging.outbox.sqlite import FileOutbox
+    from pushover_logging.outbox.sqlite import FileOutbox, Outcome
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
@@ -548,18 +548,21 @@ class Sender:
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
+        outcomes: Sequence[Outcome] = []
         try:
             if self._is_in_file and file is not None:
                 (views, due), outcomes = self._together(lambda: (exchange(), file.sync()))
             else:
                 self._pay()
                 views, due = exchange()
-                outcomes = [] if file is None else self._together(file.sync)
         except Unreachable as error:
-            if throttle is not self._local and not self._is_in_file:
+            if shared is not None and not self._is_in_file:
                 self._leave_alone(error)
             left = drained if error.left is None else error.left
-            views, due, outcomes = self._local.count(left), math.inf, []
+            views, due = self._local.count(left), math.inf
+        if file is not None and not self._is_in_file:
+            with contextlib.suppress(Unreachable):
+                outcomes = self._together(file.sync)
         if shared is not None:
             self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
         self._dedup.update(views)
