@@ -140,7 +140,7 @@ class Sender:
         self._synced_at = self._looked_at = -math.inf
         self._busy_at = 0.0
         self._shared_due_at = 0.0
-        self._looks_at_exit = True
+        self._looks_at_exit, self._is_last = True, False
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
         self._has_warned_of_full = self._has_warned_of_fault = False
 
@@ -168,7 +168,7 @@ class Sender:
         if not at_exit:
             return True
         looks = self._shared is not None and self._is_in_file and self._looks_at_exit
-        return not (looks or self._dedup.has_counts() or self._local.has_counts())
+        return not (looks or self._is_last or self._dedup.has_counts() or self._local.has_counts())
 
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
@@ -210,6 +210,7 @@ class Sender:
         if pause > 0:
             self._catch_up()
             return min(pause, wait)
+        self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
             self._catch_up()
             self._client.close()
@@ -444,17 +445,25 @@ class Sender:
             if not self.closing or self._counters.pending or self._mute() > 0:
                 return False
         reported = self._summarise(self._local, (), at_exit=True)
-        shared = self._reachable()
-        if shared is not None and self._file is not None and self._looks_at_exit:
-            self._looks_at_exit = False
-            if self._is_in_file and shared.rules.summary_at_exit and self._file.is_last():
-                self._sync(hurried=True)
-                while self._summarise(shared, (), at_exit=True):
-                    reported = True
+        if self._is_last and self._shared is not None and self._may_report():
+            while self._retry.pause() <= 0 and self._summarise(self._shared, (), at_exit=True):
+                reported = True
+            self._is_last = self._retry.pause() > 0
         if reported:
             self._digest_from = self._after(self._digests_apart)
             self._digests_apart *= 2
         return reported
+
+    def _look_at_exit(self) -> None:
+        """See, once this process has nothing left, if it is the last of the host that counted."""
+        if not (self.closing and self._looks_at_exit and self._file and self._shared):
+            return
+        with self._lock:
+            if self._counters.pending or self._dedup.has_counts():
+                return
+        self._looks_at_exit = False
+        summarises = self._is_in_file and self._shared.rules.summary_at_exit
+        self._is_last = summarises and self._file.is_last() and self._file.lead()
 
     def _summarise(
         self, throttle: Throttle, blocked: Collection[str | None], *, at_exit: bool = False
