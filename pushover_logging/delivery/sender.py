@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -51,7 +51,7 @@ from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
-    from pushover_logging.outbox.sqlite import FileOutbox
+    from pushover_logging.outbox.sqlite import FileOutbox, Outcome
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
@@ -140,7 +140,7 @@ class Sender:
         self._synced_at = self._looked_at = -math.inf
         self._busy_at = 0.0
         self._shared_due_at = 0.0
-        self._looks_at_exit = True
+        self._looks_at_exit, self._is_last = True, False
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
         self._has_warned_of_full = self._has_warned_of_fault = False
 
@@ -168,7 +168,7 @@ class Sender:
         if not at_exit:
             return True
         looks = self._shared is not None and self._is_in_file and self._looks_at_exit
-        return not (looks or self._dedup.has_counts() or self._local.has_counts())
+        return not (looks or self._is_last or self._dedup.has_counts() or self._local.has_counts())
 
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
@@ -210,6 +210,7 @@ class Sender:
         if pause > 0:
             self._catch_up()
             return min(pause, wait)
+        self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
             self._catch_up()
             self._client.close()
@@ -444,17 +445,25 @@ class Sender:
             if not self.closing or self._counters.pending or self._mute() > 0:
                 return False
         reported = self._summarise(self._local, (), at_exit=True)
-        shared = self._reachable()
-        if shared is not None and self._file is not None and self._looks_at_exit:
-            self._looks_at_exit = False
-            if self._is_in_file and shared.rules.summary_at_exit and self._file.is_last():
-                self._sync(hurried=True)
-                while self._summarise(shared, (), at_exit=True):
-                    reported = True
+        if self._is_last and self._shared is not None and self._may_report():
+            while self._retry.pause() <= 0 and self._summarise(self._shared, (), at_exit=True):
+                reported = True
+            self._is_last = self._retry.pause() > 0
         if reported:
             self._digest_from = self._after(self._digests_apart)
             self._digests_apart *= 2
         return reported
+
+    def _look_at_exit(self) -> None:
+        """See, once this process has nothing left, if it is the last of the host that counted."""
+        if not (self.closing and self._looks_at_exit and self._file and self._shared):
+            return
+        with self._lock:
+            if self._counters.pending or self._dedup.has_counts():
+                return
+        self._looks_at_exit = False
+        summarises = self._is_in_file and self._shared.rules.summary_at_exit
+        self._is_last = summarises and self._file.is_last() and self._file.lead()
 
     def _summarise(
         self, throttle: Throttle, blocked: Collection[str | None], *, at_exit: bool = False
@@ -548,18 +557,21 @@ class Sender:
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
+        outcomes: Sequence[Outcome] = []
         try:
             if self._is_in_file and file is not None:
                 (views, due), outcomes = self._together(lambda: (exchange(), file.sync()))
             else:
                 self._pay()
                 views, due = exchange()
-                outcomes = [] if file is None else self._together(file.sync)
         except Unreachable as error:
-            if throttle is not self._local and not self._is_in_file:
+            if shared is not None and not self._is_in_file:
                 self._leave_alone(error)
             left = drained if error.left is None else error.left
-            views, due, outcomes = self._local.count(left), math.inf, []
+            views, due = self._local.count(left), math.inf
+        if file is not None and not self._is_in_file:
+            with contextlib.suppress(Unreachable):
+                outcomes = self._together(file.sync)
         if shared is not None:
             self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
         self._dedup.update(views)

@@ -30,6 +30,7 @@ from pushover_logging.throttle.rules import (
     NOTHING,
     Occurrences,
     Problem,
+    PushInfo,
     Rules,
 )
 from pushover_logging.throttle.store import (
@@ -73,9 +74,10 @@ return values
 
 # KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
 # what it was, what it is, milliseconds to live, when it is due, by how much its count changes,
-# since, last, level, report_by, places and sources of that, and the changes of taken and settled.
+# since, last, level, report_by, places and sources of that, the changes of taken and settled, and
+# what of it this process counted; at the end the process, and a name for a new incarnation.
 COMMIT = """
-local per = 14
+local per, process, incarnation = 15, ARGV[#ARGV - 1], ARGV[#ARGV]
 for at = 3, #KEYS, 2 do
   local first = (at - 3) / 2 * per
   if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
@@ -108,6 +110,10 @@ for at = 3, #KEYS, 2 do
         redis.call('HSET', counts, 'since', arg(8))
         redis.call('HDEL', counts, 'places', 'sources')
       end
+    end
+    if arg(15) ~= '0' then
+      redis.call('HSETNX', counts, 'incarnation', incarnation)
+      redis.call('HINCRBY', counts, 'p:' .. process, arg(15))
     end
     if arg(13) ~= '0' then redis.call('HINCRBY', counts, 'taken', arg(13)) end
     if arg(14) ~= '0' then redis.call('HINCRBY', counts, 'settled', arg(14)) end
@@ -206,11 +212,14 @@ class RedisStore:
         except (ValueError, TypeError, LookupError, RedisError) as error:
             msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
             raise ConfigurationError(msg, option="throttle") from error
+        self.process = secrets.token_hex(8)
+        self.own: dict[str, tuple[int, Problem]] = {}  # counted by the last transaction
         self.states: dict[str, tuple[str, int, int]] = {}
         self._begin()
 
     def _begin(self) -> None:
         self._time: float | None = None
+        self._is_within = False
         self._raw: dict[str, str] = {}
         self._counts: dict[str, tuple[Occurrences, int, int]] = {}
         self._written: dict[str, tuple[Item | None, float | None]] = {}
@@ -220,6 +229,7 @@ class RedisStore:
         try:
             for _ in range(_TRIES):
                 self._begin()
+                self._is_within = True
                 result = work()
                 if not self._written or self._commits():
                     return result
@@ -229,10 +239,11 @@ class RedisStore:
         raise Unreachable(text)
 
     def now(self) -> float:
-        """Return Redis's time, the same within a transaction."""
-        if self._time is None:
-            self.load([LIMITS])
-        return self._time or 0.0
+        """Return Redis's time; within a transaction that of the first `load`."""
+        if self._time is not None:
+            return self._time
+        seconds, micros = self._call(self._redis.time)
+        return float(seconds + micros / 1e6)
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are; one that others have damaged counts as absent.
@@ -243,7 +254,8 @@ class RedisStore:
         wanted = list(names)
         keys = [key for name in wanted for key in self._keys(name)]
         time, *values = self._call(lambda: self._load(keys, [*_FIELDS, *_STATE]))
-        self._time = float(time) if self._time is None else self._time
+        if self._is_within and self._time is None:
+            self._time = float(time)
         items: dict[str, Item] = {}
         for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
             self._raw[name] = raw or ""
@@ -288,11 +300,11 @@ class RedisStore:
         found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
         return found[: SHARED_CAPACITY // 16]
 
-    def add(self, name: str, process: str, total: Total, found: Counted) -> list[Any] | None:
+    def add(self, name: str, total: Total, found: Counted) -> list[Any] | None:
         """Set a process's total of a problem; None if the problem has to be made first."""
         more = found.occurrences
         values: list[str | float] = [
-            name, process, total.incarnation, total.count, total.count - total.settled,
+            name, self.process, total.incarnation, total.count, total.count - total.settled,
             more.since, more.last, more.level, (*more.sources, "")[0], (*more.places, "")[0],
             logging.CRITICAL, CRITICAL_WINDOW, int(KEPT * 1000), secrets.token_hex(8), 100,
             MAX_PLACES,
@@ -308,14 +320,17 @@ class RedisStore:
         missing = [name for name in self._written if name not in self._raw]
         if missing:
             self.load(missing)
-        keys, values = [self._prefix + "due", self._prefix + "known"], []
+        keys: list[str] = [self._prefix + "due", self._prefix + "known"]
+        values: list[Any] = []
+        self.own = {}
         for name, (item, due) in self._written.items():
             keys += self._keys(name)
             values += self._arguments(name, item, due)
+        values += [self.process, secrets.token_hex(8)]
         return bool(self._call(lambda: self._commit(keys, values)))
 
     def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
-        counted, change, taken, settled = NOTHING, 0, 0, 0
+        counted, change, taken, settled, own = NOTHING, 0, 0, 0, 0
         lives, value = KEPT if name == LIMITS else GROUPING, ""
         if isinstance(item, Problem):
             before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
@@ -324,6 +339,9 @@ class RedisStore:
                 taken = 1 if item.reporting.count else 0
                 if reporting and not item.reporting.count:
                     settled, taken = (0, -1) if change >= reporting else (1, 0)
+            elif change > 0:
+                own = change
+                self.own[name] = own, item
             if change < 0:
                 counted = before
             lives = KEPT
@@ -336,7 +354,7 @@ class RedisStore:
             name, self._raw.get(name, ""), value, int((lives + _MARGIN) * 1000),
             "" if due is None else due, change, counted.since, counted.last, counted.level,
             counted.report_by if counted.report_by < math.inf else "",
-            json.dumps(counted.places), json.dumps(counted.sources), taken, settled,
+            json.dumps(counted.places), json.dumps(counted.sources), taken, settled, own,
         ]  # fmt: skip
 
     def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
@@ -379,7 +397,6 @@ class RedisThrottle(Throttle):
 
     def __init__(self, url: str, account: str, rules: Rules) -> None:
         self._redis = RedisStore(url, account, rules)
-        self._process = secrets.token_hex(8)
         self._totals: dict[str, Total] = {}
         super().__init__(self._redis, rules, is_shared=True)
 
@@ -409,6 +426,16 @@ class RedisThrottle(Throttle):
                 views[key] = super().views([key])[key]
         return views
 
+    def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
+        self._redis.own = {}
+        result = super()._transaction(work, names)
+        for name, (count, problem) in self._redis.own.items():
+            occurrences = replace(problem.counted, count=count)
+            info = PushInfo(problem.title, problem.user, problem.device, problem.priority)
+            found = Counted(name, name, problem.level, occurrences, info)
+            self._totals.setdefault(name, Total(found)).count += count
+        return result
+
     def _add(self, found: Counted) -> str:
         """Add to this process's total of a problem, and hand that over; return the problem's key."""
         key = found.problem
@@ -428,7 +455,7 @@ class RedisThrottle(Throttle):
         total.count += found.occurrences.count
         total.found = found
         try:
-            answer = self._redis.add(key, self._process, total, found)
+            answer = self._redis.add(key, total, found)
         except Unreachable:
             raise  # it may have arrived: the total says so the next time
         if answer is None:
