@@ -61,16 +61,34 @@ _FIELDS = ("n", "since", "last", "level", "report_by", "places", "sources", "all
 _STATE = ("incarnation", "taken", "settled")
 T = TypeVar("T")
 
+# Counts that others have damaged are gone: each process hands its own over again.
+_SOUND = """
+local function make_sound(counts)
+  local numbers = redis.call('HMGET', counts, 'n', 'all', 'taken', 'settled')
+  for at = 1, 4 do
+    local number = numbers[at]
+    if number and not (#number < 16 and string.match(number, '^%-?%d+$')) then
+      redis.call('DEL', counts)
+      return
+    end
+  end
+end
+"""
+
 # KEYS: for each item the item and its counts. ARGV: the names of the counts' fields.
-LOAD = """
+LOAD = (
+    _SOUND
+    + """
 local time = redis.call('TIME')
 local values = {string.format('%d.%06d', time[1], time[2])}
 for at = 1, #KEYS, 2 do
+  make_sound(KEYS[at + 1])
   values[#values + 1] = redis.call('GET', KEYS[at])
   values[#values + 1] = redis.call('HMGET', KEYS[at + 1], unpack(ARGV))
 end
 return values
 """
+)
 
 # KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
 # what it was, what it is, milliseconds to live, when it is due, by how much its count changes,
@@ -124,6 +142,7 @@ for at = 3, #KEYS, 2 do
     else redis.call('ZADD', KEYS[1], due, name) end
   end
 end
+for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
 return 1
 """
 
@@ -131,7 +150,9 @@ return 1
 # what of that is not settled, since, last, level, source, place, a CRITICAL's level and seconds,
 # milliseconds to live, a name for a new incarnation, the most sources and places.
 # Answers nothing if that takes a decision: also on what others have damaged.
-ADD = """
+ADD = (
+    _SOUND
+    + """
 local raw = redis.call('GET', KEYS[2])
 if not raw then return false end
 local ok, one = pcall(cjson.decode, raw)
@@ -139,6 +160,7 @@ if not ok or type(one) ~= 'table' or one.resolved then return false end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local counts = KEYS[3]
+make_sound(counts)
 local incarnation = redis.call('HGET', counts, 'incarnation')
 if not incarnation then
   incarnation = ARGV[14]
@@ -181,11 +203,11 @@ if more > 0 then
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  redis.call('PEXPIRE', KEYS[2], ARGV[13])
-  redis.call('PEXPIRE', counts, ARGV[13])
+  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[13]) end
 end
 return {incarnation, kept('taken') or 0, kept('settled') or 0, tonumber(one.level) or -1}
 """
+)
 
 
 class RedisStore:
