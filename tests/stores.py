@@ -1,4 +1,4 @@
-"""The three places where problems live, on a clock that the test moves, for tests of all of them."""
+"""Where problems live, on a clock that the test moves: one interface for tests of all three."""
 
 import contextlib
 
@@ -25,8 +25,11 @@ class RedisClock(FakeClock):
         if name in {"now", "wall"} and hasattr(self, "wall"):
             self.write()
 
+    def parts(self):
+        return divmod(round(self.time() * 1e6), 10**6)
+
     def write(self):
-        seconds, rest = divmod(round(self.time() * 1e6), 10**6)
+        seconds, rest = self.parts()
         self._client.mset({"clock:s": seconds, "clock:us": rest})
 
 
@@ -47,9 +50,11 @@ class Stores:
             self.client = self._made.enter_context(redis.Redis.from_url(server.url))
             self.client.flushall()
             self.clock = RedisClock(self.client)
+            monkeypatch.setattr(redis.Redis, "time", lambda _: self.clock.parts())
             for name in ("LOAD", "COMMIT", "ADD"):
                 text = getattr(scripts, name).replace("redis.call('TIME')", RedisClock.NOW)
                 monkeypatch.setattr(scripts, name, text)
+        self.clock.wall = float(int(self.clock.wall))  # Redis keeps six digits of a second
 
     @property
     def is_shared(self):
