@@ -236,7 +236,7 @@ class RedisStore:
             raise ConfigurationError(msg, option="throttle") from error
         self.process = secrets.token_hex(8)
         self.own: dict[str, tuple[int, Problem]] = {}  # counted by the last transaction
-        self.states: dict[str, tuple[str, int, int]] = {}
+        self.states: dict[str, tuple[str, int, int, int]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -270,12 +270,13 @@ class RedisStore:
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are; one that others have damaged counts as absent.
 
-        ``states`` has the incarnation of each problem's counts, and the numbers of pushes that took
-        and settled them.
+        ``states`` has the incarnation of each problem's counts, the numbers of pushes that took and
+        settled them, and this process's total.
         """
         wanted = list(names)
         keys = [key for name in wanted for key in self._keys(name)]
-        time, *values = self._call(lambda: self._load(keys, [*_FIELDS, *_STATE]))
+        hashed = [*_FIELDS, *_STATE, f"p:{self.process}"]
+        time, *values = self._call(lambda: self._load(keys, hashed))
         if self._is_within and self._time is None:
             self._time = float(time)
         items: dict[str, Item] = {}
@@ -283,8 +284,9 @@ class RedisStore:
             self._raw[name] = raw or ""
             item = from_json(name, raw) if raw else None
             counted, total, latest = _counted(counts)
-            state = counts[len(_FIELDS) :]
-            self.states[name] = state[0] or "", int(state[1] or 0), int(state[2] or 0)
+            incarnation, *numbers = counts[len(_FIELDS) :]
+            taken, settled, own = (int(number or 0) for number in numbers)
+            self.states[name] = incarnation or "", taken, settled, own
             if isinstance(item, Problem):
                 self._counts[name] = counted, item.reporting.count, total
                 item.counted, item.total = counted, item.total + total
@@ -439,8 +441,8 @@ class RedisThrottle(Throttle):
         views = super().views(keys)
         for key in keys:
             total = self._totals.get(key)
-            state = self._redis.states.get(key, ("", 0, 0))
-            if total is None or total.learn(*state):
+            incarnation, taken, settled, _ = self._redis.states[key]
+            if total is None or total.learn(incarnation, taken, settled):
                 if total is not None and total.settled >= total.count:
                     del self._totals[key]
             elif total.count > total.settled:
@@ -449,14 +451,22 @@ class RedisThrottle(Throttle):
         return views
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
-        self._redis.own = {}
+        self._redis.own, self._redis.states = {}, {}
         result = super()._transaction(work, names)
         for name, (count, problem) in self._redis.own.items():
             occurrences = replace(problem.counted, count=count)
             info = PushInfo(problem.title, problem.user, problem.device, problem.priority)
             found = Counted(name, name, problem.level, occurrences, info)
-            self._totals.setdefault(name, Total(found)).count += count
+            self._total(name, found).count += count
         return result
+
+    def _total(self, key: str, found: Counted) -> Total:
+        """Return this process's total of a problem; one that it forgot is all settled."""
+        total = self._totals.get(key)
+        if total is None:
+            incarnation, _, _, own = self._redis.states[key]
+            total = self._totals[key] = Total(found, incarnation, own, own)
+        return total
 
     def _add(self, found: Counted) -> str:
         """Add to this process's total of a problem, and hand that over; return the problem's key."""
@@ -473,13 +483,13 @@ class RedisThrottle(Throttle):
         return key
 
     def _handed(self, key: str, found: Counted) -> list[Any] | None:
-        total = self._totals.setdefault(key, Total(found))
+        if key not in self._totals:
+            super().views([key])
+        total = self._total(key, found)
         total.count += found.occurrences.count
         total.found = found
-        try:
-            answer = self._redis.add(key, total, found)
-        except Unreachable:
-            raise  # it may have arrived: the total says so the next time
+        # If there is no answer it may have arrived: the total says so the next time.
+        answer = self._redis.add(key, total, found)
         if answer is None:
             total.count -= found.occurrences.count
             return None
