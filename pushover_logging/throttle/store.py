@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.throttle.limits import Group, Limits
-from pushover_logging.throttle.rules import Occurrences, Problem
+from pushover_logging.throttle.rules import UNREPORTED, Occurrences, Problem
 
 MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
@@ -24,6 +24,7 @@ LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwi
 MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
 Item: TypeAlias = Problem | Group | Limits
+_TYPES = {str: {str}, bool: {bool}, type(None): {str, type(None)}}  # of a field, by its default's
 T = TypeVar("T")
 
 
@@ -158,7 +159,9 @@ def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
             values[name] = tuple(map(checked, value))
         elif isinstance(default, dict) and isinstance(value, dict):
             values[name] = {key: checked(one) for key, one in value.items()}
-        elif type(value) is type(default) or (default is None and isinstance(value, str)):
+        elif type(value) is int and type(default) is int and abs(value) < MAX_UNIX_TIME:
+            values[name] = max(UNREPORTED, value)
+        elif isinstance(default, (str, bool, type(None))) and type(value) in _TYPES[type(default)]:
             values[name] = value
         else:
             raise TypeError(name)
