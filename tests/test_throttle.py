@@ -159,6 +159,9 @@ def test_answer_is_taken_once(process):
     process.clock.now += 1
     (count,) = process.throttle.due("summary")
     process.throttle.notified("summary", ["a"])
+    after = process.throttle.views(["a"])
+    process.throttle.notified("summary", ["a"])
+    assert after == process.throttle.views(["a"])
     process.count(2)
     process.throttle.notified("summary", ["a"])
     assert 4 == count.count
@@ -313,6 +316,23 @@ def test_whole_is_what_its_parts_were(process):
         count.key, count.count, count.level, count.title
     )  # fmt: skip
     assert ("In pay", "In refund") == count.places
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_summary_on_its_way_while_its_problem_becomes_part_of_another(process, arrives):
+    """Its count is reported by it, or later if it is not sent: never twice, never not at all."""
+    process.record("0", group=DATABASE)
+    process.count(7, "0", group=DATABASE)
+    assert [7] == [count.count for count in process.throttle.due("s", at_exit=True)]
+    for number in range(1, 4):
+        process.record(str(number), group=DATABASE)
+    if arrives:
+        process.throttle.notified("s", ["0"])
+    else:
+        process.throttle.released("s", ["0"])
+    process.count(1, "0", group=DATABASE)
+    process.record("0", group=DATABASE)
+    assert 7 * (not arrives) + 3 == sum(process.report(at_exit=True).values())
 
 
 def test_newcomers_of_a_group_are_counted_for_five_minutes(process):
@@ -539,6 +559,21 @@ def test_process_learns_how_far_its_problem_is(shared):
     shared.clock.now += 200
     assert {"a": 1} == other.report()
     assert (E, pytest.approx(900, abs=0.01)) == one.throttle.views(["a"])["a"]
+
+
+def test_each_summary_reports_what_came_after_the_one_before(stores):
+    """However little that is, and whichever process counted it or reported it."""
+    processes = [Process(stores) for _ in range(1 + stores.is_shared)]
+    processes[0].record()
+    for number in (9, 4, 1, 5):
+        for process in processes:
+            process.count(number)
+            process.throttle.views(["a"])
+            process.throttle.decide(process.candidate())
+        stores.clock.now += DAY
+        assert {"a": (number + 1) * len(processes)} == processes[-1].report()
+        for process in processes:
+            process.throttle.views(["a"])
 
 
 def test_emptied_redis_gets_back_what_nobody_reported(redis_stores):
