@@ -24,7 +24,7 @@ LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwi
 MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
 Item: TypeAlias = Problem | Group | Limits
-_TYPES = {str: {str}, bool: {bool}, type(None): {str, type(None)}}  # of a field, by its default's
+_TYPES: dict[type, set[type]] = {str: {str}, bool: {bool}, type(None): {str, type(None)}}
 T = TypeVar("T")
 
 
