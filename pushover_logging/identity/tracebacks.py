@@ -155,9 +155,10 @@ def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     fallback = None
     for tb in tracebacks:
         entries: list[TracebackType] = []
-        while tb is not None:
-            entries.append(tb)
-            tb = tb.tb_next
+        current = tb
+        while current is not None:
+            entries.append(current)
+            current = current.tb_next
         for entry in reversed(entries):
             if is_in_app(entry.tb_frame.f_code.co_filename):
                 return read_frame(entry)

@@ -149,7 +149,8 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
     if len(chain) > 1 or subexceptions(exc):
         roots = len(flatten_group(chain[-1]))
         chain = list(_from_root(chain))
-    exceptions, tracebacks = [], []
+    exceptions: list[ExceptionLines] = []
+    tracebacks = []
     for each in chain:
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
         tracebacks.append(own)
@@ -185,11 +186,11 @@ def _read_exception(
     than where the type is defined.
     """
     try:
-        # The str() of a SyntaxError repeats the place.
-        is_syntax_error = isinstance(exc, SyntaxError) and isinstance(exc.msg, str)
-        text = exc.msg if is_syntax_error else str(exc)
+        text = str(exc)
     except Exception:  # noqa: BLE001  any code of the program
         text = _NO_TEXT
+    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
+        text = exc.msg  # its str() repeats the place
     name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
     line = f"{name}: {first}" if first else name
     entries = []
