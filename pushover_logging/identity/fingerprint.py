@@ -281,7 +281,7 @@ def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
     """
     info: object = record.exc_info
     if is_exc_info(info):
-        root = root_cause(info[1])
+        root = exception_chain(info[1])[-1]
         if not subexceptions(root):
             return _cause(root)
         causes = {_cause(root_cause(member)) for member in flatten_group(root)}

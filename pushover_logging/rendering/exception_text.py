@@ -159,7 +159,9 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
     exceptions[0] = exceptions[0]._replace(line="")
     if roots > 1:
         line = f"{line} (and {roots - 1} {'or more' if roots == MAX_MEMBERS else 'more'})"
-    place = _syntax_error_frame(chain[0]) or in_app_frame(*tracebacks)
+    root = chain[0]
+    place = _syntax_error_frame(root) if isinstance(root, SyntaxError) else None
+    place = place or in_app_frame(*tracebacks)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
@@ -193,34 +195,33 @@ def _read_exception(
         text = exc.msg  # its str() repeats the place
     name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
     line = f"{name}: {first}" if first else name
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
+    frames, total = _innermost_frames(tb, _MAX_FRAMES if with_details else 0)
     if not with_details:
-        return ExceptionLines(line, [], [], len(entries))
-    frames = _innermost_frames(entries)
-    syntax_error = _syntax_error_frame(exc)
+        return ExceptionLines(line, [], [], total)
+    syntax_error = _syntax_error_frame(exc) if isinstance(exc, SyntaxError) else None
     if syntax_error:
         frames.insert(0, syntax_error)
-    total = len(entries) + (syntax_error is not None)
-    return ExceptionLines(line, _remarks(exc, text), _frame_lines(frames), total)
-
-
-def _remarks(exc: BaseException, text: str) -> list[str]:
-    """Return the lines of an exception's text after the first, and of its notes."""
+        total += 1
     remarks = text.strip().splitlines()[1 : 1 + _MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
     for note in notes if isinstance(notes, (list, tuple)) else ():
         remarks += note.splitlines() if isinstance(note, str) else ()
-    return list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
+    remarks = list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
+    return ExceptionLines(line, remarks, _frame_lines(frames), total)
 
 
-def _innermost_frames(entries: list[TracebackType]) -> list[Frame]:
-    """Return the innermost frames, the innermost first, with repeated ones merged."""
+def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame], int]:
+    """Return the innermost frames, repeated ones merged, and the number of all frames.
+
+    The innermost frame is the first.
+    """
+    entries: list[TracebackType] = []
+    while tb is not None:
+        entries.append(tb)
+        tb = tb.tb_next
     frames: list[Frame] = []
     position = len(entries) - 1
-    while position >= 0 and len(frames) < _MAX_FRAMES:
+    while position >= 0 and len(frames) < limit:
         last, times = entries[position], 0
         code, instruction = last.tb_frame.f_code, last.tb_lasti
         while position >= 0:
@@ -230,12 +231,12 @@ def _innermost_frames(entries: list[TracebackType]) -> list[Frame]:
             position -= 1
             times += 1
         frames.append(read_frame(last, times))
-    return frames
+    return frames, len(entries)
 
 
-def _syntax_error_frame(exc: BaseException) -> Frame | None:
-    """Return the place of the text that Python could not parse; None for other exceptions."""
-    if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
+def _syntax_error_frame(exc: SyntaxError) -> Frame | None:
+    """Return the place of the text that Python could not parse."""
+    if not isinstance(exc.filename, str):
         return None
     code = exc.text.strip() if isinstance(exc.text, str) else ""
     return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)

@@ -51,15 +51,15 @@ def build_body(parts: BodyParts, limit: int) -> str:
 def _all_lines(exceptions: Sequence[ExceptionLines]) -> list[str]:
     """Return all lines of a chain."""
     lines = []
-    for line, remarks, frames, total in exceptions:
+    for line, remarks, frames, hidden in exceptions:
         lines.append(line)
         for remark in remarks:
-            lines.append(f"  {remark}")  # noqa: PERF401
+            lines.append(f"  {remark}")  # noqa: PERF401  a comprehension is a call more
         for frame, times in frames:
             lines.append(frame)
-            total -= times
-        if total:
-            lines.append(_fold(total))
+            hidden -= times  # noqa: PLW2901
+        if hidden:
+            lines.append(_fold(hidden))
     return lines
 
 
