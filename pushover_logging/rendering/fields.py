@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 from pushover_logging.rendering.redaction import HIDDEN, MAX_CHARS, names_secret, redacted
 
 MAX_ITEMS = 20
@@ -51,8 +51,7 @@ def checked_extras(names: object) -> tuple[str, ...] | None:
     names = plain(names)
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(names)
-    msg = f"extras: got {redacted(names)}, takes a list of the names of record fields, or False"
-    raise ConfigurationError(msg, option="extras")
+    raise invalid(redacted(names), "extras", "a list of the names of record fields, or False")
 
 
 def plain_fields(data: Mapping[Any, Any], requested: Iterable[str] = ()) -> dict[str, Any]:
