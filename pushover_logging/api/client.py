@@ -14,12 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from pushover_logging.api.quota import MAX_NUMBER, Quota, checked_quota, quota_of, retry_delay
 from pushover_logging.api.transport import HttpResponse, Transport
-from pushover_logging.exceptions import (
-    ConfigurationError,
-    QuotaError,
-    RejectedError,
-    TemporaryError,
-)
+from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError, invalid
 from pushover_logging.message import Message, are_users, is_key
 from pushover_logging.rendering.redaction import (
     HIDDEN,
@@ -150,9 +145,8 @@ class PushoverClient:
         """
         key = self._user if user is None else user
         if not is_key(key):
-            got = describe_secret(key)
-            msg = f"user: got {got}, takes one user or group key, 30 of A-Z, a-z, 0-9"
-            raise ConfigurationError(msg, option="user")
+            takes = "one user or group key, 30 of A-Z, a-z, 0-9"
+            raise invalid(describe_secret(key), "user", takes)
         data = {"user": key} if device is None else {"user": key, "device": device}
         answer = self._post("/1/users/validate.json", data)
         names = (_texts(answer.get(name)) for name in ("devices", "licenses"))
@@ -278,8 +272,7 @@ def checked_url(api_url: object) -> str:
     if not safe or not host or parts.username or set("?#") & set(text):
         address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
         given = redacted(address if host else api_url)
-        msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
-        raise ConfigurationError(msg, option="api_url")
+        raise invalid(given, "api_url", "an https URL, or an http one on loopback")
     return text.rstrip("/")
 
 
@@ -294,25 +287,17 @@ def checked_timeout(given: object) -> tuple[float, float]:
     numbers = [each for each in pair if isinstance(each, (int, float)) and each is not True]
     if len(numbers) == len(pair) == 2 and all(0.001 <= each <= MAX_SECONDS for each in numbers):  # noqa: PLR2004  a pair
         return numbers[0], numbers[1]
-    msg = (
-        f"timeout: got {redacted(given)}, takes seconds, 0.001 to {MAX_SECONDS:,}, "
-        "or a pair of them: connect, read"
-    )
-    raise ConfigurationError(msg, option="timeout")
+    takes = f"seconds, 0.001 to {MAX_SECONDS:,}, or a pair of them: connect, read"
+    raise invalid(redacted(given), "timeout", takes)
 
 
 def _checked_credentials(token: object, user: object) -> tuple[str, str]:
+    characters = "30 of A-Z, a-z, 0-9"
     if not is_key(token):
-        msg = (
-            f"token: got {describe_secret(token)}, takes an application token, 30 of A-Z, a-z, 0-9"
-        )
-        raise ConfigurationError(msg, option="token")
+        raise invalid(describe_secret(token), "token", f"an application token, {characters}")
     if not are_users(user):
-        msg = (
-            f"user: got {describe_secret(user)}, takes a user or group key, 30 of A-Z, a-z, 0-9, "
-            "or up to 50 of them joined by commas"
-        )
-        raise ConfigurationError(msg, option="user")
+        takes = f"a user or group key, {characters}, or up to 50 of them joined by commas"
+        raise invalid(describe_secret(user), "user", takes)
     return str(token), str(user)
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
 from pushover_logging.rendering.redaction import describe_secret
 from pushover_logging.rendering.text import first_line, largest_fitting, shortener, truncate
@@ -47,8 +47,7 @@ def parse_key(text: object) -> bytes:
     """
     if isinstance(text, str) and _KEY.fullmatch(text.strip()):
         return bytes.fromhex(text)
-    msg = f"encryption_key: got {describe_secret(text)}, takes 64 hexadecimal digits (256 bits)"
-    raise ConfigurationError(msg, option="encryption_key")
+    raise invalid(describe_secret(text), "encryption_key", "64 hexadecimal digits (256 bits)")
 
 
 def encrypt(text: str, key: bytes) -> str:

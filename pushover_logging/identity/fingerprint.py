@@ -27,7 +27,6 @@ from pushover_logging.identity.tracebacks import (
     flatten_group,
     in_app_frame,
     is_exc_info,
-    place_parts,
     root_cause,
     subexceptions,
     text_place_parts,
@@ -81,10 +80,11 @@ def record_keys(
     extra = pushover_extra(record)
     if extra.get("throttle") is False:
         return RecordKeys()
+    values = _values(record, group_by) if group_by else ()
     resolves = extra.get("resolves")
     if resolves is not None:
-        return RecordKeys(explicit(resolves, _values(record, group_by)), None, resolves)
-    key = fingerprint(record, group_by)
+        return RecordKeys(explicit(resolves, values), None, resolves)
+    key = _fingerprint(record, extra, values)
     return RecordKeys(key, None if is_known(key) else group_key(record, key, group_by))
 
 
@@ -123,8 +123,14 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     ``group_by`` names record attributes whose values are part of the key under every rule; a
     missing one counts as "". Raises what ``getMessage`` raises if the args do not fit the template.
     """
-    values = _values(record, group_by)
-    name = pushover_extra(record).get("fingerprint")
+    values = _values(record, group_by) if group_by else ()
+    return _fingerprint(record, pushover_extra(record), values)
+
+
+def _fingerprint(
+    record: logging.LogRecord, extra: Mapping[str, Any], values: tuple[str, ...]
+) -> str:
+    name = extra.get("fingerprint")
     if name is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
@@ -149,7 +155,7 @@ def explicit(name: object, values: Sequence[str] = ()) -> str:
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> tuple[str, ...]:
-    return tuple([str(getattr(record, name, "")) for name in group_by]) if group_by else ()
+    return tuple([str(getattr(record, name, "")) for name in group_by])
 
 
 def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | None:
@@ -158,7 +164,11 @@ def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | 
     if is_exc_info(info):
         chain = exception_chain(info[1])
         tb = info[2] if isinstance(info[2], TracebackType) else chain[0].__traceback__
-        rest = (*_member_keys(chain), *values)
+        rest = values
+        for exc in chain:
+            if subexceptions(exc):
+                rest = (*_member_keys(chain), *values)
+                break
         return _repeated_exception_key(str(record.msg), *_exception_parts(chain, tb), rest)
     if isinstance(record.exc_text, str) and record.exc_text.strip():
         return _key(EXCEPTION, *_text_exception_parts(str(record.msg), record.exc_text), *values)
@@ -170,8 +180,10 @@ def _exception_parts(
 ) -> tuple[tuple[str, ...], str]:
     """Return the types of a chain with its place, and the first line of the logged exception."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
-    types = [_qualified_name(type(exc)) for exc in chain]
-    return (*types, *place_parts(tb)), _first_line_of(chain[0])
+    # The text of its line, unlike its number, stays the same when lines above it change.
+    frame = in_app_frame(tb)
+    place = (frame.module, frame.function, frame.code) if frame else ("", "", "")
+    return (*map(_qualified_name, chain), *place), _first_line_of(chain[0])
 
 
 @lru_cache(maxsize=1024)  # a problem that continues repeats its parts
@@ -204,8 +216,9 @@ def _first_line_of(exc: BaseException) -> str:
         return ""
 
 
-def _qualified_name(kind: type) -> str:
-    """Return the name of an exception type as a traceback shows it."""
+def _qualified_name(exc: BaseException) -> str:
+    """Return the name of an exception's type as a traceback shows it."""
+    kind = type(exc)
     if kind.__module__ in {"builtins", "__main__"}:
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -246,7 +259,7 @@ def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ())
     The masked texts of one file and line are a group, because a text that no mask fits can give any
     number of keys from one call; so are the exceptions of one `_root_cause`.
     """
-    values = _values(record, group_by)
+    values = _values(record, group_by) if group_by else ()
     if key.startswith(TEXT):
         group = _key(CALL_SITE, str(record.pathname), str(record.lineno), *values)
         name = os.path.basename(record.pathname)  # noqa: PTH119  a tenth of a Path's cost
@@ -268,7 +281,10 @@ def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
     """
     info: object = record.exc_info
     if is_exc_info(info):
-        causes = {_cause(root_cause(exc)) for exc in flatten_group(root_cause(info[1]))}
+        root = exception_chain(info[1])[-1]
+        if not subexceptions(root):
+            return _cause(root)
+        causes = {_cause(root_cause(member)) for member in flatten_group(root)}
         return causes.pop() if len(causes) == 1 else None
     # The root's traceback is the first in the text, and ends at an empty line.
     text = both_ends(str(record.exc_text or record.getMessage()))
@@ -277,10 +293,11 @@ def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
 
 
 def _cause(exc: BaseException) -> tuple[str, str] | None:
-    line = _first_line_of(exc)
-    if type(exc).__module__ in {"builtins", ASYNCIO} and not (isinstance(exc, OSError) and line):
+    is_pythons = type(exc).__module__ in {"builtins", ASYNCIO}
+    if is_pythons and not isinstance(exc, OSError):
         return None
-    return _qualified_name(type(exc)), mask(line)
+    line = _first_line_of(exc)
+    return (_qualified_name(exc), mask(line)) if line or not is_pythons else None
 
 
 def _text_cause(line: str) -> tuple[str, str] | None:
@@ -295,5 +312,7 @@ def _text_cause(line: str) -> tuple[str, str] | None:
 
 def _key(rule: str, *parts: str) -> str:
     # The length in front of each part keeps different lists of parts different.
-    joined = "".join([f"{len(part)}:{part}" for part in parts])
+    joined = ""
+    for part in parts:
+        joined += f"{len(part)}:{part}"
     return rule + blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -129,7 +129,8 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        inner = [member for member in subexceptions(current) if isinstance(member, BaseException)]
+        found = subexceptions(current)
+        inner = [each for each in found if isinstance(each, BaseException)] if found else []
         if inner:
             pending.extend(reversed(inner))
         else:
@@ -153,30 +154,16 @@ def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     """
     fallback = None
     for tb in tracebacks:
-        entries = traceback_entries(tb)
+        entries: list[TracebackType] = []
+        current = tb
+        while current is not None:
+            entries.append(current)
+            current = current.tb_next
         for entry in reversed(entries):
             if is_in_app(entry.tb_frame.f_code.co_filename):
                 return read_frame(entry)
         fallback = fallback or (entries[-1] if entries else None)
     return read_frame(fallback) if fallback else None
-
-
-def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
-    """Return the module, function and source line of `in_app_frame(tb)`, empty without one.
-
-    The text of the line, unlike its number, stays the same when lines above it change.
-    """
-    frame = in_app_frame(tb)
-    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
-
-
-def traceback_entries(tb: TracebackType | None) -> list[TracebackType]:
-    """Return the entries of a traceback, the outermost first."""
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
-    return entries
 
 
 def read_frame(entry: TracebackType, times: int = 1) -> Frame:
@@ -214,7 +201,7 @@ def exception_line(text: str) -> str:
 def text_place_parts(text: str) -> tuple[str, str, str]:
     """Return the file name, function and source line of the last traceback's in-app frame.
 
-    The text counterpart of `place_parts`. Folders, which differ between hosts, are removed.
+    Folders, which differ between hosts, are removed.
     """
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:

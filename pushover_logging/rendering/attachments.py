@@ -12,17 +12,18 @@ import stat
 import sys
 import weakref
 from base64 import b64decode
+from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import ATTACHMENT_LIMIT
 
 MAX_BYTES = 32 * 1024 * 1024
 """Larger images are dropped, and no more of a file is read."""
 
 TOO_LARGE = "the attachment is left out: over 5 MiB"
-_TAKES = "takes an image: a path, bytes, a file, a PIL image or a matplotlib figure"
+_TAKES = "an image: a path, bytes, a file, a PIL image or a matplotlib figure"
 _BASE64_LIMIT = ATTACHMENT_LIMIT * 4 // 3  # characters
 _FIELDS = ("attachment", "attachment_base64", "attachment_type")
 _SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
@@ -40,20 +41,17 @@ _SIGNATURES = (
 )
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class OversizedImage:
     """An image that the sending thread has yet to scale down."""
 
-    __slots__ = ("__weakref__", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data: bytes = data
+    data: bytes
 
 
 class Attachments:
     """Reads the images of records.
 
-    At most one oversized image waits at a time, so that a flood does not fill the memory. Two
-    threads at once can let a second one in, but no more.
+    At most one oversized image waits at a time, two if threads race: a flood fills no memory.
     """
 
     def __init__(self) -> None:
@@ -135,11 +133,11 @@ def _read(source: Any) -> bytes:  # noqa: ANN401  anything that a program can se
     try:
         data = _contents(source)
     except Exception as error:
-        msg = f"attachment: got {type(source).__name__} ({type(error).__name__}), {_TAKES}"
-        raise ConfigurationError(msg, option="attachment") from error
+        given = f"{type(source).__name__} ({type(error).__name__})"
+        raise invalid(given, "attachment", _TAKES) from error
     if not isinstance(data, bytes) or not data:
-        msg = f"attachment: got {type(source).__name__} without bytes, {_TAKES}"
-        raise ConfigurationError(msg, option="attachment")
+        given = f"{type(source).__name__} without bytes"
+        raise invalid(given, "attachment", _TAKES)
     return data
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from pushover_logging.identity.tracebacks import (
     is_in_app,
     parse_tracebacks,
     read_frame,
-    traceback_entries,
+    subexceptions,
 )
 from pushover_logging.rendering.text import first_line
 
@@ -136,7 +136,7 @@ def _parsed_lines(tracebacks: Iterable[ParsedTraceback]) -> list[ExceptionLines]
         ExceptionLines(
             _MODULES.sub("", parsed.line, count=1) or "Stack:",
             parsed.remarks,
-            [_frame_line(frame) for frame in reversed(parsed.frames[-_MAX_FRAMES:])],
+            _frame_lines(parsed.frames[: -_MAX_FRAMES - 1 : -1]),
             sum(frame.times for frame in parsed.frames),
         )
         for parsed in tracebacks
@@ -144,30 +144,31 @@ def _parsed_lines(tracebacks: Iterable[ParsedTraceback]) -> list[ExceptionLines]
 
 
 def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
-    chain = list(_from_root(exc))
-    line = _exception_line(chain[0])
-    roots = len({id(root) for root in flatten_group(exception_chain(exc)[-1])})
+    chain: Sequence[BaseException] = exception_chain(exc)
+    roots = 1
+    if len(chain) > 1 or subexceptions(exc):
+        roots = len(flatten_group(chain[-1]))
+        chain = list(_from_root(chain))
+    exceptions: list[ExceptionLines] = []
+    tracebacks = []
+    for each in chain:
+        own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
+        tracebacks.append(own)
+        exceptions.append(_read_exception(each, own, with_details=len(exceptions) < _WITH_FRAMES))
+    line = exceptions[0].line
+    exceptions[0] = exceptions[0]._replace(line="")
     if roots > 1:
         line = f"{line} (and {roots - 1} {'or more' if roots == MAX_MEMBERS else 'more'})"
-    tracebacks = [
-        tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
-        for each in chain
-    ]
-    exceptions = [
-        ExceptionLines(
-            _exception_line(each) if number else "",
-            *_details(each, own, with_frames=number < _WITH_FRAMES),
-        )
-        for number, (each, own) in enumerate(zip(chain, tracebacks, strict=True))
-    ]
-    place = _syntax_error_frame(chain[0]) or in_app_frame(*tracebacks)
+    root = chain[0]
+    place = _syntax_error_frame(root) if isinstance(root, SyntaxError) else None
+    place = place or in_app_frame(*tracebacks)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
-def _from_root(exc: BaseException) -> Iterator[BaseException]:
+def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
     """Yield the exceptions of a chain once each, the root first, a group after its members."""
     seen: set[int] = set()
-    for link in reversed(exception_chain(exc)):
+    for link in reversed(chain):
         members = [member for member in flatten_group(link) if member is not link]
         inner = [each for member in members for each in reversed(exception_chain(member))]
         for each in (*inner, link):
@@ -178,86 +179,81 @@ def _from_root(exc: BaseException) -> Iterator[BaseException]:
                 yield each
 
 
-def _exception_line(exc: BaseException) -> str:
-    """Return an exception's line as in a traceback, without the modules of its type.
+def _read_exception(
+    exc: BaseException, tb: TracebackType | None, *, with_details: bool
+) -> ExceptionLines:
+    """Return an exception's line as in a traceback; with its details, the lines below it too.
 
-    A lock screen shows forty characters: the text matters more than where the type is defined.
+    Without the modules of its type: a lock screen shows forty characters, and the text matters more
+    than where the type is defined.
     """
-    name = _short_name(type(exc).__qualname__)
-    text = first_line(_text_of(exc))
-    return f"{name}: {text}" if text else name
-
-
-def _text_of(exc: BaseException) -> str:
-    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
-        return exc.msg  # its str() repeats the place
     try:
-        return str(exc)
+        text = str(exc)
     except Exception:  # noqa: BLE001  any code of the program
-        return _NO_TEXT
-
-
-def _details(
-    exc: BaseException, tb: TracebackType | None, *, with_frames: bool
-) -> tuple[list[str], list[tuple[str, int]], int]:
-    """Return the remarks, the frames and the number of all frames of an exception."""
-    entries = traceback_entries(tb)
-    if not with_frames:
-        return [], [], len(entries)
-    frames = [_frame_line(frame) for frame in _innermost_frames(entries)]
-    syntax_error = _syntax_error_frame(exc)
+        text = _NO_TEXT
+    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
+        text = exc.msg  # its str() repeats the place
+    name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
+    line = f"{name}: {first}" if first else name
+    frames, total = _innermost_frames(tb, _MAX_FRAMES if with_details else 0)
+    if not with_details:
+        return ExceptionLines(line, [], [], total)
+    syntax_error = _syntax_error_frame(exc) if isinstance(exc, SyntaxError) else None
     if syntax_error:
-        frames.insert(0, _frame_line(syntax_error))
-    return _remarks(exc), frames, len(entries) + (syntax_error is not None)
-
-
-def _remarks(exc: BaseException) -> list[str]:
-    remarks = _text_of(exc).strip().splitlines()[1 : 1 + _MAX_REMARKS]
+        frames.insert(0, syntax_error)
+        total += 1
+    remarks = text.strip().splitlines()[1 : 1 + _MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
     for note in notes if isinstance(notes, (list, tuple)) else ():
         remarks += note.splitlines() if isinstance(note, str) else ()
-    return [line.strip() for line in remarks[:_MAX_REMARKS] if line.strip()]
+    remarks = list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
+    return ExceptionLines(line, remarks, _frame_lines(frames), total)
 
 
-def _innermost_frames(entries: list[TracebackType]) -> Iterator[Frame]:
-    """Yield the innermost frames, the innermost first, with repeated ones merged."""
+def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame], int]:
+    """Return the innermost frames, repeated ones merged, and the number of all frames.
+
+    The innermost frame is the first.
+    """
+    entries: list[TracebackType] = []
+    while tb is not None:
+        entries.append(tb)
+        tb = tb.tb_next
+    frames: list[Frame] = []
     position = len(entries) - 1
-    for _ in range(_MAX_FRAMES):
-        if position < 0:
-            return
+    while position >= 0 and len(frames) < limit:
         last, times = entries[position], 0
-        while position >= 0 and _is_same_line(entries[position], last):
+        code, instruction = last.tb_frame.f_code, last.tb_lasti
+        while position >= 0:
+            entry = entries[position]
+            if entry.tb_frame.f_code is not code or entry.tb_lasti != instruction:
+                break
             position -= 1
             times += 1
-        yield read_frame(last, times)
+        frames.append(read_frame(last, times))
+    return frames, len(entries)
 
 
-def _is_same_line(entry: TracebackType, other: TracebackType) -> bool:
-    return entry.tb_frame.f_code is other.tb_frame.f_code and entry.tb_lasti == other.tb_lasti
-
-
-def _syntax_error_frame(exc: BaseException) -> Frame | None:
-    """Return the place of the text that Python could not parse; None for other exceptions."""
-    if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
+def _syntax_error_frame(exc: SyntaxError) -> Frame | None:
+    """Return the place of the text that Python could not parse."""
+    if not isinstance(exc.filename, str):
         return None
     code = exc.text.strip() if isinstance(exc.text, str) else ""
     return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
 
 
-def _frame_line(frame: Frame) -> tuple[str, int]:
-    """Return a frame's line, and the number of frames that it stands for."""
-    code = f": {frame.code}" if frame.code else ""
-    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
-    return f"  {_format_place(frame)}{code}{repeated}", frame.times
+def _frame_lines(frames: Iterable[Frame]) -> list[tuple[str, int]]:
+    """Return the line of each frame, and the number of frames that it stands for."""
+    lines = []
+    for frame in frames:
+        code = f": {frame.code}" if frame.code else ""
+        repeated = f" ({frame.times} times)" if frame.times > 1 else ""
+        lines.append((f"  {_format_place(frame)}{code}{repeated}", frame.times))
+    return lines
 
 
 def _format_place(place: Frame) -> str:
     """Return ``charge, payments/api.py:42``."""
     path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
-    function = _short_name(place.function)
+    function = place.function.rpartition("<locals>.")[2]
     return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
-
-
-def _short_name(name: str) -> str:
-    """Return a qualified name without the functions around it."""
-    return name.rpartition("<locals>.")[2]

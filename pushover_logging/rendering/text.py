@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+"""Every text that `clean` changes has such a character."""
 _COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
 _LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 # https://pushover.net/api#html, with the attribute's value in quotes.
@@ -47,7 +48,7 @@ def clean(text: str) -> str:
         text = _COLOURS.sub("", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSENDABLE.sub(_REPLACEMENT, text)
+    return UNSENDABLE.sub(_REPLACEMENT, text)
 
 
 def first_line(text: str) -> str:
