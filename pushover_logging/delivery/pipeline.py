@@ -86,8 +86,11 @@ class Pipeline:
             from pushover_logging.outbox.sqlite import FileOutbox  # noqa: PLC0415
 
             account = self._client.account
-            self.outbox = FileOutbox(settings.path, account, memory, self._lock, clock)
-            if self._is_throttled and rules.store is None:
+            shares = self._is_throttled and rules.store is None
+            self.outbox = FileOutbox(
+                settings.path, account, memory, self._lock, clock, has_throttle=shares
+            )
+            if shares:
                 from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
 
                 store = SqliteStore(self.outbox, account, clock)

@@ -457,7 +457,7 @@ class Sender:
             if self._summarise(shared, blocked):
                 return True
             due = self._ask(shared, shared.next_due, _AWAY)
-            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
+            self._expect(due)
         return self._local.next_due() <= 0 and self._summarise(self._local, blocked)
 
     def _send_exit_digest(self) -> bool:
@@ -525,6 +525,11 @@ class Sender:
     def _is_shared_due(self) -> bool:
         return self._clock.monotonic() >= self._shared_due_at
 
+    def _expect(self, due: float) -> None:
+        """Ask the shared throttle again when something is due; a file is looked at besides."""
+        poll = math.inf if self._is_in_file else _POLL + self._clock.uniform(0, 1)
+        self._shared_due_at = self._after(min(due, poll))
+
     def _may_report(self) -> bool:
         return not self._is_in_file or (self._file is not None and self._file.is_leading)
 
@@ -556,8 +561,9 @@ class Sender:
         ):  # fmt: skip
             if now >= self._looked_at + _IDLE_INTERVAL:
                 self._looked_at = now
-                file.look()
-            return interval
+                if file.look():
+                    self._shared_due_at = 0.0
+            return self._looked_at + _IDLE_INTERVAL - now
         if file is None and not (
             watched or self._owed or self._dedup.has_counts() or self._is_shared_due()
         ):
@@ -583,7 +589,7 @@ class Sender:
             left = drained if error.left is None else error.left
             views, due, rows = self._local.count(left), math.inf, []
         if shared is not None:
-            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
+            self._expect(due)
         self._dedup.update(views)
         if file is not None:
             self._learn(file, rows)

@@ -36,7 +36,7 @@ from pushover_logging.storage.sqlite_file import SqliteFile, Unavailable, shared
 
 CALL_PATIENCE = 0.25  # seconds that a logging call waits for the disk
 AWAY = 30.0  # seconds for which calls leave a file alone that cannot be used
-_ADOPT = 2.0  # seconds between two looks for handlers that are gone
+_BEAT = 2.0  # seconds between two beats of a leader, which also looks for handlers that are gone
 _RETRY = 1.0  # seconds after which the sender tries it again
 SILENCE = 15.0  # seconds without a beat after which a leader is passed by
 DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
@@ -70,7 +70,10 @@ MIGRATIONS = (
     )
     """,
 )
-_WAITS = "SELECT 1 FROM message WHERE account = ? AND outcome IS NULL"
+_IS_DUE = (
+    "SELECT 1 FROM message WHERE account = ?1 AND outcome IS NULL UNION ALL "
+    "SELECT 1 FROM item WHERE account = ?1 AND due <= ?2"
+)
 _EMITTED = "SELECT {} FROM message WHERE emitter = ?"
 
 
@@ -100,18 +103,26 @@ class FileOutbox:
     `put` is called by any thread, the rest by the sender. ``_lock``, the pipeline's, is over
     ``_own``, the ids that this handler emitted and that are not finished, and ``_inserting``, those
     of them whose commit is not known yet. Work that the sender hands to `together` is one
-    transaction, which the writer's thread runs while the sender waits. A fork's child makes a new
-    outbox, with a new emitter.
+    transaction, which the writer's thread runs while the sender waits. ``has_throttle``: its state
+    is in the file too. A fork's child makes a new outbox, with a new emitter.
     """
 
-    def __init__(
-        self, path: Path, account: str, memory: MemoryOutbox, lock: threading.RLock, clock: Clock
+    def __init__(  # noqa: PLR0913  the parts of a pipeline
+        self,
+        path: Path,
+        account: str,
+        memory: MemoryOutbox,
+        lock: threading.RLock,
+        clock: Clock,
+        *,
+        has_throttle: bool,
     ) -> None:
         self.file: SqliteFile = shared_file(path, MIGRATIONS, clock)
         self.memory = memory
         self.is_leading = False
         self.not_before = 0.0
         self._account = account
+        self._has_throttle = has_throttle
         self._offset = int(account, 16) % _EMITTERS
         self._emitter = 1 + secrets.randbelow(_EMITTER_LIMIT - 1)
         self._lock = lock
@@ -125,7 +136,7 @@ class FileOutbox:
         self._has_warned = self._may_inherit = False
         self._epoch = 0
         self._last_beat: tuple[object, float] = None, 0.0
-        self._adopted_at = -math.inf
+        self._beat_at = -math.inf
         self.file.leaders.add(self)
         weakref.finalize(self, self.file.locks.release, self._emitter).atexit = False
 
@@ -154,8 +165,9 @@ class FileOutbox:
         return queued.id in self._own or self.memory.has(queued)
 
     def look(self) -> bool:
-        """Look, without opening the file, if processes that are gone may have left Messages."""
-        self._may_inherit = self.file.has_row(_WAITS, self._account)
+        """Look, without opening the file, if others may have left Messages, or counts to report."""
+        due = self._clock.time() if self._has_throttle else -math.inf
+        self._may_inherit = self.file.has_row(_IS_DUE, self._account, due)
         return self._may_inherit
 
     # -- the sender
@@ -170,14 +182,14 @@ class FileOutbox:
 
     def together(self, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction. Raises Unreachable, and then nothing has happened."""
+        if self._sender.is_open():
+            msg = f"{self.file.path} is left alone"
+            raise Unreachable(msg)
         try:
-            if self._sender.is_open():
-                raise Unavailable(f"{self.file.path} is left alone")
             result = self.file.run(lambda _: work())
         except FAULTS as error:
-            if not self._sender.is_open():
-                self._sender.fail()
-                self._go_away(error)
+            self._sender.fail()
+            self._go_away(error)
             raise Unreachable(*error.args) from error
         self._calls.retry()
         return result
@@ -196,17 +208,13 @@ class FileOutbox:
             self.is_leading = False
             self.file.locks.release(self._emitter, self._offset)
 
-    def beat(self, connection: sqlite3.Connection) -> bool:
-        """Show that this leader lives; return False if another process has passed it by."""
-        with contextlib.suppress(OSError):  # it may have been that process's
-            self.file.locks.try_acquire(self._offset, self._emitter)
-        updated = connection.execute(
-            "UPDATE leader SET beat = beat + 1 WHERE account = ? AND epoch = ?",
-            (self._account, self._epoch),
-        )
-        if not updated.rowcount:
-            self.resign()
-        return self.is_leading
+    def beat(self, connection: sqlite3.Connection) -> None:
+        """Show that this leader lives."""
+        if self._still_leads(connection):
+            self._adopt(connection)
+            connection.execute(
+                "UPDATE leader SET beat = beat + 1 WHERE account = ?", (self._account,)
+            )
 
     def claim(
         self, blocked_users: Collection[str | None], waiting: Collection[str]
@@ -370,7 +378,7 @@ class FileOutbox:
         blocked_users: Collection[str | None],
         waiting: Collection[str],
     ) -> QueuedMessage | None:
-        if not self.beat(connection):
+        if not self._still_leads(connection):
             return None
         rows = connection.execute(
             "SELECT seq, id, user FROM message WHERE account = ? AND outcome IS NULL "
@@ -440,9 +448,8 @@ class FileOutbox:
         )
 
     def _sync(self, connection: sqlite3.Connection) -> list[Ended]:
-        now = self._clock.monotonic()
-        if self.is_leading and self.beat(connection) and now - self._adopted_at >= _ADOPT:
-            self._adopt(connection)
+        if self.is_leading and self._clock.monotonic() - self._beat_at >= _BEAT:
+            self.beat(connection)
         ours = (self._emitter,)
         ended = [
             Ended(*row)
@@ -504,9 +511,20 @@ class FileOutbox:
         self._adopt(connection)
         return True
 
+    def _still_leads(self, connection: sqlite3.Connection) -> bool:
+        """Return False if another process has passed this one by."""
+        (epoch,) = connection.execute(
+            "SELECT epoch FROM leader WHERE account = ?", (self._account,)
+        ).fetchone() or (0,)
+        if epoch != self._epoch:
+            self.resign()
+        elif self.is_leading:  # if it passed another by, that has let go meanwhile
+            self.file.locks.try_acquire(self._offset, self._emitter)
+        return self.is_leading
+
     def _adopt(self, connection: sqlite3.Connection) -> None:
         """Take over the rows of handlers that are gone; nobody waits for their outcomes."""
-        self._adopted_at = self._clock.monotonic()
+        self._beat_at = self._clock.monotonic()
         emitters = connection.execute(
             "SELECT DISTINCT emitter FROM message WHERE account = ? AND emitter != ?",
             (self._account, self._emitter),
