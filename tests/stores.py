@@ -1,9 +1,11 @@
 """Where problems live, on a clock that the test moves: one interface for tests of all three."""
 
 import contextlib
+import threading
 
 from conftest import FakeClock
 
+from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.throttle.rules import Rules
 from pushover_logging.throttle.store import MemoryStore
 from pushover_logging.throttle.throttle import Throttle
@@ -72,13 +74,15 @@ class Stores:
         if self.kind == "memory":
             return Throttle(MemoryStore(self.clock), rules, is_shared=False)
         if self.kind == "file":
-            from pushover_logging.outbox.sqlite import MIGRATIONS
-            from pushover_logging.storage.sqlite_file import shared_file
+            from pushover_logging.outbox.sqlite import FileOutbox
             from pushover_logging.throttle.sqlite import SqliteStore
 
-            file = shared_file(self.path, MIGRATIONS, self.clock)
-            self._made.callback(file.close)
-            return Throttle(SqliteStore(file, account, self.clock), rules, is_shared=True)
+            lock = threading.RLock()
+            outbox = FileOutbox(
+                self.path, account, MemoryOutbox(lock), lock, self.clock, has_throttle=True
+            )
+            self._made.callback(outbox.file.close)
+            return Throttle(SqliteStore(outbox, account, self.clock), rules, is_shared=True)
         from pushover_logging.throttle.redis import RedisThrottle
 
         made = RedisThrottle(self.server.url, account, rules)
@@ -89,7 +93,8 @@ class Stores:
         """Write over an item, as another program might."""
         if self.kind == "file":
             update = "UPDATE item SET value = ? WHERE name = ?"
-            throttle.store._file.run(lambda connection: connection.execute(update, (text, name)))
+            file = throttle.store._outbox.file
+            file.run(lambda connection: connection.execute(update, (text, name)))
         else:
             self.client.set(f"{throttle.store._prefix}{name}", text)
 

@@ -19,7 +19,7 @@ def test_record_of_a_thread_that_ended_is_the_programs(handler_for, inbox):
     log.addHandler(handler)
     inbox.fail_with(delay=0.5)
     log.error("starts the sender")
-    number = handler._sender._thread.ident
+    number = handler._pipeline.thread.thread.ident
     gone = {"levelno": 40, "msg": "boom happened", "thread": number, "threadName": "Thread-1"}
     handler.handle(logging.makeLogRecord(gone))
     assert 2 == len(inbox.wait_for(2))

@@ -40,7 +40,7 @@ def logger_for(handler):
 def waiting(path):
     """Return how many rows wait in the file, set aside ones not counted."""
     with contextlib.closing(sqlite3.connect(path)) as file:
-        return file.execute("SELECT COUNT(*) FROM message WHERE set_aside IS NULL").fetchone()[0]
+        return file.execute("SELECT COUNT(*) FROM message WHERE outcome IS NULL").fetchone()[0]
 
 
 KILLED = """
@@ -241,7 +241,7 @@ def test_file_that_was_never_an_outbox_is_left_as_it_is(
             "boom %s happened", ["early", "late"][number - 1]
         )
         inbox.wait_for(number)
-        assert number == caplog.text.count(f"{wrong} is no outbox's file; it is left as it is")
+        assert number == caplog.text.count(f"{wrong} is not an outbox file; it is left as it is")
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
 
 
@@ -376,7 +376,7 @@ def test_power_loss_order_is_right_by_construction(drive, path):
     """Each commit is on the disk before `emit` returns: synchronous is FULL, no WAL."""
     driven = drive(outbox=path)
     driven.log.error("boom happened")
-    connection = driven.handler._ledger.outbox.account.file.database._connection.current
+    connection = driven.handler._pipeline.outbox.file._connection
     assert (2,) == connection.execute("PRAGMA synchronous").fetchone()
     assert ("truncate",) == connection.execute("PRAGMA journal_mode").fetchone()
 
@@ -447,8 +447,8 @@ def stuck(drive, path):
 def test_what_ten_processes_died_of_is_set_aside(stuck, path):
     """It is sent no more, its counters say so, and a person can look at it."""
     first, other = stuck
-    change(path, "UPDATE message SET sending = 1, deaths = 9, origin = ?", NOBODY)
-    first.handler._sender._ledger.outbox.release()
+    change(path, "UPDATE message SET sending = 1, deaths = 9, emitter = ?", NOBODY)
+    first.handler._pipeline.outbox.resign()
     other.settle()
     assert {"set aside": 1} == other.handler.stats().dropped_by
     first.inbox.clear_faults()
@@ -460,7 +460,7 @@ def test_what_ten_processes_died_of_is_told_to_its_living_handler(stuck, path):
     """The handler whose record it was counts it, not the one that found it."""
     first, other = stuck
     change(path, "UPDATE message SET sending = 1, deaths = 9")
-    first.handler._sender._ledger.outbox.release()
+    first.handler._pipeline.outbox.resign()
     other.settle()
     first.advance(2)
     assert {"set aside": 1} == first.handler.stats().dropped_by
@@ -500,7 +500,7 @@ def test_row_that_others_have_written_over_is_sent(drive, path, written):
     first.log.error("waits already")
     first.settle()
     change(path, f"UPDATE message SET {written}")
-    first.handler._sender._ledger.outbox.release()
+    first.handler._pipeline.outbox.resign()
     first.inbox.clear_faults()
     first.log.error("comes after it")
     first.advance(60)
@@ -515,8 +515,8 @@ def test_summary_of_a_dead_process_is_told_by_another(drive, path):
     first.settle()
     first.inbox.fail_with(503, times=None)
     first.advance(310)
-    change(path, "UPDATE message SET origin = ?", NOBODY)
-    first.handler._sender._ledger.outbox.release()
+    change(path, "UPDATE message SET emitter = ?", NOBODY)
+    first.handler._pipeline.outbox.resign()
     first.inbox.clear_faults()
     other = drive(outbox=path)
     other.clock.now = first.clock.now

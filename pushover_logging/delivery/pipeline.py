@@ -24,11 +24,11 @@ from pushover_logging.delivery.sender import Sender, SenderThread
 from pushover_logging.identity.fingerprint import RecordKeys, record_keys
 from pushover_logging.message import Message
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.outbox.queue import DROPPED, FULL, QueuedMessage
+from pushover_logging.outbox.queue import QueuedMessage
 from pushover_logging.rendering.attachments import OversizedImage
 from pushover_logging.throttle.rules import PushInfo, Rules
 from pushover_logging.throttle.store import MemoryStore
-from pushover_logging.throttle.throttle import UNKNOWN, Throttle
+from pushover_logging.throttle.throttle import Throttle
 
 if TYPE_CHECKING:
     from pushover_logging.outbox.sqlite import FileOutbox
@@ -86,11 +86,14 @@ class Pipeline:
             from pushover_logging.outbox.sqlite import FileOutbox  # noqa: PLC0415
 
             account = self._client.account
-            self.outbox = FileOutbox(settings.path, account, memory, self._lock, clock)
-            if self._is_throttled and rules.store is None:
+            shares = self._is_throttled and rules.store is None
+            self.outbox = FileOutbox(
+                settings.path, account, memory, self._lock, clock, has_throttle=shares
+            )
+            if shares:
                 from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
 
-                store = SqliteStore(self.outbox.file, account, clock)
+                store = SqliteStore(self.outbox, account, clock)
                 shared = Throttle(store, rules, is_shared=True)
         if rules.store is not None:
             from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
@@ -182,18 +185,10 @@ class Pipeline:
             raise
         self.dedup.submitted()
         for gone in evicted:
-            self._evict(gone)
+            self.sender.evict(gone)
         self.thread.wake()
         if lifecycle.has_exited():
             self.thread.wait(None)
-
-    def _evict(self, queued: QueuedMessage) -> None:
-        """Count a Message that had to go; the next record of its problem is a candidate again."""
-        with self._lock:
-            self.counters.end(f"{DROPPED}: {FULL}")
-            if queued.key is not None and not queued.resolves:
-                self.dedup.settle(queued.key, queued.level, UNKNOWN)
-        self.sender.warn_of_full()
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""

@@ -32,6 +32,7 @@ from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
     DROPPED,
+    FULL,
     REJECTED,
     SENT,
     SUPPRESSED,
@@ -51,7 +52,7 @@ from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
-    from pushover_logging.outbox.sqlite import FileOutbox, Outcome
+    from pushover_logging.outbox.sqlite import Ended, FileOutbox
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
@@ -146,8 +147,15 @@ class Sender:
 
     # -- called by other threads
 
-    def warn_of_full(self) -> None:
-        """Warn, once an episode, that a full outbox drops Messages."""
+    def evict(self, queued: QueuedMessage) -> None:
+        """Count a Message that had to go; the next record of its problem is a candidate again.
+
+        A full outbox is warned of once an episode.
+        """
+        with self._lock:
+            self._counters.end(f"{DROPPED}: {FULL}")
+            if queued.key is not None and not queued.resolves:
+                self._dedup.settle(queued.key, queued.level, UNKNOWN)
         if not self._has_warned_of_full:
             self._has_warned_of_full = True
             warn("the outbox is full: the least urgent messages are dropped, see stats()")
@@ -233,7 +241,8 @@ class Sender:
         """Return True if this process leads, or has Messages in its own memory."""
         wanted = file.wants_leader() or (self._is_in_file and self._is_shared_due())
         if not file.is_leading and wanted and file.lead():
-            self._retry.respect(file.not_before - self._clock.time())
+            if file.not_before > self._clock.time():
+                self._retry.respect(file.not_before - self._clock.time())
             if self._shared is not None:
                 self._shared.look_at_all()
         return file.is_leading or len(self._memory) > 0 or self._local.next_due() <= 0
@@ -316,6 +325,7 @@ class Sender:
             self.last_error = str(error)
             if self._retry.should_retry(error, queued):
                 self._release(claimed)
+                self._keep_pause()
             else:
                 self._finish(claimed, f"{REJECTED}: {error}", refused=True)
         except BaseException:
@@ -386,6 +396,17 @@ class Sender:
 
         self._change(claimed, release, lambda _: self._outbox.retry(queued), UNKNOWN)
 
+    def _keep_pause(self) -> None:
+        """Have the next leader respect a pause that the service asked for."""
+        file, seconds = self._file, self._retry.requested_pause()
+        if file is not None and file.is_leading and seconds > 0:
+
+            def write() -> dict[str, View]:
+                file.pause(seconds)
+                return {}
+
+            self._deferred.append(write)
+
     def _end(
         self, queued: QueuedMessage, outcome: str, view: View, decision: Decision | None
     ) -> None:
@@ -423,9 +444,10 @@ class Sender:
                 finish(view)
                 return known
 
-        self._deferred.append(write)
-        if self._file is None or claimed.queued.row is None:
-            self._catch_up()
+        if claimed.queued.row is None:
+            self._dedup.update(write())
+        else:
+            self._deferred.append(write)
 
     # -- summaries
 
@@ -436,7 +458,7 @@ class Sender:
             if self._summarise(shared, blocked):
                 return True
             due = self._ask(shared, shared.next_due, _AWAY)
-            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
+            self._expect(due)
         return self._local.next_due() <= 0 and self._summarise(self._local, blocked)
 
     def _send_exit_digest(self) -> bool:
@@ -512,6 +534,11 @@ class Sender:
     def _is_shared_due(self) -> bool:
         return self._clock.monotonic() >= self._shared_due_at
 
+    def _expect(self, due: float) -> None:
+        """Ask the shared throttle again when something is due; a file is looked at besides."""
+        poll = math.inf if self._is_in_file else _POLL + self._clock.uniform(0, 1)
+        self._shared_due_at = self._after(min(due, poll))
+
     def _may_report(self) -> bool:
         return not self._is_in_file or (self._file is not None and self._file.is_leading)
 
@@ -538,13 +565,14 @@ class Sender:
         throttle = self._local if shared is None else shared
         watched = {} if shared is None else self._dedup.open_ended()
         if file is not None and not (
-            file.has_own() or self._deferred or watched or self._dedup.has_counts()
-            or file.is_leading
+            file.wants_leader() or len(self._memory) or self._deferred or self._owed
+            or watched or self._dedup.has_counts() or file.is_leading
         ):  # fmt: skip
             if now >= self._looked_at + _IDLE_INTERVAL:
                 self._looked_at = now
-                file.look()
-            return interval
+                if file.look():
+                    self._shared_due_at = 0.0
+            return self._looked_at + _IDLE_INTERVAL - now
         if file is None and not (
             watched or self._owed or self._dedup.has_counts() or self._is_shared_due()
         ):
@@ -557,12 +585,12 @@ class Sender:
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
-        outcomes: Sequence[Outcome] = []
+        rows: Sequence[Ended] = []
         try:
+            self._pay()
             if self._is_in_file and file is not None:
-                (views, due), outcomes = self._together(lambda: (exchange(), file.sync()))
+                (views, due), rows = self._together(lambda: (exchange(), file.sync()))
             else:
-                self._pay()
                 views, due = exchange()
         except Unreachable as error:
             if shared is not None and not self._is_in_file:
@@ -571,21 +599,25 @@ class Sender:
             views, due = self._local.count(left), math.inf
         if file is not None and not self._is_in_file:
             with contextlib.suppress(Unreachable):
-                outcomes = self._together(file.sync)
+                rows = self._together(file.sync)
         if shared is not None:
-            self._shared_due_at = self._after(min(due, _POLL + self._clock.uniform(0, 1)))
+            self._expect(due)
         self._dedup.update(views)
-        for outcome in outcomes:
-            emitted = outcome.emitted
-            view = View(outcome.level, outcome.remaining)
-            with self._lock:
-                self._counters.end(outcome.outcome)
-            if emitted.key is not None and not emitted.resolves:
-                self._dedup.settle(emitted.key, emitted.level, view)
         if file is not None:
-            for warning in filter(None, [file.take_warning()]):
-                warn("%s", warning)
+            self._learn(file, rows)
         return interval
+
+    def _learn(self, file: FileOutbox, rows: Sequence[Ended]) -> None:
+        """Take what became of this handler's rows, and give the file what memory took for it."""
+        for emitted, row in file.ended(rows):
+            with self._lock:
+                self._counters.end(row.outcome)
+            if emitted.key is not None and not emitted.resolves:
+                self._dedup.settle(emitted.key, emitted.level, View(row.level, row.remaining))
+        for gone in file.recover():
+            self.evict(gone)
+        if warning := file.take_warning():
+            warn("%s", warning)
 
     def _pay(self) -> None:
         """Report to the shared store what it could not be told while it was unreachable."""
@@ -610,7 +642,8 @@ class Sender:
         try:
             return ask()
         except Unreachable as error:
-            self._leave_alone(error)
+            if not self._is_in_file:
+                self._leave_alone(error)
             if not isinstance(default, list):
                 self._owed.append(ask)
             return default

@@ -15,51 +15,53 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OFD = hasattr(fcntl, "F_OFD_SETLK")  # Linux; others have POSIX locks, which belong to a process
+_SET = fcntl.F_OFD_SETLK if _OFD else fcntl.F_SETLK
+_WAIT = fcntl.F_OFD_SETLKW if _OFD else fcntl.F_SETLKW
+_GET = fcntl.F_OFD_GETLK if _OFD else fcntl.F_GETLK
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 
 
 class FileLock:
-    """The locks in the file ``path``, each named by an offset and held by an owner.
+    """The locks in the file ``path``, each named by an offset and held by an owner's number.
 
     Any thread may call. ``_lock`` is held over the table of owners and over system calls that do
     not wait. A fork's child shares the parent's file description, and with it the locks: it must
-    call `abandon` first thing, and make a new object. Raises OSError if the file cannot be used.
+    call `close` first thing, and make a new object. Raises OSError if the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._descriptor: int | None = None
+        self._descriptor = -1
         self._identity = 0, 0
-        self._owners: dict[int, object] = {}
+        self._owners: dict[int, int] = {}
 
-    def try_acquire(self, offset: int, owner: object) -> bool:
+    def try_acquire(self, offset: int, owner: int) -> bool:
         """Take a lock; return False if another process, or another owner in this one, has it."""
         with self._lock:
-            self._open()
-            if offset in self._owners:
-                return self._owners[offset] is owner
-            if not self._set(fcntl.F_WRLCK, offset):
-                return False
-            self._owners[offset] = owner
-            return True
+            descriptor = self._open()
+            if offset not in self._owners:
+                try:
+                    fcntl.fcntl(descriptor, _SET, _request(fcntl.F_WRLCK, offset))
+                except (BlockingIOError, PermissionError):  # which of the two, POSIX leaves open
+                    return False
+            return self._owners.setdefault(offset, owner) == owner
 
-    def release(self, offset: int, owner: object) -> None:
-        """Give a lock back; no effect if ``owner`` does not have it."""
-        with self._lock:
-            if self._owners.get(offset) is owner:
-                del self._owners[offset]
-                self._set(fcntl.F_UNLCK, offset)
+    def release(self, owner: int, offset: int | None = None) -> None:
+        """Give a lock back, or all that ``owner`` has; no effect if it has none."""
+        with self._lock, contextlib.suppress(OSError):
+            for held in [held for held, by in self._owners.items() if by == owner]:
+                if offset in {held, None}:
+                    del self._owners[held]
+                    fcntl.fcntl(self._descriptor, _SET, _request(fcntl.F_UNLCK, held))
 
     def is_held(self, offset: int, length: int = 1) -> bool:
         """Return True if anybody holds a lock in this range, this process included."""
         with self._lock:
+            descriptor = self._open()
             if any(offset <= held < offset + length for held in self._owners):
                 return True
-            descriptor = self._open()
-            get = fcntl.F_OFD_GETLK if _OFD else fcntl.F_GETLK
-            wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0)
-            found = fcntl.fcntl(descriptor, get, wanted.ljust(32, b"\0"))
+            found = fcntl.fcntl(descriptor, _GET, _request(fcntl.F_WRLCK, offset, length))
             return bool(struct.unpack_from("h", found)[0] != fcntl.F_UNLCK)
 
     @contextlib.contextmanager
@@ -69,70 +71,57 @@ class FileLock:
         That is an order, and excludes nobody: if the file cannot be used the block runs as well.
         One thread of a process at a time; it may wait for as long as another process is stopped.
         """
-        held = False
+        descriptor = -1
         try:
             with contextlib.suppress(OSError):
                 with self._lock:
                     descriptor = self._open()
-                wait = fcntl.F_OFD_SETLKW if _OFD else fcntl.F_SETLKW
-                fcntl.fcntl(descriptor, wait, self._request(fcntl.F_WRLCK, offset))
-                held = True
+                fcntl.fcntl(descriptor, _WAIT, _request(fcntl.F_WRLCK, offset))
             yield
         finally:
-            if held:
-                with contextlib.suppress(OSError), self._lock:
-                    self._set(fcntl.F_UNLCK, offset)
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(descriptor, _SET, _request(fcntl.F_UNLCK, offset))
 
-    def abandon(self) -> None:
-        """Leave the locks to the parent, in a fork's child."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and self._is_own(descriptor):
+    def close(self) -> None:
+        """Close the file, and lose all locks; those of a fork's parent stay with that."""
+        self._owners.clear()
+        descriptor, self._descriptor = self._descriptor, -1
+        if self._is_ours(descriptor):
             os.close(descriptor)
 
-    close = abandon
+    __del__ = close
 
     def _open(self) -> int:
         """Return the descriptor; if somebody deleted or closed the file, of a new one.
 
         All locks in the old one are lost then: other processes lock in the new file.
         """
-        if self._descriptor is not None and not self._is_in_place():
-            self._owners.clear()
-            self.abandon()
-        if self._descriptor is None:
+        if not (self._is_ours(self._descriptor) and self._is_in_place()):
+            self.close()
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(self.path, flags, 0o600)
-            found = os.fstat(self._descriptor)
-            self._identity = found.st_dev, found.st_ino
+            self._identity = _identity(os.fstat(self._descriptor))
         return self._descriptor
 
     def _is_in_place(self) -> bool:
         try:
-            found = self.path.stat(follow_symlinks=False)
+            return _identity(self.path.lstat()) == self._identity
         except OSError:
             return False
-        return self._is_own(self._descriptor) and self._identity == (found.st_dev, found.st_ino)
 
-    def _is_own(self, descriptor: int | None) -> bool:
+    def _is_ours(self, descriptor: int) -> bool:
         """Return True if the number still means our file: another thread may have closed it."""
         try:
-            found = os.fstat(-1 if descriptor is None else descriptor)
+            return descriptor >= 0 and _identity(os.fstat(descriptor)) == self._identity
         except OSError:
             return False
-        return self._identity == (found.st_dev, found.st_ino)
 
-    def _set(self, kind: int, offset: int) -> bool:
-        try:
-            command = fcntl.F_OFD_SETLK if _OFD else fcntl.F_SETLK
-            fcntl.fcntl(self._open_descriptor(), command, self._request(kind, offset))
-        except (BlockingIOError, PermissionError):  # which of the two, POSIX leaves open
-            return False
-        return True
 
-    def _open_descriptor(self) -> int:
-        return -1 if self._descriptor is None else self._descriptor
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
-    @staticmethod
-    def _request(kind: int, offset: int) -> bytes:
-        return struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0).ljust(32, b"\0")
+
+def _request(kind: int, offset: int, length: int = 1) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, offset, length, 0).ljust(32, b"\0")

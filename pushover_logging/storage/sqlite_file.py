@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import stat
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pushover_logging.clock import Clock
 from pushover_logging.storage.file_lock import FileLock
@@ -26,16 +26,16 @@ from pushover_logging.storage.file_lock import FileLock
 PATIENCE = 2.0  # seconds for which the writer tries to begin a transaction
 FORK_PATIENCE = 0.25  # seconds that a fork waits for the end of a transaction
 _POLL = 0.001  # seconds between two tries to begin: SQLite's own waits grow to 100 ms
-_OPENING = 0.2  # seconds that opening waits at each of its steps
 _BEAT = 4.0  # seconds between two beats of a leader; a writer without work ends after as many
-_SECOND_LOOK = 0.05  # seconds after which a file that seems damaged is read again
+_SECOND_LOOK = 0.05  # seconds, at least, after which a file that seems damaged is read again
 _APPLICATION = 0x50757368  # "Push", https://sqlite.org/pragma.html#pragma_application_id
 _TURN = 2**62  # the offset of the lock that brings processes in an order
-_ASIDE = ".damaged-"
 # UnicodeDecodeError: SQLite names a part of a damaged file, and the name is not UTF-8 any more.
 _FAULTS = (sqlite3.Error, UnicodeDecodeError, OSError)
-_DAMAGE = ("malformed", "not a database", "unsupported file format")
-_THREAD = "pushover-logging"
+_DAMAGE = (
+    "malformed", "not a database", "unsupported file format",
+    "no such table", "no such column", "has no column",
+)  # fmt: skip
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
@@ -44,105 +44,73 @@ class Unavailable(Exception):  # noqa: N818  a state of the file, which callers 
     """The file cannot be used now: locked, full, read-only, damaged, or not ours."""
 
 
-class Job(Generic[T]):
-    """One piece of work and what became of it.
-
-    Its state changes under the file's lock: a withdrawal and a beginning exclude each other.
-    """
-
-    def __init__(self, work: Work[T]) -> None:
-        self.work = work
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        self._unfinished = threading.Lock()
-        self._unfinished.acquire()
-
-    def finish(self, result: T | None, error: BaseException | None) -> None:
-        """Set what became of it and wake the caller."""
-        self.result, self.error = result, error
-        self._unfinished.release()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end, at most so many seconds if given; return True if it has come."""
-        if not self._unfinished.acquire(timeout=-1 if seconds is None else seconds):
-            return False
-        self._unfinished.release()
-        return True
-
-    def value(self) -> T:
-        """Return the result of finished work, or raise what it raised."""
-        if self.error is not None:
-            raise self.error
-        return self.result  # type: ignore[return-value]  # set if there is no error
-
-
 class Leader(Protocol):
-    """A handler that may lead its account."""
+    """A handler that may lead its account; ``beat`` shows that it lives."""
 
-    def beat(self) -> bool:
-        """Submit a sign of life if it leads; return False if it does not."""
+    is_leading: bool
+
+    def beat(self, connection: sqlite3.Connection) -> object: ...  # noqa: D102  see above
 
 
 class SqliteFile:
     """The file ``path``; ``migrations[n]`` brings its schema from version n to n + 1.
 
-    ``_lock`` is over the queue of jobs and the writer's start, and never held over I/O. ``_gate``
-    is held by whoever uses the connection: the writer, or the caller if no thread can start; a fork
-    waits for it, so that no transaction is cut in two. A process that dies in a transaction leaves
-    a journal, from which the next one rolls back. ``generation`` changes when rows may be gone;
-    ``on_idle`` is called by the writer every few seconds without work.
+    ``_lock`` is over the writer's start and end. ``_gate`` is held by whoever uses the connection:
+    the writer, or the caller if no thread can start; a fork waits for it, so that no transaction
+    is cut in two. A process that dies in a transaction leaves a journal, from which the next one
+    rolls back.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str], clock: Clock) -> None:
         self.path = path
         self.locks = FileLock(path.with_name(f"{path.name}.lock"))
-        self.generation = 0
         self.leaders: weakref.WeakSet[Leader] = weakref.WeakSet()
-        self._was_outbox = self.locks.path.exists()  # a damaged outbox has its locks beside it
+        self.unusable = ""  # why all work fails
+        self._is_known = self.locks.path.exists()  # a damaged outbox has its locks beside it
         self._migrations = migrations
         self._clock = clock
-        self._lock = threading.RLock()
-        self._gate = threading.RLock()
-        self._jobs: deque[Job[Any]] = deque()
+        self._lock, self._gate = threading.RLock(), threading.RLock()
+        self._jobs: deque[tuple[Future[Any], Work[Any]]] = deque()
         self._wakeup = threading.Lock()
         self._writer: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._within: sqlite3.Connection | None = None  # while jobs are done
         self._identity = 0, 0
-        self._is_within = self._is_fresh = self._paused = False
+        self._suspect = 0, 0  # the identity of a file that seemed damaged
+        self._is_new = self._is_paused = False
         self._warnings: list[str] = []
-        self._unusable = ""
 
-    def run(self, work: Work[T], patience: float | None = None) -> T:
+    def run(self, work: Work[T], patience: float = PATIENCE) -> T:
         """Return what ``work(connection)`` returns, in a transaction that is durable on return.
 
         Within other work it is part of that one's transaction. Raises Unavailable, and then nothing
         has happened; also if the work has not begun after ``patience`` seconds.
         """
-        if self._is_within and _is_owned(self._gate):
-            return work(self._opened())
-        job = self.submit(work)
-        if not job.wait(patience) and self.withdraw(job):
-            msg = f"{self.path} is busy"
-            raise Unavailable(msg)
-        job.wait()
-        return job.value()
+        if self._within is not None and _is_owned(self._gate):
+            return work(self._within)
+        future: Future[T] = Future()
+        self.submit(work, future)
+        try:
+            return future.result(patience)
+        except TimeoutError as error:
+            if future.cancel():
+                msg = f"{self.path} is busy"
+                raise Unavailable(msg) from error
+            return future.result()
 
-    def submit(self, work: Work[T]) -> Job[T]:
-        """Have work done by the writer; returns at once if there is a thread for it."""
-        job = Job(work)
-        with self._lock:
-            self._jobs.append(job)
-        if not self._has_writer():
-            self._work_off(has_gate=self._gate.acquire(timeout=PATIENCE))
-        return job
+    def submit(self, work: Work[T], future: Future[T]) -> None:
+        """Have work done by the writer, or by this call if no thread can start.
 
-    def withdraw(self, job: Job[Any]) -> bool:
-        """Take work back; return False if it has begun."""
-        with self._lock:
-            if job not in self._jobs:
-                return False
-            self._jobs.remove(job)
-            return True
+        It can be cancelled until it begins. ``future`` gets its result, or Unavailable.
+        """
+        self._jobs.append((future, work))
+        if not (self._has_writer() or _is_owned(self._gate)) and self._gate.acquire(
+            timeout=PATIENCE
+        ):
+            try:
+                self._work_off()
+            finally:
+                self._gate.release()
 
     def has_row(self, query: str, *values: object) -> bool:
         """Return True if the file may have a row, before it is used for the first time.
@@ -151,13 +119,12 @@ class SqliteFile:
         killed while it did, there may be a row; what cannot be read is none.
         """
         try:
-            if not stat.S_ISREG(self.path.stat().st_mode):
+            if not self.path.is_file():
                 return False
-            name = f"{self.path.absolute().as_uri()}?mode=ro"
-            with contextlib.closing(sqlite3.connect(name, timeout=0, uri=True)) as reader:
+            with self._reader(timeout=0) as reader:
                 self._check(reader)
                 return reader.execute(query, values).fetchone() is not None
-        except (*_FAULTS, Unavailable, ValueError) as error:
+        except (*_FAULTS, Unavailable) as error:
             return "locked" in str(error) or "readonly" in str(error)
 
     def is_outbox(self) -> bool:
@@ -165,26 +132,20 @@ class SqliteFile:
 
         Changes nothing. Raises Unavailable if it cannot be read.
         """
-        if not self.path.stat().st_size:
-            return True
-        name = f"{self.path.absolute().as_uri()}?mode=ro"
         try:
-            with contextlib.closing(sqlite3.connect(name, timeout=_OPENING, uri=True)) as reader:
+            if not self.path.is_file():
+                return False
+            with self._reader(timeout=PATIENCE) as reader:
                 return _is_ours(reader)
         except _FAULTS as error:
             if _is_damage(error):
                 return False
-            msg = f"{self.path}: {error}"
-            raise Unavailable(msg) from error
+            raise self._unavailable(error) from error
 
     def warnings(self) -> list[str]:
         """Take what a person has to know of the file."""
         warnings, self._warnings = self._warnings, []
         return warnings
-
-    def refuse(self, why: str) -> None:
-        """Let all work fail."""
-        self._unusable = why
 
     def close(self) -> None:
         """Close the connection; later work opens another."""
@@ -197,21 +158,20 @@ class SqliteFile:
         If that takes too long the child keeps the connection for ever and never uses it: a close
         would roll back what the parent does.
         """
-        self._paused = self._gate.acquire(timeout=FORK_PATIENCE)
-        if self._paused:
+        self._is_paused = self._gate.acquire(timeout=FORK_PATIENCE)
+        if self._is_paused:
             self._close()
 
     def resume(self) -> None:
         """Go on after a fork, in the parent."""
-        if self._paused:
+        if self._is_paused:
             self._gate.release()
 
-    def abandon(self) -> bool:
-        """Leave all to the parent, in a fork's child; return True if the child may use the file."""
-        self.locks.abandon()
-        if not self._paused:
-            _INHERITED.append(self._connection)
-        return self._paused
+    def abandon(self) -> None:
+        """Leave all to the parent, in a fork's child."""
+        self.locks.close()
+        if not self._is_paused:
+            _CUT_OFF[str(self.path)] = self._connection
 
     # -- the writer
 
@@ -223,7 +183,7 @@ class SqliteFile:
                 return True
             self._wakeup = threading.Lock()
             try:
-                self._writer = self._clock.start_thread(self._write, f"{_THREAD}-writer")
+                self._writer = self._clock.start_thread(self._write, "pushover-logging-writer")
             except RuntimeError:  # no thread starts: at the interpreter's end, and by the system
                 self._writer = None
             return self._writer is not None
@@ -231,140 +191,145 @@ class SqliteFile:
     def _write(self) -> None:
         wakeup = self._wakeup
         beat_at = used_at = time.monotonic()
-        leads = False
         while True:
             if self._jobs:
-                self._work_off(has_gate=self._gate.acquire())
+                with self._gate:
+                    self._work_off()
                 used_at = time.monotonic()
             else:
                 wakeup.acquire(timeout=max(0.0, beat_at + _BEAT - time.monotonic()))
-            if time.monotonic() >= beat_at + _BEAT:
-                beat_at = time.monotonic()
-                leads = any([leader.beat() for leader in list(self.leaders)])
+            if time.monotonic() < beat_at + _BEAT:
+                continue
+            beat_at = time.monotonic()
+            leaders = [leader for leader in self.leaders if leader.is_leading]
+            self._jobs.extend((Future(), leader.beat) for leader in leaders)
             with self._lock:
-                if not (leads or self._jobs) and time.monotonic() >= used_at + _BEAT:
+                if not self._jobs and beat_at >= used_at + _BEAT:
                     self._writer = None
                     return
 
-    def _work_off(self, *, has_gate: bool) -> None:
-        """Do all jobs that wait, in one transaction; called with the gate, which it opens."""
-        jobs: list[Job[Any]] = []
+    def _work_off(self) -> None:
+        """Do all that waits in one transaction; called with the gate held."""
+        jobs: list[tuple[Future[Any], Work[Any]]] = []
         try:
-            error: BaseException | None = None
-            try:
-                if not has_gate:
-                    msg = f"{self.path} is in use by another thread"
-                    raise Unavailable(msg)
-                if not self._was_outbox and self.path.exists() and not self.is_outbox():
-                    raise Unavailable(_not_an_outbox(self.path))  # noqa: TRY301  as any other fault
-                self._was_outbox = True
-                with self.locks.turn(_TURN):
-                    connection = self._begin()
-                    jobs = self._take()
-                    done = self._do(connection, jobs)
-            except _FAULTS as fault:
-                self._undo(fault)
-                error = Unavailable(f"{self.path}: {fault}")
-                error.__cause__ = fault
-            except Unavailable as fault:
-                error = fault
-            if error is not None:
-                done = [(job, None, error) for job in [*jobs, *self._take()]]
-        finally:
-            if has_gate:
-                self._gate.release()
-        for job, result, failure in done:
-            job.finish(result, failure)
+            if not self._is_known and self.path.exists() and not self.is_outbox():
+                raise Unavailable(_not_an_outbox(self.path))  # noqa: TRY301  as any other fault
+            self._is_known = True
+            with self.locks.turn(_TURN):
+                connection = self._begin()
+                self._take(jobs)
+                results = self._do(connection, [work for _, work in jobs])
+        except BaseException as error:
+            unavailable = self._undo(error)
+            self._take(jobs)
+            for future, _ in jobs:
+                future.set_exception(unavailable)
+            if not isinstance(error, Exception):  # of a signal handler, in the calling thread
+                raise
+            return
+        for (future, _), (result, failure) in zip(jobs, results, strict=True):
+            future.set_result(result) if failure is None else future.set_exception(failure)
 
-    def _take(self) -> list[Job[Any]]:
-        with self._lock:
-            jobs = list(self._jobs)
-            self._jobs.clear()
-            return jobs
+    def _take(self, jobs: list[tuple[Future[Any], Work[Any]]]) -> None:
+        """Add what waits, and is not cancelled, to the jobs that are done."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job[0].set_running_or_notify_cancel():
+                jobs.append(job)
 
     def _do(
-        self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]
-    ) -> list[tuple[Job[Any], Any, BaseException | None]]:
-        """Do jobs in the transaction that was begun, and commit; a job that fails fails alone."""
-        self._is_within = True
-        done: list[tuple[Job[Any], Any, BaseException | None]] = []
+        self, connection: sqlite3.Connection, works: Sequence[Work[Any]]
+    ) -> list[tuple[Any, Exception | None]]:
+        """Do works in the transaction that was begun, and commit; one that fails fails alone."""
+        results: list[tuple[Any, Exception | None]] = []
+        self._within = connection
         try:
-            for job in jobs:
+            for work in works:
+                connection.execute("SAVEPOINT work")
                 try:
-                    connection.execute("SAVEPOINT job") if len(jobs) > 1 else None
-                    done.append((job, job.work(connection), None))
-                except _FAULTS:
-                    raise
-                except BaseException as error:  # noqa: BLE001  the caller's to handle
-                    connection.execute("ROLLBACK TO job" if len(jobs) > 1 else "ROLLBACK")
-                    done.append((job, None, error))
-            if connection.in_transaction:
-                connection.execute("COMMIT")
+                    results.append((work(connection), None))
+                except Exception as error:
+                    if not connection.in_transaction or _is_damage(error):
+                        raise
+                    connection.execute("ROLLBACK TO work")
+                    is_fault = isinstance(error, _FAULTS)
+                    results.append((None, self._unavailable(error) if is_fault else error))
+            connection.execute("COMMIT")
         finally:
-            self._is_within = False
-        return done
+            self._within = None
+        self._is_new = False
+        return results
+
+    def _undo(self, error: BaseException) -> Unavailable:
+        """Leave nothing of a transaction that failed; return what its callers get.
+
+        A file that seems damaged is read again later; if it still does, it is moved aside.
+        """
+        with contextlib.suppress(*_FAULTS, Unavailable):
+            if self._connection is not None:
+                self._connection.rollback()
+            if "locked" not in str(error):
+                self._close()
+            if _is_damage(error):
+                if self._suspect == self._identity:
+                    self._quarantine(error)
+                else:
+                    self._suspect = self._identity
+                    time.sleep(_SECOND_LOOK)
+        return error if isinstance(error, Unavailable) else self._unavailable(error)
+
+    def _unavailable(self, error: BaseException) -> Unavailable:
+        unavailable = Unavailable(f"{self.path}: {error}")
+        unavailable.__cause__ = error
+        return unavailable
 
     # -- the connection, used with the gate alone
 
     def _begin(self) -> sqlite3.Connection:
         """Begin a transaction in the file that is there now."""
-        deadline, second_look = time.monotonic() + PATIENCE, False
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return self._begun()
-            except _FAULTS as error:
-                if _is_damage(error):
-                    if second_look:
-                        self._quarantine(error)
-                    second_look = True
-                    self._close()
-                    time.sleep(_SECOND_LOOK)
-                elif "locked" not in str(error) or time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
 
     def _begun(self) -> sqlite3.Connection:
-        connection = self._opened()
-        connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
-        if self._migrate(connection) and not self._is_fresh:
-            self.generation += 1
-            self._warnings.append(f"{self.path} was emptied while it was open")
-        self._is_fresh = False
-        return connection
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._unusable:
-            raise Unavailable(self._unusable)
+        if self.unusable:
+            raise Unavailable(self.unusable)
         if self._connection is not None and not self._is_in_place():
             self._close()
-            if not self._was_quarantined():  # the process that does that warns of it
-                self._warnings.append(f"{self.path} was deleted or replaced while it was open")
+            self._warnings.append(f"{self.path} was deleted or replaced while it was open")
         if self._connection is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):  # what is closed here is a new file
-                os.close(
-                    os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                )
-            self._identity = _identity(self.path)
             self._connection = self._open()
-            self._is_fresh = True
-            self.generation += 1
+            self._is_new = True
+        self._connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
+        if self._migrate(self._connection) and not self._is_new:
+            self._warnings.append(f"{self.path} was emptied while it was open")
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # what is closed here is a new file
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._identity = _identity(self.path)
         connection = sqlite3.connect(
-            self.path, timeout=_OPENING, isolation_level=None, check_same_thread=False,
-            factory=_Closing,
-        )  # fmt: skip
+            self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
+        )
         try:
             self._check(connection)
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA busy_timeout = 0")  # the writer waits, in short steps
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _reader(self, *, timeout: float) -> contextlib.closing[sqlite3.Connection]:
+        name = f"{self.path.absolute().as_uri()}?mode=ro"
+        return contextlib.closing(sqlite3.connect(name, timeout=timeout, uri=True))
 
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
@@ -387,14 +352,6 @@ class SqliteFile:
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         return version == 0
 
-    def _undo(self, error: BaseException) -> None:
-        """Leave nothing of a transaction that failed; a damaged file is read anew next time."""
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.rollback()
-            if _is_damage(error):
-                self._close()
-
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -411,10 +368,9 @@ class SqliteFile:
 
         The rows that can be read are copied into it.
         """
-        self._close()
         if not self._is_in_place():
             return
-        aside = self.path.with_name(f"{self.path.name}{_ASIDE}{time.time_ns()}")
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
         self.path.rename(aside)
         journal = self.path.with_name(f"{self.path.name}-journal")
         with contextlib.suppress(FileNotFoundError):
@@ -423,13 +379,7 @@ class SqliteFile:
         connection = self._begun()
         _salvage(aside, connection)
         connection.execute("COMMIT")
-
-    def _was_quarantined(self) -> bool:
-        aside = f"{self.path.name}{_ASIDE}"
-        with contextlib.suppress(OSError):
-            names = [name for name in self.path.parent.iterdir() if name.name.startswith(aside)]
-            return self._identity in map(_identity, names)
-        return False
+        self._is_new = False
 
 
 class _Closing(sqlite3.Connection):
@@ -440,7 +390,8 @@ class _Closing(sqlite3.Connection):
 
     def __del__(self) -> None:
         """Close it."""
-        self.close()
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it was never opened
+            self.close()
 
 
 def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
@@ -454,8 +405,7 @@ def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
         for (table,) in tables:
             for order in ("ASC", "DESC"):
                 with contextlib.suppress(*_FAULTS):
-                    rows = old.execute(f"SELECT * FROM {table} ORDER BY rowid {order}")  # noqa: S608  our own names
-                    for row in rows:
+                    for row in old.execute(f"SELECT * FROM {table} ORDER BY rowid {order}"):  # noqa: S608  our own names
                         marks = ", ".join("?" * len(row))
                         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
 
@@ -487,10 +437,8 @@ def _is_owned(lock: threading.RLock) -> bool:
     return lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  as Condition asks
 
 
-_INHERITED: list[object] = []
-"""Connections that a fork cut off, in its child."""
-_CUT_OFF: set[str] = set()
-"""Paths of such connections: this process must not use them."""
+_CUT_OFF: dict[str, sqlite3.Connection | None] = {}
+"""Connections that a fork cut off, by path: its child must neither close nor use them."""
 _FILES: weakref.WeakValueDictionary[str, SqliteFile] = weakref.WeakValueDictionary()
 """One object a real path and process. `setdefault` is atomic if two threads make handlers."""
 
@@ -500,7 +448,7 @@ def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFi
     real = os.path.realpath(path)
     file = _FILES.setdefault(real, SqliteFile(Path(real), migrations, clock))
     if real in _CUT_OFF:
-        file.refuse(f"{real}: the process forked while a transaction was under way")
+        file.unusable = f"{real}: the process forked while a transaction was under way"
     return file
 
 
@@ -518,8 +466,7 @@ def after_fork_in_parent() -> None:
 
 def after_fork_in_child() -> None:
     """Forget the parent's files, locks first; new handlers of the same path open their own."""
-    files = list(_FILES.items())
+    files = list(_FILES.values())
     _FILES.clear()
-    for name, file in files:
-        if not file.abandon():
-            _CUT_OFF.add(name)
+    for file in files:
+        file.abandon()

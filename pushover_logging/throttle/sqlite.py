@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pushover_logging.clock import Clock
-from pushover_logging.exceptions import Unreachable
-from pushover_logging.storage.sqlite_file import PATIENCE, SqliteFile, Unavailable
+from pushover_logging.storage.sqlite_file import SqliteFile
 from pushover_logging.throttle.store import (
     OVERFLOW_KEY,
     SHARED_CAPACITY,
@@ -17,36 +16,31 @@ from pushover_logging.throttle.store import (
     to_json,
 )
 
-_PARAMETERS = 500  # of one statement; SQLite takes 999 of them, or more
 T = TypeVar("T")
+
+
+class Transactions(Protocol):
+    """Does work in one transaction of the file; raises Unreachable if that cannot be."""
+
+    file: SqliteFile
+
+    def together(self, work: Callable[[], T]) -> T: ...  # noqa: D102  see above
 
 
 class SqliteStore:
     """The items of one account, as rows; an item that cannot be read counts as absent.
 
-    A transaction is one of the file's, or part of one that is under way. The writer's thread runs
-    it while the sender waits, so that no lock is needed.
+    The writer's thread runs a transaction while the sender waits, so that no lock is needed.
     """
 
-    def __init__(self, file: SqliteFile, account: str, clock: Clock) -> None:
-        self._file = file
+    def __init__(self, outbox: Transactions, account: str, clock: Clock) -> None:
+        self._outbox = outbox
         self._account = account
         self._clock = clock
-        self._written: dict[str, tuple[Item | None, float | None]] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Do ``work`` and write what it saved. Raises Unreachable."""
-
-        def whole(connection: sqlite3.Connection) -> T:
-            self._written = {}
-            result = work()
-            self._write(connection)
-            return result
-
-        try:
-            return self._file.run(whole, PATIENCE)
-        except Unavailable as error:
-            raise Unreachable(*error.args) from error
+        """Do ``work``, perhaps as part of a transaction that is under way. Raises Unreachable."""
+        return self._outbox.together(work)
 
     def now(self) -> float:
         """Return Unix time."""
@@ -54,15 +48,9 @@ class SqliteStore:
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are."""
-        wanted = list(names)
         items: dict[str, Item] = {}
-        for start in range(0, len(wanted), _PARAMETERS):
-            part = wanted[start : start + _PARAMETERS]
-            marks = ", ".join("?" * len(part))
-            rows = self._select(
-                f"SELECT name, value FROM item WHERE account = ? AND name IN ({marks})", *part
-            )  # noqa: E501, S608  our own words
-            for name, value in rows:
+        for name in names:
+            for (value,) in self._do("SELECT value FROM item WHERE account = ? AND name = ?", name):
                 item = from_json(name, value)
                 if item is not None:
                     items[name] = item
@@ -70,55 +58,30 @@ class SqliteStore:
 
     def save(self, name: str, item: Item, due: float | None) -> None:
         """Keep an item."""
-        self._written[name] = item, due
+        self._do("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?)", name, to_json(item), due)
 
     def delete(self, name: str) -> None:
         """Forget an item."""
-        self._written[name] = None, None
+        self._do("DELETE FROM item WHERE account = ? AND name = ?", name)
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        return self._select(
-            "SELECT name, due FROM item WHERE account = ? AND due <= ? ORDER BY due LIMIT ?",
-            before,
-            limit,
-        )
+        statement = "SELECT name, due FROM item WHERE account = ? AND due <= ? ORDER BY due LIMIT ?"
+        return self._do(statement, before, limit)
 
     def oldest(self) -> Sequence[str]:
         """Return a sixteenth of the problems, the longest unchanged, those with a count last."""
-        ((number,),) = self._select("SELECT COUNT(*) FROM item WHERE account = ?")
+        ((number,),) = self._do("SELECT COUNT(*) FROM item WHERE account = ?")
         if number < SHARED_CAPACITY:
             return ()
-        rows = self._select(
+        statement = (
             "SELECT name FROM item WHERE account = ? AND name NOT IN ('limits', ?) "
-            "ORDER BY due IS NOT NULL, rowid LIMIT ?",
-            OVERFLOW_KEY,
-            SHARED_CAPACITY // 16,
+            "ORDER BY due IS NOT NULL, rowid LIMIT ?"
         )
-        return [name for (name,) in rows]
+        return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]
 
-    def _select(self, statement: str, *values: object) -> list[Any]:
-        return self._file.run(
-            lambda connection: connection.execute(statement, (self._account, *values)).fetchall(),
-            PATIENCE,
-        )
+    def _do(self, statement: str, *values: object) -> list[Any]:
+        def execute(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(statement, (self._account, *values)).fetchall()
 
-    def _write(self, connection: sqlite3.Connection) -> None:
-        saved = {name: kept for name, kept in self._written.items() if kept[0] is not None}
-        for name in self._written.keys() - saved.keys():
-            connection.execute(
-                "DELETE FROM item WHERE account = ? AND name = ?", (self._account, name)
-            )
-        rows = [
-            (self._account, name, to_json(item), due)
-            for name, (item, due) in saved.items()
-            if item is not None
-        ]
-        for start in range(0, len(rows), _PARAMETERS // 4):
-            part = rows[start : start + _PARAMETERS // 4]
-            marks = ", ".join(["(?, ?, ?, ?)"] * len(part))
-            connection.execute(
-                f"INSERT OR REPLACE INTO item (account, name, value, due) VALUES {marks}",  # noqa: S608
-                [value for row in part for value in row],
-            )
-        self._written = {}
+        return self._outbox.together(lambda: self._outbox.file.run(execute))
