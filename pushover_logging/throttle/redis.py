@@ -137,7 +137,8 @@ for at = 3, #KEYS, 2 do
     if arg(14) ~= '0' then redis.call('HINCRBY', counts, 'settled', arg(14)) end
     redis.call('PEXPIRE', counts, arg(4))
     local due = arg(5)
-    if (tonumber(redis.call('HGET', counts, 'n') or 0) or 0) > 0 and due == '' then due = time[1] end
+    local has_count = (tonumber(redis.call('HGET', counts, 'n') or 0) or 0) > 0
+    if has_count and due == '' then due = time[1] end
     if due == '' then redis.call('ZREM', KEYS[1], name)
     else redis.call('ZADD', KEYS[1], due, name) end
   end
@@ -181,7 +182,8 @@ if more > 0 then
   redis.call('HSET', counts, 'since', string.format('%.6f', since), 'last',
     string.format('%.6f', last), 'level', level, 'p:' .. ARGV[2], total)
   redis.call('HINCRBY', counts, 'all', more)
-  redis.call('HSET', counts, 'latest', string.format('%.6f', math.max(kept('latest') or last, last)))
+  local latest = math.max(kept('latest') or last, last)
+  redis.call('HSET', counts, 'latest', string.format('%.6f', latest))
   for name, new in pairs({sources = ARGV[9], places = ARGV[10]}) do
     local found, list = pcall(cjson.decode, redis.call('HGET', counts, name) or '[]')
     if not found or type(list) ~= 'table' then list = {} end
@@ -404,16 +406,19 @@ class Total:
     settled: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
 
-    def learn(self, incarnation: str, taken: int, settled: int) -> bool:
-        """Take the store's word of an incarnation; return False if it is another one."""
+    def learn(self, incarnation: str, taken: int, settled: int, known: int) -> bool:
+        """Take the store's word, which has ``known`` of this total; return False if it lacks some.
+
+        In another incarnation that is what is not settled.
+        """
         if incarnation != self.incarnation:
-            return False
+            return self.count <= self.settled
         while self.marks and self.marks[0][0] <= settled:
             self.settled = self.marks.pop(0)[1]
-        if self.count > self.settled:
+        if known > self.settled:
             self.marks = [mark for mark in self.marks if mark[0] != taken + 1]
-            self.marks.append((taken + 1, self.count))
-        return True
+            self.marks.append((taken + 1, known))
+        return known >= self.count
 
 
 class RedisThrottle(Throttle):
@@ -425,30 +430,42 @@ class RedisThrottle(Throttle):
         super().__init__(self._redis, rules, is_shared=True)
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
-        """Add what this process counted; of what was not handed over Unreachable has a list."""
+        """Add what this process counted; Unreachable has a list of what no total has."""
         problems: dict[str, str] = {}
-        for number, found in enumerate(counted):
-            try:
-                problems[found.key] = self._add(found)
-            except Unreachable as error:
-                error.left = list(counted[number + 1 :])
-                raise
-        views = self.views(set(problems.values()))
+        left = list(counted)
+        try:
+            while left:
+                found = left[0]
+                if found.problem not in self._totals:
+                    super().views([found.problem])
+                total = self._total(found.problem, found)
+                total.count += found.occurrences.count
+                total.found = found
+                del left[0]
+                problems[found.key] = self._hand_over(found.problem)
+            views = self.views(set(problems.values()))
+        except Unreachable as error:
+            error.left = left
+            raise
         return {key: views[problem] for key, problem in problems.items()}
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
-        """Return what a process has to know of problems; hands over again what Redis has lost."""
+        """Return what a process has to know of problems; hand over what Redis has lost or lacks."""
         views = super().views(keys)
         for key in keys:
             total = self._totals.get(key)
-            incarnation, taken, settled, _ = self._redis.states[key]
-            if total is None or total.learn(incarnation, taken, settled):
-                if total is not None and total.settled >= total.count:
-                    del self._totals[key]
-            elif total.count > total.settled:
-                self._add(replace_count(total.found, 0))
+            if total is None:
+                continue
+            if not total.learn(*self._redis.states[key]):
+                self._hand_over(key)
                 views[key] = super().views([key])[key]
+            elif total.settled >= total.count:
+                del self._totals[key]
         return views
+
+    def unsettled(self) -> Collection[str]:
+        """Return the problems of which this process has a total that is not all reported."""
+        return self._totals.keys()
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
         self._redis.own, self._redis.states = {}, {}
@@ -468,47 +485,50 @@ class RedisThrottle(Throttle):
             total = self._totals[key] = Total(found, incarnation, own, own)
         return total
 
-    def _add(self, found: Counted) -> str:
-        """Add to this process's total of a problem, and hand that over; return the problem's key."""
-        key = found.problem
-        answer = self._handed(key, found)
-        if answer is None:  # there is no such problem
-            key = self._transaction(lambda: self._placed(found), [found.key, key])
-            lost = self._totals.pop(found.problem, None) if key != found.problem else None
-            if lost is not None:
-                found = replace_count(found, found.occurrences.count + lost.count - lost.settled)
-            if self._handed(key, found) is None:
-                text = "the shared throttle lost a problem that was just made"
-                raise Unreachable(text)
-        return key
+    def _hand_over(self, key: str) -> str:
+        """Have Redis know this process's total of a problem; return the key that it goes by there.
 
-    def _handed(self, key: str, found: Counted) -> list[Any] | None:
-        if key not in self._totals:
-            super().views([key])
-        total = self._total(key, found)
-        total.count += found.occurrences.count
-        total.found = found
-        # If there is no answer it may have arrived: the total says so the next time.
+        It may be repeated. If there is no answer, that is what the next call does.
+        """
+        found = self._totals[key].found
+        if self._is_added(key, found):
+            return key
+        target = self._transaction(lambda: self._placed(found), [found.key, key])
+        if target != key:
+            self._move(key, target, found)
+        if not self._is_added(target, found):
+            text = "the shared throttle lost a problem that was just made"
+            raise Unreachable(text)
+        return target
+
+    def _is_added(self, key: str, found: Counted) -> bool:
+        total = self._totals[key]
         answer = self._redis.add(key, total, found)
         if answer is None:
-            total.count -= found.occurrences.count
-            return None
+            return False
         incarnation, taken, settled, _ = answer
         if incarnation != total.incarnation:
             total.count -= total.settled
             total.incarnation, total.settled, total.marks = incarnation, 0, []
-        total.learn(incarnation, taken, settled)
-        return answer
+        total.learn(incarnation, taken, settled, total.count)
+        return True
+
+    def _move(self, key: str, target: str, found: Counted) -> None:
+        """Let what Redis does not have of a total be part of another problem's."""
+        total = self._totals[key]
+        incarnation, _, _, known = self._redis.states[key]
+        if incarnation != total.incarnation:
+            del self._totals[key]
+            known = total.settled
+        moved, total.count = total.count - known, known
+        whole = self._total(target, found)
+        whole.count += moved
+        whole.found = found
 
     def _placed(self, found: Counted) -> str:
         key, problem = self._place(found)
         self._save(key, problem)
         return key
-
-
-def replace_count(found: Counted, count: int) -> Counted:
-    """Return a count with another number."""
-    return found._replace(occurrences=replace(found.occurrences, count=count))
 
 
 def _counted(values: Sequence[Any]) -> tuple[Occurrences, int, float]:
