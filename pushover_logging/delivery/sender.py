@@ -239,7 +239,7 @@ class Sender:
 
     def _may_send(self, file: FileOutbox) -> bool:
         """Return True if this process leads, or has Messages in its own memory."""
-        wanted = file.wants_leader() or (self._is_in_file and self._is_shared_due())
+        wanted = file.wants_leader() or (self._shared is not None and self._is_shared_due())
         if not file.is_leading and wanted and file.lead():
             if file.not_before > self._clock.time():
                 self._retry.respect(file.not_before - self._clock.time())
@@ -277,7 +277,14 @@ class Sender:
                 return self._claim_row(file, self._shared, blocked)
             with contextlib.suppress(Unreachable):
                 queued = self._together(lambda: file.claim(blocked, self._waiting))
-        return None if queued is None else self._decided(queued)
+        if queued is None:
+            return None
+        try:
+            return self._decided(queued)
+        except BaseException:  # memory has given it away; a file's row is still there
+            if queued.row is None:
+                self._memory.retry(queued)
+            raise
 
     def _claim_row(
         self, file: FileOutbox, shared: Throttle, blocked: Collection[str | None]
@@ -296,6 +303,9 @@ class Sender:
         except Unreachable:
             self._dedup.put_back(drained)
             return None
+        except BaseException:
+            self._dedup.put_back(drained)
+            raise
         self._dedup.update(views)
         return None if queued is None else _Claimed(queued, decision, shared)
 
@@ -313,6 +323,9 @@ class Sender:
             self._dedup.put_back(counted if error.left is None else error.left)
             self._leave_alone(error)
             return self._decided(queued)
+        except BaseException:
+            self._dedup.put_back(counted)
+            raise
 
     def _send(self, claimed: _Claimed) -> None:
         queued = claimed.queued
@@ -554,7 +567,12 @@ class Sender:
         Returns the seconds until the next time; infinity if the process decides alone.
         """
         if self._file is None and self._shared is None:
-            self._dedup.update(self._local.count(self._dedup.drain()))
+            drained = self._dedup.drain()
+            try:
+                self._dedup.update(self._local.count(drained))
+            except BaseException:
+                self._dedup.put_back(drained)
+                raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
         now = self._clock.monotonic()
@@ -564,9 +582,10 @@ class Sender:
         shared, file = self._reachable(), self._file
         throttle = self._local if shared is None else shared
         watched = {} if shared is None else self._dedup.open_ended()
+        unsettled = throttle.unsettled()
         if file is not None and not (
             file.wants_leader() or len(self._memory) or self._deferred or self._owed
-            or watched or self._dedup.has_counts() or file.is_leading
+            or watched or unsettled or self._dedup.has_counts() or file.is_leading
         ):  # fmt: skip
             if now >= self._looked_at + _IDLE_INTERVAL:
                 self._looked_at = now
@@ -574,14 +593,17 @@ class Sender:
                     self._shared_due_at = 0.0
             return self._looked_at + _IDLE_INTERVAL - now
         if file is None and not (
-            watched or self._owed or self._dedup.has_counts() or self._is_shared_due()
+            watched or unsettled or self._owed or self._dedup.has_counts() or self._is_shared_due()
         ):
             return interval
-        drained = self._dedup.drain()
+        left = drained = self._dedup.drain()
 
         def exchange() -> tuple[dict[str, View], float]:
+            nonlocal left
             views = throttle.count(drained)
-            problems = throttle.views(set(watched.values()))
+            if not self._is_in_file:  # or the transaction may fail as a whole
+                left = []
+            problems = throttle.views({*watched.values(), *throttle.unsettled()})
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
@@ -595,8 +617,11 @@ class Sender:
         except Unreachable as error:
             if shared is not None and not self._is_in_file:
                 self._leave_alone(error)
-            left = drained if error.left is None else error.left
+            left = left if error.left is None else error.left
             views, due = self._local.count(left), math.inf
+        except BaseException:
+            self._dedup.put_back(left)
+            raise
         if file is not None and not self._is_in_file:
             with contextlib.suppress(Unreachable):
                 rows = self._together(file.sync)
