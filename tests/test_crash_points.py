@@ -5,17 +5,23 @@ follows must report all that was committed, and at most one push twice.
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
 import re
 import sqlite3
+import tempfile
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import Driven, adds_up, drop
 
 from pushover_logging.api.client import PushoverClient
+from pushover_logging.delivery import sender
+from pushover_logging.exceptions import Unreachable
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.throttle.store import MemoryStore
 
@@ -126,38 +132,35 @@ class Life:
 
     def recover(self):
         """Let time pass until all that is left is reported."""
-        for _ in range(12):
-            self.wait(WINDOW)
+        for _ in range(5):
+            self.wait(3 * WINDOW)
 
     def reported(self):
-        """Return how many records each push reports; an end's are those of the whole problem."""
+        """Return how many records each push reports."""
         numbers = []
         for push in self.inbox.messages:
             more = re.match(r"x(\d+) more", push["title"])
-            worse = re.search(r"^(\d+) more at a lower level", push["message"], re.MULTILINE)
-            ended = re.search(r"came (?:once|(\d+) times)", push["message"])
-            if ended:
-                numbers.append(max(0, int(ended[1] or 1) - sum(numbers)))
-            else:
-                numbers.append(int(more[1]) if more else 1 + int(worse[1] if worse else 0))
+            along = re.search(r"(?m)^(\d+) more at a lower level|^along: (\d+)", push["message"])
+            numbers.append(int(more[1]) if more else not push["title"].startswith("Resolved"))
+            numbers[-1] += int(along[1] or along[2]) if along else 0
         return numbers
 
     def committed(self):
         """Return how many records the store and the outbox's file hold that no push reported."""
         items, rows = [], []
         if self.kind in {"file", "both"} and self.stores.path.exists():
-            with contextlib.closing(sqlite3.connect(self.stores.path)) as file:
-                with contextlib.suppress(sqlite3.OperationalError):  # it has no tables yet
-                    items = [json.loads(text) for (text,) in file.execute("SELECT value FROM item")]
-                    rows = file.execute("SELECT id, payload FROM message WHERE outcome IS NULL")
-                    rows = [(found, json.loads(payload)) for found, payload in rows]
+            with (
+                contextlib.closing(sqlite3.connect(self.stores.path)) as file,
+                contextlib.suppress(sqlite3.OperationalError),  # it has no tables yet
+            ):
+                items = [json.loads(text) for (text,) in file.execute("SELECT value FROM item")]
+                rows = file.execute("SELECT id, payload FROM message WHERE outcome IS NULL")
+                rows = [(found, json.loads(payload)) for found, payload in rows]
         number = sum(item.get("counted", {}).get("count", 0) for item in items)
         if self.kind in {"redis", "both"}:
             client = self.stores.client
-            for key in client.keys("{*}:count:*"):
-                number += int(client.hget(key, "n") or 0)
-                found = client.get(key.replace(b":count:", b":"))
-                items += [json.loads(found)] if found else []
+            number += sum(int(client.hget(key, "n") or 0) for key in client.keys("{*}:count:*"))
+            items = [json.loads(client.get(key)) for key in client.scan_iter("{*", _type="string")]
         number += sum(item.get("reporting", {}).get("count", 0) for item in items)
         decided = {}
         for item in items:
@@ -169,17 +172,34 @@ class Life:
 
 
 @pytest.fixture
-def make(inbox, tmp_path, request, monkeypatch):
+def fast(tmp_path):
+    """A folder where a commit does not wait for a disk, if there is one: no power is cut here."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+    else:
+        with tempfile.TemporaryDirectory(dir=memory) as folder:
+            yield Path(folder)
+
+
+@pytest.fixture
+def make(inbox, fast, request, monkeypatch):
     """Make lives of a kind, each with a store of its own that is empty."""
     from stores import Stores
 
     made = []
+    original = sender.with_duration  # its text has the problem's total, and not what was counted
+
+    def with_duration(message, count):
+        return original(replace(message, message=f"along: {count.count}"), count)
+
+    monkeypatch.setattr(sender, "with_duration", with_duration)
 
     def life(kind):
         server = request.getfixturevalue("common_redis") if kind in {"redis", "both"} else None
         if kind in {"file", "both"}:
             pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
-        folder = tmp_path / str(len(made))
+        folder = fast / str(len(made))
         folder.mkdir()
         made.append(Stores("redis" if server else kind, folder, server, monkeypatch))
         return Life(kind, inbox, made[-1])
@@ -189,8 +209,22 @@ def make(inbox, tmp_path, request, monkeypatch):
         stores.close()
 
 
-def raise_fault():
-    raise Fault
+@pytest.fixture(autouse=True)
+def _no_garbage():
+    """Handlers of former lives must end between two lives: their ends use the same operations."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def fault_at(name):
+    """Return what raises what an operation may raise: a store that it is unreachable."""
+
+    def strike():
+        raise Unreachable if name.startswith(("Sqlite", "Redis")) else Fault
+
+    return strike
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -207,24 +241,27 @@ def test_fault_at_any_operation_loses_no_count(kind, after, make, monkeypatch, c
     names, wrong = list(points.names), []
     assert [1, 3, 3, 1] == life.reported()
     for target, name in enumerate(names, start=1):
+        if after and name == "MemoryOutbox.claim":
+            continue  # what it gave away is gone with its caller; it calls nothing that can fail
         life = make(kind).start()
-        points.begin(target, raise_fault, after=after)
+        points.begin(target, fault_at(name), after=after)
         life.live()
         life.recover()
+        life.driven.handler.flush(0)  # counts what a fault cut off before the outbox had it
         stats, numbers = life.driven.handler.stats(), life.reported()
         needed = life.logged - stats.failed
         twice = max(numbers, default=0)
         if not (adds_up(stats) and not stats.pending and life.committed() == 0
                 and needed <= sum(numbers) <= needed + twice):  # fmt: skip
             wrong.append((target, name, numbers, stats, life.committed()))
+        points.begin(0, None)
         drop(life.driven.handler)
     capsys.readouterr()  # what logging says of a record that failed
     assert [] == wrong
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["file", "redis", "both"])
-def test_death_at_any_operation_loses_nothing_committed(kind, after, make, monkeypatch):
+def test_death_at_any_operation_loses_nothing_committed(kind, make, monkeypatch):
     """Its process is killed there; the next one reports what store and outbox have, once."""
     points = Points(kind, monkeypatch)
     life = make(kind).start()
@@ -233,7 +270,7 @@ def test_death_at_any_operation_loses_nothing_committed(kind, after, make, monke
     names, wrong = list(points.names), []
     for target, name in enumerate(names, start=1):
         life = make(kind)
-        logged = killed_at(life, points, target, after=after)
+        logged = killed_at(life, points, target)
         before, committed = life.reported(), life.committed()
         points.begin(0, None)
         life.stores.clock.now += BEFORE_RECOVERY
@@ -247,7 +284,7 @@ def test_death_at_any_operation_loses_nothing_committed(kind, after, make, monke
     assert [] == wrong
 
 
-def killed_at(life, points, target, *, after):
+def killed_at(life, points, target):
     """Let a child live until the operation ``target``; return how many records it logged."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
@@ -255,7 +292,7 @@ def killed_at(life, points, target, *, after):
         child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            points.begin(target, lambda: os._exit(KILLED), after=after)
+            points.begin(target, lambda: os._exit(KILLED))
             life.start().live(lambda: os.write(writer, b"."))
         os._exit(1)
     os.close(writer)
