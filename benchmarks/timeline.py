@@ -10,7 +10,7 @@ from pathlib import Path
 
 from simulate import Event, World
 
-from pushover_logging.throttle.machine import Rules
+from pushover_logging.throttle.rules import Rules
 
 TARGET = Path(__file__).parent.parent / "docs" / "throttling.svg"
 WIDTH, LEFT = 920, 40
