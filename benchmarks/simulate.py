@@ -62,7 +62,7 @@ class Stopwatch(Clock):
         """Return the middle."""
         return (low + high) / 2
 
-    def start_thread(self, target: Callable[[], None], name: str) -> None:  # noqa: ARG002
+    def start_thread(self, target: Callable[[], None], name: str) -> None:
         """Start none: the play takes the steps itself."""
 
 
