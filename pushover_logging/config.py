@@ -204,10 +204,10 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def number(name: str, given: Any, *, low: float) -> float:
+def number(name: str, given: object, *, low: float) -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    if is_number and low <= given <= MAX_SECONDS:
+    is_bool = isinstance(given, bool)
+    if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
     raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
 

@@ -121,7 +121,7 @@ class Message:
                 raise invalid(redacted(getattr(self, name)), name, "True or False")
         if self.html and self.monospace:
             takes = "False if monospace is set: they exclude each other"
-            raise invalid(repr(True), "html", takes)
+            raise invalid(repr(self.html), "html", takes)
         if self.attachment is not None or self.attachment_base64 is not None:
             self._check_attachment()
 

@@ -145,32 +145,24 @@ def _contents(source: Any) -> Any:  # noqa: ANN401  bytes, unless a file returns
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(source)
+        if not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  reading a pipe would block
+            msg = "not a file"
+            raise OSError(msg)
+        with open(source, "rb") as file:  # noqa: PTH123  any kind of path
+            return file.read(MAX_BYTES + 1)
     if _is_instance_of("PIL.Image", "Image", source):
         image = source if source.mode in _PNG_MODES else source.convert("RGB")
         return _saved(image.save, format="PNG")
     if _is_instance_of("matplotlib.figure", "Figure", source):
         return _saved(source.savefig, format="png")
-    return _read_file(source)
-
-
-def _read_path(path: str | os.PathLike[str]) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  reading a pipe would block
-        msg = "not a file"
-        raise OSError(msg)
-    with open(path, "rb") as file:  # noqa: PTH123  any kind of path
-        return file.read(MAX_BYTES + 1)
-
-
-def _read_file(file: Any) -> Any:  # noqa: ANN401  an object with `read`
-    if not (hasattr(file, "seekable") and file.seekable()):
-        return file.read(MAX_BYTES + 1)
-    position = file.tell()
-    file.seek(0)
+    if not (hasattr(source, "seekable") and source.seekable()):
+        return source.read(MAX_BYTES + 1)
+    position = source.tell()
+    source.seek(0)
     try:
-        return file.read(MAX_BYTES + 1)
+        return source.read(MAX_BYTES + 1)
     finally:
-        file.seek(position)
+        source.seek(position)
 
 
 def _is_instance_of(module: str, name: str, value: object) -> bool:

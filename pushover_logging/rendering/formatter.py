@@ -45,6 +45,7 @@ from pushover_logging.rendering.text import (
 )
 
 NO_MESSAGE = "(no message)"
+_Fields = Mapping[str, Any] | None
 _HTML_INDENT = "\n\u00a0\u00a0"  # html collapses other spaces
 _URLS = (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT))
 _LEVELS = Levels()
@@ -122,11 +123,7 @@ class PushoverFormatter(JsonFormatter):
         return self._body(view, self._title(view))
 
     def message(
-        self,
-        record: logging.LogRecord,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        body: str | None = None,
+        self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
     ) -> Message:
         """Return the Message of a record.
 
@@ -137,11 +134,7 @@ class PushoverFormatter(JsonFormatter):
         return self.build(record, fields, body=body)[0]
 
     def build(
-        self,
-        record: logging.LogRecord,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        body: str | None = None,
+        self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
     ) -> tuple[Message, OversizedImage | None]:
         """Return the `message` of a record, and its image if that has yet to be scaled down."""
         fields = dict(_LEVELS.fields(record.levelno) if fields is None else fields)
@@ -154,7 +147,8 @@ class PushoverFormatter(JsonFormatter):
                 fields[name] = truncate(clean(url), limit)
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
-        title = self._fit(partial(truncate, title), TITLE_LIMIT)
+        if len(title) > TITLE_LIMIT or self.encrypted_length:
+            title = self._fit(partial(truncate, title), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
         text = self._body(view, title, body, markup=markup)
