@@ -96,10 +96,8 @@ def client_factory(
     address, seconds = checked_url(api_url), checked_timeout(timeout)
     if given is None:
         return None
-    token, user, key = given
-    return partial(
-        PushoverClient, token, user, api_url=address, timeout=seconds, encryption_key=key
-    )
+    options = {"api_url": address, "timeout": seconds, "encryption_key": given.key}
+    return partial(PushoverClient, given.token, given.user, **options)
 
 
 def client(given: Credentials | None) -> PushoverClient | None:
@@ -145,19 +143,16 @@ def rules(option: object) -> Rules | None:
         at_exit = option.get("summary_at_exit", True)
         if not isinstance(at_exit, bool):
             raise invalid(redacted(at_exit), "throttle: summary_at_exit", "True or False")
+        forget_after = option.get("forget_after", FORGET_AFTER)
         return Rules(
             windows=_windows(option.get("windows", WINDOWS)),
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number(
-                "throttle: forget_after", option.get("forget_after", FORGET_AFTER), low=0
-            ),
+            forget_after=number("throttle: forget_after", forget_after, low=0),
         )
-    takes = (
-        "False, seconds for one fixed window, a redis:// URL, or a mapping with windows, "
-        "group_by, store, summary_at_exit and forget_after"
-    )
+    names = "windows, group_by, store, summary_at_exit and forget_after"
+    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
 
 
@@ -242,9 +237,8 @@ def state_folder() -> Path:
         return Path(own)
     if sys.platform == "darwin":
         return Path.home() / "Library/Application Support/pushover-logging"
-    return Path(
-        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
-    )
+    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(folder, "pushover-logging")
 
 
 def _is_folder(path: Path) -> bool:

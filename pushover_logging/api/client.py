@@ -214,9 +214,7 @@ class PushoverClient:
         """Drop the connection after a fork without closing it: it belongs to the parent process."""
         self._transport.forget()
 
-    def _post(
-        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def _post(self, path: str, data: Mapping[str, Any], files: Any = None) -> dict[str, Any]:  # noqa: ANN401  requests' own
         return self._read(self._transport.post(path, {"token": self._token, **data}, files))
 
     def _get(self, path: str) -> dict[str, Any]:
@@ -230,11 +228,9 @@ class PushoverClient:
             raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
         answer = _json_object(response.body)
         if not HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            if answer is None:
-                msg = f"the service answered {response.status} with a body that is not its JSON"
-                raise TemporaryError(msg)
-            if response.status != HTTPStatus.OK:
-                msg = f"the service answered {response.status}"
+            if answer is None or response.status != HTTPStatus.OK:
+                why = " with a body that is not its JSON" if answer is None else ""
+                msg = f"the service answered {response.status}{why}"
                 raise TemporaryError(msg)
             if answer.get("status") == 1:
                 return answer
@@ -248,12 +244,8 @@ class PushoverClient:
         errors = tuple(safe(error, 200) for error in _texts(answer.get("errors"))[:10])
         parameters = frozenset(safe(str(key), 40) for key in answer.keys() - _ENVELOPE)
         reason = "; ".join(errors) or ", ".join(sorted(parameters)) or "no reason given"
-        return RejectedError(
-            f"the service refused the request ({status}): {reason}",
-            parameters=parameters,
-            errors=errors,
-            status=status,
-        )
+        text = f"the service refused the request ({status}): {reason}"
+        return RejectedError(text, parameters=parameters, errors=errors, status=status)
 
 
 def checked_url(api_url: object) -> str:

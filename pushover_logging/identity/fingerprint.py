@@ -172,23 +172,19 @@ def _repeated_exception_key(
 
 def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     """Return the keys of the members of a chain's groups, whose own text often says nothing."""
-    groups = [exc for exc in chain if tracebacks.subexceptions(exc)]
-    members = [
-        exc for group in groups for exc in tracebacks.flatten_group(group) if exc is not group
-    ]
-    parts = [
-        _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__) for exc in members
-    ]
-    return sorted({_key("", *fixed, mask(line)) for fixed, line in parts})
+    keys = set()
+    for group in chain:
+        for exc in tracebacks.flatten_group(group):
+            if exc is not group:
+                fixed, line = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
+                keys.add(_key("", *fixed, mask(line)))
+    return sorted(keys)
 
 
 def _text_exception_parts(head: str, text: str) -> tuple[str, ...]:
     text = tracebacks.both_ends(text)
-    return (
-        mask(head.rstrip("\r\n")),
-        *tracebacks.text_place_parts(text),
-        mask(tracebacks.exception_line(text)),
-    )
+    place, line = tracebacks.text_place_parts(text), tracebacks.exception_line(text)
+    return mask(head.rstrip("\r\n")), *place, mask(line)
 
 
 def _first_line_of(exc: BaseException) -> str:
@@ -265,9 +261,7 @@ def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
         root = tracebacks.exception_chain(info[1])[-1]
         if not tracebacks.subexceptions(root):
             return _cause(root)
-        causes = {
-            _cause(tracebacks.root_cause(member)) for member in tracebacks.flatten_group(root)
-        }
+        causes = set(map(_cause, map(tracebacks.root_cause, tracebacks.flatten_group(root))))
         return causes.pop() if len(causes) == 1 else None
     # The root's traceback is the first in the text, and ends at an empty line.
     text = tracebacks.both_ends(str(record.exc_text or record.getMessage()))

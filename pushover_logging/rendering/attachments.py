@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import ConfigurationError, invalid
+from pushover_logging.exceptions import invalid
 from pushover_logging.message import ATTACHMENT_LIMIT
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -67,12 +67,16 @@ class Attachments:
             if source is not None and encoded is None:
                 data = fields["attachment"] = _read(source)
             elif source is None and isinstance(encoded, str) and len(encoded) > _BASE64_LIMIT:
-                data = fields["attachment"] = _decode(fields.pop("attachment_base64"))
+                data = b64decode(fields.pop("attachment_base64")[: 2 * MAX_BYTES], validate=True)
+                fields["attachment"] = data
             else:
                 return "", None
-        except ConfigurationError as error:
+        except ValueError as error:  # of either kind
+            why = (
+                error if source is not None else "attachment_base64: takes an image as Base64 text"
+            )
             _drop_image(fields)
-            warn("a message field is left out: %s", error)
+            warn("a message field is left out: %s", why)
             return "the attachment is left out: it cannot be read", None
         if fields.get("attachment_type") is None:
             fields["attachment_type"] = kind = image_type(data)
@@ -174,11 +178,3 @@ def _saved(save: Any, **options: object) -> bytes:  # noqa: ANN401  of an image 
     buffer = io.BytesIO()
     save(buffer, **options)
     return buffer.getvalue()
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return b64decode(text[: 2 * MAX_BYTES], validate=True)
-    except ValueError as error:
-        msg = "attachment_base64: takes an image as Base64 text"
-        raise ConfigurationError(msg, option="attachment_base64") from error

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -153,10 +154,8 @@ def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
     seen: set[int] = set()
     for link in reversed(chain):
         members = [member for member in tracebacks.flatten_group(link) if member is not link]
-        inner = [
-            each for member in members for each in reversed(tracebacks.exception_chain(member))
-        ]
-        for each in (*inner, link):
+        chains = (reversed(tracebacks.exception_chain(member)) for member in members)
+        for each in (*itertools.chain.from_iterable(chains), link):
             if len(seen) == MAX_EXCEPTIONS:
                 return
             if id(each) not in seen:

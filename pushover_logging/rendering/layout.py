@@ -7,6 +7,7 @@ level's line, the extras, and last the traceback, of which each exception's own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pushover_logging.rendering.exception_text import ExceptionLines
@@ -90,25 +91,25 @@ def _fitting(sizes: Sequence[int], room: int) -> tuple[int, int]:
     return count, room
 
 
+@dataclass(slots=True)
 class _Block:
     """One exception of the traceback: the lines that are shown, and the frames that are not yet."""
 
-    def __init__(self, exception: ExceptionLines) -> None:
-        self.lines = [exception.line]
-        self.fold = ""
-        """The line that counts the hidden frames, if there is room for it."""
-        self.hidden = exception.total
-        self.frames = list(exception.frames)
+    lines: list[str]
+    hidden: int
+    frames: list[tuple[str, int]]
+    fold: str = ""  # the line that counts the hidden frames, if there is room for it
 
 
 def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str]:
     """Return the lines of a chain that fit, the root first, and of each its innermost frames."""
     fitting, rest, room = _fitting_exceptions(exceptions, room)
-    blocks = [_Block(exception) for exception in fitting]
-    for block, exception in zip(blocks, fitting, strict=True):
-        for remark in exception.remarks:
+    blocks = []
+    for line, remarks, frames, total in fitting:
+        blocks.append(_Block([line], total, list(frames)))
+        for remark in remarks:
             if len(remark) + 3 <= room:
-                block.lines.append(f"  {remark}")
+                blocks[-1].lines.append(f"  {remark}")
                 room -= len(remark) + 3
     for block in blocks:
         fold = _fold(block.hidden)
@@ -124,10 +125,8 @@ def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str
 def _fitting_exceptions(
     exceptions: Sequence[ExceptionLines], room: int
 ) -> tuple[list[ExceptionLines], str, int]:
-    """Return the exceptions whose own lines fit, a line that counts the rest, and the room left.
-
-    The last exception, which is the logged one, comes before those between it and the root.
-    """
+    """Return the exceptions whose own lines fit, a line that counts the rest, and the room left."""
+    # The last exception, which is the logged one, comes before those between it and the root.
     sizes = [_size([exception.line]) for exception in exceptions]
     if sum(sizes) <= room:
         return list(exceptions), "", room - sum(sizes)
