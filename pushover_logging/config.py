@@ -96,8 +96,8 @@ def client_factory(
     address, seconds = checked_url(api_url), checked_timeout(timeout)
     if given is None:
         return None
-    options = {"api_url": address, "timeout": seconds, "encryption_key": given.key}
-    return partial(PushoverClient, given.token, given.user, **options)
+    make = partial(PushoverClient, given.token, given.user, encryption_key=given.key)
+    return partial(make, api_url=address, timeout=seconds)
 
 
 def client(given: Credentials | None) -> PushoverClient | None:
@@ -208,10 +208,7 @@ def number(name: str, given: object, *, low: float) -> float:
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption.
-
-    Raises ConfigurationError also if the extra ``encryption`` is not installed.
-    """
+    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None

@@ -56,10 +56,7 @@ class RecordKeys(NamedTuple):
 def record_keys(
     record: logging.LogRecord, group_by: Sequence[str], is_known: Callable[[str], bool]
 ) -> RecordKeys:
-    """Return the keys of ``record``, with its group only if its fingerprint is not ``is_known``.
-
-    Raises what the record's own arguments raise.
-    """
+    """Return the keys of ``record``, with its group only if its fingerprint is not ``is_known``."""
     extra = pushover_extra(record)
     if extra.get("throttle") is False:
         return RecordKeys()

@@ -16,8 +16,7 @@ from pushover_logging.identity import tracebacks
 from pushover_logging.identity.tracebacks import Frame
 from pushover_logging.rendering.text import first_line
 
-MAX_EXCEPTIONS = 100
-"""Exceptions of a chain that are read, from the root on; no more lines fit."""
+MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
 _MAX_FRAMES = 20  # of each exception, the innermost; no more fit
 _MAX_REMARKS = 8
@@ -45,10 +44,7 @@ class ExceptionSummary(NamedTuple):
 
 
 def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return the summary of a record's exception.
-
-    ``text`` is the traceback in the record's message, if there is one.
-    """
+    """Return the summary of a record's exception; ``text``: the traceback in its message."""
     info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
     exc_text = record.exc_text
     if tracebacks.is_exc_info(info):

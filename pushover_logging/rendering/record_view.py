@@ -47,11 +47,7 @@ def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecor
 
 
 class _CachedProperty(Generic[T]):
-    """`functools.cached_property` without its lock.
-
-    Before CPython 3.12 that lock is shared by all objects: threads would wait for each other, and
-    a fork's child forever.
-    """
+    """`functools.cached_property` without its lock, which all objects share before CPython 3.12."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         self._function = function

@@ -84,10 +84,7 @@ def describe_secret(secret: object) -> str:
 
 
 def redacted(value: object) -> str:
-    """Return the repr of any ``value`` for an error text: truncated, and without secrets.
-
-    If repr() raises, return the value's type.
-    """
+    """Return the repr of any ``value`` for an error text: short, without secrets, or its type."""
     try:
         text = hide_keys(_DEFAULT(repr(value)))
     except Exception:  # noqa: BLE001  any code of the program
@@ -96,10 +93,7 @@ def redacted(value: object) -> str:
 
 
 def hide_keys(text: str) -> str:
-    """Return ``text`` without anything in the format of a token, a user key or a group key.
-
-    https://pushover.net/api#identifiers
-    """
+    """Return ``text`` without anything that looks like https://pushover.net/api#identifiers."""
     return re.sub(r"(?<![A-Za-z0-9])[A-Za-z0-9]{30}(?![A-Za-z0-9])", HIDDEN, text)
 
 

@@ -56,18 +56,12 @@ class Template:
             raise invalid(given, option, takes) from error
 
     def fill(self, values: Values) -> str:
-        """Return the text with its fields, without the lines whose fields are all empty.
-
-        Raises what formatting a value raises if it does not fit its place.
-        """
+        """Return the text without the lines whose fields are all empty; raises as `format`."""
         lines = ((line, self._format(line, values)) for line in self._lines)
         return "\n".join(filled for line, filled in lines if filled.strip() or not line.strip())
 
     def fill_html(self, values: Values) -> str:
-        """Return the text as html in which only the template's own text is markup.
-
-        Raises as `fill`.
-        """
+        """Return the text as html in which only the template's own text is markup."""
         text = self.fill(_ShieldedValues(values))
         return text.replace("\n", "<br>").translate(_UNSHIELD)
 
