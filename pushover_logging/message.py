@@ -49,10 +49,8 @@ def is_key(value: object) -> bool:
 
 def are_users(value: object) -> bool:
     """Return True if ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
-    if not isinstance(value, str):
-        return False
-    keys = value.split(",")
-    return len(keys) <= USERS_LIMIT and all(map(is_key, keys))
+    keys = value.split(",") if isinstance(value, str) else []
+    return 0 < len(keys) <= USERS_LIMIT and all(map(is_key, keys))
 
 
 def priority_number(value: object) -> int:

@@ -12,6 +12,7 @@ import stat
 import sys
 import weakref
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,7 @@ def image_type(data: bytes) -> str | None:
 
 def scaled(data: bytes) -> bytes | None:
     """Return an image as a JPEG of at most 5 MiB, slowly; None if Pillow is absent or fails."""
-    try:
+    with suppress(Exception):  # Pillow is missing, or the image is broken in any way
         from PIL import Image  # noqa: PLC0415  optional
 
         with Image.open(io.BytesIO(data)) as opened:
@@ -118,8 +119,6 @@ def scaled(data: bytes) -> bytes | None:
             jpeg = _saved(resized.save, format="JPEG", quality=_JPEG_QUALITY)
             if len(jpeg) <= ATTACHMENT_LIMIT:
                 return jpeg
-    except Exception:  # noqa: BLE001  Pillow is missing, or the image is broken in any way
-        return None
     return None
 
 

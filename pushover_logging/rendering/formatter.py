@@ -28,7 +28,7 @@ from pushover_logging.rendering.layout import BodyParts, build_body, build_html_
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
-from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_line
+from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_note
 
 NO_MESSAGE = "(no message)"
 _Fields = Mapping[str, Any] | None
@@ -87,10 +87,8 @@ class PushoverFormatter(JsonFormatter):
         self.encrypted_length: Callable[[str], int] | None = None
 
     def adopted(self, other: PushoverFormatter) -> PushoverFormatter:
-        """Return a copy that takes each option that was not given from ``other``.
-
-        A copy, because handlers can share a formatter but not their secrets.
-        """
+        """Return a copy that takes each option that was not given from ``other``."""
+        # A copy, because handlers can share a formatter but not their secrets.
         adopted = copy.copy(self)
         for name in ("title", "body", "extras", "host", "redaction"):
             if getattr(adopted, name) is None:
@@ -99,10 +97,7 @@ class PushoverFormatter(JsonFormatter):
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the body, at most 1,024 characters.
-
-        Raises what the record's own arguments raise.
-        """
+        """Return the body, at most 1,024 characters; raises what the record's arguments raise."""
         view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
         return self._body(view, self._title(view))
 
@@ -142,7 +137,7 @@ class PushoverFormatter(JsonFormatter):
         if "attachment" in fields or "attachment_base64" in fields:
             note, image = self._attachments.load(fields)
             if note:
-                text = with_line(text, f"({note})", MESSAGE_LIMIT, markup=markup)
+                text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
         return _build_message(text, title, fields), image
 
     def redacted(self, text: str) -> str:

@@ -68,12 +68,10 @@ def _can_match(text: str) -> bool:
     return False
 
 
-@cache
-def _secret_name() -> re.Pattern[str]:
-    # Not `tokens`, which a language model counts.
-    return re.compile(
-        rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
-    )
+# Not `tokens`, which a language model counts.
+_SECRET_NAME = (
+    rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
+)
 
 
 def describe_secret(secret: object) -> str:
@@ -107,7 +105,7 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
 
 def names_secret(name: str) -> bool:
     """Return True if a field of this name holds a secret, whatever its value looks like."""
-    return _secret_name().search(name) is not None
+    return re.search(_SECRET_NAME, name) is not None
 
 
 class Redaction:

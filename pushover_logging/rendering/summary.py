@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
-from pushover_logging.rendering.text import truncate, with_line
+from pushover_logging.rendering.text import shortener, truncate, with_note
 
 SUMMARY_PRIORITY = -1
 DIGEST_PRIORITY = -2  # of a digest at exit: nobody has to wake up for a count
@@ -113,13 +113,14 @@ def again(message: Message) -> Message:
 def escalated(message: Message, count: Count) -> Message:
     """Return the push of a problem that got worse, with what was counted at a lower level."""
     line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
-    text = with_line(message.message, line, MESSAGE_LIMIT, markup=message.html)
-    return replace(message, message=text)
+    line = f"{'<br>' if message.html else chr(10)}{line}"
+    short = shortener(markup=message.html)
+    return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
 
 
 def noted(message: Message, note: str) -> Message:
     """Return ``message`` with ``(note)`` as its last line."""
-    text = with_line(message.message, f"({note})", MESSAGE_LIMIT, markup=message.html)
+    text = with_note(message.message, note, MESSAGE_LIMIT, markup=message.html)
     return replace(message, message=text)
 
 

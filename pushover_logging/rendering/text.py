@@ -80,9 +80,9 @@ def shortener(*, markup: bool) -> Callable[[str, int], str]:
     return truncate_html if markup else truncate
 
 
-def with_line(text: str, line: str, limit: int, *, markup: bool) -> str:
-    """Return ``text``, truncated if necessary, with ``line`` as its last line."""
-    line = f"{'<br>' if markup else chr(10)}{line}"
+def with_note(text: str, note: str, limit: int, *, markup: bool) -> str:
+    """Return ``text``, truncated if necessary, with ``(note)`` as its last line."""
+    line = f"{'<br>' if markup else chr(10)}({note})"
     return shortener(markup=markup)(text, limit - len(line)) + line
 
 
