@@ -96,10 +96,8 @@ def client_factory(
     address, seconds = checked_url(api_url), checked_timeout(timeout)
     if given is None:
         return None
-    token, user, key = given
-    return partial(
-        PushoverClient, token, user, api_url=address, timeout=seconds, encryption_key=key
-    )
+    make = partial(PushoverClient, given.token, given.user, encryption_key=given.key)
+    return partial(make, api_url=address, timeout=seconds)
 
 
 def client(given: Credentials | None) -> PushoverClient | None:
@@ -145,19 +143,16 @@ def rules(option: object) -> Rules | None:
         at_exit = option.get("summary_at_exit", True)
         if not isinstance(at_exit, bool):
             raise invalid(redacted(at_exit), "throttle: summary_at_exit", "True or False")
+        forget_after = option.get("forget_after", FORGET_AFTER)
         return Rules(
             windows=_windows(option.get("windows", WINDOWS)),
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number(
-                "throttle: forget_after", option.get("forget_after", FORGET_AFTER), low=0
-            ),
+            forget_after=number("throttle: forget_after", forget_after, low=0),
         )
-    takes = (
-        "False, seconds for one fixed window, a redis:// URL, or a mapping with windows, "
-        "group_by, store, summary_at_exit and forget_after"
-    )
+    names = "windows, group_by, store, summary_at_exit and forget_after"
+    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
 
 
@@ -178,8 +173,10 @@ def outbox(given: object, application: str) -> Path | None:
     try:
         auto = given == "auto"
         path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
-        is_folder = _is_folder(path)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: the user has no home folder
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        is_folder = False  # it might be created or become accessible later
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise invalid(redacted(given), "outbox", "a path that is valid on this system") from error
     if is_folder:
         raise invalid(redacted(given), "outbox", "the path of a file, not of a folder")
@@ -204,19 +201,16 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def number(name: str, given: Any, *, low: float) -> float:
+def number(name: str, given: object, *, low: float) -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    if is_number and low <= given <= MAX_SECONDS:
+    is_bool = isinstance(given, bool)
+    if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
     raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption.
-
-    Raises ConfigurationError also if the extra ``encryption`` is not installed.
-    """
+    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None
@@ -242,19 +236,8 @@ def state_folder() -> Path:
         return Path(own)
     if sys.platform == "darwin":
         return Path.home() / "Library/Application Support/pushover-logging"
-    return Path(
-        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
-    )
-
-
-def _is_folder(path: Path) -> bool:
-    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False  # it might be created or become accessible later
-    except OSError as error:
-        raise ValueError(error.strerror) from error
+    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(folder, "pushover-logging")
 
 
 def _from_text(text: str) -> object:
@@ -266,8 +249,7 @@ def _from_text(text: str) -> object:
         return float(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        takes = "a number of seconds, a redis:// URL, or off"
-        raise invalid(got, "throttle", takes) from None
+        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:

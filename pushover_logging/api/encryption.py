@@ -59,7 +59,8 @@ def encrypt(text: str, key: bytes) -> str:
     padder, encryptor = _PADDING.padder(), Cipher(AES256(key), CBC(iv)).encryptor()
     padded = padder.update(_compress(text)) + padder.finalize()
     ciphertext = iv + encryptor.update(padded) + encryptor.finalize()
-    return base64.b64encode(ciphertext + _mac(ciphertext, key)).decode("ascii")
+    mac = hmac.digest(key, ciphertext, hashlib.sha256)
+    return base64.b64encode(ciphertext + mac).decode("ascii")
 
 
 def decrypt(parameter: str, key: bytes) -> str:
@@ -72,7 +73,7 @@ def decrypt(parameter: str, key: bytes) -> str:
     if len(ciphertext) < 2 * _BLOCK or len(ciphertext) % _BLOCK:
         msg = "not an encrypted parameter: invalid length"
         raise ValueError(msg)
-    if not hmac.compare_digest(mac, _mac(ciphertext, key)):
+    if not hmac.compare_digest(mac, hmac.digest(key, ciphertext, hashlib.sha256)):
         msg = "encrypted with another key, or damaged"
         raise ValueError(msg)
     decryptor = Cipher(AES256(key), CBC(ciphertext[:_BLOCK])).decryptor()
@@ -128,7 +129,3 @@ def _fitted(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
 
 def _compress(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
-
-
-def _mac(ciphertext: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, ciphertext, hashlib.sha256)

@@ -5,30 +5,18 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from pushover_logging.identity.tracebacks import (
-    MAX_MEMBERS,
-    Frame,
-    ParsedTraceback,
-    exception_chain,
-    flatten_group,
-    further_members,
-    in_app_frame,
-    is_exc_info,
-    is_in_app,
-    parse_tracebacks,
-    read_frame,
-    subexceptions,
-)
+from pushover_logging.identity import tracebacks
+from pushover_logging.identity.tracebacks import Frame
 from pushover_logging.rendering.text import first_line
 
-MAX_EXCEPTIONS = 100
-"""Exceptions of a chain that are read, from the root on; no more lines fit."""
+MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
 _MAX_FRAMES = 20  # of each exception, the innermost; no more fit
 _MAX_REMARKS = 8
@@ -39,16 +27,12 @@ _MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
 
 
 class ExceptionLines(NamedTuple):
-    """The lines of one exception of a chain, or of a stack."""
+    """The lines of one exception of a chain, or of a stack; ``total`` counts all its frames."""
 
-    line: str
-    """Empty for the root, whose line is that of the `ExceptionSummary`."""
-    remarks: list[str]
-    """Further lines of its text, and its notes."""
-    frames: list[tuple[str, int]]
-    """The innermost first, each with the number of frames that it stands for."""
+    line: str  # empty for the root, whose line is that of the `ExceptionSummary`
+    remarks: list[str]  # further lines of its text, and its notes
+    frames: list[tuple[str, int]]  # the innermost first, each with the number it stands for
     total: int
-    """The number of all its frames."""
 
 
 class ExceptionSummary(NamedTuple):
@@ -60,13 +44,10 @@ class ExceptionSummary(NamedTuple):
 
 
 def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return the summary of a record's exception.
-
-    ``text`` is the traceback in the record's message, if there is one.
-    """
+    """Return the summary of a record's exception; ``text``: the traceback in its message."""
     info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
     exc_text = record.exc_text
-    if is_exc_info(info):
+    if tracebacks.is_exc_info(info):
         summary = _summarize_object(info[1], info[2])
     elif isinstance(exc_text, str) and exc_text.strip():
         summary = _summarize_text(exc_text)
@@ -76,15 +57,12 @@ def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionS
         summary = _summarize_text(text)
     stack = record.stack_info
     if isinstance(stack, str) and stack:
-        stacks = _parsed_lines(parse_tracebacks(stack))
+        stacks = _parsed_lines(tracebacks.parse_tracebacks(stack))
         summary = summary._replace(exceptions=summary.exceptions + stacks)
-    summary = summary if summary.place else summary._replace(place=_place_of(record))
+    if record.pathname and not summary.place:
+        place = Frame(str(record.funcName or ""), str(record.pathname), record.lineno)
+        summary = summary._replace(place=_format_place(place))
     return _without_repeated_place(summary)
-
-
-def _place_of(record: logging.LogRecord) -> str:
-    function, filename = str(record.funcName or ""), str(record.pathname or "")
-    return _format_place(Frame(function, filename, record.lineno)) if filename else ""
 
 
 def _without_repeated_place(summary: ExceptionSummary) -> ExceptionSummary:
@@ -108,60 +86,55 @@ def _summarize_text(text: str) -> ExceptionSummary:
     """Return the summary of a traceback as text; of any other text, its last line."""
     if not text.strip():
         return ExceptionSummary("", "", [])
-    parsed = parse_tracebacks(text)
+    parsed = tracebacks.parse_tracebacks(text)
     if not parsed:
-        return _summarize_other_format(text.strip().splitlines())
+        # Not in Python's format: what is clear of it.
+        lines = text.strip().splitlines()
+        summary = next(filter(_STARTS_WITH_NAME.match, reversed(lines)), lines[0])
+        rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
+        return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
     exceptions, root = _parsed_lines(parsed), parsed[0]
     if not root.line:
         return ExceptionSummary("", "", exceptions)
     exceptions[0] = exceptions[0]._replace(line="")
-    in_app = (frame for frame in reversed(root.frames) if is_in_app(frame.filename))
+    in_app = (frame for frame in reversed(root.frames) if tracebacks.is_in_app(frame.filename))
     place = next(in_app, root.frames[-1] if root.frames else None)
     line = _MODULES.sub("", root.line, count=1)
-    if more := further_members(text):
+    if more := tracebacks.further_members(text):
         line = f"{line} (and {more} more)"
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
-def _summarize_other_format(lines: list[str]) -> ExceptionSummary:
-    """Return the summary of a traceback that is not in Python's format, as far as it is clear."""
-    named = [line for line in lines if _STARTS_WITH_NAME.match(line)]
-    summary = named[-1] if named else lines[0]
-    rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
-    return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
-
-
-def _parsed_lines(tracebacks: Iterable[ParsedTraceback]) -> list[ExceptionLines]:
-    return [
-        ExceptionLines(
-            _MODULES.sub("", parsed.line, count=1) or "Stack:",
-            parsed.remarks,
-            _frame_lines(parsed.frames[: -_MAX_FRAMES - 1 : -1]),
-            sum(frame.times for frame in parsed.frames),
-        )
-        for parsed in tracebacks
-    ]
+def _parsed_lines(blocks: Iterable[tracebacks.ParsedTraceback]) -> list[ExceptionLines]:
+    found = []
+    for line, remarks, frames in blocks:
+        shown, total = frames[: -_MAX_FRAMES - 1 : -1], sum(frame.times for frame in frames)
+        line = _MODULES.sub("", line, count=1) or "Stack:"  # noqa: PLW2901
+        found.append(ExceptionLines(line, remarks, _frame_lines(shown), total))
+    return found
 
 
 def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
-    chain: Sequence[BaseException] = exception_chain(exc)
+    chain: Sequence[BaseException] = tracebacks.exception_chain(exc)
     roots = 1
-    if len(chain) > 1 or subexceptions(exc):
-        roots = len(flatten_group(chain[-1]))
+    if len(chain) > 1 or tracebacks.subexceptions(exc):
+        roots = len(tracebacks.flatten_group(chain[-1]))
         chain = list(_from_root(chain))
     exceptions: list[ExceptionLines] = []
-    tracebacks = []
+    entries = []
     for each in chain:
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
-        tracebacks.append(own)
+        entries.append(own)
         exceptions.append(_read_exception(each, own, with_details=len(exceptions) < _WITH_FRAMES))
     line = exceptions[0].line
     exceptions[0] = exceptions[0]._replace(line="")
     if roots > 1:
-        line = f"{line} (and {roots - 1} {'or more' if roots == MAX_MEMBERS else 'more'})"
+        line = (
+            f"{line} (and {roots - 1} {'or more' if roots == tracebacks.MAX_MEMBERS else 'more'})"
+        )
     root = chain[0]
     place = _syntax_error_frame(root) if isinstance(root, SyntaxError) else None
-    place = place or in_app_frame(*tracebacks)
+    place = place or tracebacks.in_app_frame(*entries)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
@@ -169,9 +142,9 @@ def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
     """Yield the exceptions of a chain once each, the root first, a group after its members."""
     seen: set[int] = set()
     for link in reversed(chain):
-        members = [member for member in flatten_group(link) if member is not link]
-        inner = [each for member in members for each in reversed(exception_chain(member))]
-        for each in (*inner, link):
+        members = [member for member in tracebacks.flatten_group(link) if member is not link]
+        chains = (reversed(tracebacks.exception_chain(member)) for member in members)
+        for each in (*itertools.chain.from_iterable(chains), link):
             if len(seen) == MAX_EXCEPTIONS:
                 return
             if id(each) not in seen:
@@ -182,17 +155,14 @@ def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
 def _read_exception(
     exc: BaseException, tb: TracebackType | None, *, with_details: bool
 ) -> ExceptionLines:
-    """Return an exception's line as in a traceback; with its details, the lines below it too.
-
-    Without the modules of its type: a lock screen shows forty characters, and the text matters more
-    than where the type is defined.
-    """
+    """Return an exception's line, and with its details the lines below it."""
     try:
         text = str(exc)
     except Exception:  # noqa: BLE001  any code of the program
         text = _NO_TEXT
     if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
         text = exc.msg  # its str() repeats the place
+    # Without the modules of its type: a lock screen shows forty characters.
     name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
     line = f"{name}: {first}" if first else name
     frames, total = _innermost_frames(tb, _MAX_FRAMES if with_details else 0)
@@ -211,10 +181,7 @@ def _read_exception(
 
 
 def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame], int]:
-    """Return the innermost frames, repeated ones merged, and the number of all frames.
-
-    The innermost frame is the first.
-    """
+    """Return frames, the innermost first, repeated ones merged, and the number of all."""
     entries: list[TracebackType] = []
     while tb is not None:
         entries.append(tb)
@@ -230,7 +197,7 @@ def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame]
                 break
             position -= 1
             times += 1
-        frames.append(read_frame(last, times))
+        frames.append(tracebacks.read_frame(last, times))
     return frames, len(entries)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
-from pushover_logging.identity.tracebacks import split_traceback
+from pushover_logging.identity.tracebacks import MARK, split_traceback
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
@@ -29,21 +30,15 @@ T = TypeVar("T")
 
 
 def copy_record(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy of ``record`` with its own attributes dictionary.
-
-    Not with the module ``copy``, which imports: that fails at interpreter shutdown, when a
-    ``__del__`` can still log.
-    """
+    """Return a copy of ``record`` with its own attributes dictionary."""
+    # Not with `copy`, which imports: that fails at shutdown, when a ``__del__`` can still log.
     copied = object.__new__(type(record))
     copied.__dict__.update(record.__dict__)
     return copied
 
 
 def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
-    """Return ``record``, or a copy with the current time if its own time is not valid.
-
-    The time of a record that a program made by hand or read from a socket can be anything.
-    """
+    """Return ``record``, or a copy with the current time if its own, of any object, is invalid."""
     created = getattr(record, "created", None)
     if isinstance(created, (float, int)) and 0 <= created <= MAX_UNIX_TIME:
         return record
@@ -53,11 +48,7 @@ def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecor
 
 
 class _CachedProperty(Generic[T]):
-    """`functools.cached_property` without its lock.
-
-    Before CPython 3.12 that lock is shared by all objects: threads would wait for each other, and
-    a fork's child forever.
-    """
+    """`functools.cached_property` without its lock, which all objects share before CPython 3.12."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         self._function = function
@@ -67,44 +58,20 @@ class _CachedProperty(Generic[T]):
         return value
 
 
-class _Headline(NamedTuple):
-    """What went wrong: the message, the root exception's line, and what is not yet redacted."""
-
-    text: str
-    cause: str
-    summary: ExceptionSummary
-
-
-class _Details(NamedTuple):
-    """The lines below the message."""
-
-    place: str
-    level: str
-    extras: list[str]
-    exceptions: list[ExceptionLines]
-
-
+@dataclass(eq=False, repr=False)
 class RecordView:
     """The parts of a body and the fields of a template, each made on first use, without secrets.
 
-    ``fields`` returns a record's plain extras, ``time`` its time as text. A missing field is an
-    empty text, so that a template never costs an alert.
+    ``_read_fields`` returns a record's plain extras, ``_time`` its time as text. A missing field is
+    an empty text, so that a template never costs an alert.
     """
 
-    def __init__(
-        self,
-        record: logging.LogRecord,
-        host: str | None,
-        redaction: Redaction,
-        fields: Callable[[logging.LogRecord], Mapping[str, Any]],
-        time: Callable[[logging.LogRecord], str],
-    ) -> None:
-        self._record = record
-        self._host = host
-        self._redaction = redaction
-        self._read_fields = fields
-        self._time = time
-        self._plain: Mapping[str, Any] | None = None
+    _record: logging.LogRecord
+    _host: str | None
+    _redaction: Redaction
+    _read_fields: Callable[[logging.LogRecord], Mapping[str, Any]]
+    _time: Callable[[logging.LogRecord], str]
+    _plain: Mapping[str, Any] | None = None
 
     def redacted(self, text: str) -> str:
         """Return ``text`` as it can be sent."""
@@ -118,20 +85,8 @@ class RecordView:
 
     def value(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         """Return the field ``name``. Raises KeyError if the record has no such plain field."""
-        # Not kept: its reference cycle would keep the record until the next garbage collection.
-        computed: dict[str, Callable[[], str]] = {
-            "message": lambda: self._headline.text or "\n".join(self._details.extras),
-            "cause": lambda: self._headline.cause,
-            "place": lambda: self._details.place,
-            "host": lambda: self._host or "",
-            "extras": lambda: "\n".join(self._details.extras),
-            "traceback": lambda: "\n".join(
-                traceback_lines(self._details.exceptions, MESSAGE_LIMIT)
-            ),
-            "asctime": lambda: self._time(self._record),
-        }
-        if name in computed:
-            return computed[name]()
+        if name in self._COMPUTED:
+            return self._COMPUTED[name](self)
         fields = self._fields()
         value = (fields if name in fields else plain_fields(self._record.__dict__, [name]))[name]
         if isinstance(value, (int, float)):
@@ -139,10 +94,7 @@ class RecordView:
         return "" if value is None else self.redacted(_on_one_line(value))
 
     def format_url(self, template: str, *, quoted: bool) -> str:
-        """Return a URL, or its title, with the fields that it names in braces.
-
-        ``quoted`` percent-encodes them. Returns the template unchanged if a field is missing.
-        """
+        """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
         try:
             return template.format_map(_UrlFields(self, quoted=quoted))
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
@@ -152,36 +104,37 @@ class RecordView:
     def title(self) -> str:
         """What went wrong: the root exception's line, else the message's first line."""
         text, cause, _ = self._headline
-        return cause or first_line(text) or "".join(self._details.extras[:1])
+        return cause or first_line(text) or "".join(self._parts.extras[:1])
 
     def parts(self, title: str) -> BodyParts:
         """Return the parts of the body, without what ``title`` already contains."""
-        text, cause, _ = self._headline
+        text, cause, place, level, extras, exceptions = self._parts
         if text == title or title.endswith(f": {text}"):
             text = ""
         elif text.startswith(f"{title}\n"):
             text = text[len(title) :].strip("\n")
-        if cause in title:
-            cause = ""
-        place, level, extras, exceptions = self._details
         if title in extras:
             extras = [line for line in extras if line != title]
-        return BodyParts(text, cause, place, level, extras, exceptions)
+        return BodyParts(text, "" if cause in title else cause, place, level, extras, exceptions)
 
     @_CachedProperty
-    def _headline(self) -> _Headline:
+    def _headline(self) -> tuple[str, str, ExceptionSummary]:
+        """The message, the root exception's line, and the summary, which is not redacted."""
         text = traceback = cause = ""
         if not isinstance(self._record.msg, dict):
-            text, traceback = split_traceback(self._record.getMessage())
+            text = self._record.getMessage()
+            if MARK in text:
+                text, traceback = split_traceback(text)
             text = self._redaction(clean(text[:MAX_CHARS])).strip()
         summary = summarize_exception(self._record, traceback)
         if summary.line:
             cause = self._redaction(clean(summary.line[:MAX_CHARS]))
-        return _Headline(text, cause, summary)
+        return text, cause, summary
 
     @_CachedProperty
-    def _details(self) -> _Details:
-        record, summary, fields = self._record, self._headline.summary, self._fields()
+    def _parts(self) -> BodyParts:
+        record, fields = self._record, self._fields()
+        text, cause, summary = self._headline
         level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
         lines = [summary.place, level]
         for name, value in fields.items():
@@ -197,7 +150,7 @@ class RecordView:
             line, end = lines[end], middle + len(frames)
             shown = list(zip(lines[middle:end], map(_FRAME_TIMES, frames), strict=True))
             exceptions.append(ExceptionLines(line, lines[first:middle], shown, total))
-        return _Details(place, level, extras, exceptions)
+        return BodyParts(text, cause, place, level, extras, exceptions)
 
     def _redacted_lines(self, lines: list[str]) -> list[str]:
         """Return lines as they can be sent, redacted in one pass."""
@@ -217,6 +170,16 @@ class RecordView:
         if self._plain is None:
             self._plain = self._read_fields(self._record)
         return self._plain
+
+    _COMPUTED: ClassVar[dict[str, Callable[[RecordView], str]]] = {
+        "message": lambda self: self._headline[0] or "\n".join(self._parts.extras),
+        "cause": lambda self: self._headline[1],
+        "place": lambda self: self._parts.place,
+        "host": lambda self: self._host or "",
+        "extras": lambda self: "\n".join(self._parts.extras),
+        "traceback": lambda self: "\n".join(traceback_lines(self._parts.exceptions, MESSAGE_LIMIT)),
+        "asctime": lambda self: self._time(self._record),
+    }
 
 
 class _UrlFields(dict[str, str]):
