@@ -9,8 +9,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
-from pushover_logging.database import Database
-
 pytestmark = pytest.mark.parametrize("drive", ["file"], indirect=True)
 
 
@@ -127,21 +125,6 @@ def test_message_that_another_sent_meanwhile_is_counted_once(down, drive, path, 
     assert (3, 0, {"file lost": 3}, 0) == shown(down)
 
 
-def test_summary_that_is_gone_is_not_waited_for(drive, inbox, path):
-    """It is no record: it is counted apart, and its count went with the file."""
-    driven = drive()
-    for _ in range(3):
-        driven.log.error("Cannot connect to %s", "db-7")
-    driven.settle()
-    inbox.fail_with(503, times=None)
-    driven.advance(310)
-    assert not driven.handler.flush(0)
-    path.unlink()
-    driven.advance(2)
-    assert driven.handler.flush(0)
-    assert (3, 1, {}, 0) == shown(driven)
-
-
 def test_file_that_cannot_be_looked_into_is_looked_into_later(down, path):
     """Another program holds the new file: nothing is given up before it is seen."""
     path.unlink()
@@ -153,24 +136,3 @@ def test_file_that_cannot_be_looked_into_is_looked_into_later(down, path):
         other.execute("ROLLBACK")
     down.advance(3)
     assert (4, 0, {"file lost": 3}, 1) == shown(down)
-
-
-def test_damaged_file_that_another_process_moved_is_told_by_that_one(path, drive):
-    """It saved what it could: here nothing is said before something is missed."""
-    del drive
-    schema = ["CREATE TABLE thing (id INTEGER PRIMARY KEY)"]
-    one, other = Database(path, schema), Database(path, schema)
-    for file in (one, other):
-        with file.transaction():
-            pass
-    before = other.generation
-    path.write_bytes(os.urandom(20_000))
-    with one.transaction():
-        pass
-    with other.transaction():
-        pass
-    assert "is damaged" in one.take_notice()
-    assert None is other.take_notice()
-    assert before != other.generation
-    one.close()
-    other.close()

@@ -276,7 +276,14 @@ class Sender:
                 return self._claim_row(file, self._shared, blocked)
             with contextlib.suppress(Unreachable):
                 queued = self._together(lambda: file.claim(blocked, self._waiting))
-        return None if queued is None else self._decided(queued)
+        if queued is None:
+            return None
+        try:
+            return self._decided(queued)
+        except BaseException:
+            claimed = _Claimed(queued, None, self._local)
+            self._change(claimed, lambda: UNKNOWN, lambda _: self._outbox.retry(queued), UNKNOWN)
+            raise
 
     def _claim_row(
         self, file: FileOutbox, shared: Throttle, blocked: Collection[str | None]
@@ -292,9 +299,11 @@ class Sender:
 
         try:
             views, queued, decision = self._together(work)
-        except Unreachable:
+        except BaseException as error:
             self._dedup.put_back(drained)
-            return None
+            if isinstance(error, Unreachable):
+                return None
+            raise
         self._dedup.update(views)
         return None if queued is None else _Claimed(queued, decision, shared)
 
