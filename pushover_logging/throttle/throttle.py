@@ -525,7 +525,7 @@ class Throttle:
         self._now = 0.0
 
     def _load(self, names: Iterable[str]) -> None:
-        missing = [name for name in dict.fromkeys(names) if name not in self._items]
+        missing = dict.fromkeys(names).keys() - self._items.keys()
         if missing:
             self._take(self.store.load(missing), missing)
 
@@ -536,7 +536,8 @@ class Throttle:
                 self.rules.refresh(item, self._now)
 
     def _get(self, key: str) -> Problem | None:
-        self._load([key])
+        if key not in self._items:
+            self._load([key])
         problem = self._items[key]
         return problem if isinstance(problem, Problem) else None
 
