@@ -17,7 +17,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import random
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
@@ -56,6 +58,7 @@ PATIENCE = 0.25  # seconds that Redis may take to answer
 KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
 _MARGIN = 60.0
 _TRIES = 5
+_PAUSE = 0.01  # seconds, for each failed try
 _FIELDS = ("n", "tally", "all", "incarnation", "taken", "settled")
 T = TypeVar("T")
 
@@ -204,7 +207,8 @@ class RedisStore:
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` until nobody else has changed meanwhile what it read. Raises Unreachable."""
         try:
-            for _ in range(_TRIES):
+            for number in range(_TRIES):
+                time.sleep(number * random.uniform(0, _PAUSE))  # noqa: S311  apart from the others
                 self._begin()
                 self._is_within = True
                 result = work()
@@ -230,9 +234,9 @@ class RedisStore:
         """
         wanted = list(names)
         keys = [key for name in wanted for key in self._keys(name)]
-        time, *values = self._call(lambda: self._load(keys, _FIELDS))
+        now, *values = self._call(lambda: self._load(keys, _FIELDS))
         if self._is_within and self._time is None:
-            self._time = float(time)
+            self._time = float(now)
         items: dict[str, Item] = {}
         for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
             self._raw[name] = raw or ""
@@ -380,13 +384,15 @@ class RedisThrottle(Throttle):
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what this process counted; of what was not handed over Unreachable has a list."""
         problems: dict[str, str] = {}
-        for number, found in enumerate(counted):
-            try:
+        left = list(counted)
+        try:
+            while left:  # what is handed over when Redis stops to answer may have arrived
+                found = left.pop()
                 problems[found.key] = self._add(found)
-            except Unreachable as error:
-                error.left = list(counted[number + 1 :])
-                raise
-        views = self.views(set(problems.values()))
+            views = self.views(set(problems.values()))
+        except Unreachable as error:
+            error.left = left
+            raise
         return {key: views[problem] for key, problem in problems.items()}
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
