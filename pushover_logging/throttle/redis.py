@@ -95,16 +95,18 @@ return values
 # what it was, what it is, milliseconds to live, when it is due, by how much its count changes and
 # what that is as JSON, the changes of taken and settled, and what of it this process counted; at
 # the end the process, and a name for a new incarnation. What is deleted must not have been counted
-# meanwhile: its count is somewhere else now.
+# meanwhile: its count is somewhere else now. A change that is empty is of a damaged item: its
+# counts go too, and each process hands its own over again.
 COMMIT = """
 local per, process, incarnation = 10, ARGV[#ARGV - 1], ARGV[#ARGV]
 for at = 3, #KEYS, 2 do
   local first = (at - 3) / 2 * per
   if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
   local n = tonumber(redis.call('HGET', KEYS[at + 1], 'n') or 0) or 0
-  if ARGV[first + 3] == '' and n + ARGV[first + 6] ~= 0 then return 0 end
+  local change = tonumber(ARGV[first + 6])
+  if ARGV[first + 3] == '' and change and n + change ~= 0 then return 0 end
 end
-local now = redis.call('TIME')[1]
+local time = redis.call('TIME')
 for at = 3, #KEYS, 2 do
   local first, counts = (at - 3) / 2 * per, KEYS[at + 1]
   local name, before, value, lives, due = unpack(ARGV, first + 1, first + 5)
@@ -114,9 +116,10 @@ for at = 3, #KEYS, 2 do
     redis.call('ZREM', KEYS[2], name)
   else
     redis.call('SET', KEYS[at], value, 'PX', lives)
-    redis.call('ZADD', KEYS[2], now, name)
+    redis.call('ZADD', KEYS[2], time[1], name)
   end
-  if change ~= '0' then
+  if change == '' then redis.call('DEL', counts)
+  elseif change ~= '0' then
     local left = redis.call('HINCRBY', counts, 'n', change)
     if left > 0 then redis.call('HSET', counts, 'tally', tally)
     else redis.call('HDEL', counts, 'n', 'tally') end
@@ -125,10 +128,10 @@ for at = 3, #KEYS, 2 do
     redis.call('HSETNX', counts, 'incarnation', incarnation)
     redis.call('HINCRBY', counts, 'p:' .. process, own)
   end
-  if taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
-  if settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
+  if change ~= '' and taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
+  if change ~= '' and settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
   redis.call('PEXPIRE', counts, lives)
-  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = now end
+  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = time[1] end
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
@@ -335,20 +338,23 @@ class RedisStore:
     def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
         """Return what COMMIT has to know of an item; see there."""
         before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
-        counted, change, taken, settled, own = NOTHING, 0, 0, 0, 0
+        change: int | str = 0
+        counted, taken, settled, own = NOTHING, 0, 0, 0
         lives, value = KEPT if name == LIMITS else GROUPING, ""
-        if item is None and name in self._counts:
-            change, taken, settled, lives = -before.count, 1, 1, KEPT
+        if item is None:
+            is_sound = name in self._counts
+            change, taken, settled, lives = -before.count if is_sound else "", 1, 1, KEPT
         elif isinstance(item, Problem):
-            counted, change = item.counted, item.counted.count - before.count
+            counted, more = item.counted, item.counted.count - before.count
+            change = more
             if item.reporting.count != reporting:
                 taken = 1 if item.reporting.count else 0
                 if reporting and not item.reporting.count:
-                    settled, taken = (0, -1) if change >= reporting else (1, 0)
-            elif change > 0:
-                own = change
+                    settled, taken = (0, -1) if more >= reporting else (1, 0)
+            elif more > 0:
+                own = more
                 self.own[name] = own, item
-            if change < 0:  # what was counted meanwhile came since then
+            if more < 0:  # what was counted meanwhile came since then
                 counted = replace(before, since=before.last, places=(), sources=())
             lives = KEPT
             if due is None:
@@ -410,12 +416,12 @@ class RedisThrottle(Throttle):
         problems: dict[str, str] = {}
         left = list(counted)
         try:
-            while left:  # what is handed over when Redis stops to answer may have arrived
-                found = left.pop()
-                problems[found.key] = self._add(found)
+            while left:
+                problems[left[-1].key] = self._add(left[-1])
+                left.pop()
             views = self.views(set(problems.values()))
         except Unreachable as error:
-            error.left = left
+            error.left = left[:-1] if error.left == [] else left
             raise
         return {key: views[problem] for key, problem in problems.items()}
 
@@ -460,13 +466,15 @@ class RedisThrottle(Throttle):
         answer = self._handed(key, found)
         if answer is None:  # there is no such problem
             key = self._transaction(lambda: self._placed(found), [found.key, key])
-            lost = self._totals.pop(found.problem, None) if key != found.problem else None
+            lost = self._totals.get(found.problem) if key != found.problem else None
             if lost is not None:
                 lost.learn(*self._redis.states[found.problem][:3])
                 found = replace_count(found, found.occurrences.count + lost.count - lost.settled)
             if self._handed(key, found) is None:
                 text = "the shared throttle lost a problem that was just made"
                 raise Unreachable(text)
+            if lost is not None:
+                del self._totals[found.problem]
         return key
 
     def _handed(self, key: str, found: Counted) -> list[Any] | None:
@@ -475,8 +483,11 @@ class RedisThrottle(Throttle):
         total = self._total(key, found)
         total.count += found.occurrences.count
         total.found = found
-        # If there is no answer it may have arrived: the total says so the next time.
-        answer = self._redis.add(key, total, found)
+        try:
+            answer = self._redis.add(key, total, found)
+        except Unreachable as error:
+            error.left = []  # it may have arrived: the total says so the next time
+            raise
         if answer is None:
             total.count -= found.occurrences.count
             return None
