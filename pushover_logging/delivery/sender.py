@@ -389,9 +389,7 @@ class Sender:
         self, queued: QueuedMessage, outcome: str, view: View, decision: Decision | None
     ) -> None:
         """Count a record of this process, and let its next records be decided by ``view``."""
-        if self._file is not None:
-            self._file.forget(queued)
-        if queued.is_own:
+        if self._file is None or queued.row is None or self._file.forget(queued):
             with self._lock:
                 self._counters.end(outcome)
             if queued.key is not None and not queued.resolves:
