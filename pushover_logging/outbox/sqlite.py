@@ -143,8 +143,8 @@ class FileOutbox:
             return self.memory.put(queued)
         job: Job[None] | None = None
         try:
-            insert = self._insert(queued)
-            job = self.file.submit(insert)
+            job = Job(self._insert(queued))
+            self.file.submit(job)
             if job.wait(CALL_PATIENCE):
                 job.value()
                 self._unconfirmed.discard(queued.id)
@@ -157,8 +157,10 @@ class FileOutbox:
             self._go_away(error)
             return self._to_memory(queued)
         except BaseException:  # a signal handler raised
-            if job is None or self.file.withdraw(job):
+            if job is None or self.file.withdraw(job) or (job.wait(0) and job.error):
                 self._to_memory(queued)
+            else:
+                self._late.append((job, queued))
             raise
         return []
 
@@ -174,7 +176,7 @@ class FileOutbox:
     def beat(self) -> bool:
         """Show that this leader lives; called by the writer."""
         if self.is_leading:
-            self.file.submit(self._still_leads)
+            self.file.submit(Job(self._still_leads))
         return self.is_leading
 
     # -- the sender
