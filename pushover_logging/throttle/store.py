@@ -93,9 +93,11 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
+        first = min(self._due.values(), default=math.inf)  # which is asked at each step
+        if first > before or first == math.inf:
+            return []
         if limit == 1:
-            first = min(self._due.items(), key=_time, default=("", math.inf))
-            return [first] if first[1] < before else []
+            return [("", first)]
         return sorted((item for item in self._due.items() if item[1] <= before), key=_time)[:limit]
 
     def oldest(self) -> Sequence[str]:
