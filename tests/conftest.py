@@ -92,6 +92,8 @@ class Driven:
 def drop(handler):
     """Forget what a handler still has to send, and leave nothing open."""
     pipeline = handler._pipeline
+    if pipeline is None:
+        return
     lifecycle.unregister(pipeline.thread)
     handler._pipeline = None
     pipeline._client.close()

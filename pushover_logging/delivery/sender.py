@@ -121,7 +121,7 @@ class Sender:
     _looked_at: float = -math.inf
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
-    _looks_at_exit: bool = True
+    _looks_at_exit: bool = False
     _is_last: bool = False
     _digest_from: float = -math.inf
     _digests_apart: float = _DIGESTS_APART
@@ -153,7 +153,8 @@ class Sender:
 
     def close(self) -> None:
         """End when the backlog is out, with a digest of what is counted."""
-        self.closing = self._looks_at_exit = True
+        self.closing = True
+        self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
     def is_settled(self, *, at_exit: bool) -> bool:
@@ -394,9 +395,7 @@ class Sender:
         queued = push.queued
         if push.is_summary:
             return
-        if self._file is not None:
-            self._file.forget(queued)
-        if queued.is_own:
+        if self._file is None or queued.row is None or self._file.forget(queued):
             with self.lock:
                 self.counters.end(outcome)
                 if queued.key is not None and not queued.resolves:

@@ -100,9 +100,10 @@ class FileOutbox:
     """The rows of one account for one handler, and ``memory`` while the file cannot be used.
 
     `put` is called by any thread, the rest by the sender. ``_lock``, the pipeline's, is over
-    ``_own``: the ids that this handler emitted and nobody has finished. Work that the sender hands
-    to `together` is one transaction, which the writer's thread runs while the sender waits. A
-    fork's child makes a new outbox, with a new emitter.
+    ``_own``: the ids that this handler emitted and nobody has finished; ``_unconfirmed`` are those
+    whose commit has not been seen. Work that the sender hands to `together` is one transaction,
+    which the writer's thread runs while the sender waits. A fork's child makes a new outbox, with a
+    new emitter.
     """
 
     def __init__(
@@ -119,7 +120,8 @@ class FileOutbox:
         self._clock = clock
         self._own: dict[str, Emitted] = {}
         self._inherited: set[str] = set()
-        self._unconfirmed: list[tuple[Job[None], QueuedMessage]] = []
+        self._unconfirmed: set[str] = set()
+        self._late: list[tuple[Job[None], QueuedMessage]] = []
         self._calls = CircuitBreaker(clock, AWAY)
         self._sender = CircuitBreaker(clock, _RETRY)
         self._warning = ""
@@ -141,21 +143,24 @@ class FileOutbox:
             return self.memory.put(queued)
         job: Job[None] | None = None
         try:
-            insert = self._insert(queued)
-            job = self.file.submit(insert)
+            job = Job(self._insert(queued))
+            self.file.submit(job)
             if job.wait(CALL_PATIENCE):
                 job.value()
+                self._unconfirmed.discard(queued.id)
             elif self.file.withdraw(job):
                 raise Unavailable(f"{self.file.path} is busy")  # noqa: TRY301  as any other fault
             else:
-                self._unconfirmed.append((job, queued))
+                self._late.append((job, queued))
             self._has_warned = False
         except FAULTS as error:
             self._go_away(error)
             return self._to_memory(queued)
         except BaseException:  # a signal handler raised
-            if job is None or self.file.withdraw(job):
+            if job is None or self.file.withdraw(job) or (job.wait(0) and job.error):
                 self._to_memory(queued)
+            else:
+                self._late.append((job, queued))
             raise
         return []
 
@@ -171,7 +176,7 @@ class FileOutbox:
     def beat(self) -> bool:
         """Show that this leader lives; called by the writer."""
         if self.is_leading:
-            self.file.submit(self._still_leads)
+            self.file.submit(Job(self._still_leads))
         return self.is_leading
 
     # -- the sender
@@ -224,11 +229,11 @@ class FileOutbox:
         """Return the account's most urgent row, marked as being sent. Part of `together`."""
         return self.file.run(lambda connection: self._claim(connection, blocked_users, waiting))
 
-    def forget(self, queued: QueuedMessage) -> None:
-        """Note that a Message is finished, before that is written."""
+    def forget(self, queued: QueuedMessage) -> bool:
+        """Note that a Message is finished, before that is written; return True if it was own."""
         with self._lock:
-            self._own.pop(queued.id, None)
             self._inherited.discard(queued.id)
+            return self._own.pop(queued.id, None) is not None
 
     def ack(self, queued: QueuedMessage, outcome: str, view: tuple[int, float] = (-1, 0.0)) -> None:
         """Finish a claimed Message. Part of `together`.
@@ -270,9 +275,10 @@ class FileOutbox:
 
     def recover(self) -> None:
         """Insert what memory took while the file was away, and the other way round."""
-        for job, queued in list(self._unconfirmed):
+        for job, queued in list(self._late):
             if job.wait(0):
-                self._unconfirmed.remove((job, queued))
+                self._late.remove((job, queued))
+                self._unconfirmed.discard(queued.id)
                 if job.error is not None:
                     self._to_memory(queued)
         waiting: list[QueuedMessage] = []
@@ -289,6 +295,7 @@ class FileOutbox:
                 self.memory.retry(queued)
         else:
             for queued in waiting:
+                self._unconfirmed.discard(queued.id)
                 self.memory.ack(queued, "", (-1, 0.0))
 
     def is_last(self) -> bool:
@@ -320,6 +327,7 @@ class FileOutbox:
             put_at, to_json(queued), queued.image,
         )  # fmt: skip
         with self._lock:
+            self._unconfirmed.add(queued.id)
             self._own[queued.id] = Emitted(queued.key, queued.level, queued.resolves)
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -348,7 +356,7 @@ class FileOutbox:
             conditions.append(f"id NOT IN ({', '.join('?' * len(waiting))})")
         more = "".join(f" AND {condition}" for condition in conditions)
         query = (
-            "SELECT seq, id, emitter, put_at, payload, attachment, deaths FROM message "  # noqa: S608  our own words
+            "SELECT seq, id, put_at, payload, attachment, deaths FROM message "  # noqa: S608  our own words
             f"WHERE account = ? AND outcome IS NULL{more} "
             "ORDER BY (deaths >= 2), priority DESC, seq LIMIT 1"
         )
@@ -362,7 +370,7 @@ class FileOutbox:
 
     def _queued(self, row: tuple[Any, ...]) -> QueuedMessage | str:
         """Return the Message of a row, or why there is none: others may have damaged it."""
-        seq, message_id, emitter, put_at, payload, image, deaths = row
+        seq, message_id, put_at, payload, image, deaths = row
         try:
             age = max(0.0, self._clock.time() - float(put_at))
             queued = from_json(message_id, payload, image, self._clock.monotonic() - age)
@@ -370,7 +378,6 @@ class FileOutbox:
         except (ValueError, TypeError, OverflowError) as error:
             return str(error)
         queued.row = seq
-        queued.is_own = emitter == self._emitter and message_id not in self._inherited
         return queued
 
     def _finish(
@@ -381,8 +388,7 @@ class FileOutbox:
         view: tuple[int, float],
     ) -> None:
         is_kept = outcome.startswith(REJECTED)
-        is_ours = queued.is_own or not is_kept
-        if is_ours and not is_kept:
+        if not is_kept:
             deleted = connection.execute(
                 "DELETE FROM message WHERE seq = ? AND id = ? AND emitter = ?",
                 (queued.row, queued.id, self._emitter),
@@ -445,9 +451,9 @@ class FileOutbox:
         """Return the outcome of rows that are gone with the file that they were in."""
         rows = connection.execute("SELECT id FROM message WHERE emitter = ?", (self._emitter,))
         there = {message_id for (message_id,) in rows} | ended
-        there.update(queued.id for _, queued in self._unconfirmed)
-        self._inherited &= there
         with self._lock:
+            there |= self._unconfirmed
+            self._inherited &= there
             lost = [message_id for message_id in self._own if message_id not in there]
         if lost:
             self._warning = f"messages that waited in it are lost: {len(lost)}"
@@ -556,6 +562,7 @@ class FileOutbox:
     def _to_memory(self, queued: QueuedMessage) -> list[QueuedMessage]:
         with self._lock:
             self._own.pop(queued.id, None)
+            self._unconfirmed.discard(queued.id)
         return self.memory.put(queued)
 
 

@@ -52,6 +52,7 @@ class Job(Generic[T]):
 
     def __init__(self, work: Work[T]) -> None:
         self.work = work
+        self.has_begun = False
         self.result: T | None = None
         self.error: BaseException | None = None
         self._unfinished = threading.Lock()
@@ -120,29 +121,27 @@ class SqliteFile:
         """
         if self._is_within and _is_owned(self._gate):
             return work(self._opened())
-        job = self.submit(work)
+        job = Job(work)
+        self.submit(job)
         if not job.wait(patience) and self.withdraw(job):
             msg = f"{self.path} is busy"
             raise Unavailable(msg)
         job.wait()
         return job.value()
 
-    def submit(self, work: Work[T]) -> Job[T]:
+    def submit(self, job: Job[Any]) -> None:
         """Have work done by the writer; returns at once if there is a thread for it."""
-        job = Job(work)
         with self._lock:
             self._jobs.append(job)
         if not self._has_writer():
             self._work_off(has_gate=self._gate.acquire(timeout=PATIENCE))
-        return job
 
     def withdraw(self, job: Job[Any]) -> bool:
         """Take work back; return False if it has begun."""
         with self._lock:
-            if job not in self._jobs:
-                return False
-            self._jobs.remove(job)
-            return True
+            if job in self._jobs:
+                self._jobs.remove(job)
+            return not job.has_begun
 
     def has_row(self, query: str, *values: object) -> bool:
         """Return True if the file may have a row, before it is used for the first time.
@@ -268,6 +267,11 @@ class SqliteFile:
                 error.__cause__ = fault
             except Unavailable as fault:
                 error = fault
+            except BaseException as cut_off:  # a signal handler raised in a caller that writes
+                self._undo(cut_off)
+                for job in jobs:
+                    job.finish(None, Unavailable(f"{self.path}: a transaction was cut off"))
+                raise
             if error is not None:
                 done = [(job, None, error) for job in [*jobs, *self._take()]]
         finally:
@@ -280,6 +284,8 @@ class SqliteFile:
         with self._lock:
             jobs = list(self._jobs)
             self._jobs.clear()
+            for job in jobs:
+                job.has_begun = True
             return jobs
 
     def _do(
