@@ -24,7 +24,7 @@ class QueuedMessage:
     ``level`` and ``created`` (Unix time) are the record's. ``resolves``: it ends the problem.
     ``put_at`` is the monotonic second at which it was put. ``timeouts`` counts sends without an
     answer in time; ``may_have_arrived``: the service may have it already. ``row`` is its place in a
-    file, None in memory; ``is_own``: a record of this process. ``oversized`` is an image to scale.
+    file, None in memory. ``oversized`` is an image to scale.
     """
 
     id: str
@@ -39,7 +39,6 @@ class QueuedMessage:
     may_have_arrived: bool = False
     oversized: OversizedImage | None = None
     row: int | None = None
-    is_own: bool = True
     size: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -222,9 +222,9 @@ class FileOutbox:
         """Return the account's most urgent row, marked as being sent. Part of `together`."""
         return self.file.run(lambda connection: self._claim(connection, blocked_users, waiting))
 
-    def forget(self, queued: QueuedMessage) -> None:
-        """Note that a Message is finished, before that is written."""
-        self._pop(queued.id)
+    def forget(self, queued: QueuedMessage) -> bool:
+        """Note that a Message is finished, before that is written; return True if it was own."""
+        return self._pop(queued.id) is not None
 
     def ack(self, queued: QueuedMessage, outcome: str, view: tuple[int, float] = (-1, 0.0)) -> None:
         """Finish a claimed Message. Part of `together`.
@@ -398,15 +398,14 @@ class FileOutbox:
         return None
 
     def _queued(self, connection: sqlite3.Connection, seq: int) -> QueuedMessage:
-        message_id, emitter, put_at, payload, image, deaths = connection.execute(
-            "SELECT id, emitter, put_at, payload, attachment, deaths FROM message WHERE seq = ?",
+        message_id, put_at, payload, image, deaths = connection.execute(
+            "SELECT id, put_at, payload, attachment, deaths FROM message WHERE seq = ?",
             (seq,),
         ).fetchone()
         age = max(0.0, self._clock.time() - float(put_at))
         queued = from_json(message_id, payload, image, self._clock.monotonic() - age)
         queued.may_have_arrived = queued.may_have_arrived or int(deaths) > 0
         queued.row = seq
-        queued.is_own = emitter == self._emitter and message_id not in self._inherited
         return queued
 
     def _finish(

@@ -417,7 +417,8 @@ class Throttle:
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
-            if problem is not None:
+            # One whose count is on its way stays by itself, or that would be reported twice.
+            if problem is not None and not problem.reporting.count:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
         self._delete(name)
@@ -505,8 +506,9 @@ class Throttle:
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
         def whole() -> T:
             self._begin()
+            found = self.store.load(list(dict.fromkeys([LIMITS, *names])))
             self._now = self.store.now()
-            self._load([LIMITS, *names])
+            self._take(found, [LIMITS, *names])
             limits = self._items[LIMITS]
             self._limits = limits if isinstance(limits, Limits) else Limits()
             self._limits.refresh(self._now)
@@ -524,15 +526,19 @@ class Throttle:
         self._now = 0.0
 
     def _load(self, names: Iterable[str]) -> None:
-        missing = [name for name in dict.fromkeys(names) if name not in self._items]
-        found: Mapping[str, object] = self.store.load(missing) if missing else {}
-        for name in missing:
+        missing = dict.fromkeys(names).keys() - self._items.keys()
+        if missing:
+            self._take(self.store.load(missing), missing)
+
+    def _take(self, found: Mapping[str, object], names: Iterable[str]) -> None:
+        for name in names:
             item = self._items[name] = found.get(name)
             if isinstance(item, Problem):
                 self.rules.refresh(item, self._now)
 
     def _get(self, key: str) -> Problem | None:
-        self._load([key])
+        if key not in self._items:
+            self._load([key])
         problem = self._items[key]
         return problem if isinstance(problem, Problem) else None
 
