@@ -145,7 +145,7 @@ def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-    ("part", "name"), [("_outbox", "together"), ("_memory", "claim"), ("_local", "decide")]
+    ("part", "name"), [("outbox", "together"), ("_memory", "claim"), ("local", "decide")]
 )
 def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part, name):
     """Nothing that was claimed is left behind, whatever fails around it."""
