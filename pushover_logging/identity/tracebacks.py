@@ -16,8 +16,8 @@ ASYNCIO = "asyncio.exceptions"
 MAX_MEMBERS = 100
 """How many members of an exception group are read."""
 
-_MARK = "(most recent call last):"
-TRACEBACK = f"Traceback {_MARK}\n"
+MARK = "(most recent call last):"  # in the header of every traceback and stack
+TRACEBACK = f"Traceback {MARK}\n"
 _KEY_END = 16_384
 """Characters that a fingerprint reads at either end of a text."""
 _TEXT_END = 32_768
@@ -30,7 +30,7 @@ _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 # A line that begins at the left; the members of an exception group have a margin there.
 _UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
-_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(_MARK)}"
+_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(MARK)}"
 _MARGIN = r"\A *[|+] "  # of an exception group's members
 _FRAME_LINE = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
 _MARKERS = frozenset(" ^~")  # below a line's code
@@ -42,13 +42,11 @@ _CHAIN_LINES = ("The above exception was", "During handling of the above")
 class Frame(NamedTuple):
     """One frame of a traceback, without a reference to the frame object."""
 
-    function: str
-    """The qualified name, in a text the plain one."""
+    function: str  # the qualified name, in a text the plain one
     filename: str
     lineno: int
     code: str = ""
-    times: int = 1
-    """How often it is repeated."""
+    times: int = 1  # how often it is repeated
     module: str = ""
 
 
@@ -56,18 +54,15 @@ class ParsedTraceback(NamedTuple):
     """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
 
     line: str
-    remarks: list[str]
-    """The lines below ``line``: the rest of the exception's text, and its notes."""
-    frames: list[Frame]
-    """In the order of the text, the innermost last."""
+    remarks: list[str]  # the lines below: the rest of the exception's text, and its notes
+    frames: list[Frame]  # in the order of the text, the innermost last
 
 
 def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]:
     """Return True if a record's ``exc_info``, which can be any object, holds an exception."""
+    parts = ("type", "value", "traceback")
     return (
-        isinstance(info, tuple)
-        and len(info) == len(("type", "value", "traceback"))
-        and isinstance(info[1], BaseException)
+        isinstance(info, tuple) and len(info) == len(parts) and isinstance(info[1], BaseException)
     )
 
 
@@ -129,7 +124,8 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        inner = [member for member in subexceptions(current) if isinstance(member, BaseException)]
+        found = subexceptions(current)
+        inner = [each for each in found if isinstance(each, BaseException)] if found else []
         if inner:
             pending.extend(reversed(inner))
         else:
@@ -153,30 +149,16 @@ def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
     """
     fallback = None
     for tb in tracebacks:
-        entries = traceback_entries(tb)
+        entries: list[TracebackType] = []
+        current = tb
+        while current is not None:
+            entries.append(current)
+            current = current.tb_next
         for entry in reversed(entries):
             if is_in_app(entry.tb_frame.f_code.co_filename):
                 return read_frame(entry)
         fallback = fallback or (entries[-1] if entries else None)
     return read_frame(fallback) if fallback else None
-
-
-def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
-    """Return the module, function and source line of `in_app_frame(tb)`, empty without one.
-
-    The text of the line, unlike its number, stays the same when lines above it change.
-    """
-    frame = in_app_frame(tb)
-    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
-
-
-def traceback_entries(tb: TracebackType | None) -> list[TracebackType]:
-    """Return the entries of a traceback, the outermost first."""
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
-    return entries
 
 
 def read_frame(entry: TracebackType, times: int = 1) -> Frame:
@@ -214,7 +196,7 @@ def exception_line(text: str) -> str:
 def text_place_parts(text: str) -> tuple[str, str, str]:
     """Return the file name, function and source line of the last traceback's in-app frame.
 
-    The text counterpart of `place_parts`. Folders, which differ between hosts, are removed.
+    Folders, which differ between hosts, are removed.
     """
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
@@ -226,8 +208,6 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
 
 def split_traceback(text: str) -> tuple[str, str]:
     """Return the text before the first traceback or stack, and the rest."""
-    if _MARK not in text:
-        return text, ""
     found = re.search(_HEADER, text)
     return (text[: found.start()], text[found.start() :]) if found else (text, "")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 
 HIDDEN = "***"
 MAX_CHARS = 16_384
@@ -132,7 +132,9 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """Return the first 16,384 characters of ``text`` without its secrets."""
-        text = without(text[:MAX_CHARS], self._secrets)
+        text = text[:MAX_CHARS]
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
         defaults = _default_patterns() if self._use_defaults and _can_match(text) else ()
         for pattern in (*defaults, *self._added):
             text = pattern.sub(_hide, text)
@@ -144,18 +146,17 @@ _DEFAULT = Redaction()
 
 def _compiled(option: object) -> tuple[re.Pattern[str], ...]:
     patterns = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
-    takes = "takes False, or regular expressions, as text or compiled"
+    takes = "False, or regular expressions, as text or compiled"
     if not isinstance(patterns, (list, tuple, set, frozenset)):
-        msg = f"redact: got {redacted(option)}, {takes}"
-        raise ConfigurationError(msg, option="redact")
+        raise invalid(redacted(option), "redact", takes)
     compiled = []
     for pattern in patterns:
         try:
             compiled.append(re.compile(pattern))
             compiled[-1].sub("", "")  # a pattern of bytes would fail at the first alert
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-            msg = f"redact: got {redacted(pattern)} ({error}), {takes}"
-            raise ConfigurationError(msg, option="redact") from error
+            given = f"{redacted(pattern)} ({error})"
+            raise invalid(given, "redact", takes) from error
     return tuple(compiled)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from string import Template as _Dollar
 from typing import Any, Protocol
 
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.text import ENTITIES
 
@@ -39,10 +39,9 @@ class Template:
     """
 
     def __init__(self, option: str, text: object, style: str) -> None:
-        takes = f"takes a template in the style {style!r}, as logging.Formatter's fmt"
+        takes = f"a template in the style {style!r}, as logging.Formatter's fmt"
         if not isinstance(text, str) or not text.strip():
-            msg = f"{option}: got {redacted(text)}, {takes}"
-            raise ConfigurationError(msg, option=option)
+            raise invalid(redacted(text), option, takes)
         self.option = option
         self._lines = text.split("\n")
         self._format = _STYLES[style]
@@ -53,8 +52,8 @@ class Template:
             text.encode()  # a lone surrogate cannot be sent
             self.fill(defaultdict(_AnyValue))
         except Exception as error:
-            msg = f"{option}: got {redacted(text)} ({error}), {takes}"
-            raise ConfigurationError(msg, option=option) from error
+            given = f"{redacted(text)} ({error})"
+            raise invalid(given, option, takes) from error
 
     def fill(self, values: Values) -> str:
         """Return the text with its fields, without the lines whose fields are all empty.
@@ -99,5 +98,4 @@ def checked_style(style: object) -> str:
     """Return one of logging's styles. Raises ConfigurationError for anything else."""
     if isinstance(style, str) and style in _STYLES:
         return style
-    msg = f"style: got {redacted(style)}, takes one of %, {{ and $, as logging.Formatter"
-    raise ConfigurationError(msg, option="style")
+    raise invalid(redacted(style), "style", "one of %, { and $, as logging.Formatter")
