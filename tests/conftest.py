@@ -52,8 +52,8 @@ class FakeClock(Clock):
 class Driven:
     """A handler on a fake clock, with the real client against the real inbox."""
 
-    def __init__(self, inbox, **options):
-        self.clock = FakeClock()
+    def __init__(self, inbox, clock=None, **options):
+        self.clock = clock or FakeClock()
         self.inbox = inbox
         given = {"token": TOKEN, "user": USER, "api_url": inbox.url, "host": "web-1", "level": 0}
         self.handler = PushoverHandler(**{**given, **options}, clock=self.clock)
@@ -331,15 +331,38 @@ class RedisServer:
         self.process.wait(10)
 
 
-@pytest.fixture
-def redis(tmp_path):
-    """A Redis of the test's own, on a free port."""
+def _redis_in(directory):
     pytest.importorskip("redis", reason="redis comes with the extra redis")
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server here")
-    server = RedisServer(tmp_path)
+    server = RedisServer(directory)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A Redis of the test's own, on a free port."""
+    yield from _redis_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def common_redis(tmp_path_factory):
+    """A Redis for tests that empty it first and let it live."""
+    yield from _redis_in(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(params=["memory", "file", "redis"])
+def stores(request, tmp_path, monkeypatch):
+    """Each place where problems may live, on a clock that the test moves."""
+    from stores import Stores
+
+    server = request.getfixturevalue("common_redis") if request.param == "redis" else None
+    if request.param == "file":
+        pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+    made = Stores(request.param, tmp_path, server, monkeypatch)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,285 +1,686 @@
-"""The rules of one problem, on a clock that the test moves, and the bounds of the table."""
+"""What the throttle promises wherever its state lives: memory, an outbox's file, Redis."""
 
+import importlib
+import itertools
 import logging
 import math
+import socket
+import sys
 
 import pytest
-from conftest import FakeClock
 
-from pushover_logging import ConfigurationError, config
-from pushover_logging.throttle.store import MEMORY_CAPACITY as CAPACITY, LocalThrottle
-from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import End, Verdict
-from pushover_logging.throttle.table import REMAINDER, About
+from pushover_logging import ConfigurationError
+from pushover_logging.exceptions import Unreachable
+from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.throttle import store as stores_module
+from pushover_logging.throttle.limits import QuotaLevel
+from pushover_logging.throttle.rules import (
+    LEASE,
+    PUSHED,
+    Occurrences,
+    PushInfo,
+    Rules,
+    Verdict,
+)
+from pushover_logging.throttle.store import OVERFLOW_KEY
+from pushover_logging.throttle.throttle import Candidate, Counted
 
 W, E, C = logging.WARNING, logging.ERROR, logging.CRITICAL
-HOUR = 3600
+WINDOW, HOUR, DAY = 300, 3600, 86_400
+SHOP = GroupKey("call site:shop", "shop.py:7")
+DATABASE = GroupKey("root cause:database", "In pay")
+FIRST, AGAIN, ESCALATED = Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED
+SUPPRESSED, REPORTED, WAIT = Verdict.SUPPRESSED, Verdict.REPORTED, Verdict.WAIT
+IDS = itertools.count()
 
 
-class Play:
-    """A throttle whose pushes are accepted at once; `told` collects (seconds, what, count)."""
+class Process:
+    """One process's throttle, used as its sender uses it."""
 
-    def __init__(self, **rules):
-        self.clock = FakeClock()
-        self.clock.now = 0
-        self.throttle = LocalThrottle(Rules(**rules), self.clock)
-        self.told = []
+    def __init__(self, stores, **rules):
+        self.clock = stores.clock
+        self.throttle = stores.throttle(**rules)
 
-    def until(self, end):
-        while self.clock.now + (due := self.throttle.next_due()) <= end:
-            self.clock.now += due
-            for count in self.throttle.due():
-                self.told.append((self.clock.now, "summary", count.number))
-        self.clock.now = end
+    def candidate(self, key="a", level=E, **more):
+        created = more.pop("created", self.clock.time())
+        info = more.pop("info", PushInfo(f"{key} is down"))
+        return Candidate(f"id {next(IDS)}", key, level, created, info, **more)
 
-    def admit(self, now, level=E, key="a"):
-        self.clock.now = now
-        return self.throttle.admit(key, level, now)
+    def decide(self, key="a", level=E, **more):
+        return self.throttle.decide(self.candidate(key, level, **more))
 
-    def ended(self, now, end, key="a"):
-        self.clock.now = now
-        self.throttle.ended(key, end)
+    def answer(self, decision, *, refused=False):
+        own = decision.candidate
+        return self.throttle.notified(own.id, [decision.key], decision, refused=refused)
 
-    def due(self, now):
-        self.clock.now = now
-        return self.throttle.due()
+    def record(self, key="a", level=E, **more):
+        """Decide a record and have its push accepted; return the verdict."""
+        decision = self.decide(key, level, **more)
+        if decision.verdict in PUSHED:
+            self.answer(decision)
+        return decision.verdict
 
-    def record(self, now, level=E, key="a"):
-        verdict, count, _ = self.admit(now, level, key)
-        if verdict not in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
-            self.told.append((now, verdict.value, count.number if count else 0))
-            self.ended(now, End.ACCEPTED, key)
+    def count(self, number=1, key="a", level=E, *, reported=E, group=None, **more):
+        at = self.clock.time()
+        occurrences = Occurrences(number, at, at, level, sources=(f"{id(self)} x@web-1",))
+        problem, info = more.pop("problem", key), more.pop("info", PushInfo(f"{key} is down"))
+        found = Counted(key, problem, reported, occurrences, info, group, **more)
+        return self.throttle.count([found])[key]
 
-    def run(self, records, end):
-        for at, level in records:
-            self.until(at)
-            self.record(at, level)
-        self.until(end)
-        return self.told
-
-
-def test_one_a_second_for_ten_minutes():
-    """FIRST, +299 after 5 min, +300 after 20, no more."""
-    told = Play().run([(at, E) for at in range(600)], 40 * 86_400)
-    assert [(0, "first", 0), (300, "summary", 299), (1200, "summary", 300)] == told
+    def report(self, *, at_exit=False):
+        """Send all summaries that are due; return the number that each problem's count has."""
+        numbers = {}
+        while counts := self.throttle.due(push := f"id {next(IDS)}", at_exit=at_exit):
+            for count in counts:
+                numbers[count.key] = numbers.get(count.key, 0) + count.count
+            self.throttle.notified(push, [count.key for count in counts])
+        return numbers
 
 
-def test_one_a_second_for_thirty_hours():
-    """Seven pushes: the windows grow, the last one repeats."""
-    told = Play().run([(at, E) for at in range(30 * HOUR)], 100 * 86_400)
-    assert [0, 299, 900, 3600, 14_400, 86_400, 2400] == [count for _, _, count in told]
-    assert [0, 300, 1200, 4800, 19_200, 105_600, 192_000] == [at for at, _, _ in told]
+@pytest.fixture
+def process(stores):
+    return Process(stores)
 
 
-def test_every_ten_minutes_for_a_day():
-    """FIRST, AGAIN, then summaries."""
-    told = Play().run([(at, E) for at in range(0, 24 * HOUR, 600)], 3 * 86_400)
-    assert [
-        (0, "first", 0), (600, "again", 0), (1500, "summary", 1), (5100, "summary", 6),
-        (19_500, "summary", 24), (105_900, "summary", 111),
-    ] == told  # fmt: skip
+@pytest.fixture
+def shared(stores):
+    if not stores.is_shared:
+        pytest.skip("memory has one process")
+    return stores
 
 
-def test_hourly_for_a_day_and_daily():
-    """AGAIN three times, then two summaries; what comes once a day is FIRST each time."""
-    told = Play().run([(at * HOUR, E) for at in range(24)], 3 * 86_400)
-    assert ["first", "again", "again", "again", "summary", "summary"] == [
-        kind for _, kind, _ in told
+@pytest.fixture
+def redis_stores(stores):
+    if stores.kind != "redis":
+        pytest.skip("only Redis")
+    return stores
+
+
+# -- one candidate
+
+
+def test_same_candidate_is_decided_alike_and_counted_once(process):
+    """A retry, a crash or a takeover asks again."""
+    first, more = process.candidate(), process.candidate()
+    assert [FIRST] * 2 == [process.throttle.decide(first).verdict for _ in range(2)]
+    process.answer(process.throttle.decide(first))
+    assert REPORTED is process.throttle.decide(first).verdict
+    assert [SUPPRESSED] * 3 == [process.throttle.decide(more).verdict for _ in range(3)]
+    process.clock.now += WINDOW
+    (count,) = process.throttle.due("summary")
+    assert (1, 2) == (count.count, count.total)
+
+
+def test_problem_waits_while_another_push_of_it_is_on_its_way(process):
+    """Until that claim expires: then the next takes it, and a late answer counts nothing twice."""
+    first = process.decide()
+    other = process.candidate()
+    process.clock.now += LEASE - 1
+    assert WAIT is process.throttle.decide(other).verdict
+    process.clock.now += 1
+    again = process.throttle.decide(other)
+    assert FIRST is again.verdict
+    process.answer(again)
+    assert SUPPRESSED is process.throttle.decide(first.candidate).verdict
+    process.clock.now += WINDOW
+    assert {"a": 1} == process.report()
+
+
+def test_released_push_keeps_everything(process):
+    """Nothing was taken out before it was reported: the same push may be tried again, with more."""
+    process.record(level=W)
+    process.count(3, level=W, reported=W)
+    worse = process.candidate(level=E)
+    decision = process.throttle.decide(worse)
+    assert (ESCALATED, 3) == (decision.verdict, decision.included_count.count)
+    process.throttle.released(worse.id, ["a"])
+    process.count(2, level=W, reported=W)
+    again = process.throttle.decide(worse)
+    assert (ESCALATED, 5, 7) == (
+        again.verdict, again.included_count.count, again.included_count.total
+    )  # fmt: skip
+    process.answer(again)
+    assert {} == process.report(at_exit=True)
+
+
+def test_answer_is_taken_once(process):
+    """Also if the one that takes it dies, and the next one takes it again."""
+    first = process.decide()
+    process.answer(first)
+    process.clock.now += WINDOW
+    again = process.decide()
+    assert AGAIN is again.verdict
+    process.answer(again)
+    process.clock.now += 2
+    process.answer(again)
+    process.count(4)
+    process.clock.now += 900 - 3
+    assert {} == process.report()
+    process.clock.now += 1
+    (count,) = process.throttle.due("summary")
+    process.throttle.notified("summary", ["a"])
+    after = process.throttle.views(["a"])
+    process.throttle.notified("summary", ["a"])
+    assert after == process.throttle.views(["a"])
+    process.count(2)
+    process.throttle.notified("summary", ["a"])
+    assert 4 == count.count
+    assert {"a": 2} == process.report(at_exit=True)
+
+
+@pytest.mark.parametrize("ends", ["released", "expired"])
+def test_summary_that_was_not_sent_is_due_again(process, ends):
+    """With what was counted since; the process that died has no more say."""
+    process.record()
+    process.count(3)
+    process.clock.now += WINDOW
+    assert [3] == [count.count for count in process.throttle.due("one")]
+    assert [] == process.throttle.due("two")
+    process.count(2)
+    if ends == "released":
+        process.throttle.released("one", ["a"])
+    else:
+        process.clock.now += LEASE
+    assert [5] == [count.count for count in process.throttle.due("two")]
+    process.throttle.notified("one", ["a"])
+    process.throttle.released("one", ["a"])
+    process.throttle.notified("two", ["a"])
+    assert {} == process.report(at_exit=True)
+
+
+def test_refused_first_opens_its_window_and_its_summary_says_so(process):
+    """What the service refuses is not repeated, and not forgotten."""
+    process.answer(process.decide(), refused=True)
+    assert SUPPRESSED is process.record()
+    process.clock.now += WINDOW
+    (count,) = process.throttle.due("one")
+    assert (1, True) == (count.count, count.refused)
+    process.throttle.notified("one", ["a"])
+    process.count()
+    assert [False] == [count.refused for count in process.throttle.due("two", at_exit=True)]
+
+
+def test_refused_summary_keeps_its_count_for_the_next_window(process):
+    """Which says how many were refused, so that no request is repeated unchanged."""
+    process.record()
+    process.count(3)
+    for window, refusals in ((300, 0), (900, 1), (3600, 2)):
+        process.clock.now += window - 1
+        assert [] == process.throttle.due("early")
+        process.clock.now += 1
+        (count,) = process.throttle.due(push := f"after {window}")
+        assert (3, refusals) == (count.count, count.refusals)
+        process.throttle.notified(push, ["a"], refused=True)
+
+
+def test_problem_gets_worse_at_most_four_times(process):
+    """What rises further is counted; a CRITICAL among that is due within the hour."""
+    process.throttle.rules = Rules(windows=(float(DAY),))
+    verdicts = [process.record(level=level) for level in (0, 1, 2, 3, 4, C)]
+    assert [FIRST] + [ESCALATED] * 4 + [SUPPRESSED] == verdicts
+    assert HOUR == pytest.approx(process.throttle.next_due(), abs=0.01)
+
+
+# -- the end of a problem
+
+
+def test_end_reports_what_was_counted_and_a_relapse_is_a_first(process):
+    """With all that there was of it; then it is unknown."""
+    process.record()
+    process.count(3)
+    end = process.decide(resolves=True)
+    assert (Verdict.RESOLVED, 3, 4) == (
+        end.verdict, end.included_count.count, end.included_count.total
+    )  # fmt: skip
+    process.answer(end)
+    assert REPORTED is process.throttle.decide(end.candidate).verdict
+    process.clock.now += 60
+    assert FIRST is process.record()
+    assert {} == process.report(at_exit=True)
+
+
+def test_end_that_nobody_needs_is_no_push(process):
+    """Of an unknown problem, of one that went on after it, and of one that is over already."""
+    assert SUPPRESSED is process.record(resolves=True)
+    process.record()
+    old = process.clock.time()
+    process.clock.now += 10
+    process.count()
+    assert SUPPRESSED is process.record(resolves=True, created=old)
+    assert Verdict.RESOLVED is process.record(resolves=True)
+    assert SUPPRESSED is process.record(resolves=True)
+
+
+def test_end_overtaken_by_a_relapse_is_not_sent_and_its_count_is_reported(process):
+    """The push that it was over could not be sent before the problem was back."""
+    process.record()
+    process.count(3)
+    end = process.decide(resolves=True)
+    process.throttle.released(end.candidate.id, ["a"])
+    process.clock.now += 60
+    assert FIRST is process.record()
+    assert SUPPRESSED is process.throttle.decide(end.candidate).verdict
+    assert {"a": 3} == process.report(at_exit=True)
+
+
+def test_count_from_before_an_end_does_not_begin_the_problem_anew(process):
+    """It is reported under other problems; one from after it is a new problem's."""
+    process.record()
+    late = process.clock.time()
+    process.clock.now += 10
+    process.record(resolves=True)
+    found = Counted("a", "a", E, Occurrences(2, late, late, E), PushInfo("a is down"))
+    process.throttle.count([found])
+    process.clock.now += 10
+    process.count(3)
+    assert {OVERFLOW_KEY: 2, "a": 3} == process.report(at_exit=True)
+
+
+def test_end_without_room_in_the_quota_keeps_its_count(process):
+    """A push that something is over is no news to spend the last of it for."""
+    process.record()
+    process.count(3)
+    process.throttle.set_quota_level(QuotaLevel.LOW)
+    assert SUPPRESSED is process.record(resolves=True)
+    assert FIRST is process.record()
+    assert {OVERFLOW_KEY: 3} == process.report(at_exit=True)
+
+
+# -- groups
+
+
+def test_many_free_texts_of_one_call_site_become_one_problem(process):
+    """The sixth is counted there, and so is what was counted of the first five."""
+    assert [FIRST] * 5 == [process.record(str(number), group=SHOP) for number in range(5)]
+    process.count(3, "0", group=SHOP)
+    decision = process.decide("5", group=SHOP)
+    assert (SUPPRESSED, SHOP.group) == (decision.verdict, decision.key)
+    process.count(2, "1", group=SHOP, problem=SHOP.group)
+    assert {SHOP.group: 3 + 1 + 2} == process.report(at_exit=True)
+
+
+def test_whole_is_what_its_parts_were(process):
+    """The highest level, all places, and the claim of a part's push that is on its way."""
+    process.record("0", C, group=DATABASE)
+    process.count(2, "0", C, reported=C, group=DATABASE)
+    process.record("1", group=DATABASE)
+    on_its_way = process.decide("2", group=DATABASE)
+    decision = process.decide("3", group=DATABASE)
+    assert (SUPPRESSED, DATABASE.group) == (decision.verdict, decision.key)
+    assert {} == process.report(at_exit=True)
+    process.answer(on_its_way)
+    process.clock.now += 60
+    process.decide("4", group=GroupKey(DATABASE.group, "In refund"))
+    (count,) = process.throttle.due("one", at_exit=True)
+    assert (DATABASE.group, 4, C, "0 is down") == (
+        count.key, count.count, count.level, count.title
+    )  # fmt: skip
+    assert ("In pay", "In refund") == count.places
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_summary_on_its_way_while_its_problem_becomes_part_of_another(process, arrives):
+    """Its count is reported by it, or later if it is not sent: never twice, never not at all."""
+    process.record("0", group=DATABASE)
+    process.count(7, "0", group=DATABASE)
+    assert [7] == [count.count for count in process.throttle.due("s", at_exit=True)]
+    for number in range(1, 4):
+        process.record(str(number), group=DATABASE)
+    if arrives:
+        process.throttle.notified("s", ["0"])
+    else:
+        process.throttle.released("s", ["0"])
+    process.count(1, "0", group=DATABASE)
+    process.record("0", group=DATABASE)
+    assert 7 * (not arrives) + 3 == sum(process.report(at_exit=True).values())
+
+
+def test_newcomers_of_a_group_are_counted_for_five_minutes(process):
+    """Those that come more rarely stay problems of their own."""
+    for number in range(12):
+        assert FIRST is process.record(str(number), group=SHOP)
+        process.clock.now += 61
+
+
+# -- limits
+
+
+def test_burst_is_followed_by_a_digest(process):
+    """Ten at once; more wait for a digest after a minute, which names each once and counts all."""
+    verdicts = [process.record(str(number)) for number in range(13)]
+    assert [FIRST] * 10 + [SUPPRESSED] * 3 == verdicts
+    process.count(4, "10")
+    assert [] == process.throttle.due("early")
+    process.clock.now += 60
+    counts = process.throttle.due("one")
+    assert [("10", 5, True), ("11", 1, True), ("12", 1, True)] == sorted(
+        (count.key, count.count, count.unannounced) for count in counts
+    )
+    process.throttle.notified("one", [count.key for count in counts])
+    assert SUPPRESSED is process.record("10")
+    assert {"10": 1} == process.report(at_exit=True)
+
+
+def test_criticals_have_a_burst_of_their_own(process):
+    """A storm of errors hides none; more than five at once wait for the digest."""
+    for number in range(12):
+        process.record(f"error {number}")
+    verdicts = [process.record(str(number), C) for number in range(6)]
+    assert [FIRST] * 5 + [SUPPRESSED] == verdicts
+
+
+def test_low_quota_keeps_room_for_news(process):
+    """Below 20 % nothing is reported again, below 5 % only CRITICAL; all is counted."""
+    process.record("again")
+    process.clock.now += WINDOW
+    process.throttle.set_quota_level(QuotaLevel.LOW)
+    assert [SUPPRESSED, FIRST] == [process.record("again"), process.record("new")]
+    process.throttle.set_quota_level(QuotaLevel.SCARCE)
+    assert [SUPPRESSED, FIRST] == [process.record("newer"), process.record("worst", C)]
+    process.clock.now += HOUR
+    assert {"newer": 1, "again": 1} == process.report()
+    process.record("newest")
+    process.clock.now += DAY - 1
+    assert {} == process.report()
+    process.clock.now += 1
+    assert {"newest": 1} == process.report()
+    process.throttle.set_quota_level(QuotaLevel.ENOUGH)
+    assert {} == process.report()
+
+
+def test_emergencies_are_one_a_problem_and_five_an_hour(process):
+    """More than those come with a high priority; they say why."""
+
+    def push(key, level):
+        decision = process.decide(key, level, info=PushInfo(key, priority=2), expire=1800.0)
+        process.answer(decision)
+        return decision
+
+    first = push("a", E)
+    assert "" == first.no_emergency
+    assert "" == process.throttle.decide(first.candidate).no_emergency  # REPORTED
+    assert "repeats already" in push("a", C).no_emergency
+    assert [""] * 4 == [push(str(number), E).no_emergency for number in range(4)]
+    assert "within an hour" in push("5", E).no_emergency
+    end = process.decide(resolves=True)
+    assert end.included_count.repeats
+    process.clock.now += HOUR
+    assert "" == push("6", E).no_emergency
+
+
+def test_summary_goes_where_its_problem_went(process):
+    """One Message a user and device; none to a user that is refused just now."""
+    for user in ("one", "two"):
+        info = PushInfo(user, user, "phone", 1)
+        process.record(user, info=info)
+        process.count(2, user, info=info)
+    counts = process.throttle.due("s", at_exit=True, blocked_users=["one"])
+    assert [("two", "two", "phone", 1)] == [
+        (count.title, count.user, count.device, count.priority) for count in counts
     ]
-    assert [(7 * HOUR, "summary", 3), (31 * HOUR, "summary", 17)] == told[4:]
-    daily = Play().run([(at * 86_400, E) for at in range(3)], 4 * 86_400)
-    assert ["first"] * 3 == [kind for _, kind, _ in daily]
+    assert {"one": 2} == process.report(at_exit=True)
 
 
-def test_every_sixty_five_minutes_for_a_month():
-    """Under 40 pushes in 30 days."""
-    assert len(Play().run([(at, E) for at in range(0, 30 * 86_400, 3900)], 32 * 86_400)) < 40
+def test_withdrawn_candidate_is_reported_by_a_digest(process):
+    """It is too old to be sent as it is, known or not."""
+    for key in ("old", "new"):
+        decision = process.decide(key)
+        if key == "old":
+            process.answer(decision)
+            decision = process.decide(key, C)
+        process.throttle.withdrawn(decision.candidate)
+    counts = process.throttle.due("s")
+    assert {("old", 1, True), ("new", 1, True)} == {
+        (count.key, count.count, count.unannounced) for count in counts
+    }
 
 
-def test_a_higher_level_is_told_at_once():
-    """ESCALATED with what was counted, each time the level rises."""
-    levels = [(0, W), (10, W), (20, E), (30, W), (40, C), (50, E)]
-    assert [
-        (0, "first", 0), (20, "escalated", 1), (40, "escalated", 1), (340, "summary", 1),
-    ] == Play().run(levels, HOUR)  # fmt: skip
+# -- bounds, damage, clocks
 
 
-def test_a_critical_in_a_stream_of_warnings_is_told_within_the_hour():
-    """Ten days of a WARNING a minute; each noon's CRITICAL is told at once or within 1 h."""
-    noons = [day * 86_400 + 43_201 for day in range(10)]
-    warnings = [(at, W) for at in range(0, 10 * 86_400, 60)]
-    told = Play().run(sorted(warnings + [(noon, C) for noon in noons]), 11 * 86_400)
-    for noon in noons:
-        assert any(noon <= at <= noon + HOUR for at, _, _ in told), noon
+def test_full_store_keeps_every_count(stores, monkeypatch):
+    """Those without a count go first; others are counted under other problems."""
+    monkeypatch.setattr(stores_module, "MEMORY_CAPACITY", 32 + stores_module._NEW_AT_ONCE)
+    for name in ("sqlite", "redis") if stores.is_shared else ():
+        module = importlib.import_module(f"pushover_logging.throttle.{name}")
+        monkeypatch.setattr(module, "SHARED_CAPACITY", 32)
+    process = Process(stores)
+    for number in range(20):
+        process.count(2, str(number))
+    for number in range(20, 100):
+        process.record(str(number))
+        process.clock.now += 61
+    numbers = process.report(at_exit=True)
+    assert 40 == sum(numbers.values())
+    if stores.kind != "redis":  # it looks at the oldest eighth alone
+        assert 20 == len(numbers)
+    for number in range(100):
+        process.count(1, f"more {number}")
+    numbers = process.report(at_exit=True)
+    assert 100 == sum(numbers.values())
+    assert numbers[OVERFLOW_KEY] > 60
 
 
-def test_a_problem_gets_worse_at_most_four_times():
-    """What rises further is counted; a CRITICAL among that is told within the hour."""
-    play = Play(windows=(86_400.0,))
-    play.record(0, 0)
-    answers = [play.admit(1, level) for level in (1, 2, 3, 4, C, 4)]
-    assert [Verdict.ESCALATED] * 4 + [Verdict.SUPPRESSED] * 2 == [one.verdict for one in answers]
-    assert [(None, "a")] * 6 == [(one.along, one.key) for one in answers]
-    assert HOUR == play.throttle.next_due()
+JUNK = [
+    "", "{", "[]", "3", "null", '"x"', '{"level": "x"}', '{"level": {}}', '{"unknown": 1}',
+    '{"level": 40, "until": NaN}', '{"until": 1e300}', '{"until": Infinity}', '{"until": "4"}',
+    '{"counted": 5}', '{"counted": {"count": "x"}}', '{"decided": []}', '{"decided": {"id": 5}}',
+    '{"claimed_by": 5}', '{"title": 3}', '{"reporting": {"count": true}}',
+    '{"members": {"a": "x"}}', '{"emergencies": ["x"]}', '{"emergencies": 5}',
+    "[" * 100_000, '{"level":' * 100_000, "\N{PILE OF POO}", '{"step": 1.5}', '{"step": -1}',
+    '{"step": 1e99}', '{"level": 99999999999999999999}',
+]  # fmt: skip
 
 
-def test_the_highest_level_told_falls_with_each_window():
-    """A CRITICAL is told at once again after a window in which there was none."""
-    assert [
-        (0, "first", 0), (300, "summary", 1), (1200, "summary", 1), (1210, "escalated", 0),
-    ] == Play().run([(0, C), (10, C), (310, W), (1210, C)], 1300)  # fmt: skip
+@pytest.mark.parametrize("name", ["a", "limits", f"members:{SHOP.group}"])
+def test_damaged_item_counts_as_absent(shared, name):
+    """Others may have been at it: no call raises, and records are reported all the same."""
+    for account, junk in enumerate(JUNK):
+        processes = [Process(shared), Process(shared)]
+        for process in processes:
+            process.throttle = shared.throttle(str(account))
+        processes[0].record(group=SHOP)
+        processes[0].count(2)
+        shared.damage(processes[0].throttle, name, junk)
+        for process in processes:
+            assert_usable(process)
 
 
-def test_a_critical_problem_is_told_hourly():
-    """Its windows grow no further after one with a CRITICAL in it, whatever comes then."""
-    told = Play().run([(at, C) for at in range(0, 20_000, 60)], 20_000)
-    assert [0, 300, 1200, 4800, 8400, 12_000, 15_600, 19_200] == [at for at, _, _ in told]
-    told = Play().run([*((at, C) for at in range(0, 4800, 60)), (4860, E)], 20_000)
-    assert [0, 300, 1200, 4800, 8400] == [at for at, _, _ in told]
+def assert_usable(process):
+    process.count(3, group=SHOP)
+    process.throttle.views(["a"])
+    process.throttle.due("s", at_exit=True)
+    process.throttle.next_due()
+    assert process.record("b", group=SHOP) in {FIRST, SUPPRESSED}
+    assert process.record("a", C, group=SHOP) in {FIRST, ESCALATED, SUPPRESSED, WAIT}
 
 
-def test_a_count_says_what_it_counts():
-    """Its problem, how many there were in all, and when the next one is due."""
-    play = Play()
-    for at, level in ((0, W), (300, W), (310, W), (320, E)):
-        verdict, along, _ = play.admit(at, level)
-        play.ended(at, End.ACCEPTED)
-    assert Verdict.ESCALATED is verdict
-    assert ("a", 1, 4, 300) == (along.key, along.number, along.total, along.following)
-    play.admit(330, W)
-    assert [(1, 5, 900)] == [(one.number, one.total, one.following) for one in play.due(620)]
+@pytest.mark.parametrize("field", ["n", "since", "level", "places", "taken", "settled", "all"])
+@pytest.mark.parametrize("junk", ["x", "", "1e999", "[", "99999999999999999999"])
+def test_damaged_count_in_redis_counts_as_absent(redis_stores, field, junk):
+    """The fields of its hash as well."""
+    process = Process(redis_stores)
+    process.record(group=SHOP)
+    process.count(2)
+    redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", field, junk)
+    assert_usable(process)
 
 
-def test_the_end_of_a_window_comes_before_its_record():
-    """0 s and exactly 300 s: FIRST, AGAIN."""
-    assert ["first", "again"] == [kind for _, kind, _ in Play().run([(0, E), (300, E)], 301)]
-
-
-def test_pending_counts_without_a_summary():
-    """Before the API has accepted the FIRST, no summary is due."""
-    play = Play()
-    play.admit(0)
-    play.admit(1)
-    assert (math.inf, []) == (play.throttle.next_due(), play.due(9999))
-    play.ended(10_000, End.REFUSED)
-    (count,) = play.due(10_300)
-    assert (1, True) == (count.number, count.refused)
-    play.admit(10_301)
-    assert [False] == [count.refused for count in play.due(99_999)]
-
-
-def test_a_first_that_was_lost_is_told_anew():
-    """A dropped FIRST leaves its problem ABSENT; with a count it is told by the summary."""
-    play = Play()
-    play.admit(0)
-    play.ended(0, End.LOST)
-    assert Verdict.FIRST is play.admit(1)[0]
-    play.admit(2)
-    play.ended(2, End.LOST)
-    assert [1] == [count.number for count in play.due(400)]
-
-
-@pytest.mark.parametrize("end", End)
-def test_end_of_an_unknown_problem_changes_nothing(end):
-    """Its entry may have made room for others while the push was under way."""
-    play = Play()
-    play.ended(3, end, "unknown")
-    play.throttle.describe("unknown", About("title"))
-    assert Verdict.FIRST is play.admit(4, key="unknown")[0]
-
-
-def test_a_count_that_did_not_arrive_is_taken_back():
-    """A summary that was dropped is told by the next one."""
-    play = Play()
-    for at in range(4):
-        play.record(at)
-    (count,) = play.due(300)
-    play.record(310)
-    play.throttle.restore(count)
-    (again,) = play.due(1200)
-    assert (4, 1) == (again.number, again.since)
-
-
-def test_the_table_is_bounded_and_no_count_is_lost():
-    """Past its capacity the table tells old counts under other problems, newcomers always."""
-    play = Play()
-    many, told = CAPACITY * 3, 0
-    for number in range(many):
-        key = str(number)
-        if play.admit(number, key=key)[0] is Verdict.FIRST:
-            told += 1
-            play.ended(number, End.ACCEPTED, key)
-        assert Verdict.SUPPRESSED is play.admit(number, key=key)[0]
-    assert len(play.throttle._local.problems) <= CAPACITY + 1
-    told += sum(count.number for count in play.due(many + 1e6))
-    assert 2 * many == told
-    assert not play.throttle.has_untold()
-
-
-def test_what_is_over_makes_room_first():
-    """Cooled problems go before cooling ones, and these before open ones."""
-    play = Play()
-    for number in range(CAPACITY):
-        play.admit(0, key=str(number))
-        play.ended({0: 0.0, 1: 30_000.0}.get(number, 39_900.0), End.ACCEPTED, str(number))
-    play.admit(40_000, key="new")
-    assert not {"0", "1"} & play.throttle._local.problems.keys()
-
-
-def test_what_has_no_count_makes_room_unsaid():
-    """Other problems are those with something to tell."""
-    play = Play()
-    for number in range(CAPACITY + 1):
-        play.record(60 * number, key=str(number))
-    assert not {"0", REMAINDER} & play.throttle._local.problems.keys()
-
-
-def test_untold_takes_everything_once():
-    """The last words name every count, and are said once."""
-    play = Play()
-    for key in "ab":
-        play.record(0, key=key)
-        play.record(1, key=key)
-    assert ["a", "b"] == [count.key for count in play.throttle.untold()]
-    assert [] == play.throttle.untold()
-
-
-@pytest.mark.parametrize(("option", "windows"), [
-    (None, Rules().windows), (True, Rules().windows), (60, (60.0,)), ("90", (90.0,)),
-    ({"windows": [1, 2]}, (1.0, 2.0)),
+@pytest.mark.parametrize(("jump", "at_once"), [
+    (-365 * DAY, False), (-HOUR, False), (HOUR, True), (365 * DAY, True),
 ])  # fmt: skip
-def test_option_gives_the_windows(option, windows):
-    """None, a number, a number as text, and a mapping."""
-    assert windows == config.rules(option).windows
+def test_clock_that_jumps_loses_no_count_and_holds_none_up(shared, jump, at_once):
+    """What was counted is reported a window later at the latest; nothing is reported twice."""
+    process = Process(shared)
+    process.record()
+    process.count(3)
+    shared.clock.wall += jump
+    process.throttle.look_at_all()
+    assert ({"a": 3} if at_once else {}) == process.report()
+    assert SUPPRESSED is process.record()
+    shared.clock.now += 900 if at_once else WINDOW
+    assert {"a": 1 if at_once else 4} == process.report()
 
 
-def test_option_may_switch_it_off_and_name_fields():
-    """False and its words in the environment switch it off; by takes one name or several."""
-    assert [None] * 4 == [config.rules(option) for option in (False, "off", "False", "0")]
-    assert [("a",), ("a", "b")] == [config.rules({"by": by}).by for by in ("a", ["a", "b"])]
+# -- several processes
 
 
-def test_option_says_for_how_long_a_problem_is_remembered():
-    """Cooling: what comes within it is told as again, what comes after it as a first."""
-    rules = config.rules({"windows": [60], "cooling": 1000})
-    problem = rules.begin(0.0, 0.0)
-    rules.tell(problem, Verdict.FIRST, "a", logging.ERROR, 0.0)
-    rules.ended(problem, End.ACCEPTED, 0.0)
-    told = [rules.verdict(problem, logging.ERROR, at) for at in (60.0, 1059.0, 1060.0)]
-    assert [Verdict.AGAIN, Verdict.AGAIN, Verdict.FIRST] == told
+def test_processes_report_a_problem_once_and_count_it_together(shared):
+    """Whichever comes first; the summary is one, and says how many processes there were."""
+    one, other = Process(shared), Process(shared)
+    assert [FIRST, SUPPRESSED] == [one.record(), other.record()]
+    for process in (one, other, one):
+        process.count(5)
+    shared.clock.now += WINDOW
+    (count,) = other.throttle.due("s")
+    assert (16, 2) == (count.count, len(count.sources))
+    assert [] == one.throttle.due("t")
+    other.throttle.notified("s", ["a"])
+    assert {} == one.report(at_exit=True)
 
 
-@pytest.mark.parametrize("option", [
-    "soon", {"window": 5}, {"windows": []}, {"windows": [0]}, {"windows": "x"}, -1, [5],
-    {"windows": 5}, float("nan"), {"last_words": "no"},
-    {"cooling": -1}, {"cooling": "long"},
+def test_accounts_have_each_a_throttle_of_their_own(shared):
+    """In one file, and in one Redis."""
+    for account in ("1", "2"):
+        process = Process(shared)
+        process.throttle = shared.throttle(account)
+        assert FIRST is process.record()
+    assert {} == process.report(at_exit=True)
+
+
+def test_process_learns_how_far_its_problem_is(shared):
+    """Until something is counted, the seconds that are left; infinity while there is a count."""
+    one, other = Process(shared), Process(shared)
+    one.record()
+    shared.clock.now += 100
+    assert (E, pytest.approx(200, abs=0.01)) == other.throttle.views(["a"])["a"]
+    assert (E, math.inf) == other.count()
+    assert (E, math.inf) == one.throttle.views(["a"])["a"]
+    shared.clock.now += 200
+    assert {"a": 1} == other.report()
+    assert (E, pytest.approx(900, abs=0.01)) == one.throttle.views(["a"])["a"]
+
+
+def test_each_summary_reports_what_came_after_the_one_before(stores):
+    """However little that is, and whichever process counted it or reported it."""
+    processes = [Process(stores) for _ in range(1 + stores.is_shared)]
+    processes[0].record()
+    for number in (9, 4, 1, 5):
+        for process in processes:
+            process.count(number)
+            process.throttle.views(["a"])
+            process.throttle.decide(process.candidate())
+        stores.clock.now += DAY
+        assert {"a": (number + 1) * len(processes)} == processes[-1].report()
+        for process in processes:
+            process.throttle.views(["a"])
+
+
+def test_emptied_redis_gets_back_what_nobody_reported(redis_stores):
+    """From each process its own, once; what was reported before does not come back."""
+    one, other = Process(redis_stores), Process(redis_stores)
+    one.record()
+    for process in (one, other):
+        process.count(5)
+    redis_stores.clock.now += WINDOW
+    assert {"a": 10} == other.report()
+    for process in (one, other):
+        process.throttle.views(["a"])
+        process.count(3)
+    redis_stores.empty()
+    for process in (one, other):
+        process.throttle.views(["a"])
+        process.throttle.views(["a"])
+        process.count(1)
+    assert {"a": 8} == one.report(at_exit=True)
+    assert {} == other.report(at_exit=True)
+
+
+def test_count_whose_answer_was_lost_is_counted_once(redis_stores, monkeypatch):
+    """It may have arrived or not: the running total says so."""
+    process = Process(redis_stores)
+    process.record()
+    store = process.throttle.store
+    for arrives in (True, False):
+        add = store.add
+
+        def lost(*arguments, add=add, arrives=arrives):
+            if arrives:
+                add(*arguments)
+            raise Unreachable("away")
+
+        monkeypatch.setattr(store, "add", lost)
+        with pytest.raises(Unreachable) as caught:
+            process.count(3)
+        assert [] == caught.value.left
+        monkeypatch.setattr(store, "add", add)
+    process.count(1)
+    assert {"a": 7} == process.report(at_exit=True)
+
+
+def test_decision_that_others_always_overtake_is_given_up(redis_stores):
+    """It is as if Redis did not answer: the process decides alone."""
+    one, other = Process(redis_stores), Process(redis_stores)
+    load = one.throttle.store.load
+
+    def overtaken(names):
+        found = load(names)
+        other.record("a", next(IDS) + 100)
+        return found
+
+    one.record()
+    one.throttle.store.load = overtaken
+    with pytest.raises(Unreachable, match="changed under 5 decisions in a row"):
+        one.record(level=C)
+
+
+def test_what_is_kept_in_redis_expires(redis_stores):
+    """A problem with its window and what follows it, a count after 40 days."""
+    process = Process(redis_stores)
+    process.record("quiet")
+    process.record("counted")
+    process.count(1, "counted")
+    lives = [
+        redis_stores.client.pttl(f"{process.throttle.store._prefix}{name}") / 1000
+        for name in ("quiet", "counted")
+    ]
+    assert [WINDOW + 6 * HOUR, 40 * DAY] == [pytest.approx(one, abs=90) for one in lives]
+    keys = redis_stores.client.keys("{*")
+    assert [] == [key for key in keys if redis_stores.client.pttl(key) < 0]
+
+
+@pytest.mark.parametrize(("url", "why"), [
+    ("redis://:secret@web-1:port/0", "ValueError"),
+    ("redis://:secret@web-1/0?timeout=5", "TypeError"),
+    ("redis://:secret@web-1?ssl_cert_reqs=none", "TypeError"),
+    ("redis://:secret@web-1?encoding=bogus", "LookupError"),
 ])  # fmt: skip
-def test_wrong_option_is_named(option):
-    """Anything else is a ConfigurationError that says what it takes."""
-    with pytest.raises(ConfigurationError, match="throttle: "):
-        config.rules(option)
+def test_url_that_redis_cannot_use_is_a_configuration_error(url, why):
+    """At construction, and without the URL, which may hold a password."""
+    redis = pytest.importorskip("pushover_logging.throttle.redis")
+    with pytest.raises(ConfigurationError, match=f"the Redis URL cannot be used: {why}") as caught:
+        redis.RedisThrottle(url, "1", redis.Rules())
+    assert "throttle" == caught.value.option
+    assert "secret" not in str(caught.value)
 
 
-def test_store_is_in_no_repr():
-    """Its URL may hold a password."""
-    assert "secret" not in repr(config.rules("redis://:secret@web-1/0"))
+def test_redis_that_takes_a_call_and_never_answers_is_unreachable():
+    """It is asked once, and says why."""
+    redis = pytest.importorskip("pushover_logging.throttle.redis")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        throttle = redis.RedisThrottle(url, "1", redis.Rules())
+        with pytest.raises(Unreachable, match=r"cannot be reached \(TimeoutError\)"):
+            throttle.due("s")
+        silent.settimeout(0.5)
+        silent.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
+def test_missing_extra_is_named(monkeypatch):
+    """Without redis-py the error says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "pushover_logging.throttle.redis", raising=False)
+    with pytest.raises(ConfigurationError, match=r"pip install 'pushover-logging\[redis\]'"):
+        importlib.import_module("pushover_logging.throttle.redis")

@@ -163,7 +163,10 @@ def _digest_title(newcomers: Sequence[Count], others: int) -> str:
 
 def _listed(counts: Sequence[Count]) -> list[str]:
     """Return a line for each problem that fits, first those that no push has named."""
-    ranked = sorted(counts, key=lambda count: (not count.unannounced, -count.level, count.since))
+    ranked = sorted(
+        counts,
+        key=lambda count: (not count.unannounced, count.announced, -count.level, count.since),
+    )
     lines: list[str] = []
     refusals = _refusals(counts)
     room = MESSAGE_LIMIT - _ROOM - len(refusals)

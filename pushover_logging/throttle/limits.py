@@ -153,7 +153,7 @@ class Group:
 
 
 def merge_into(rules: Rules, whole: Problem, member: Problem, now: float) -> None:
-    """Merge a member of a group into the problem that they become."""
+    """Merge a member of a group, no count of which is on its way, into the problem they become."""
     whole.total += member.total
     whole.began = min(whole.began, member.began)
     whole.level = max(whole.level, member.level)
@@ -162,7 +162,7 @@ def merge_into(rules: Rules, whole: Problem, member: Problem, now: float) -> Non
     whole.title = whole.title or member.title
     whole.user, whole.device = member.user, member.device
     whole.priority = max(whole.priority, member.priority)
-    whole.counted = whole.counted.plus(member.reporting).plus(member.counted)
+    whole.counted = whole.counted.plus(member.counted)
     whole.until = now + rules.window(whole)
     if member.claimed_by:  # its push is on its way, and opens the window of the whole
         whole.claimed_by, whole.claimed_until = member.claimed_by, member.claimed_until

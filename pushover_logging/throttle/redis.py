@@ -17,7 +17,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import random
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
@@ -56,34 +58,55 @@ PATIENCE = 0.25  # seconds that Redis may take to answer
 KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
 _MARGIN = 60.0
 _TRIES = 5
+_PAUSE = 0.01  # seconds, for each failed try
 _FIELDS = ("n", "tally", "all", "incarnation", "taken", "settled")
 T = TypeVar("T")
 
+# Counts that others have damaged are gone: each process hands its own over again.
+_SOUND = """
+local function make_sound(counts)
+  local numbers = redis.call('HMGET', counts, 'n', 'all', 'taken', 'settled')
+  for at = 1, 4 do
+    local number = numbers[at]
+    if number and not (#number < 16 and string.match(number, '^%-?%d+$')) then
+      redis.call('DEL', counts)
+      return
+    end
+  end
+end
+"""
+
 # KEYS: for each item the item and its counts. ARGV: the names of the counts' fields.
-LOAD = """
+LOAD = (
+    _SOUND
+    + """
 local time = redis.call('TIME')
 local values = {string.format('%d.%06d', time[1], time[2])}
 for at = 1, #KEYS, 2 do
+  make_sound(KEYS[at + 1])
   values[#values + 1] = redis.call('GET', KEYS[at])
   values[#values + 1] = redis.call('HMGET', KEYS[at + 1], unpack(ARGV))
 end
 return values
 """
+)
 
 # KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
 # what it was, what it is, milliseconds to live, when it is due, by how much its count changes and
 # what that is as JSON, the changes of taken and settled, and what of it this process counted; at
 # the end the process, and a name for a new incarnation. What is deleted must not have been counted
-# meanwhile: its count is somewhere else now.
+# meanwhile: its count is somewhere else now. A change that is empty is of a damaged item: its
+# counts go too, and each process hands its own over again.
 COMMIT = """
 local per, process, incarnation = 10, ARGV[#ARGV - 1], ARGV[#ARGV]
 for at = 3, #KEYS, 2 do
   local first = (at - 3) / 2 * per
   if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
   local n = tonumber(redis.call('HGET', KEYS[at + 1], 'n') or 0) or 0
-  if ARGV[first + 3] == '' and n + ARGV[first + 6] ~= 0 then return 0 end
+  local change = tonumber(ARGV[first + 6])
+  if ARGV[first + 3] == '' and change and n + change ~= 0 then return 0 end
 end
-local now = redis.call('TIME')[1]
+local time = redis.call('TIME')
 for at = 3, #KEYS, 2 do
   local first, counts = (at - 3) / 2 * per, KEYS[at + 1]
   local name, before, value, lives, due = unpack(ARGV, first + 1, first + 5)
@@ -93,9 +116,10 @@ for at = 3, #KEYS, 2 do
     redis.call('ZREM', KEYS[2], name)
   else
     redis.call('SET', KEYS[at], value, 'PX', lives)
-    redis.call('ZADD', KEYS[2], now, name)
+    redis.call('ZADD', KEYS[2], time[1], name)
   end
-  if change ~= '0' then
+  if change == '' then redis.call('DEL', counts)
+  elseif change ~= '0' then
     local left = redis.call('HINCRBY', counts, 'n', change)
     if left > 0 then redis.call('HSET', counts, 'tally', tally)
     else redis.call('HDEL', counts, 'n', 'tally') end
@@ -104,13 +128,14 @@ for at = 3, #KEYS, 2 do
     redis.call('HSETNX', counts, 'incarnation', incarnation)
     redis.call('HINCRBY', counts, 'p:' .. process, own)
   end
-  if taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
-  if settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
+  if change ~= '' and taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
+  if change ~= '' and settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
   redis.call('PEXPIRE', counts, lives)
-  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = now end
+  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = time[1] end
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
+for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
 return 1
 """
 
@@ -118,13 +143,16 @@ return 1
 # what of that is not settled, since, last and so on as JSON, a CRITICAL's level and seconds,
 # milliseconds to live, a name for a new incarnation.
 # Answers nothing if that takes a decision: also on what others have damaged.
-ADD = """
+ADD = (
+    _SOUND
+    + """
 local function decoded(text)
   local ok, value = pcall(cjson.decode, text or '')
   return ok and type(value) == 'table' and value or nil
 end
 local one, counts = decoded(redis.call('GET', KEYS[2])), KEYS[3]
 if not one or one.resolved then return false end
+make_sound(counts)
 local function kept(name) return tonumber(redis.call('HGET', counts, name) or 0) or 0 end
 redis.call('HSETNX', counts, 'incarnation', ARGV[10])
 local incarnation = redis.call('HGET', counts, 'incarnation')
@@ -158,11 +186,11 @@ if more > 0 then
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  redis.call('PEXPIRE', KEYS[2], ARGV[9])
-  redis.call('PEXPIRE', counts, ARGV[9])
+  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[9]) end
 end
 return {incarnation, kept('taken'), kept('settled')}
 """
+)
 
 
 class RedisStore:
@@ -191,7 +219,7 @@ class RedisStore:
             raise ConfigurationError(msg, option="throttle") from error
         self.process = secrets.token_hex(8)
         self.own: dict[str, tuple[int, Problem]] = {}  # counted by the last transaction
-        self.states: dict[str, tuple[str, int, int]] = {}
+        self.states: dict[str, tuple[str, int, int, int]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -204,7 +232,8 @@ class RedisStore:
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` until nobody else has changed meanwhile what it read. Raises Unreachable."""
         try:
-            for _ in range(_TRIES):
+            for number in range(_TRIES):
+                time.sleep(number * random.uniform(0, _PAUSE))  # noqa: S311  apart from the others
                 self._begin()
                 self._is_within = True
                 result = work()
@@ -225,20 +254,22 @@ class RedisStore:
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are; one that others have damaged counts as absent.
 
-        ``states`` has the incarnation of each problem's counts, and the numbers of pushes that took
-        and settled them.
+        ``states`` has the incarnation of each problem's counts, the numbers of pushes that took and
+        settled them, and this process's total.
         """
         wanted = list(names)
         keys = [key for name in wanted for key in self._keys(name)]
-        time, *values = self._call(lambda: self._load(keys, _FIELDS))
+        hashed = [*_FIELDS, f"p:{self.process}"]
+        now, *values = self._call(lambda: self._load(keys, hashed))
         if self._is_within and self._time is None:
-            self._time = float(time)
+            self._time = float(now)
         items: dict[str, Item] = {}
         for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
             self._raw[name] = raw or ""
             item = from_json(name, raw) if raw else None
-            n, tally, ever, *state = counts
-            self.states[name] = state[0] or "", int(state[1] or 0), int(state[2] or 0)
+            n, tally, ever, incarnation, *numbers = counts
+            taken, settled, own = (int(number or 0) for number in numbers)
+            self.states[name] = incarnation or "", taken, settled, own
             if isinstance(item, Problem):
                 counted, total = _counted(n, tally), int(ever or 0)
                 self._counts[name] = counted, item.reporting.count, total
@@ -307,20 +338,23 @@ class RedisStore:
     def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
         """Return what COMMIT has to know of an item; see there."""
         before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
-        counted, change, taken, settled, own = NOTHING, 0, 0, 0, 0
+        change: int | str = 0
+        counted, taken, settled, own = NOTHING, 0, 0, 0
         lives, value = KEPT if name == LIMITS else GROUPING, ""
-        if item is None and name in self._counts:
-            change, taken, settled, lives = -before.count, 1, 1, KEPT
+        if item is None:
+            is_sound = name in self._counts
+            change, taken, settled, lives = -before.count if is_sound else "", 1, 1, KEPT
         elif isinstance(item, Problem):
-            counted, change = item.counted, item.counted.count - before.count
+            counted, more = item.counted, item.counted.count - before.count
+            change = more
             if item.reporting.count != reporting:
                 taken = 1 if item.reporting.count else 0
                 if reporting and not item.reporting.count:
-                    settled, taken = (0, -1) if change >= reporting else (1, 0)
-            elif change > 0:
-                own = change
+                    settled, taken = (0, -1) if more >= reporting else (1, 0)
+            elif more > 0:
+                own = more
                 self.own[name] = own, item
-            if change < 0:  # what was counted meanwhile came since then
+            if more < 0:  # what was counted meanwhile came since then
                 counted = replace(before, since=before.last, places=(), sources=())
             lives = KEPT
             if due is None:
@@ -345,9 +379,9 @@ class RedisStore:
 class Total:
     """What a process has counted of one problem, in the store's ``incarnation`` of its counts.
 
-    ``known`` of it is what Redis has confirmed, ``settled`` what is reported. Each of ``marks`` says that ``count`` was what it is when the
-    store had taken so many pushes' counts: it is settled with the next one. ``found`` is the last
-    count, from which a lost problem is made again.
+    ``known`` of it is what Redis has confirmed, ``settled`` what is reported. Each of ``marks`` says
+    that ``count`` was what it is when the store had taken so many pushes' counts: it is settled
+    with the next one. ``found`` is the last count, from which a lost problem is made again.
     """
 
     found: Counted
@@ -380,13 +414,15 @@ class RedisThrottle(Throttle):
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what this process counted; of what was not handed over Unreachable has a list."""
         problems: dict[str, str] = {}
-        for number, found in enumerate(counted):
-            try:
-                problems[found.key] = self._add(found)
-            except Unreachable as error:
-                error.left = list(counted[number + 1 :])
-                raise
-        views = self.views(set(problems.values()))
+        left = list(counted)
+        try:
+            while left:
+                problems[left[-1].key] = self._add(left[-1])
+                left.pop()
+            views = self.views(set(problems.values()))
+        except Unreachable as error:
+            error.left = left[:-1] if error.left == [] else left
+            raise
         return {key: views[problem] for key, problem in problems.items()}
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
@@ -396,7 +432,8 @@ class RedisThrottle(Throttle):
             total = self._totals.get(key)
             if total is None:
                 continue
-            is_there = total.learn(*self._redis.states.get(key, ("", 0, 0)))
+            incarnation, taken, settled, _ = self._redis.states[key]
+            is_there = total.learn(incarnation, taken, settled)
             if total.settled >= total.count:
                 del self._totals[key]
             elif total.known < total.count or not is_there:
@@ -405,15 +442,23 @@ class RedisThrottle(Throttle):
         return views
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
-        self._redis.own = {}
+        self._redis.own, self._redis.states = {}, {}
         result = super()._transaction(work, names)
         for name, (count, problem) in self._redis.own.items():
             occurrences = replace(problem.counted, count=count)
             info = PushInfo(problem.title, problem.user, problem.device, problem.priority)
             found = Counted(name, name, problem.level, occurrences, info)
-            total = self._totals.setdefault(name, Total(found))
+            total = self._total(name, found)
             total.count, total.known = total.count + count, total.known + count
         return result
+
+    def _total(self, key: str, found: Counted) -> Total:
+        """Return this process's total of a problem; one that it forgot is all settled."""
+        total = self._totals.get(key)
+        if total is None:
+            incarnation, _, _, own = self._redis.states[key]
+            total = self._totals[key] = Total(found, incarnation, own, own, own)
+        return total
 
     def _add(self, found: Counted) -> str:
         """Add to this process's total of a problem, and hand that over; return the problem's key."""
@@ -421,23 +466,28 @@ class RedisThrottle(Throttle):
         answer = self._handed(key, found)
         if answer is None:  # there is no such problem
             key = self._transaction(lambda: self._placed(found), [found.key, key])
-            lost = self._totals.pop(found.problem, None) if key != found.problem else None
+            lost = self._totals.get(found.problem) if key != found.problem else None
             if lost is not None:
-                lost.learn(*self._redis.states.get(found.problem, ("", 0, 0)))
+                lost.learn(*self._redis.states[found.problem][:3])
                 found = replace_count(found, found.occurrences.count + lost.count - lost.settled)
             if self._handed(key, found) is None:
                 text = "the shared throttle lost a problem that was just made"
                 raise Unreachable(text)
+            if lost is not None:
+                del self._totals[found.problem]
         return key
 
     def _handed(self, key: str, found: Counted) -> list[Any] | None:
-        total = self._totals.setdefault(key, Total(found))
+        if key not in self._totals:
+            super().views([key])
+        total = self._total(key, found)
         total.count += found.occurrences.count
         total.found = found
         try:
             answer = self._redis.add(key, total, found)
-        except Unreachable:
-            raise  # it may have arrived: the total says so the next time
+        except Unreachable as error:
+            error.left = []  # it may have arrived: the total says so the next time
+            raise
         if answer is None:
             total.count -= found.occurrences.count
             return None

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.throttle.limits import Group, Limits
-from pushover_logging.throttle.rules import Occurrences, Problem
+from pushover_logging.throttle.rules import UNREPORTED, Occurrences, Problem
 
 MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
@@ -24,6 +24,7 @@ LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwi
 MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
 Item: TypeAlias = Problem | Group | Limits
+_TYPES: dict[type, set[type]] = {str: {str}, bool: {bool}, type(None): {str, type(None)}}
 T = TypeVar("T")
 
 
@@ -145,21 +146,34 @@ def _default(field: Field[Any]) -> Any:  # noqa: ANN401  any field's
 
 def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a ``kind`` of what JSON holds; each value must be of the type of its default."""
-    defaults = {field.name: _default(field) for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in data.items():
-        default = defaults[name]
+        if name not in known:
+            raise TypeError(name)
+        default = _default(known[name])
+        checked = _finite if "float" in str(known[name].type) else _text
         if isinstance(default, Occurrences):
             values[name] = _restored(Occurrences, value)
         elif isinstance(default, float):
             values[name] = _finite(value)
-        elif isinstance(default, tuple):
-            values[name] = tuple(value)
-        elif type(value) is type(default) or (default is None and isinstance(value, str)):
+        elif isinstance(default, tuple) and isinstance(value, list):
+            values[name] = tuple(map(checked, value))
+        elif isinstance(default, dict) and isinstance(value, dict):
+            values[name] = {key: checked(one) for key, one in value.items()}
+        elif type(value) is int and type(default) is int and abs(value) < MAX_UNIX_TIME:
+            values[name] = max(UNREPORTED, value)
+        elif isinstance(default, (str, bool, type(None))) and type(value) in _TYPES[type(default)]:
             values[name] = value
         else:
             raise TypeError(name)
     return kind(**values)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _finite(value: object) -> float:

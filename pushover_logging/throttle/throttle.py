@@ -417,7 +417,8 @@ class Throttle:
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
-            if problem is not None:
+            # One whose count is on its way stays by itself, or that would be reported twice.
+            if problem is not None and not problem.reporting.count:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
         self._delete(name)
