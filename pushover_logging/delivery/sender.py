@@ -238,7 +238,8 @@ class Sender:
 
     def _may_send(self, file: FileOutbox) -> bool:
         """Return True if this process leads, or has something of its own memory to send."""
-        wanted = file.wants_leader() or (self.is_in_file and self._is_shared_due())
+        is_due = self.is_in_file and self._is_shared_due()
+        wanted = file.wants_leader() or is_due or self._is_last
         if not file.is_leading and wanted and file.lead():
             if file.not_before > self.clock.time():
                 self._retry.respect(file.not_before - self.clock.time())
@@ -480,10 +481,12 @@ class Sender:
 
     def _look_at_exit(self) -> None:
         """See, once this process has nothing left, if it is the last of the host that counted."""
-        if self._looks_at_exit and not self.counters.pending and not self.dedup.has_counts():
+        if self._looks_at_exit and not self.counters.pending:
             self._looks_at_exit = False
+            self._synced_at = -math.inf  # what is counted must be there before others look
+            self._sync(hurried=True)
             if self._file is not None and self.is_in_file and self.local.rules.summary_at_exit:
-                self._is_last = self._file.is_last() and self._file.lead()
+                self._is_last = self._file.is_last()
 
     def _summarise(
         self, throttle: Throttle, blocked: Collection[str | None], *, at_exit: bool = False
