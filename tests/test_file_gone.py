@@ -34,9 +34,9 @@ def shown(driven):
 
 
 GONE = {
-    "deleted": (lambda path: path.unlink(), "was deleted or replaced while it was open"),
-    "replaced": (lambda path: path.rename(path.with_name("old")), "was deleted or replaced"),
-    "emptied": (lambda path: os.truncate(path, 0), "was emptied while it was open"),
+    "deleted": (lambda path: path.unlink(), "was deleted, replaced or emptied"),
+    "replaced": (lambda path: path.rename(path.with_name("old")), "was deleted, replaced or emptied"),
+    "emptied": (lambda path: os.truncate(path, 0), "was deleted, replaced or emptied"),
     "garbage": (lambda path: path.write_bytes(os.urandom(20_000)), "is damaged"),
 }
 

@@ -301,20 +301,20 @@ class SqliteFile:
             raise Unavailable(self.unusable)
         if self._connection is not None and not self._is_in_place():
             self._close()
-            self._warnings.append(f"{self.path} was deleted or replaced while it was open")
+            self._warnings.append(f"{self.path} was deleted, replaced or emptied while it was open")
         if self._connection is None:
             self._connection = self._open()
             self._is_new = True
         self._connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
-        if self._migrate(self._connection) and not self._is_new:
-            self._warnings.append(f"{self.path} was emptied while it was open")
+        self._migrate(self._connection)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):  # what is closed here is a new file
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        self._identity = _identity(self.path)
+        found = self.path.stat()
+        self._identity = found.st_dev, found.st_ino
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
         )
@@ -341,8 +341,8 @@ class SqliteFile:
             raise Unavailable(msg)
         return int(version)
 
-    def _migrate(self, connection: sqlite3.Connection) -> bool:
-        """Bring the schema up to date, within a transaction; return True if there was none."""
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the schema up to date, within a transaction."""
         version = self._check(connection)
         for statements in self._migrations[version:]:
             for statement in statements.split(";"):
@@ -350,7 +350,6 @@ class SqliteFile:
         if version < len(self._migrations):
             connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        return version == 0
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -358,10 +357,11 @@ class SqliteFile:
             connection.close()
 
     def _is_in_place(self) -> bool:
-        try:
-            return _identity(self.path) == self._identity
-        except OSError:
-            return False
+        with contextlib.suppress(OSError):
+            found = self.path.stat()
+            is_same = (found.st_dev, found.st_ino) == self._identity
+            return is_same and (found.st_size > 0 or self._is_new)
+        return False
 
     def _quarantine(self, error: BaseException) -> None:
         """Move a damaged file aside, unless another process was faster, and begin a new one.
@@ -422,11 +422,6 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     if application == _APPLICATION:
         return True
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _not_an_outbox(path: Path) -> str:
