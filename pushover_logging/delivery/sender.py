@@ -239,7 +239,7 @@ class Sender:
 
     def _may_send(self, file: FileOutbox) -> bool:
         """Return True if this process leads, or has something of its own memory to send."""
-        is_due = self.is_in_file and self._is_shared_due()
+        is_due = self.shared is not None and self._is_shared_due()
         wanted = file.wants_leader() or is_due or self._is_last
         if not file.is_leading and wanted and file.lead():
             if file.not_before > self.clock.time():
@@ -528,7 +528,12 @@ class Sender:
         shared, file = self.shared, self._file
         if file is None and shared is None:
             if self.dedup.has_counts():
-                self.dedup.update(self.local.count(self.dedup.drain()))
+                drained = self.dedup.drain()
+                try:
+                    self.dedup.update(self.local.count(drained))
+                except BaseException:
+                    self.dedup.put_back(drained)
+                    raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
         if self._retry.pause() > 0 and not self.dedup.has_counts():
@@ -554,17 +559,22 @@ class Sender:
         """Return True if there is something to hand over or to learn."""
         if watched or self._deferred or self._owed or self.dedup.has_counts():
             return True
+        if self.shared is not None and self.shared.unsettled():
+            return True
         if self._file is None:
             return self._is_shared_due()
         return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
 
     def _exchange(self, shared: Throttle | None, watched: Mapping[str, str]) -> None:
         file, throttle = self._file, shared or self.local
-        drained = self.dedup.drain()
+        left = drained = self.dedup.drain()
 
         def exchange() -> tuple[dict[str, View], float]:
+            nonlocal left
             views = throttle.count(drained)
-            problems = throttle.views(set(watched.values()))
+            if not self.is_in_file:  # or the transaction may fail as a whole
+                left = []
+            problems = throttle.views({*watched.values(), *throttle.unsettled()})
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
@@ -580,8 +590,11 @@ class Sender:
         except Unreachable as error:
             if shared is not None and not self.is_in_file:
                 self._leave_alone(error)
-            left = drained if error.left is None else error.left
+            left = left if error.left is None else error.left
             views, due = self.local.count(left), math.inf
+        except BaseException:
+            self.dedup.put_back(left)
+            raise
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
                 rows = self._together(file.sync)

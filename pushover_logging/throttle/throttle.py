@@ -226,6 +226,10 @@ class Throttle:
             self._transaction(lambda: {key: self._view(key) for key in keys}, keys) if keys else {}
         )
 
+    def unsettled(self) -> Collection[str]:
+        """Return the problems of which this process has a count that the store may still lose."""
+        return ()
+
     def due(
         self, summary_id: str, *, at_exit: bool = False, blocked_users: Collection[str | None] = ()
     ) -> list[Count]:
