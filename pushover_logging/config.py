@@ -96,8 +96,8 @@ def client_factory(
     address, seconds = checked_url(api_url), checked_timeout(timeout)
     if given is None:
         return None
-    options = {"api_url": address, "timeout": seconds, "encryption_key": given.key}
-    return partial(PushoverClient, given.token, given.user, **options)
+    make = partial(PushoverClient, given.token, given.user, encryption_key=given.key)
+    return partial(make, api_url=address, timeout=seconds)
 
 
 def client(given: Credentials | None) -> PushoverClient | None:
@@ -173,8 +173,10 @@ def outbox(given: object, application: str) -> Path | None:
     try:
         auto = given == "auto"
         path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
-        is_folder = _is_folder(path)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: the user has no home folder
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        is_folder = False  # it might be created or become accessible later
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise invalid(redacted(given), "outbox", "a path that is valid on this system") from error
     if is_folder:
         raise invalid(redacted(given), "outbox", "the path of a file, not of a folder")
@@ -208,10 +210,7 @@ def number(name: str, given: object, *, low: float) -> float:
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption.
-
-    Raises ConfigurationError also if the extra ``encryption`` is not installed.
-    """
+    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None
@@ -241,16 +240,6 @@ def state_folder() -> Path:
     return Path(folder, "pushover-logging")
 
 
-def _is_folder(path: Path) -> bool:
-    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False  # it might be created or become accessible later
-    except OSError as error:
-        raise ValueError(error.strerror) from error
-
-
 def _from_text(text: str) -> object:
     if text.strip().lower() in {"off", "false", "no", "0"}:
         return False
@@ -260,8 +249,7 @@ def _from_text(text: str) -> object:
         return float(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        takes = "a number of seconds, a redis:// URL, or off"
-        raise invalid(got, "throttle", takes) from None
+        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:

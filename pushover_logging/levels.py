@@ -16,13 +16,10 @@ from pushover_logging.rendering.redaction import redacted
 # Emergencies are opt-in: libraries log CRITICAL as well.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
     {
-        logging.DEBUG: -2,
-        logging.INFO: -1,
-        logging.WARNING: -1,
-        logging.ERROR: 0,
+        logging.DEBUG: -2, logging.INFO: -1, logging.WARNING: -1, logging.ERROR: 0,
         logging.CRITICAL: 1,
     }
-)
+)  # fmt: skip
 
 
 def level_number(level: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ LOWEST = PRIORITIES["lowest"]
 
 _KEY = re.compile(r"[A-Za-z0-9]{30}")
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
-_TEXTS = {
+TEXT_LIMITS = {
     "message": MESSAGE_LIMIT, "title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT,
     **dict.fromkeys(("device", "tags", "sound", "attachment_type", "callback"), URL_LIMIT),
 }  # fmt: skip
@@ -48,10 +49,8 @@ def is_key(value: object) -> bool:
 
 def are_users(value: object) -> bool:
     """Return True if ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
-    if not isinstance(value, str):
-        return False
-    keys = value.split(",")
-    return len(keys) <= USERS_LIMIT and all(map(is_key, keys))
+    keys = value.split(",") if isinstance(value, str) else []
+    return 0 < len(keys) <= USERS_LIMIT and all(map(is_key, keys))
 
 
 def priority_number(value: object) -> int:
@@ -110,8 +109,9 @@ class Message:
             object.__setattr__(self, "priority", priority_number(self.priority))
         for name in ("device", "tags"):
             value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _comma_separated(value))
+            if isinstance(value, (list, tuple)):
+                with suppress(Exception):  # any code of the program; the check refuses the list
+                    object.__setattr__(self, name, ",".join(map(str, value)))
         self._check_texts()
         if self.user is not None or self.device is not None or self.callback is not None:
             self._check_addresses()
@@ -126,7 +126,7 @@ class Message:
             self._check_attachment()
 
     def _check_texts(self) -> None:
-        for name, limit in _TEXTS.items():
+        for name, limit in TEXT_LIMITS.items():
             value = getattr(self, name)
             if value is None:
                 continue
@@ -146,8 +146,10 @@ class Message:
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
             raise invalid(redacted(self.device), "device", takes)
-        if self.callback is not None and not _is_web_address(self.callback):
-            raise invalid(redacted(self.callback), "callback", "an http or https URL")
+        with suppress(ValueError):  # an invalid host in brackets
+            if self.callback is None or urlsplit(self.callback).scheme in {"http", "https"}:
+                return
+        raise invalid(redacted(self.callback), "callback", "an http or https URL")
 
     def _check_numbers(self) -> None:
         if self.priority == EMERGENCY:
@@ -193,19 +195,3 @@ def _check_size(name: str, size: int) -> None:
     if not 0 < size <= ATTACHMENT_LIMIT:
         given = f"{size} bytes"
         raise invalid(given, name, f"1 to {ATTACHMENT_LIMIT} bytes")
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        return urlsplit(url).scheme in {"http", "https"}
-    except ValueError:  # an invalid host in brackets
-        return False
-
-
-def _comma_separated(value: object) -> object:
-    if not isinstance(value, (list, tuple)):
-        return value
-    try:
-        return ",".join(map(str, value))
-    except Exception:  # noqa: BLE001  any code of the program; the check refuses the list
-        return value

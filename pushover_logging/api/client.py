@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from hashlib import blake2b
@@ -102,7 +103,13 @@ class PushoverClient:
         timeout: float | tuple[float, float] = TIMEOUT,
         encryption_key: str | None = None,
     ) -> None:
-        self._token, self._user = _checked_credentials(token, user)
+        characters = "30 of A-Z, a-z, 0-9"
+        if not is_key(token):
+            raise invalid(describe_secret(token), "token", f"an application token, {characters}")
+        if not are_users(user):
+            takes = f"a user or group key, {characters}, or up to 50 of them joined by commas"
+            raise invalid(describe_secret(user), "user", takes)
+        self._token, self._user = str(token), str(user)
         self.api_url: str = checked_url(api_url)
         self.timeout: tuple[float, float] = checked_timeout(timeout)
         self._transport = Transport(self.api_url, self.timeout)
@@ -226,7 +233,10 @@ class PushoverClient:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             msg = "the quota is used up, or there were too many requests at once (429)"
             raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
-        answer = _json_object(response.body)
+        answer: dict[str, Any] | None = None
+        with suppress(ValueError, RecursionError):
+            found = json.loads(response.body)
+            answer = found if isinstance(found, dict) else None
         if not HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             if answer is None or response.status != HTTPStatus.OK:
                 why = " with a body that is not its JSON" if answer is None else ""
@@ -283,16 +293,6 @@ def checked_timeout(given: object) -> tuple[float, float]:
     raise invalid(redacted(given), "timeout", takes)
 
 
-def _checked_credentials(token: object, user: object) -> tuple[str, str]:
-    characters = "30 of A-Z, a-z, 0-9"
-    if not is_key(token):
-        raise invalid(describe_secret(token), "token", f"an application token, {characters}")
-    if not are_users(user):
-        takes = f"a user or group key, {characters}, or up to 50 of them joined by commas"
-        raise invalid(describe_secret(user), "user", takes)
-    return str(token), str(user)
-
-
 def _hash(*secrets: str) -> str:
     """Return a stable name for an application or account that reveals no secret."""
     return blake2b("".join(secrets).encode(), digest_size=8, person=b"pushover").hexdigest()
@@ -308,14 +308,6 @@ def _parameters(message: Message) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None and value is not False
     }
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -26,11 +26,9 @@ UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended 
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 # Failures before the request is sent.
 _NOT_SENT = (
-    requests.ConnectTimeout,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.ProxyError,
+    requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.ProxyError,
     requests.exceptions.SSLError,
-)
+)  # fmt: skip
 
 
 class HttpResponse(NamedTuple):

@@ -35,6 +35,7 @@ _PLACEHOLDER = re.compile(
     r"%(?:\(\w*\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z%]|\{\w*(?:[.\[!:][^{}]*)?\}"
 )
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
+_Texts = tuple[str, ...]
 _NO_EXTRA: Mapping[str, Any] = {}
 
 
@@ -56,10 +57,7 @@ class RecordKeys(NamedTuple):
 def record_keys(
     record: logging.LogRecord, group_by: Sequence[str], is_known: Callable[[str], bool]
 ) -> RecordKeys:
-    """Return the keys of ``record``, with its group only if its fingerprint is not ``is_known``.
-
-    Raises what the record's own arguments raise.
-    """
+    """Return the keys of ``record``, with its group only if its fingerprint is not ``is_known``."""
     extra = pushover_extra(record)
     if extra.get("throttle") is False:
         return RecordKeys()
@@ -83,13 +81,8 @@ def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     A plain record is at WARNING or above, has a str as its message, and has neither an exception
     nor a ``pushover`` mapping.
     """
-    if (
-        record.levelno < logging.WARNING
-        or record.exc_info
-        or record.exc_text
-        or type(record.msg) is not str
-        or "pushover" in record.__dict__
-    ):
+    is_plain = type(record.msg) is str and "pushover" not in record.__dict__
+    if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
         return None
     if record.args:
         return (record.name, record.msg)
@@ -110,9 +103,7 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     return _fingerprint(record, pushover_extra(record), values)
 
 
-def _fingerprint(
-    record: logging.LogRecord, extra: Mapping[str, Any], values: tuple[str, ...]
-) -> str:
+def _fingerprint(record: logging.LogRecord, extra: Mapping[str, Any], values: _Texts) -> str:
     name = extra.get("fingerprint")
     if name is not None:
         return explicit(name, values)
@@ -134,11 +125,11 @@ def explicit(name: object, values: Sequence[str] = ()) -> str:
     return _key(EXPLICIT, str(name), *values)
 
 
-def _values(record: logging.LogRecord, group_by: Sequence[str]) -> tuple[str, ...]:
+def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
     return tuple([str(getattr(record, name, "")) for name in group_by])
 
 
-def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | None:
+def _exception_key(record: logging.LogRecord, values: _Texts) -> str | None:
     """Return the key of the record's exception; None if it has none."""
     info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
     if tracebacks.is_exc_info(info):
@@ -152,9 +143,7 @@ def _exception_key(record: logging.LogRecord, values: tuple[str, ...]) -> str | 
     return None
 
 
-def _exception_parts(
-    chain: Sequence[BaseException], tb: TracebackType | None
-) -> tuple[tuple[str, ...], str]:
+def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
     """Return the types of a chain with its place, and the first line of the logged exception."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     # The text of its line, unlike its number, stays the same when lines above it change.
@@ -164,9 +153,7 @@ def _exception_parts(
 
 
 @lru_cache(maxsize=1024)  # a problem that continues repeats its parts
-def _repeated_exception_key(
-    head: str, fixed: tuple[str, ...], line: str, rest: tuple[str, ...]
-) -> str:
+def _repeated_exception_key(head: str, fixed: _Texts, line: str, rest: _Texts) -> str:
     return _key(EXCEPTION, mask(head), *fixed, mask(line), *rest)
 
 
@@ -181,7 +168,7 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     return sorted(keys)
 
 
-def _text_exception_parts(head: str, text: str) -> tuple[str, ...]:
+def _text_exception_parts(head: str, text: str) -> _Texts:
     text = tracebacks.both_ends(text)
     place, line = tracebacks.text_place_parts(text), tracebacks.exception_line(text)
     return mask(head.rstrip("\r\n")), *place, mask(line)
@@ -203,14 +190,14 @@ def _qualified_name(exc: BaseException) -> str:
 
 
 @lru_cache(maxsize=1024)  # a suppressed duplicate costs no more than this look-up
-def _template_key(name: str, template: str, values: tuple[str, ...]) -> str | None:
+def _template_key(name: str, template: str, values: _Texts) -> str | None:
     """Return the key of a template that contains a word; None for one like "%s: %s"."""
     if not _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)):
         return None
     return _key(TEMPLATE, name, template, *values)
 
 
-def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
+def _text_key(record: logging.LogRecord, values: _Texts) -> str:
     text = record.getMessage()
     if tracebacks.TRACEBACK in text:
         # QueueHandler.prepare moves the traceback into the message and clears exc_text.
@@ -222,12 +209,12 @@ def _text_key(record: logging.LogRecord, values: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _repeated_text_key(place: tuple[str, ...], text: str) -> str:
+def _repeated_text_key(place: _Texts, text: str) -> str:
     return _masked_text_key(place, mask(text))
 
 
 @lru_cache(maxsize=1024)
-def _masked_text_key(place: tuple[str, ...], masked: str) -> str:
+def _masked_text_key(place: _Texts, masked: str) -> str:
     return _key(TEXT, *place, masked)
 
 

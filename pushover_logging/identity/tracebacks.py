@@ -13,13 +13,11 @@ from typing import NamedTuple, TypeGuard
 ASYNCIO = "asyncio.exceptions"
 """The module of asyncio's own exceptions, as their types and their tracebacks name it."""
 
-MAX_MEMBERS = 100
-"""How many members of an exception group are read."""
+MAX_MEMBERS = 100  # how many members of an exception group are read
 
 MARK = "(most recent call last):"  # in the header of every traceback and stack
 TRACEBACK = f"Traceback {MARK}\n"
-_KEY_END = 16_384
-"""Characters that a fingerprint reads at either end of a text."""
+_KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
 _TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
@@ -85,13 +83,12 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
             cause = current.__context__
         current = cause
     end = len(chain)
-    while end > 1 and _is_cancelled(chain[end - 1]):
+    while end > 1:
+        kind = type(chain[end - 1])
+        if kind.__module__ != ASYNCIO or kind.__name__ != "CancelledError":
+            break
         end -= 1
     return [*chain[: end - 1], *chain[end:], chain[end - 1]]
-
-
-def _is_cancelled(exc: BaseException) -> bool:
-    return type(exc).__module__ == ASYNCIO and type(exc).__name__ == "CancelledError"
 
 
 def root_cause(exc: BaseException) -> BaseException:
@@ -100,10 +97,7 @@ def root_cause(exc: BaseException) -> BaseException:
 
 
 def subexceptions(exc: object) -> Sequence[object]:
-    """Return the ``exceptions`` attribute of a group, empty for any other object.
-
-    Any object with a list or tuple of this name is a group, not only an ExceptionGroup.
-    """
+    """Return the list or tuple ``exceptions`` of any object that has one, as a group; else ()."""
     try:
         members = getattr(exc, "exceptions", None)
     except Exception:  # noqa: BLE001  a property of the program
@@ -112,10 +106,7 @@ def subexceptions(exc: object) -> Sequence[object]:
 
 
 def flatten_group(exc: BaseException) -> list[BaseException]:
-    """Return the members of a group and its inner groups in order; [exc] if it is not a group.
-
-    At most `MAX_MEMBERS`, each of them once.
-    """
+    """Return up to `MAX_MEMBERS` members of a group and its inner groups; [exc] if it is none."""
     members: list[BaseException] = []
     seen: set[int] = set()
     pending = [exc]
@@ -135,18 +126,12 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
 
 @lru_cache(maxsize=1024)
 def is_in_app(filename: str) -> bool:
-    """Return True if a file belongs to the program.
-
-    Files of the standard library, site-packages, dist-packages and frozen modules do not.
-    """
+    """Return True if a file belongs to the program, not to Python or to an installed package."""
     return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
 
 
 def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
-    """Return the innermost in-app frame of the first traceback that has one.
-
-    If none has one, return the innermost frame of the first traceback; None without a traceback.
-    """
+    """Return the innermost in-app frame of the first traceback with one, else any innermost."""
     fallback = None
     for tb in tracebacks:
         entries: list[TracebackType] = []
@@ -171,10 +156,7 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
 
 
 def both_ends(text: str) -> str:
-    """Return a traceback's text, without the middle if it is very long.
-
-    A chain's root comes first; the place and line of the logged exception come last.
-    """
+    """Return a traceback's text, without the middle if it is very long."""
     if len(text) <= 2 * _KEY_END:
         return text
     end = text[-_KEY_END:]
@@ -182,10 +164,7 @@ def both_ends(text: str) -> str:
 
 
 def exception_line(text: str) -> str:
-    """Return the line ``Type: message`` of the last traceback in ``text``; else the last line.
-
-    Notes, a stack and further lines of the message can follow it.
-    """
+    """Return the line ``Type: message`` of the last traceback in ``text``; else the last line."""
     start = text.rfind(TRACEBACK)
     found = _UNINDENTED.search(text, start + len(TRACEBACK)) if start >= 0 else None
     if found:
@@ -194,10 +173,7 @@ def exception_line(text: str) -> str:
 
 
 def text_place_parts(text: str) -> tuple[str, str, str]:
-    """Return the file name, function and source line of the last traceback's in-app frame.
-
-    Folders, which differ between hosts, are removed.
-    """
+    """Return the file's name, function and source line of the last traceback's in-app frame."""
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
         return "", "", ""

@@ -12,6 +12,7 @@ import stat
 import sys
 import weakref
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,7 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import invalid
 from pushover_logging.message import ATTACHMENT_LIMIT
 
-MAX_BYTES = 32 * 1024 * 1024
-"""Larger images are dropped, and no more of a file is read."""
+MAX_BYTES = 32 * 1024 * 1024  # larger images are dropped, and no more of a file is read
 
 TOO_LARGE = "the attachment is left out: over 5 MiB"
 _TAKES = "an image: a path, bytes, a file, a PIL image or a matplotlib figure"
@@ -72,9 +72,7 @@ class Attachments:
             else:
                 return "", None
         except ValueError as error:  # of either kind
-            why = (
-                error if source is not None else "attachment_base64: takes an image as Base64 text"
-            )
+            why = "attachment_base64: takes an image as Base64 text" if source is None else error
             _drop_image(fields)
             warn("a message field is left out: %s", why)
             return "the attachment is left out: it cannot be read", None
@@ -104,33 +102,24 @@ def image_type(data: bytes) -> str | None:
 
 
 def scaled(data: bytes) -> bytes | None:
-    """Return an image as a JPEG of at most 5 MiB; None without Pillow or if it cannot read it.
-
-    Slow: only for the sending thread.
-    """
-    try:
+    """Return an image as a JPEG of at most 5 MiB, slowly; None if Pillow is absent or fails."""
+    with suppress(Exception):  # Pillow is missing, or the image is broken in any way
         from PIL import Image  # noqa: PLC0415  optional
 
         with Image.open(io.BytesIO(data)) as opened:
-            image: Any = _opaque(Image, opened)
+            image: Any = opened
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                white = Image.new("RGBA", image.size, "white")  # behind the transparent parts
+                image = Image.alpha_composite(white, image)
+            image = image.convert("RGB")
         for scale in _SCALES:
             size = tuple(max(1, int(side * scale)) for side in image.size)
             resized = image if scale == 1 else image.resize(size)
             jpeg = _saved(resized.save, format="JPEG", quality=_JPEG_QUALITY)
             if len(jpeg) <= ATTACHMENT_LIMIT:
                 return jpeg
-    except Exception:  # noqa: BLE001  Pillow is missing, or the image is broken in any way
-        return None
     return None
-
-
-def _opaque(module: Any, image: Any) -> Any:  # noqa: ANN401  Pillow's
-    """Return an image as RGB, with its transparent parts white."""
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = module.new("RGBA", image.size, "white")
-    return module.alpha_composite(white, image).convert("RGB")
 
 
 def _read(source: Any) -> bytes:  # noqa: ANN401  anything that a program can set

@@ -16,8 +16,7 @@ from pushover_logging.identity import tracebacks
 from pushover_logging.identity.tracebacks import Frame
 from pushover_logging.rendering.text import first_line
 
-MAX_EXCEPTIONS = 100
-"""Exceptions of a chain that are read, from the root on; no more lines fit."""
+MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
 _MAX_FRAMES = 20  # of each exception, the innermost; no more fit
 _MAX_REMARKS = 8
@@ -45,10 +44,7 @@ class ExceptionSummary(NamedTuple):
 
 
 def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return the summary of a record's exception.
-
-    ``text`` is the traceback in the record's message, if there is one.
-    """
+    """Return the summary of a record's exception; ``text``: the traceback in its message."""
     info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
     exc_text = record.exc_text
     if tracebacks.is_exc_info(info):
@@ -92,7 +88,11 @@ def _summarize_text(text: str) -> ExceptionSummary:
         return ExceptionSummary("", "", [])
     parsed = tracebacks.parse_tracebacks(text)
     if not parsed:
-        return _summarize_other_format(text.strip().splitlines())
+        # Not in Python's format: what is clear of it.
+        lines = text.strip().splitlines()
+        summary = next(filter(_STARTS_WITH_NAME.match, reversed(lines)), lines[0])
+        rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
+        return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
     exceptions, root = _parsed_lines(parsed), parsed[0]
     if not root.line:
         return ExceptionSummary("", "", exceptions)
@@ -105,24 +105,13 @@ def _summarize_text(text: str) -> ExceptionSummary:
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
-def _summarize_other_format(lines: list[str]) -> ExceptionSummary:
-    """Return the summary of a traceback that is not in Python's format, as far as it is clear."""
-    named = [line for line in lines if _STARTS_WITH_NAME.match(line)]
-    summary = named[-1] if named else lines[0]
-    rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
-    return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
-
-
 def _parsed_lines(blocks: Iterable[tracebacks.ParsedTraceback]) -> list[ExceptionLines]:
-    return [
-        ExceptionLines(
-            _MODULES.sub("", parsed.line, count=1) or "Stack:",
-            parsed.remarks,
-            _frame_lines(parsed.frames[: -_MAX_FRAMES - 1 : -1]),
-            sum(frame.times for frame in parsed.frames),
-        )
-        for parsed in blocks
-    ]
+    found = []
+    for line, remarks, frames in blocks:
+        shown, total = frames[: -_MAX_FRAMES - 1 : -1], sum(frame.times for frame in frames)
+        line = _MODULES.sub("", line, count=1) or "Stack:"  # noqa: PLW2901
+        found.append(ExceptionLines(line, remarks, _frame_lines(shown), total))
+    return found
 
 
 def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:

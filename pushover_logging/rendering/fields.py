@@ -17,8 +17,7 @@ from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import invalid
 from pushover_logging.rendering.redaction import HIDDEN, MAX_CHARS, names_secret, redacted
 
-MAX_ITEMS = 20
-"""Items of a list or a mapping that are shown; no more fit in a line."""
+MAX_ITEMS = 20  # items of a list or a mapping that are shown; no more fit in a line
 _MAX_DEPTH = 3
 _MAX_METHOD = 10  # characters
 _MAX_BITS = 1024  # Python itself does not print numbers of more than 4,300 digits
@@ -75,10 +74,7 @@ def plain_fields(data: Mapping[Any, Any], requested: Iterable[str] = ()) -> dict
 
 
 def request_line(value: object) -> str | None:
-    """Return ``POST /checkout/`` for a request without its query, which can hold secrets.
-
-    Return None for any other object.
-    """
+    """Return ``POST /checkout/`` for a request, without its query; None for any other object."""
     if type(value) is str:
         return _QUERY.sub("", value[:MAX_CHARS])
     if value is None or _is_of(value, (str, *_NUMBERS, *_LISTS, Mapping)):

@@ -21,33 +21,17 @@ from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.levels import Levels
-from pushover_logging.message import (
-    FIELDS,
-    MESSAGE_LIMIT,
-    TITLE_LIMIT,
-    URL_LIMIT,
-    URL_TITLE_LIMIT,
-    Message,
-)
+from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
 from pushover_logging.rendering.fields import checked_extras, make_texts, plain_fields
-from pushover_logging.rendering.layout import BodyParts, build_body
+from pushover_logging.rendering.layout import BodyParts, build_body, build_html_body
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
-from pushover_logging.rendering.text import (
-    clean,
-    escape_html,
-    largest_fitting,
-    shortener,
-    truncate,
-    with_note,
-)
+from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_note
 
 NO_MESSAGE = "(no message)"
 _Fields = Mapping[str, Any] | None
-_HTML_INDENT = "\n\u00a0\u00a0"  # html collapses other spaces
-_URLS = (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT))
 _LEVELS = Levels()
 _REDACTION = Redaction()
 
@@ -103,10 +87,8 @@ class PushoverFormatter(JsonFormatter):
         self.encrypted_length: Callable[[str], int] | None = None
 
     def adopted(self, other: PushoverFormatter) -> PushoverFormatter:
-        """Return a copy that takes each option that was not given from ``other``.
-
-        A copy, because handlers can share a formatter but not their secrets.
-        """
+        """Return a copy that takes each option that was not given from ``other``."""
+        # A copy, because handlers can share a formatter but not their secrets.
         adopted = copy.copy(self)
         for name in ("title", "body", "extras", "host", "redaction"):
             if getattr(adopted, name) is None:
@@ -115,10 +97,7 @@ class PushoverFormatter(JsonFormatter):
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the body, at most 1,024 characters.
-
-        Raises what the record's own arguments raise.
-        """
+        """Return the body, at most 1,024 characters; raises what the record's arguments raise."""
         view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
         return self._body(view, self._title(view))
 
@@ -141,10 +120,10 @@ class PushoverFormatter(JsonFormatter):
         if "title" in fields or "message" in fields:
             make_texts(fields)
         view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
-        for name, limit in _URLS:
+        for name in ("url", "url_title"):
             if isinstance(fields.get(name), str):
                 url = view.format_url(fields[name], quoted=name == "url")
-                fields[name] = truncate(clean(url), limit)
+                fields[name] = truncate(clean(url), TEXT_LIMITS[name])
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
         if len(title) > TITLE_LIMIT or self.encrypted_length:
@@ -209,7 +188,7 @@ class PushoverFormatter(JsonFormatter):
             text = partial(shortener(markup=markup), filled.strip())
         else:
             parts = view.parts(title) if given is None else BodyParts(view.redacted(given).strip())
-            text = partial(_html_body if markup else build_body, parts)
+            text = partial(build_html_body if markup else build_body, parts)
         return self._fit(text) or NO_MESSAGE
 
     def _filled(self, template: Template, view: RecordView, *, markup: bool = False) -> str | None:
@@ -232,10 +211,6 @@ class PushoverFormatter(JsonFormatter):
             return len(shorter) <= api_limit and length(shorter) <= api_limit
 
         return text(largest_fitting(api_limit, fits))
-
-
-def _html_body(parts: BodyParts, limit: int) -> str:
-    return escape_html(build_body(parts, limit).replace("\n  ", _HTML_INDENT))
 
 
 def _build_message(text: str, title: str, fields: dict[str, Any]) -> Message:

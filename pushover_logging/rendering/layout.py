@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pushover_logging.rendering.exception_text import ExceptionLines
-from pushover_logging.rendering.text import truncate
+from pushover_logging.rendering.text import escape_html, truncate
 
-LINE_LIMIT = 200
-"""Characters that one extra, one frame or one place takes at most."""
+LINE_LIMIT = 200  # characters that one extra, one frame or one place takes at most
 _CAUSE_LIMIT = 400
 _REST_SIZE = 24  # characters that "… 14 more exceptions", or a fold, takes at most
 
@@ -47,6 +46,11 @@ def build_body(parts: BodyParts, limit: int) -> str:
     traceback = traceback_lines(exceptions, room) if exceptions else ()
     lines = [text, cause, place, *extras, *traceback, level]
     return truncate("\n".join(filter(None, lines)), limit)
+
+
+def build_html_body(parts: BodyParts, limit: int) -> str:
+    """Return the body as html, which collapses spaces; the escapes can make it longer."""
+    return escape_html(build_body(parts, limit).replace("\n  ", "\n\u00a0\u00a0"))
 
 
 def _all_lines(exceptions: Sequence[ExceptionLines]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
@@ -47,11 +48,7 @@ def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecor
 
 
 class _CachedProperty(Generic[T]):
-    """`functools.cached_property` without its lock.
-
-    Before CPython 3.12 that lock is shared by all objects: threads would wait for each other, and
-    a fork's child forever.
-    """
+    """`functools.cached_property` without its lock, which all objects share before CPython 3.12."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         self._function = function
@@ -61,27 +58,20 @@ class _CachedProperty(Generic[T]):
         return value
 
 
+@dataclass(eq=False, repr=False)
 class RecordView:
     """The parts of a body and the fields of a template, each made on first use, without secrets.
 
-    ``fields`` returns a record's plain extras, ``time`` its time as text. A missing field is an
-    empty text, so that a template never costs an alert.
+    ``_read_fields`` returns a record's plain extras, ``_time`` its time as text. A missing field is
+    an empty text, so that a template never costs an alert.
     """
 
-    def __init__(
-        self,
-        record: logging.LogRecord,
-        host: str | None,
-        redaction: Redaction,
-        fields: Callable[[logging.LogRecord], Mapping[str, Any]],
-        time: Callable[[logging.LogRecord], str],
-    ) -> None:
-        self._record = record
-        self._host = host
-        self._redaction = redaction
-        self._read_fields = fields
-        self._time = time
-        self._plain: Mapping[str, Any] | None = None
+    _record: logging.LogRecord
+    _host: str | None
+    _redaction: Redaction
+    _read_fields: Callable[[logging.LogRecord], Mapping[str, Any]]
+    _time: Callable[[logging.LogRecord], str]
+    _plain: Mapping[str, Any] | None = None
 
     def redacted(self, text: str) -> str:
         """Return ``text`` as it can be sent."""
@@ -104,10 +94,7 @@ class RecordView:
         return "" if value is None else self.redacted(_on_one_line(value))
 
     def format_url(self, template: str, *, quoted: bool) -> str:
-        """Return a URL, or its title, with its fields, percent-encoded if ``quoted``.
-
-        Returns the template unchanged if a field is missing.
-        """
+        """Fill a URL or its title, percent-encoding if ``quoted``; unchanged if a field is missing."""
         try:
             return template.format_map(_UrlFields(self, quoted=quoted))
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError

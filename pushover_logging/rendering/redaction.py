@@ -68,12 +68,10 @@ def _can_match(text: str) -> bool:
     return False
 
 
-@cache
-def _secret_name() -> re.Pattern[str]:
-    # Not `tokens`, which a language model counts.
-    return re.compile(
-        rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
-    )
+# Not `tokens`, which a language model counts.
+_SECRET_NAME = (
+    rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
+)
 
 
 def describe_secret(secret: object) -> str:
@@ -84,10 +82,7 @@ def describe_secret(secret: object) -> str:
 
 
 def redacted(value: object) -> str:
-    """Return the repr of any ``value`` for an error text: truncated, and without secrets.
-
-    If repr() raises, return the value's type.
-    """
+    """Return the repr of any ``value`` for an error text: short, without secrets, or its type."""
     try:
         text = hide_keys(_DEFAULT(repr(value)))
     except Exception:  # noqa: BLE001  any code of the program
@@ -96,10 +91,7 @@ def redacted(value: object) -> str:
 
 
 def hide_keys(text: str) -> str:
-    """Return ``text`` without anything in the format of a token, a user key or a group key.
-
-    https://pushover.net/api#identifiers
-    """
+    """Return ``text`` without anything that looks like https://pushover.net/api#identifiers."""
     return re.sub(r"(?<![A-Za-z0-9])[A-Za-z0-9]{30}(?![A-Za-z0-9])", HIDDEN, text)
 
 
@@ -113,7 +105,7 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
 
 def names_secret(name: str) -> bool:
     """Return True if a field of this name holds a secret, whatever its value looks like."""
-    return _secret_name().search(name) is not None
+    return re.search(_SECRET_NAME, name) is not None
 
 
 class Redaction:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+from operator import mod
 from string import Template as _Dollar
 from typing import Any, Protocol
 
@@ -19,10 +21,8 @@ _SHIELDS = {char: chr(0xFDD0 + number) for number, char in enumerate(ENTITIES)}
 _SHIELD = str.maketrans({**dict.fromkeys(_SHIELDS.values(), "\ufffd"), **_SHIELDS})
 _UNSHIELD = str.maketrans({_SHIELDS[char]: entity for char, entity in ENTITIES.items()})
 _STYLES: dict[str, Callable[[str, Any], str]] = {
-    "%": lambda text, values: text % values,
-    "{": lambda text, values: text.format_map(values),
-    "$": lambda text, values: _Dollar(text).substitute(values),
-}
+    "%": mod, "{": str.format_map, "$": lambda text, values: _Dollar(text).substitute(values),
+}  # fmt: skip
 
 
 class Values(Protocol):
@@ -56,25 +56,19 @@ class Template:
             raise invalid(given, option, takes) from error
 
     def fill(self, values: Values) -> str:
-        """Return the text with its fields, without the lines whose fields are all empty.
-
-        Raises what formatting a value raises if it does not fit its place.
-        """
+        """Return the text without the lines whose fields are all empty; raises as `format`."""
         lines = ((line, self._format(line, values)) for line in self._lines)
         return "\n".join(filled for line, filled in lines if filled.strip() or not line.strip())
 
     def fill_html(self, values: Values) -> str:
-        """Return the text as html in which only the template's own text is markup.
-
-        Raises as `fill`.
-        """
+        """Return the text as html in which only the template's own text is markup."""
         text = self.fill(_ShieldedValues(values))
         return text.replace("\n", "<br>").translate(_UNSHIELD)
 
 
+@dataclass
 class _ShieldedValues:
-    def __init__(self, values: Values) -> None:
-        self._values = values
+    _values: Values
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         value = self._values[name]

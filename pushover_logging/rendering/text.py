@@ -170,7 +170,8 @@ def _is_boundary(text: str, position: int) -> bool:
     if before == _ZERO_WIDTH_JOINER or _extends(after):
         return False
     if before in _REGIONAL_INDICATORS and after in _REGIONAL_INDICATORS:
-        return _flags_are_whole(text, position)
+        window = text[max(position - _FLAG_WINDOW, 0) : position]
+        return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0  # two for a flag
     last, first = unicodedata.normalize("NFD", before)[-1], unicodedata.normalize("NFD", after)[0]
     return not _HANGUL.fullmatch(last + first)
 
@@ -183,9 +184,3 @@ def _extends(character: str) -> bool:
         or "\U000e0020" <= character <= "\U000e007f"  # tags, as in the flag of Scotland
         or unicodedata.category(character).startswith("M")
     )
-
-
-def _flags_are_whole(text: str, position: int) -> bool:
-    """Return True if an even number of regional indicators, two per flag, ends at ``position``."""
-    window = text[max(position - _FLAG_WINDOW, 0) : position]
-    return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0
