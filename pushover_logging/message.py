@@ -117,8 +117,9 @@ class Message:
             self._check_addresses()
         self._check_numbers()
         for name in ("html", "monospace"):
-            if not isinstance(getattr(self, name), bool):
-                raise invalid(redacted(getattr(self, name)), name, "True or False")
+            value = getattr(self, name)
+            if value is not False and value is not True:
+                raise invalid(redacted(value), name, "True or False")
         if self.html and self.monospace:
             takes = "False if monospace is set: they exclude each other"
             raise invalid(repr(self.html), "html", takes)
@@ -160,11 +161,11 @@ class Message:
             value = getattr(self, name)
             if value is None:
                 continue
-            takes = f"{low} or more" if high is None else f"{low} to {high}"
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise invalid(redacted(value), name, f"whole seconds, {takes}")
-            if value < low or (high is not None and value > high):
-                raise invalid(redacted(value), name, f"{takes} seconds")
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not is_whole or value < low or (high is not None and value > high):
+                takes = f"{low} or more" if high is None else f"{low} to {high}"
+                takes = f"{takes} seconds" if is_whole else f"whole seconds, {takes}"
+                raise invalid(redacted(value), name, takes)
 
     def _check_attachment(self) -> None:
         if self.attachment is not None:

@@ -159,12 +159,11 @@ def _repeated_exception_key(head: str, fixed: _Texts, line: str, rest: _Texts) -
 
 def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     """Return the keys of the members of a chain's groups, whose own text often says nothing."""
+    members = [exc for link in chain for exc in tracebacks.flatten_group(link) if exc is not link]
     keys = set()
-    for group in chain:
-        for exc in tracebacks.flatten_group(group):
-            if exc is not group:
-                fixed, line = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
-                keys.add(_key("", *fixed, mask(line)))
+    for exc in members:
+        fixed, line = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
+        keys.add(_key("", *fixed, mask(line)))
     return sorted(keys)
 
 

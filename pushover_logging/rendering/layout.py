@@ -15,6 +15,7 @@ from pushover_logging.rendering.text import escape_html, truncate
 
 LINE_LIMIT = 200  # characters that one extra, one frame or one place takes at most
 _CAUSE_LIMIT = 400
+_SHORT_CHAIN = 10  # exceptions; all lines of a longer one rarely fit
 _REST_SIZE = 24  # characters that "… 14 more exceptions", or a fold, takes at most
 
 
@@ -32,10 +33,10 @@ class BodyParts(NamedTuple):
 def build_body(parts: BodyParts, limit: int) -> str:
     """Return the body, at most ``limit`` characters."""
     text, cause, place, level, extras, exceptions = parts
-    whole = [text, cause, place, *extras, *_all_lines(exceptions), level]
-    size = sum(map(len, whole)) + len(whole) + _REST_SIZE * len(exceptions)
-    if size <= limit and len(cause) <= _CAUSE_LIMIT:
-        return "\n".join(filter(None, whole))
+    if len(exceptions) <= _SHORT_CHAIN and len(cause) <= _CAUSE_LIMIT:
+        whole = [text, cause, place, *extras, *_all_lines(exceptions), level]
+        if sum(map(len, whole)) + len(whole) + _REST_SIZE * len(exceptions) <= limit:
+            return "\n".join(filter(None, whole))
     cause = truncate(cause, _CAUSE_LIMIT)
     room = limit - min(len(text), limit // 3)  # what would leave no room for the message is dropped
     level = level if _size((cause, place, level)) <= room else ""

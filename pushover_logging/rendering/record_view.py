@@ -94,7 +94,7 @@ class RecordView:
         return "" if value is None else self.redacted(_on_one_line(value))
 
     def format_url(self, template: str, *, quoted: bool) -> str:
-        """Fill a URL or its title, percent-encoding if ``quoted``; unchanged if a field is missing."""
+        """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
         try:
             return template.format_map(_UrlFields(self, quoted=quoted))
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
