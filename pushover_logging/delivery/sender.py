@@ -565,7 +565,9 @@ class Sender:
             return self._is_shared_due()
         return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
 
-    def _exchange(self, shared: Throttle | None, watched: Mapping[str, str]) -> None:
+    def _exchange(  # noqa: C901  a file and a store, each of which may be away
+        self, shared: Throttle | None, watched: Mapping[str, str]
+    ) -> None:
         file, throttle = self._file, shared or self.local
         left = drained = self.dedup.drain()
 

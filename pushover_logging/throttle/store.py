@@ -47,14 +47,14 @@ class Store(Protocol):
         """Forget an item."""
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
-        """Return the first items that are due before a time, the earliest first, with their times."""
+        """Return the first items that are due before a time, with their times, in order."""
 
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
 
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. Used by the sender alone, without a lock."""
+    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -155,9 +155,9 @@ class Throttle:
             now, answered = self._now, False
             verdict = decision.verdict if decision else None
             level = decision.candidate.level if decision else 0
-            for key in keys:
-                problem = self._get(key)
-                group = decision.candidate.group if decision else None
+            group = decision.candidate.group if decision else None
+            for claimed in keys:
+                key, problem = claimed, self._get(claimed)
                 if problem is None and group is not None:  # it became part of that meanwhile
                     key, problem = group.group, self._get(group.group)
                 if problem is None:
@@ -334,7 +334,7 @@ class Throttle:
         self._save(key, problem)
         return Decision(verdict, candidate, key, self._view(key), included, no_emergency)
 
-    def _resolve(self, candidate: Candidate) -> Decision:
+    def _resolve(self, candidate: Candidate) -> Decision:  # noqa: PLR0911  a guard each
         """End a problem.
 
         No push reports the end of a problem that is unknown or has gone on after it. If a digest
