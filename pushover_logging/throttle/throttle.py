@@ -121,7 +121,10 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
-        self._begin()
+        # Of the transaction under way:
+        self._items: dict[str, object] = {}
+        self._limits, self._limits_changed = Limits(), False
+        self._now = 0.0
 
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
@@ -509,7 +512,7 @@ class Throttle:
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
         def whole() -> T:
-            self._begin()
+            self._items, self._limits_changed = {}, False
             found = self.store.load(list(dict.fromkeys([LIMITS, *names])))
             self._now = self.store.now()
             self._take(found, [LIMITS, *names])
@@ -522,12 +525,6 @@ class Throttle:
             return result
 
         return self.store.transaction(whole)
-
-    def _begin(self) -> None:
-        self._items: dict[str, object] = {}
-        self._limits = Limits()
-        self._limits_changed = False
-        self._now = 0.0
 
     def _load(self, names: Iterable[str]) -> None:
         missing = dict.fromkeys(names).keys() - self._items.keys()
