@@ -8,6 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from pushover_logging.outbox.account import Account
+from pushover_logging.outbox.envelope import Envelope
+from pushover_logging.outbox.hostfile import host_file
+from pushover_logging.throttle.problem import Verdict
+
 from benchmarks import handlers
 from benchmarks.apart import together
 from benchmarks.disk import stored
@@ -17,11 +22,7 @@ from benchmarks.service import NOWHERE
 from benchmarks.timing import Effort, exponent, loop
 from pushover_logging.clock import Clock
 from pushover_logging.message import Message
-from pushover_logging.outbox.account import Account
-from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.outbox.hostfile import host_file
 from pushover_logging.outbox.memory import MemoryOutbox
-from pushover_logging.throttle.problem import Verdict
 
 RATES = (10, 100, 1000, 10_000, 50_000)
 COUNTS = (10, 100, 1000, 10_000, 100_000, 1_000_000)

@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pushover_logging.clock import Clock
 from pushover_logging.throttle.local import LocalTable, LocalThrottle
 from pushover_logging.throttle.machine import Rules
 from pushover_logging.throttle.problem import Count, End, Report, Verdict
 from pushover_logging.throttle.shared import SharedThrottle, view_of
 from pushover_logging.throttle.table import About
+
+from pushover_logging.clock import Clock
 
 QUOTA = 10_000  # messages a month, https://pushover.net/api#limits
 DAY = 86_400.0

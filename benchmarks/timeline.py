@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from simulate import Event, World
-
 from pushover_logging.throttle.machine import Rules
+from simulate import Event, World
 
 TARGET = Path(__file__).parent.parent / "docs" / "throttling.svg"
 WIDTH, LEFT = 920, 40

@@ -26,7 +26,7 @@ from pushover_logging.api.client import (
     checked_url,
 )
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
@@ -96,10 +96,8 @@ def client_factory(
     address, seconds = checked_url(api_url), checked_timeout(timeout)
     if given is None:
         return None
-    token, user, key = given
-    return partial(
-        PushoverClient, token, user, api_url=address, timeout=seconds, encryption_key=key
-    )
+    make = partial(PushoverClient, given.token, given.user, encryption_key=given.key)
+    return partial(make, api_url=address, timeout=seconds)
 
 
 def client(given: Credentials | None) -> PushoverClient | None:
@@ -144,21 +142,18 @@ def rules(option: object) -> Rules | None:
     if isinstance(option, Mapping) and option.keys() <= _THROTTLE:
         at_exit = option.get("summary_at_exit", True)
         if not isinstance(at_exit, bool):
-            raise _wrong("throttle: summary_at_exit", at_exit, "True or False")  # noqa: EM101  a name, not a text
+            raise invalid(redacted(at_exit), "throttle: summary_at_exit", "True or False")
+        forget_after = option.get("forget_after", FORGET_AFTER)
         return Rules(
             windows=_windows(option.get("windows", WINDOWS)),
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number(
-                "throttle: forget_after", option.get("forget_after", FORGET_AFTER), low=0
-            ),
+            forget_after=number("throttle: forget_after", forget_after, low=0),
         )
-    takes = (
-        "False, seconds for one fixed window, a redis:// URL, or a mapping with windows, "
-        "group_by, store, summary_at_exit and forget_after"
-    )
-    raise _wrong("throttle", option, takes)  # noqa: EM101  a name, not a text
+    names = "windows, group_by, store, summary_at_exit and forget_after"
+    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
+    raise invalid(redacted(option), "throttle", takes)
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -170,17 +165,21 @@ def outbox(given: object, application: str) -> Path | None:
     if given is None or (isinstance(given, str) and given.strip().lower() == OFF):
         return None
     if not isinstance(given, (str, os.PathLike)) or not given:
-        raise _wrong("outbox", given, "a path, or auto")  # noqa: EM101  a name, not a text
+        raise invalid(redacted(given), "outbox", "a path, or auto")
     if sys.platform == "win32":
-        raise _wrong("outbox", given, "nothing on Windows, where memory is the only outbox")  # noqa: EM101
+        raise invalid(
+            redacted(given), "outbox", "nothing on Windows, where memory is the only outbox"
+        )
     try:
         auto = given == "auto"
         path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
-        is_folder = _is_folder(path)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: the user has no home folder
-        raise _wrong("outbox", given, "a path that is valid on this system") from error  # noqa: EM101
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        is_folder = False  # it might be created or become accessible later
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        raise invalid(redacted(given), "outbox", "a path that is valid on this system") from error
     if is_folder:
-        raise _wrong("outbox", given, "the path of a file, not of a folder")  # noqa: EM101
+        raise invalid(redacted(given), "outbox", "the path of a file, not of a folder")
     return path
 
 
@@ -190,7 +189,7 @@ def host(given: object) -> str | None:
         own = socket.gethostname()
         return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
     if not isinstance(given, str):
-        raise _wrong("host", given, "a text; an empty one shows no host")  # noqa: EM101  a name, not a text
+        raise invalid(redacted(given), "host", "a text; an empty one shows no host")
     return given or None
 
 
@@ -204,20 +203,14 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def number(name: str, given: object, *, low: float) -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
-    if (
-        isinstance(given, (int, float))
-        and not isinstance(given, bool)
-        and low <= given <= MAX_SECONDS
-    ):
+    is_bool = isinstance(given, bool)
+    if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
-    raise _wrong(name, given, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
+    raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption.
-
-    Raises ConfigurationError also if the extra ``encryption`` is not installed.
-    """
+    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
     if value is None:
         return None
@@ -243,19 +236,8 @@ def state_folder() -> Path:
         return Path(own)
     if sys.platform == "darwin":
         return Path.home() / "Library/Application Support/pushover-logging"
-    return Path(
-        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "pushover-logging"
-    )
-
-
-def _is_folder(path: Path) -> bool:
-    """Return True if ``path`` is a folder. Raises ValueError if no file can have that path."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False  # it might be created or become accessible later
-    except OSError as error:
-        raise ValueError(error.strerror) from error
+    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(folder, "pushover-logging")
 
 
 def _from_text(text: str) -> object:
@@ -267,8 +249,7 @@ def _from_text(text: str) -> object:
         return float(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        msg = f"throttle: got {got}, takes a number of seconds, a redis:// URL, or off"
-        raise ConfigurationError(msg, option="throttle") from None
+        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:
@@ -279,9 +260,8 @@ def _store(given: object) -> str | None:
             return given
     except ValueError:  # an invalid host in brackets
         pass
-    msg = (
-        f"throttle: store got {describe_secret(given)}, takes a redis://, rediss:// or unix:// URL"
-    )
+    takes = "takes a redis://, rediss:// or unix:// URL"
+    msg = f"throttle: store got {describe_secret(given)}, {takes}"
     raise ConfigurationError(msg, option="throttle")
 
 
@@ -289,8 +269,7 @@ def _names(given: object) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else given
     if isinstance(names, (list, tuple)) and all(one and isinstance(one, str) for one in names):
         return tuple(names)
-    name = "throttle: group_by"
-    raise _wrong(name, given, "a record field's name, or a list of such")
+    raise invalid(redacted(given), "throttle: group_by", "a record field's name, or a list of such")
 
 
 def _windows(values: object) -> tuple[float, ...]:
@@ -300,10 +279,4 @@ def _windows(values: object) -> tuple[float, ...]:
         windows = ()
     if windows and all(0 < window < math.inf for window in windows):
         return windows
-    name = "throttle: windows"
-    raise _wrong(name, values, "a list of lengths in seconds, above 0")
-
-
-def _wrong(name: str, given: object, takes: str) -> ConfigurationError:
-    option = name.partition(":")[0]
-    return ConfigurationError(f"{name}: got {redacted(given)}, takes {takes}", option=option)
+    raise invalid(redacted(values), "throttle: windows", "a list of lengths in seconds, above 0")

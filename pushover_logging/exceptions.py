@@ -31,6 +31,11 @@ class ConfigurationError(PushoverError, ValueError):
         self.option = option
 
 
+def invalid(given: str, name: str, takes: str) -> ConfigurationError:
+    """Return the error of an option or a field; ``given`` shows the value, without secrets."""
+    return ConfigurationError(f"{name}: got {given}, takes {takes}", option=name.partition(":")[0])
+
+
 class DeliveryError(PushoverError):
     """A Message was not accepted; the subclass shows what to do next."""
 
@@ -81,9 +86,6 @@ class RejectedError(DeliveryError):
 
 
 class Unreachable(Exception):  # noqa: N818  a state, which the sender answers; no user sees it
-    """The outbox's file or the shared store cannot be used now; nothing has happened.
-
-    ``left`` is, of several things, what was not done.
-    """
+    """The outbox's file or the shared store cannot be used; ``left`` is what was not done."""
 
     left: list[Any] | None = None

@@ -57,9 +57,7 @@ def _chain_hooks(root: logging.Logger) -> None:
         if exc is not None and _is_failure(exc):
             root.critical(_UNCAUGHT, where, exc_info=(type(exc), exc, exc.__traceback__))
 
-    def program_hook(
-        kind: type[BaseException], exc: BaseException, tb: TracebackType | None
-    ) -> None:
+    def main_hook(kind: type[BaseException], exc: BaseException, tb: TracebackType | None) -> None:
         log(exc, "the program")
         previous_hook(kind, exc, tb)
 
@@ -67,8 +65,8 @@ def _chain_hooks(root: logging.Logger) -> None:
         log(args.exc_value, f"thread {args.thread.name if args.thread else '?'}")
         previous_thread_hook(args)
 
-    program_hook.logs_to_pushover = True  # type: ignore[attr-defined]
-    sys.excepthook = program_hook
+    main_hook.logs_to_pushover = True  # type: ignore[attr-defined]
+    sys.excepthook = main_hook
     threading.excepthook = thread_hook
 
 

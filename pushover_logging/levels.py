@@ -9,20 +9,17 @@ from types import MappingProxyType
 from typing import Any
 
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import FIELDS, Message, priority_number
 from pushover_logging.rendering.redaction import redacted
 
 # Emergencies are opt-in: libraries log CRITICAL as well.
 DEFAULT_PRIORITIES: Mapping[int, int] = MappingProxyType(
     {
-        logging.DEBUG: -2,
-        logging.INFO: -1,
-        logging.WARNING: -1,
-        logging.ERROR: 0,
+        logging.DEBUG: -2, logging.INFO: -1, logging.WARNING: -1, logging.ERROR: 0,
         logging.CRITICAL: 1,
     }
-)
+)  # fmt: skip
 
 
 def level_number(level: object) -> int:
@@ -39,8 +36,7 @@ def level_number(level: object) -> int:
         number = logging.getLevelName(name.upper())
         if isinstance(number, int):
             return number
-    msg = f"level: got {redacted(level)}, takes the name or number of a logging level"
-    raise ConfigurationError(msg, option="level")
+    raise invalid(redacted(level), "level", "the name or number of a logging level")
 
 
 class Levels:
@@ -56,12 +52,9 @@ class Levels:
             level: {"priority": priority} for level, priority in DEFAULT_PRIORITIES.items()
         }
         if overrides is not None and not isinstance(overrides, Mapping):
-            takes = "takes a mapping of level to priority or Message fields"
-            msg = f"levels: got {redacted(overrides)}, {takes}"
-            raise ConfigurationError(msg, option="levels")
-        own = {
-            _number(level): _fields(level, value) for level, value in plain(overrides or {}).items()
-        }
+            takes = "a mapping of level to priority or Message fields"
+            raise invalid(redacted(overrides), "levels", takes)
+        own = dict(_checked(*item) for item in plain(overrides or {}).items())
         below: Mapping[str, Any] = table[min(table)]
         for number in sorted({*table, *own}):
             below = table[number] = {**table.get(number, below), **own.get(number, {})}
@@ -70,30 +63,26 @@ class Levels:
 
     def fields(self, level: int) -> Mapping[str, Any]:
         """Return the fields of the nearest level at or below ``level``, else of the lowest."""
-        index = bisect_right(self._thresholds, level) - 1
-        return self._table[self._thresholds[max(index, 0)]]
+        index = max(bisect_right(self._thresholds, level) - 1, 0)
+        return self._table[self._thresholds[index]]
 
 
-def _number(level: object) -> int:
-    try:
-        return level_number(level)
-    except ConfigurationError as error:
-        msg = f"levels: {error}"
-        raise ConfigurationError(msg, option="levels") from error
-
-
-def _fields(level: object, value: object) -> dict[str, Any]:
+def _checked(level: object, value: object) -> tuple[int, dict[str, Any]]:
+    """Return the number and the Message fields of one level."""
     fields: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"priority": value}
-    unknown = fields.keys() - (FIELDS - {"message"})
-    if unknown:
-        takes = ", ".join(sorted(FIELDS - {"message"}))
-        msg = f"levels: {redacted(level)} got {redacted(sorted(map(str, unknown)))}, takes {takes}"
-        raise ConfigurationError(msg, option="levels")
+    where = "levels"
     try:
-        if "priority" in fields:
-            fields["priority"] = priority_number(fields["priority"])
-        Message(message="checked here, not at the first alert", **fields)
+        number = level_number(level)
+        where = f"levels: {redacted(level)}"
+        unknown = fields.keys() - (FIELDS - {"message"})
+        if not unknown:
+            if "priority" in fields:
+                fields["priority"] = priority_number(fields["priority"])
+            Message(message="checked here, not at the first alert", **fields)
+            return number, fields
     except ConfigurationError as error:
-        msg = f"levels: {redacted(level)}: {error}"
+        msg = f"{where}: {error}"
         raise ConfigurationError(msg, option="levels") from error
-    return fields
+    takes = ", ".join(sorted(FIELDS - {"message"}))
+    msg = f"{where} got {redacted(sorted(map(str, unknown)))}, takes {takes}"
+    raise ConfigurationError(msg, option="levels")

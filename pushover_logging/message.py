@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.rendering.redaction import describe_secret, redacted
 
 # https://pushover.net/api: lengths in characters (Unicode code points), sizes in bytes.
@@ -30,12 +31,15 @@ LOWEST = PRIORITIES["lowest"]
 
 _KEY = re.compile(r"[A-Za-z0-9]{30}")
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,25}")
-_LIMITS = {
-    "message": MESSAGE_LIMIT,
-    "title": TITLE_LIMIT,
-    "url": URL_LIMIT,
-    "url_title": URL_TITLE_LIMIT,
-}
+TEXT_LIMITS = {
+    "message": MESSAGE_LIMIT, "title": TITLE_LIMIT, "url": URL_LIMIT, "url_title": URL_TITLE_LIMIT,
+    **dict.fromkeys(("device", "tags", "sound", "attachment_type", "callback"), URL_LIMIT),
+}  # fmt: skip
+_NUMBERS = (
+    ("retry", RETRY_MINIMUM, None), ("expire", 1, EXPIRE_MAXIMUM), ("ttl", 1, None),
+    ("timestamp", 0, None),
+)  # fmt: skip
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def is_key(value: object) -> bool:
@@ -45,10 +49,8 @@ def is_key(value: object) -> bool:
 
 def are_users(value: object) -> bool:
     """Return True if ``value`` is 1 to 50 user or group keys, joined by commas without spaces."""
-    if not isinstance(value, str):
-        return False
-    keys = value.split(",")
-    return len(keys) <= USERS_LIMIT and all(map(is_key, keys))
+    keys = value.split(",") if isinstance(value, str) else []
+    return 0 < len(keys) <= USERS_LIMIT and all(map(is_key, keys))
 
 
 def priority_number(value: object) -> int:
@@ -60,9 +62,7 @@ def priority_number(value: object) -> int:
         value = PRIORITIES.get(value.strip().lower(), value)
     if isinstance(value, int) and not isinstance(value, bool) and LOWEST <= value <= EMERGENCY:
         return value
-    names = ", ".join(PRIORITIES)
-    msg = f"priority: got {redacted(value)}, takes -2 to 2 or one of {names}"
-    raise ConfigurationError(msg, option="priority")
+    raise invalid(redacted(value), "priority", f"-2 to 2 or one of {', '.join(PRIORITIES)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,122 +102,97 @@ class Message:
     attachment_type: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field, and set the defaults of an emergency."""
+        """Check every field that is set, and set the defaults of an emergency."""
         if not isinstance(self.message, str) or not self.message.strip():
-            _raise("message", redacted(self.message), "a text that is not blank")
-        for name, limit in _LIMITS.items():
-            _check_text(name, getattr(self, name), limit)
-        self._set("priority", priority_number(self.priority))
+            raise invalid(redacted(self.message), "message", "a text that is not blank")
+        if type(self.priority) is not int or not LOWEST <= self.priority <= EMERGENCY:
+            object.__setattr__(self, "priority", priority_number(self.priority))
         for name in ("device", "tags"):
-            self._set(name, _comma_separated(getattr(self, name)))
-            _check_text(name, getattr(self, name), URL_LIMIT)
-        self._check_names()
+            value = getattr(self, name)
+            if isinstance(value, (list, tuple)):
+                with suppress(Exception):  # any code of the program; the check refuses the list
+                    object.__setattr__(self, name, ",".join(map(str, value)))
+        self._check_texts()
+        if self.user is not None or self.device is not None or self.callback is not None:
+            self._check_addresses()
         self._check_numbers()
         for name in ("html", "monospace"):
-            if not isinstance(getattr(self, name), bool):
-                _raise(name, redacted(getattr(self, name)), "True or False")
+            value = getattr(self, name)
+            if value is not False and value is not True:
+                raise invalid(redacted(value), name, "True or False")
         if self.html and self.monospace:
-            _raise("html", "True", "False if monospace is set: they exclude each other")
-        self._check_attachment()
+            takes = "False if monospace is set: they exclude each other"
+            raise invalid(repr(self.html), "html", takes)
+        if self.attachment is not None or self.attachment_base64 is not None:
+            self._check_attachment()
 
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
+    def _check_texts(self) -> None:
+        for name, limit in TEXT_LIMITS.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise invalid(redacted(value), name, "a text")
+            if len(value) > limit:
+                size = f"{len(value)} characters"
+                raise invalid(size, name, f"at most {limit}")
+            if _SURROGATE.search(value):
+                takes = "text without lone surrogates, which UTF-8 cannot encode"
+                raise invalid(redacted(value), name, takes)
 
-    def _check_names(self) -> None:
+    def _check_addresses(self) -> None:
         if self.user is not None and not are_users(self.user):
             takes = "30 of A-Z, a-z, 0-9, at most 50 by commas"
-            _raise("user", describe_secret(self.user), takes)
-        for name in ("sound", "attachment_type"):
-            _check_text(name, getattr(self, name), URL_LIMIT)
+            raise invalid(describe_secret(self.user), "user", takes)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
-            _raise("device", redacted(self.device), takes)
-        if self.callback is not None:
-            _check_text("callback", self.callback, URL_LIMIT)
-            if not _is_web_address(self.callback):
-                _raise("callback", redacted(self.callback), "an http or https URL")
+            raise invalid(redacted(self.device), "device", takes)
+        with suppress(ValueError):  # an invalid host in brackets
+            if self.callback is None or urlsplit(self.callback).scheme in {"http", "https"}:
+                return
+        raise invalid(redacted(self.callback), "callback", "an http or https URL")
 
     def _check_numbers(self) -> None:
         if self.priority == EMERGENCY:
-            self._set("retry", RETRY_DEFAULT if self.retry is None else self.retry)
-            self._set("expire", EXPIRE_DEFAULT if self.expire is None else self.expire)
-        _check_seconds("retry", self.retry, RETRY_MINIMUM, None)
-        _check_seconds("expire", self.expire, 1, EXPIRE_MAXIMUM)
-        _check_seconds("ttl", self.ttl, 1, None)
-        _check_seconds("timestamp", self.timestamp, 0, None)
+            for name, default in (("retry", RETRY_DEFAULT), ("expire", EXPIRE_DEFAULT)):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, default)
+        for name, low, high in _NUMBERS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not is_whole or value < low or (high is not None and value > high):
+                takes = f"{low} or more" if high is None else f"{low} to {high}"
+                takes = f"{takes} seconds" if is_whole else f"whole seconds, {takes}"
+                raise invalid(redacted(value), name, takes)
 
     def _check_attachment(self) -> None:
         if self.attachment is not None:
             if not isinstance(self.attachment, bytes):
-                _raise("attachment", f"a {type(self.attachment).__name__}", "an image's bytes")
+                kind = f"a {type(self.attachment).__name__}"
+                raise invalid(kind, "attachment", "an image's bytes")
             if self.attachment_base64 is not None:
+                size = f"{len(self.attachment)} bytes"
                 takes = "nothing if attachment_base64 is set: a message has one image"
-                _raise("attachment", f"{len(self.attachment)} bytes", takes)
+                raise invalid(size, "attachment", takes)
             _check_size("attachment", len(self.attachment))
         if self.attachment_base64 is not None:
             try:
-                size = len(b64decode(self.attachment_base64, validate=True))
+                data = b64decode(self.attachment_base64, validate=True)
             except (TypeError, ValueError) as error:
                 msg = "attachment_base64: takes an image as Base64 text"
                 raise ConfigurationError(msg, option="attachment_base64") from error
-            _check_size("attachment_base64", size)
+            _check_size("attachment_base64", len(data))
             if self.attachment_type is None:
-                _raise("attachment_base64", "no attachment_type", "its MIME type as well")
+                given = "no attachment_type"
+                raise invalid(given, "attachment_base64", "its MIME type as well")
 
 
 FIELDS = frozenset(each.name for each in fields(Message))
 
 
-def _raise(name: str, given: str, takes: str) -> None:
-    msg = f"{name}: got {given}, takes {takes}"
-    raise ConfigurationError(msg, option=name)
-
-
-def _check_text(name: str, value: object, limit: int) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        _raise(name, redacted(value), "a text")
-    elif len(value) > limit:
-        _raise(name, f"{len(value)} characters", f"at most {limit}")
-    elif not _is_sendable(value):
-        _raise(name, redacted(value), "text without lone surrogates, which UTF-8 cannot encode")
-
-
-def _is_sendable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _check_seconds(name: str, value: object, low: int, high: int | None) -> None:
-    if value is None:
-        return
-    takes = f"{low} or more" if high is None else f"{low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int):
-        _raise(name, redacted(value), f"whole seconds, {takes}")
-    elif value < low or (high is not None and value > high):
-        _raise(name, redacted(value), f"{takes} seconds")
-
-
 def _check_size(name: str, size: int) -> None:
     if not 0 < size <= ATTACHMENT_LIMIT:
-        _raise(name, f"{size} bytes", f"1 to {ATTACHMENT_LIMIT} bytes")
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        return urlsplit(url).scheme in {"http", "https"}
-    except ValueError:  # an invalid host in brackets
-        return False
-
-
-def _comma_separated(value: object) -> object:
-    if not isinstance(value, (list, tuple)):
-        return value
-    try:
-        return ",".join(map(str, value))
-    except Exception:  # noqa: BLE001  any code of the program; the check refuses the list
-        return value
+        given = f"{size} bytes"
+        raise invalid(given, name, f"1 to {ATTACHMENT_LIMIT} bytes")

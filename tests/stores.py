@@ -78,8 +78,9 @@ class Stores:
             from pushover_logging.throttle.sqlite import SqliteStore
 
             lock = threading.RLock()
-            memory = MemoryOutbox(lock)
-            outbox = FileOutbox(self.path, account, memory, lock, self.clock, has_throttle=True)
+            outbox = FileOutbox(
+                self.path, account, MemoryOutbox(lock), lock, self.clock, has_throttle=True
+            )
             self._made.callback(outbox.file.close)
             return Throttle(SqliteStore(outbox, account, self.clock), rules, is_shared=True)
         from pushover_logging.throttle.redis import RedisThrottle
@@ -92,7 +93,8 @@ class Stores:
         """Write over an item, as another program might."""
         if self.kind == "file":
             update = "UPDATE item SET value = ? WHERE name = ?"
-            throttle.store._outbox.file.run(lambda connection: connection.execute(update, (text, name)))
+            file = throttle.store._outbox.file
+            file.run(lambda connection: connection.execute(update, (text, name)))
         else:
             self.client.set(f"{throttle.store._prefix}{name}", text)
 

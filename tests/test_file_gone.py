@@ -33,10 +33,11 @@ def shown(driven):
     return stats.records, stats.sent, dict(stats.dropped_by), stats.pending
 
 
+LOST = "was deleted, replaced or emptied"
 GONE = {
-    "deleted": (lambda path: path.unlink(), "was deleted, replaced or emptied"),
-    "replaced": (lambda path: path.rename(path.with_name("old")), "was deleted, replaced or emptied"),
-    "emptied": (lambda path: os.truncate(path, 0), "was deleted, replaced or emptied"),
+    "deleted": (lambda path: path.unlink(), LOST),
+    "replaced": (lambda path: path.rename(path.with_name("old")), LOST),
+    "emptied": (lambda path: os.truncate(path, 0), LOST),
     "garbage": (lambda path: path.write_bytes(os.urandom(20_000)), "is damaged"),
 }
 

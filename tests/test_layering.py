@@ -1,4 +1,4 @@
-"""The floors of the house: imports run down, nothing runs in a circle, and rooms stay small."""
+"""Imports run down and never in a circle, and a file that is short says why it is a file."""
 
 from __future__ import annotations
 
@@ -11,34 +11,21 @@ import pushover_logging
 
 PACKAGE = "pushover_logging"
 SOURCE = Path(pushover_logging.__file__).parent
-FLOORS = {
-    name: floor
-    for floor, names in enumerate(
-        (
-            "exceptions message fingerprint masking tracebacks text markup redaction database "
-            "salvage connection hostlock guard clock diagnostics quota transcripts wire plain "
-            "records folders deadline",
-            "answers formatter attachments wording levels summary client encryption outbox "
-            "throttle options origin",
-            "books sender steps lifecycle recovery telling assembly",
-            "handler install",
-            "inbox pytest_plugin",
-            "cli __main__",
-        )
-    )
-    for name in names.split()
-}
-# Arrows along a floor whose end is no leaf, and are meant.
-MEANT = {
-    ("formatter", "summary"),
-    ("message", "redaction"),
-    ("options", "client"),
-    ("sender", "steps"),
-}
-MODULE_LINES = 250
-FUNCTION_LINES = 40
-# Each option of the table is a line of its signature: there the body alone is counted.
-BODY_ALONE = {("handler", "PushoverHandler.__init__")}
+LEAVES = (
+    "message levels exceptions clock diagnostics dictconfig circuit_breaker "
+    "rendering.redaction rendering.text"  # what the leaves need for the texts of their errors
+)
+FLOORS = [
+    LEAVES,
+    "storage rendering identity api",
+    "throttle outbox",
+    "delivery",
+    "config",
+    "handler install",
+    "inbox pytest_plugin cli __main__",
+]
+LEVELS = {name: level for level, names in enumerate(FLOORS) for name in names.split()}
+SHORT = 30  # lines
 
 
 def modules_of(source):
@@ -64,39 +51,25 @@ def starts_of(node, name, path):
 
 
 def imports_of(name, modules):
-    """Return the names of the package's own modules that one imports, wherever it does so."""
+    """Return the names of the package's own modules that a module imports, anywhere in it."""
     path = modules[name]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         for base, longest in starts_of(node, name, path):
-            if base.split(".")[0] != PACKAGE:
-                continue
-            inside = longest[len(PACKAGE) + 1 :]
-            found.add(inside if inside in modules else base[len(PACKAGE) + 1 :])
+            if base.split(".")[0] == PACKAGE:
+                inside = longest[len(PACKAGE) + 1 :]
+                found.add(inside if inside in modules else base[len(PACKAGE) + 1 :])
     return found
 
 
-def top(name):
-    return name.split(".")[0]
+def graph_of(source):
+    """Map each module but the root to the modules that it imports."""
+    modules = modules_of(source)
+    return {name: imports_of(name, modules) for name in modules if name}
 
 
-def floor_of(name):
-    return FLOORS.get(top(name))
-
-
-def arrow_fault(start, end, graph):
-    """Return what is wrong with one import, or None."""
-    if not end:
-        return f"{start} imports the package root"
-    if None in {floor_of(start), floor_of(end)} or top(start) == top(end):
-        return None
-    if floor_of(end) > floor_of(start):
-        return f"{start} imports {end}, a floor above its own"
-    if floor_of(end) == floor_of(start) and (start, end) not in MEANT:
-        same = {one for one in graph.get(end, ()) if floor_of(one) == floor_of(end)}
-        if {top(one) for one in same} - {top(end)}:
-            return f"{start} imports {end}, no leaf of their floor"
-    return None
+def level_of(name):
+    return LEVELS.get(name, LEVELS.get(name.partition(".")[0]))
 
 
 def circles_in(graph):
@@ -115,173 +88,91 @@ def circles_in(graph):
         yield from walk(name, [])
 
 
-def layering_faults(source):
-    """Return all that is wrong with the imports of the package whose files are in ``source``."""
-    modules = modules_of(source)
-    graph = {name: imports_of(name, modules) for name in modules if name}
-    faults = [f"{name} is on no floor" for name in graph if floor_of(name) is None]
-    arrows = [(start, end) for start in graph for end in sorted(graph[start])]
-    faults += [fault for one in arrows if (fault := arrow_fault(*one, graph))]
+def faults_in(source):
+    """Return all that is wrong with the package whose files are in ``source``."""
+    graph = graph_of(source)
+    faults = [f"{name} has no place in the layers" for name in graph if level_of(name) is None]
+    for start, ends in graph.items():
+        for end in sorted(ends):
+            if not end:
+                faults.append(f"{start} imports the package root")
+            elif None not in {level_of(start), level_of(end)} and level_of(end) > level_of(start):
+                faults.append(f"{start} imports {end}, which is above it")
+    for name, path in modules_of(source).items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        reason = ast.get_docstring(ast.parse("\n".join(lines))) or ""
+        if path.name != "__init__.py" and len(lines) < SHORT and len(reason) < 2 * SHORT:
+            faults.append(f"{name} has {len(lines)} lines, and no reason for a file of its own")
     return faults + list(circles_in(graph))
 
 
-def functions_in(tree, prefix=""):
-    """Yield each function of a tree with its qualified name."""
-    for node in ast.iter_child_nodes(tree):
-        named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        name = f"{prefix}{node.name}" if named else prefix
-        if named and not isinstance(node, ast.ClassDef):
-            yield name, node
-        yield from functions_in(node, f"{name}." if named else prefix)
-
-
-def size_faults(source):
-    """Return the modules and functions that are longer than a reader can hold."""
-    faults = []
-    for module, path in modules_of(source).items():
-        text = path.read_text(encoding="utf-8")
-        if (lines := len(text.splitlines())) > MODULE_LINES:
-            faults.append(f"{module}: {lines} lines")
-        for name, node in functions_in(ast.parse(text)):
-            first = node.body[0].lineno if (module, name) in BODY_ALONE else node.lineno
-            if (lines := node.end_lineno - first + 1) > FUNCTION_LINES:
-                faults.append(f"{module}.{name}: {lines} lines")
-    return faults
-
-
-def tree(where, files):
-    """Write an invented package."""
-    for name, text in {"__init__.py": "", **files}.items():
-        path = where / PACKAGE / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return where / PACKAGE
-
-
 def test_imports_run_down():
-    """No arrow runs up a floor, to the root or in a circle, and each module is on a floor."""
-    assert [] == layering_faults(SOURCE)
-
-
-def test_rooms_stay_small():
-    """A module fits into a reader's head, a function on a screen."""
-    assert [] == size_faults(SOURCE)
+    """No arrow runs up, to the root or in a circle; each module has its place."""
+    assert [] == faults_in(SOURCE)
 
 
 def test_the_whole_package_is_read():
-    """The checks look at what is really there, packages inside the package included."""
-    assert {"", "handler", "outbox", "outbox.memory", "throttle.machine"} <= set(modules_of(SOURCE))
+    """Packages inside the package included."""
+    modules = {"", "handler", "outbox", "outbox.memory", "throttle.rules", "cli.run"}
+    assert modules <= modules_of(SOURCE).keys()
 
 
+FILLED = '"""Why."""\n' + "\n" * SHORT
 CLEAN = {
-    "text.py": "import os\nimport requests\n",
-    "client.py": "from pushover_logging.rendering.text import cut\n",
-    "levels.py": "from . import text\nfrom .text import cut\nfrom pushover_logging.rendering import text\n",
-    "formatter.py": "from pushover_logging.levels import Levels\n",
-    "throttle/__init__.py": "from pushover_logging.throttle.machine import Rules\n",
-    "throttle/machine.py": "from ..text import cut\n",
-    "throttle/local.py": "from .machine import Rules\n",
-    "summary.py": "from pushover_logging.throttle.machine import Count\n",
-    "handler.py": "from pushover_logging.api import client, formatter\n",
+    "message.py": "import os\nimport requests\nfrom .rendering.text import truncate\n",
+    "rendering/__init__.py": "",
+    "rendering/text.py": "",
+    "rendering/layout.py": "from . import text\nfrom pushover_logging.message import Message\n",
+    "api/client.py": "from pushover_logging.rendering import text\n",
+    "throttle/__init__.py": "from pushover_logging.throttle.rules import Rules\n",
+    "throttle/rules.py": "from ..rendering.text import truncate\n",
+    "outbox/queue.py": "from pushover_logging.throttle.rules import Rules\n",
+    "handler.py": "from pushover_logging.api import client\n",
     "__init__.py": "from pushover_logging.handler import PushoverHandler\n",
 }
 
 
-def test_checker_passes_a_house_in_order(tmp_path):
-    """Downward, to a leaf, inside a package, relative, from outside: none is a fault."""
-    assert [] == layering_faults(tree(tmp_path, CLEAN))
+def tree(where, files):
+    """Write an invented package."""
+    for name, text in files.items():
+        path = where / PACKAGE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if len(text.splitlines()) > SHORT else f"{FILLED}{text}")
+    return where / PACKAGE
 
 
-@pytest.mark.parametrize(
-    ("files", "faults"),
-    [
-        pytest.param(
-            {"text.py": "from pushover_logging.api.client import A\n"},
-            [
-                "text imports client, a floor above its own",
-                "a circle: client -> text -> client",
-            ],
-            id="up, and round",
-        ),
-        pytest.param(
-            {"masking.py": "def f():\n    from pushover_logging import handler\n"},
-            ["masking imports handler, a floor above its own"],
-            id="up, in a function",
-        ),
-        pytest.param(
-            {"masking.py": "if TYPE_CHECKING:\n    import pushover_logging.throttle.local\n"},
-            ["masking imports throttle.local, a floor above its own"],
-            id="up, for types alone",
-        ),
-        pytest.param(
-            {"masking.py": "from .throttle import local\n"},
-            ["masking imports throttle.local, a floor above its own"],
-            id="up, relative",
-        ),
-        pytest.param(
-            {"cli/demo.py": "from pushover_logging import PushoverHandler\n"},
-            ["cli.demo imports the package root"],
-            id="the root, for a name",
-        ),
-        pytest.param(
-            {"cli/demo.py": "import pushover_logging as p\n"},
-            ["cli.demo imports the package root"],
-            id="the root, as a module",
-        ),
-        pytest.param(
-            {"cli/__init__.py": "from .. import PushoverHandler\n"},
-            ["cli imports the package root"],
-            id="the root, relative",
-        ),
-        pytest.param(
-            {"outbox/memory.py": "from pushover_logging.rendering.summary import summary\n"},
-            ["outbox.memory imports summary, no leaf of their floor"],
-            id="no leaf",
-        ),
-        pytest.param(
-            {"throttle/machine.py": "from pushover_logging.throttle.local import A\n"},
-            ["a circle: throttle.machine -> throttle.local -> throttle.machine"],
-            id="a circle inside a package",
-        ),
-        pytest.param(
-            {"text.py": "from pushover_logging.rendering.text import cut\n"},
-            ["a circle: text -> text"],
-            id="a circle of one",
-        ),
-        pytest.param({"helpers.py": ""}, ["helpers is on no floor"], id="on no floor"),
-        pytest.param({"web/page.py": ""}, ["web.page is on no floor"], id="package on no floor"),
-    ],
-)
-def test_checker_finds_a_fault(tmp_path, files, faults):
+def test_checker_passes_a_package_in_order(tmp_path):
+    """Downward, beside it, to a leaf, inside a package, relative, from outside: no fault."""
+    assert [] == faults_in(tree(tmp_path, CLEAN))
+
+
+@pytest.mark.parametrize(("file", "text", "faults"), [
+    ("levels.py", "from pushover_logging.api.client import A\n",
+     ["levels imports api.client, which is above it"]),
+    ("levels.py", "def f():\n    from pushover_logging import handler\n",
+     ["levels imports handler, which is above it"]),
+    ("levels.py", "if TYPE_CHECKING:\n    import pushover_logging.throttle.rules\n",
+     ["levels imports throttle.rules, which is above it"]),
+    ("rendering/redaction.py", "from .layout import a\n",
+     ["rendering.redaction imports rendering.layout, which is above it"]),
+    ("cli/demo.py", "from pushover_logging import A\n", ["cli.demo imports the package root"]),
+    ("cli/demo.py", "import pushover_logging as p\n", ["cli.demo imports the package root"]),
+    ("cli/__init__.py", "from .. import A\n", ["cli imports the package root"]),
+    ("throttle/rules.py", "from pushover_logging.outbox.queue import A\n",
+     ["a circle: outbox.queue -> throttle.rules -> outbox.queue"]),
+    ("levels.py", "from pushover_logging.levels import a\n", ["a circle: levels -> levels"]),
+    ("web/page.py", "", ["web.page has no place in the layers"]),
+])  # fmt: skip
+def test_checker_finds_a_fault(tmp_path, file, text, faults):
     """Each kind of wrong arrow is named, and nothing else."""
-    assert faults == layering_faults(tree(tmp_path, {**CLEAN, **files}))
+    assert faults == faults_in(tree(tmp_path, {**CLEAN, file: text}))
 
 
-def test_checker_passes_what_is_just_small_enough(tmp_path):
-    """The longest module and function that are allowed."""
-    function = "def f():\n" + "    pass\n" * (FUNCTION_LINES - 1)
-    module = "class A:\n    pass\n" + function + "\n" * (MODULE_LINES - FUNCTION_LINES - 2)
-    assert [] == size_faults(tree(tmp_path, {"text.py": module}))
-
-
-def test_checker_finds_a_module_too_long(tmp_path):
-    """One line more than is allowed."""
-    source = tree(tmp_path, {"text.py": "\n" * (MODULE_LINES + 1)})
-    assert [f"text: {MODULE_LINES + 1} lines"] == size_faults(source)
-
-
-@pytest.mark.parametrize("kind", ["def", "async def"])
-def test_checker_finds_a_function_too_long(tmp_path, kind):
-    """One line more than is allowed, in a class, with the lines of its signature."""
-    method = f"    {kind} f(\n        self,\n    ):\n" + "        pass\n" * (FUNCTION_LINES - 2)
-    source = tree(tmp_path, {"text.py": f"class A:\n{method}"})
-    assert [f"text.A.f: {FUNCTION_LINES + 1} lines"] == size_faults(source)
-
-
-def test_checker_counts_the_body_of_the_table_of_options(tmp_path):
-    """The one signature that is a table is let off, its body is not."""
-    parameters = "".join(f"        a{number}=None,\n" for number in range(FUNCTION_LINES))
-    body = "        pass\n" * (FUNCTION_LINES + 1)
-    text = f"class PushoverHandler:\n    def __init__(\n        self,\n{parameters}    ):\n{body}"
-    source = tree(tmp_path, {"handler.py": text})
-    assert [f"handler.PushoverHandler.__init__: {FUNCTION_LINES + 1} lines"] == size_faults(source)
+def test_short_file_needs_a_reason(tmp_path):
+    """In its docstring."""
+    source = tree(tmp_path, CLEAN)
+    path = source / "levels.py"
+    path.write_text('"""Levels."""\n')
+    assert ["levels has 1 lines, and no reason for a file of its own"] == faults_in(source)
+    path.write_text(f'"""Levels apart from the rest, so that {"nothing else " * 5}needs them."""\n')
+    assert [] == faults_in(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from hashlib import blake2b
@@ -14,12 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from pushover_logging.api.quota import MAX_NUMBER, Quota, checked_quota, quota_of, retry_delay
 from pushover_logging.api.transport import HttpResponse, Transport
-from pushover_logging.exceptions import (
-    ConfigurationError,
-    QuotaError,
-    RejectedError,
-    TemporaryError,
-)
+from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError, invalid
 from pushover_logging.message import Message, are_users, is_key
 from pushover_logging.rendering.redaction import (
     HIDDEN,
@@ -107,7 +103,13 @@ class PushoverClient:
         timeout: float | tuple[float, float] = TIMEOUT,
         encryption_key: str | None = None,
     ) -> None:
-        self._token, self._user = _checked_credentials(token, user)
+        characters = "30 of A-Z, a-z, 0-9"
+        if not is_key(token):
+            raise invalid(describe_secret(token), "token", f"an application token, {characters}")
+        if not are_users(user):
+            takes = f"a user or group key, {characters}, or up to 50 of them joined by commas"
+            raise invalid(describe_secret(user), "user", takes)
+        self._token, self._user = str(token), str(user)
         self.api_url: str = checked_url(api_url)
         self.timeout: tuple[float, float] = checked_timeout(timeout)
         self._transport = Transport(self.api_url, self.timeout)
@@ -150,9 +152,8 @@ class PushoverClient:
         """
         key = self._user if user is None else user
         if not is_key(key):
-            got = describe_secret(key)
-            msg = f"user: got {got}, takes one user or group key, 30 of A-Z, a-z, 0-9"
-            raise ConfigurationError(msg, option="user")
+            takes = "one user or group key, 30 of A-Z, a-z, 0-9"
+            raise invalid(describe_secret(key), "user", takes)
         data = {"user": key} if device is None else {"user": key, "device": device}
         answer = self._post("/1/users/validate.json", data)
         names = (_texts(answer.get(name)) for name in ("devices", "licenses"))
@@ -220,9 +221,7 @@ class PushoverClient:
         """Drop the connection after a fork without closing it: it belongs to the parent process."""
         self._transport.forget()
 
-    def _post(
-        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def _post(self, path: str, data: Mapping[str, Any], files: Any = None) -> dict[str, Any]:  # noqa: ANN401  requests' own
         return self._read(self._transport.post(path, {"token": self._token, **data}, files))
 
     def _get(self, path: str) -> dict[str, Any]:
@@ -234,13 +233,14 @@ class PushoverClient:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             msg = "the quota is used up, or there were too many requests at once (429)"
             raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
-        answer = _json_object(response.body)
+        answer: dict[str, Any] | None = None
+        with suppress(ValueError, RecursionError):
+            found = json.loads(response.body)
+            answer = found if isinstance(found, dict) else None
         if not HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            if answer is None:
-                msg = f"the service answered {response.status} with a body that is not its JSON"
-                raise TemporaryError(msg)
-            if response.status != HTTPStatus.OK:
-                msg = f"the service answered {response.status}"
+            if answer is None or response.status != HTTPStatus.OK:
+                why = " with a body that is not its JSON" if answer is None else ""
+                msg = f"the service answered {response.status}{why}"
                 raise TemporaryError(msg)
             if answer.get("status") == 1:
                 return answer
@@ -254,12 +254,8 @@ class PushoverClient:
         errors = tuple(safe(error, 200) for error in _texts(answer.get("errors"))[:10])
         parameters = frozenset(safe(str(key), 40) for key in answer.keys() - _ENVELOPE)
         reason = "; ".join(errors) or ", ".join(sorted(parameters)) or "no reason given"
-        return RejectedError(
-            f"the service refused the request ({status}): {reason}",
-            parameters=parameters,
-            errors=errors,
-            status=status,
-        )
+        text = f"the service refused the request ({status}): {reason}"
+        return RejectedError(text, parameters=parameters, errors=errors, status=status)
 
 
 def checked_url(api_url: object) -> str:
@@ -278,8 +274,7 @@ def checked_url(api_url: object) -> str:
     if not safe or not host or parts.username or set("?#") & set(text):
         address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
         given = redacted(address if host else api_url)
-        msg = f"api_url: got {given}, takes an https URL, or an http one on loopback"
-        raise ConfigurationError(msg, option="api_url")
+        raise invalid(given, "api_url", "an https URL, or an http one on loopback")
     return text.rstrip("/")
 
 
@@ -294,26 +289,8 @@ def checked_timeout(given: object) -> tuple[float, float]:
     numbers = [each for each in pair if isinstance(each, (int, float)) and each is not True]
     if len(numbers) == len(pair) == 2 and all(0.001 <= each <= MAX_SECONDS for each in numbers):  # noqa: PLR2004  a pair
         return numbers[0], numbers[1]
-    msg = (
-        f"timeout: got {redacted(given)}, takes seconds, 0.001 to {MAX_SECONDS:,}, "
-        "or a pair of them: connect, read"
-    )
-    raise ConfigurationError(msg, option="timeout")
-
-
-def _checked_credentials(token: object, user: object) -> tuple[str, str]:
-    if not is_key(token):
-        msg = (
-            f"token: got {describe_secret(token)}, takes an application token, 30 of A-Z, a-z, 0-9"
-        )
-        raise ConfigurationError(msg, option="token")
-    if not are_users(user):
-        msg = (
-            f"user: got {describe_secret(user)}, takes a user or group key, 30 of A-Z, a-z, 0-9, "
-            "or up to 50 of them joined by commas"
-        )
-        raise ConfigurationError(msg, option="user")
-    return str(token), str(user)
+    takes = f"seconds, 0.001 to {MAX_SECONDS:,}, or a pair of them: connect, read"
+    raise invalid(redacted(given), "timeout", takes)
 
 
 def _hash(*secrets: str) -> str:
@@ -331,14 +308,6 @@ def _parameters(message: Message) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None and value is not False
     }
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _texts(value: object) -> tuple[str, ...]:

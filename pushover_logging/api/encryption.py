@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
 from pushover_logging.rendering.redaction import describe_secret
 from pushover_logging.rendering.text import first_line, largest_fitting, shortener, truncate
@@ -47,8 +47,7 @@ def parse_key(text: object) -> bytes:
     """
     if isinstance(text, str) and _KEY.fullmatch(text.strip()):
         return bytes.fromhex(text)
-    msg = f"encryption_key: got {describe_secret(text)}, takes 64 hexadecimal digits (256 bits)"
-    raise ConfigurationError(msg, option="encryption_key")
+    raise invalid(describe_secret(text), "encryption_key", "64 hexadecimal digits (256 bits)")
 
 
 def encrypt(text: str, key: bytes) -> str:
@@ -60,7 +59,8 @@ def encrypt(text: str, key: bytes) -> str:
     padder, encryptor = _PADDING.padder(), Cipher(AES256(key), CBC(iv)).encryptor()
     padded = padder.update(_compress(text)) + padder.finalize()
     ciphertext = iv + encryptor.update(padded) + encryptor.finalize()
-    return base64.b64encode(ciphertext + _mac(ciphertext, key)).decode("ascii")
+    mac = hmac.digest(key, ciphertext, hashlib.sha256)
+    return base64.b64encode(ciphertext + mac).decode("ascii")
 
 
 def decrypt(parameter: str, key: bytes) -> str:
@@ -73,7 +73,7 @@ def decrypt(parameter: str, key: bytes) -> str:
     if len(ciphertext) < 2 * _BLOCK or len(ciphertext) % _BLOCK:
         msg = "not an encrypted parameter: invalid length"
         raise ValueError(msg)
-    if not hmac.compare_digest(mac, _mac(ciphertext, key)):
+    if not hmac.compare_digest(mac, hmac.digest(key, ciphertext, hashlib.sha256)):
         msg = "encrypted with another key, or damaged"
         raise ValueError(msg)
     decryptor = Cipher(AES256(key), CBC(ciphertext[:_BLOCK])).decryptor()
@@ -129,7 +129,3 @@ def _fitted(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
 
 def _compress(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
-
-
-def _mac(ciphertext: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, ciphertext, hashlib.sha256)

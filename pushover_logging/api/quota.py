@@ -12,6 +12,7 @@ MAX_RESET = 32 * 86_400.0
 MAX_RETRY_AFTER = 3600.0
 DEFAULT_RETRY_AFTER = 60.0
 MIN_RETRY_AFTER = 5.0  # https://pushover.net/api#friendly
+_HEADERS = ("X-Limit-App-Limit", "X-Limit-App-Remaining", "X-Limit-App-Reset")
 MAX_NUMBER = 10**11  # above any number of messages, and any Unix time
 
 
@@ -30,9 +31,7 @@ class Quota:
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
     """Return the quota in an answer's headers, None if it is missing or invalid."""
-    return checked_quota(
-        *(headers.get(f"X-Limit-App-{name}") for name in ("Limit", "Remaining", "Reset"))
-    )
+    return checked_quota(*map(headers.get, _HEADERS))
 
 
 def checked_quota(*numbers: Any) -> Quota | None:  # noqa: ANN401  what JSON or a header holds

@@ -26,11 +26,9 @@ UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended 
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 # Failures before the request is sent.
 _NOT_SENT = (
-    requests.ConnectTimeout,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.ProxyError,
+    requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.ProxyError,
     requests.exceptions.SSLError,
-)
+)  # fmt: skip
 
 
 class HttpResponse(NamedTuple):
@@ -91,53 +89,32 @@ class Transport:
     def _request(self, method: str, path: str, timeout: Any, **options: Any) -> HttpResponse:  # noqa: ANN401  requests' own
         if self._session is None:
             self._session = _new_session(self.api_url)
-        with self._session.request(
-            method,
-            self.api_url + path,
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-            **options,
-        ) as response:
-            body = _read_body(response)
+        options.update(timeout=timeout, allow_redirects=False, stream=True)
+        with self._session.request(method, self.api_url + path, **options) as response:
+            body = b""
+            read = getattr(response.raw, "read1", response.raw.read)  # not in urllib3 before 2.2
+            while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER, decode_content=True)):
+                body += part
         return HttpResponse(response.status_code, response.headers, body)
 
     def _failure(self, error: Exception) -> TemporaryError:
         timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
-        return TemporaryError(
-            f"no answer from {self.api_url}: {type(error).__name__}",
-            timed_out=timed_out,
-            may_have_arrived=not _is_not_sent(error),
-        )
-
-
-def _is_not_sent(error: Exception) -> bool:
-    """Return True if no connection was made, so that the request cannot have arrived."""
-    if isinstance(error, _NOT_SENT):
-        return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, NewConnectionError)  # also if the host name was not found
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        # A NewConnectionError: also if the host name was not found.
+        unsent = isinstance(error, _NOT_SENT) or isinstance(reason, NewConnectionError)
+        text = f"no answer from {self.api_url}: {type(error).__name__}"
+        return TemporaryError(text, timed_out=timed_out, may_have_arrived=not unsent)
 
 
 def _has_no_token(record: logging.LogRecord) -> bool:
     return ".json?token=" not in str(record.args)  # the program's own requests are still logged
 
 
-def _read_body(response: requests.Response) -> bytes:
-    """Return at most `MAX_ANSWER` bytes of the body, within the deadline."""
-    body = b""
-    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 before 2.2 has no read1
-    while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER, decode_content=True)):
-        body += part
-    return body
-
-
 def _new_session(url: str) -> requests.Session:
     """Return a session for ``url`` that reads proxies and certificates from the environment once.
 
-    requests would read them for each request, which takes a fifth of its time, and would look for
-    passwords in a .netrc, which the API does not use. Plain http is for this machine only, so it
-    goes through no proxy, which could read it.
+    requests would for each request, which takes a fifth of its time, and would look into a .netrc.
+    Plain http is for this machine only, so it goes through no proxy, which could read it.
     """
     session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the API uses none

@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
+_PAUSED_INTERVAL = 60.0  # the same while this process may send nothing, and has counted nothing
 _IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
 _AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
 _POLL = 10.0  # seconds after which a process without news asks what is due
@@ -238,7 +239,8 @@ class Sender:
 
     def _may_send(self, file: FileOutbox) -> bool:
         """Return True if this process leads, or has something of its own memory to send."""
-        wanted = file.wants_leader() or (self.is_in_file and self._is_shared_due())
+        is_due = self.shared is not None and self._is_shared_due()
+        wanted = file.wants_leader() or is_due or self._is_last
         if not file.is_leading and wanted and file.lead():
             if file.not_before > self.clock.time():
                 self._retry.respect(file.not_before - self.clock.time())
@@ -480,10 +482,12 @@ class Sender:
 
     def _look_at_exit(self) -> None:
         """See, once this process has nothing left, if it is the last of the host that counted."""
-        if self._looks_at_exit and not self.counters.pending and not self.dedup.has_counts():
+        if self._looks_at_exit and not self.counters.pending:
             self._looks_at_exit = False
+            self._synced_at = -math.inf  # what is counted must be there before others look
+            self._sync(hurried=True)
             if self._file is not None and self.is_in_file and self.local.rules.summary_at_exit:
-                self._is_last = self._file.is_last() and self._file.lead()
+                self._is_last = self._file.is_last()
 
     def _summarise(
         self, throttle: Throttle, blocked: Collection[str | None], *, at_exit: bool = False
@@ -524,9 +528,16 @@ class Sender:
         shared, file = self.shared, self._file
         if file is None and shared is None:
             if self.dedup.has_counts():
-                self.dedup.update(self.local.count(self.dedup.drain()))
+                drained = self.dedup.drain()
+                try:
+                    self.dedup.update(self.local.count(drained))
+                except BaseException:
+                    self.dedup.put_back(drained)
+                    raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
+        if self._retry.pause() > 0 and not self.dedup.has_counts():
+            interval = _PAUSED_INTERVAL
         now = self.clock.monotonic()
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
@@ -548,17 +559,24 @@ class Sender:
         """Return True if there is something to hand over or to learn."""
         if watched or self._deferred or self._owed or self.dedup.has_counts():
             return True
+        if self.shared is not None and self.shared.unsettled():
+            return True
         if self._file is None:
             return self._is_shared_due()
         return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
 
-    def _exchange(self, shared: Throttle | None, watched: Mapping[str, str]) -> None:
+    def _exchange(  # noqa: C901  a file and a store, each of which may be away
+        self, shared: Throttle | None, watched: Mapping[str, str]
+    ) -> None:
         file, throttle = self._file, shared or self.local
-        drained = self.dedup.drain()
+        left = drained = self.dedup.drain()
 
         def exchange() -> tuple[dict[str, View], float]:
+            nonlocal left
             views = throttle.count(drained)
-            problems = throttle.views(set(watched.values()))
+            if not self.is_in_file:  # or the transaction may fail as a whole
+                left = []
+            problems = throttle.views({*watched.values(), *throttle.unsettled()})
             views.update((key, problems[problem]) for key, problem in watched.items())
             return views, throttle.next_due()
 
@@ -574,8 +592,11 @@ class Sender:
         except Unreachable as error:
             if shared is not None and not self.is_in_file:
                 self._leave_alone(error)
-            left = drained if error.left is None else error.left
+            left = left if error.left is None else error.left
             views, due = self.local.count(left), math.inf
+        except BaseException:
+            self.dedup.put_back(left)
+            raise
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
                 rows = self._together(file.sync)

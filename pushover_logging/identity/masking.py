@@ -162,27 +162,30 @@ def mask(text: str) -> str:
     Only the first 2,048 characters are read and returned, in time linear in their number.
     """
     text = text[:MAX_CHARACTERS]
-    shape = text.encode("utf-8", "surrogatepass").translate(_ZEROS)
-    return _join(text, _parts_of_shape(shape) or _parts(text))
+    found = _parts_of_shape(text.encode("utf-8", "surrogatepass").translate(_ZEROS))
+    return found if isinstance(found, str) else _join(text, found or _parts(text))
 
 
 def _join(text: str, parts: Sequence[_Part]) -> str:
-    return "".join([text[start:end] + placeholder for start, end, placeholder in parts])
+    masked = ""
+    for start, end, placeholder in parts:
+        masked += text[start:end] + placeholder
+    return masked
 
 
 @lru_cache(maxsize=1024)
-def _parts_of_shape(shape: bytes) -> Sequence[_Part]:
+def _parts_of_shape(shape: bytes) -> Sequence[_Part] | str:
     """Return the parts of every text that differs from ``shape`` only in its digits.
 
-    Empty if the digits can matter. Most texts of a flood differ only in their digits, so that one
-    search serves them all.
+    Empty if the digits can matter; the mask itself if it has no digits. Most texts of a flood
+    differ only in their digits, so that one search serves them all.
     """
     text = shape.decode("utf-8", "surrogatepass")
     if _compiled(_SIGNIFICANT_DIGIT).search(text):
         return ()
     parts = _parts(text)
     masked = _join(text, parts)
-    return parts if "0" in masked else ((0, 0, masked),)
+    return parts if "0" in masked else masked
 
 
 @lru_cache(maxsize=1024)

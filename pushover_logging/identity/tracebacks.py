@@ -13,13 +13,11 @@ from typing import NamedTuple, TypeGuard
 ASYNCIO = "asyncio.exceptions"
 """The module of asyncio's own exceptions, as their types and their tracebacks name it."""
 
-MAX_MEMBERS = 100
-"""How many members of an exception group are read."""
+MAX_MEMBERS = 100  # how many members of an exception group are read
 
-_MARK = "(most recent call last):"
-TRACEBACK = f"Traceback {_MARK}\n"
-_KEY_END = 16_384
-"""Characters that a fingerprint reads at either end of a text."""
+MARK = "(most recent call last):"  # in the header of every traceback and stack
+TRACEBACK = f"Traceback {MARK}\n"
+_KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
 _TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
@@ -30,7 +28,7 @@ _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 # A line that begins at the left; the members of an exception group have a margin there.
 _UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
-_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(_MARK)}"
+_HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(MARK)}"
 _MARGIN = r"\A *[|+] "  # of an exception group's members
 _FRAME_LINE = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
 _MARKERS = frozenset(" ^~")  # below a line's code
@@ -42,13 +40,11 @@ _CHAIN_LINES = ("The above exception was", "During handling of the above")
 class Frame(NamedTuple):
     """One frame of a traceback, without a reference to the frame object."""
 
-    function: str
-    """The qualified name, in a text the plain one."""
+    function: str  # the qualified name, in a text the plain one
     filename: str
     lineno: int
     code: str = ""
-    times: int = 1
-    """How often it is repeated."""
+    times: int = 1  # how often it is repeated
     module: str = ""
 
 
@@ -56,18 +52,15 @@ class ParsedTraceback(NamedTuple):
     """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
 
     line: str
-    remarks: list[str]
-    """The lines below ``line``: the rest of the exception's text, and its notes."""
-    frames: list[Frame]
-    """In the order of the text, the innermost last."""
+    remarks: list[str]  # the lines below: the rest of the exception's text, and its notes
+    frames: list[Frame]  # in the order of the text, the innermost last
 
 
 def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]:
     """Return True if a record's ``exc_info``, which can be any object, holds an exception."""
+    parts = ("type", "value", "traceback")
     return (
-        isinstance(info, tuple)
-        and len(info) == len(("type", "value", "traceback"))
-        and isinstance(info[1], BaseException)
+        isinstance(info, tuple) and len(info) == len(parts) and isinstance(info[1], BaseException)
     )
 
 
@@ -90,13 +83,12 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
             cause = current.__context__
         current = cause
     end = len(chain)
-    while end > 1 and _is_cancelled(chain[end - 1]):
+    while end > 1:
+        kind = type(chain[end - 1])
+        if kind.__module__ != ASYNCIO or kind.__name__ != "CancelledError":
+            break
         end -= 1
     return [*chain[: end - 1], *chain[end:], chain[end - 1]]
-
-
-def _is_cancelled(exc: BaseException) -> bool:
-    return type(exc).__module__ == ASYNCIO and type(exc).__name__ == "CancelledError"
 
 
 def root_cause(exc: BaseException) -> BaseException:
@@ -105,10 +97,7 @@ def root_cause(exc: BaseException) -> BaseException:
 
 
 def subexceptions(exc: object) -> Sequence[object]:
-    """Return the ``exceptions`` attribute of a group, empty for any other object.
-
-    Any object with a list or tuple of this name is a group, not only an ExceptionGroup.
-    """
+    """Return the list or tuple ``exceptions`` of any object that has one, as a group; else ()."""
     try:
         members = getattr(exc, "exceptions", None)
     except Exception:  # noqa: BLE001  a property of the program
@@ -117,10 +106,7 @@ def subexceptions(exc: object) -> Sequence[object]:
 
 
 def flatten_group(exc: BaseException) -> list[BaseException]:
-    """Return the members of a group and its inner groups in order; [exc] if it is not a group.
-
-    At most `MAX_MEMBERS`, each of them once.
-    """
+    """Return up to `MAX_MEMBERS` members of a group and its inner groups; [exc] if it is none."""
     members: list[BaseException] = []
     seen: set[int] = set()
     pending = [exc]
@@ -129,7 +115,8 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        inner = [member for member in subexceptions(current) if isinstance(member, BaseException)]
+        found = subexceptions(current)
+        inner = [each for each in found if isinstance(each, BaseException)] if found else []
         if inner:
             pending.extend(reversed(inner))
         else:
@@ -139,44 +126,24 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
 
 @lru_cache(maxsize=1024)
 def is_in_app(filename: str) -> bool:
-    """Return True if a file belongs to the program.
-
-    Files of the standard library, site-packages, dist-packages and frozen modules do not.
-    """
+    """Return True if a file belongs to the program, not to Python or to an installed package."""
     return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
 
 
 def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
-    """Return the innermost in-app frame of the first traceback that has one.
-
-    If none has one, return the innermost frame of the first traceback; None without a traceback.
-    """
+    """Return the innermost in-app frame of the first traceback with one, else any innermost."""
     fallback = None
     for tb in tracebacks:
-        entries = traceback_entries(tb)
+        entries: list[TracebackType] = []
+        current = tb
+        while current is not None:
+            entries.append(current)
+            current = current.tb_next
         for entry in reversed(entries):
             if is_in_app(entry.tb_frame.f_code.co_filename):
                 return read_frame(entry)
         fallback = fallback or (entries[-1] if entries else None)
     return read_frame(fallback) if fallback else None
-
-
-def place_parts(tb: TracebackType | None) -> tuple[str, str, str]:
-    """Return the module, function and source line of `in_app_frame(tb)`, empty without one.
-
-    The text of the line, unlike its number, stays the same when lines above it change.
-    """
-    frame = in_app_frame(tb)
-    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
-
-
-def traceback_entries(tb: TracebackType | None) -> list[TracebackType]:
-    """Return the entries of a traceback, the outermost first."""
-    entries = []
-    while tb is not None:
-        entries.append(tb)
-        tb = tb.tb_next
-    return entries
 
 
 def read_frame(entry: TracebackType, times: int = 1) -> Frame:
@@ -189,10 +156,7 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
 
 
 def both_ends(text: str) -> str:
-    """Return a traceback's text, without the middle if it is very long.
-
-    A chain's root comes first; the place and line of the logged exception come last.
-    """
+    """Return a traceback's text, without the middle if it is very long."""
     if len(text) <= 2 * _KEY_END:
         return text
     end = text[-_KEY_END:]
@@ -200,10 +164,7 @@ def both_ends(text: str) -> str:
 
 
 def exception_line(text: str) -> str:
-    """Return the line ``Type: message`` of the last traceback in ``text``; else the last line.
-
-    Notes, a stack and further lines of the message can follow it.
-    """
+    """Return the line ``Type: message`` of the last traceback in ``text``; else the last line."""
     start = text.rfind(TRACEBACK)
     found = _UNINDENTED.search(text, start + len(TRACEBACK)) if start >= 0 else None
     if found:
@@ -212,10 +173,7 @@ def exception_line(text: str) -> str:
 
 
 def text_place_parts(text: str) -> tuple[str, str, str]:
-    """Return the file name, function and source line of the last traceback's in-app frame.
-
-    The text counterpart of `place_parts`. Folders, which differ between hosts, are removed.
-    """
+    """Return the file's name, function and source line of the last traceback's in-app frame."""
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
     if not frames:
         return "", "", ""
@@ -226,8 +184,6 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
 
 def split_traceback(text: str) -> tuple[str, str]:
     """Return the text before the first traceback or stack, and the rest."""
-    if _MARK not in text:
-        return text, ""
     found = re.search(_HEADER, text)
     return (text[: found.start()], text[found.start() :]) if found else (text, "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from pushover_logging.identity.fingerprint import GroupKey
@@ -39,14 +39,7 @@ class QueuedMessage:
     may_have_arrived: bool = False
     oversized: OversizedImage | None = None
     row: int | None = None
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Estimate the bytes that it holds, for the bound of an outbox in memory."""
-        message = self.message
-        texts = sum(4 * len(text or "") for text in (message.message, message.title, message.url))
-        image = len(message.attachment or b"") + len(message.attachment_base64 or "")
-        self.size = 512 + texts + image
+    size: int = 0  # bytes, as an outbox in memory estimated them
 
     @property
     def image(self) -> bytes | None:

@@ -12,17 +12,18 @@ import stat
 import sys
 import weakref
 from base64 import b64decode
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging.diagnostics import warn
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 from pushover_logging.message import ATTACHMENT_LIMIT
 
-MAX_BYTES = 32 * 1024 * 1024
-"""Larger images are dropped, and no more of a file is read."""
+MAX_BYTES = 32 * 1024 * 1024  # larger images are dropped, and no more of a file is read
 
 TOO_LARGE = "the attachment is left out: over 5 MiB"
-_TAKES = "takes an image: a path, bytes, a file, a PIL image or a matplotlib figure"
+_TAKES = "an image: a path, bytes, a file, a PIL image or a matplotlib figure"
 _BASE64_LIMIT = ATTACHMENT_LIMIT * 4 // 3  # characters
 _FIELDS = ("attachment", "attachment_base64", "attachment_type")
 _SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
@@ -40,20 +41,17 @@ _SIGNATURES = (
 )
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class OversizedImage:
     """An image that the sending thread has yet to scale down."""
 
-    __slots__ = ("__weakref__", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data: bytes = data
+    data: bytes
 
 
 class Attachments:
     """Reads the images of records.
 
-    At most one oversized image waits at a time, so that a flood does not fill the memory. Two
-    threads at once can let a second one in, but no more.
+    At most one oversized image waits at a time, two if threads race: a flood fills no memory.
     """
 
     def __init__(self) -> None:
@@ -69,12 +67,14 @@ class Attachments:
             if source is not None and encoded is None:
                 data = fields["attachment"] = _read(source)
             elif source is None and isinstance(encoded, str) and len(encoded) > _BASE64_LIMIT:
-                data = fields["attachment"] = _decode(fields.pop("attachment_base64"))
+                data = b64decode(fields.pop("attachment_base64")[: 2 * MAX_BYTES], validate=True)
+                fields["attachment"] = data
             else:
                 return "", None
-        except ConfigurationError as error:
+        except ValueError as error:  # of either kind
+            why = "attachment_base64: takes an image as Base64 text" if source is None else error
             _drop_image(fields)
-            warn("a message field is left out: %s", error)
+            warn("a message field is left out: %s", why)
             return "the attachment is left out: it cannot be read", None
         if fields.get("attachment_type") is None:
             fields["attachment_type"] = kind = image_type(data)
@@ -102,44 +102,35 @@ def image_type(data: bytes) -> str | None:
 
 
 def scaled(data: bytes) -> bytes | None:
-    """Return an image as a JPEG of at most 5 MiB; None without Pillow or if it cannot read it.
-
-    Slow: only for the sending thread.
-    """
-    try:
+    """Return an image as a JPEG of at most 5 MiB, slowly; None if Pillow is absent or fails."""
+    with suppress(Exception):  # Pillow is missing, or the image is broken in any way
         from PIL import Image  # noqa: PLC0415  optional
 
         with Image.open(io.BytesIO(data)) as opened:
-            image: Any = _opaque(Image, opened)
+            image: Any = opened
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                white = Image.new("RGBA", image.size, "white")  # behind the transparent parts
+                image = Image.alpha_composite(white, image)
+            image = image.convert("RGB")
         for scale in _SCALES:
             size = tuple(max(1, int(side * scale)) for side in image.size)
             resized = image if scale == 1 else image.resize(size)
             jpeg = _saved(resized.save, format="JPEG", quality=_JPEG_QUALITY)
             if len(jpeg) <= ATTACHMENT_LIMIT:
                 return jpeg
-    except Exception:  # noqa: BLE001  Pillow is missing, or the image is broken in any way
-        return None
     return None
-
-
-def _opaque(module: Any, image: Any) -> Any:  # noqa: ANN401  Pillow's
-    """Return an image as RGB, with its transparent parts white."""
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = module.new("RGBA", image.size, "white")
-    return module.alpha_composite(white, image).convert("RGB")
 
 
 def _read(source: Any) -> bytes:  # noqa: ANN401  anything that a program can set
     try:
         data = _contents(source)
     except Exception as error:
-        msg = f"attachment: got {type(source).__name__} ({type(error).__name__}), {_TAKES}"
-        raise ConfigurationError(msg, option="attachment") from error
+        given = f"{type(source).__name__} ({type(error).__name__})"
+        raise invalid(given, "attachment", _TAKES) from error
     if not isinstance(data, bytes) or not data:
-        msg = f"attachment: got {type(source).__name__} without bytes, {_TAKES}"
-        raise ConfigurationError(msg, option="attachment")
+        given = f"{type(source).__name__} without bytes"
+        raise invalid(given, "attachment", _TAKES)
     return data
 
 
@@ -147,32 +138,24 @@ def _contents(source: Any) -> Any:  # noqa: ANN401  bytes, unless a file returns
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(source)
+        if not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  reading a pipe would block
+            msg = "not a file"
+            raise OSError(msg)
+        with open(source, "rb") as file:  # noqa: PTH123  any kind of path
+            return file.read(MAX_BYTES + 1)
     if _is_instance_of("PIL.Image", "Image", source):
         image = source if source.mode in _PNG_MODES else source.convert("RGB")
         return _saved(image.save, format="PNG")
     if _is_instance_of("matplotlib.figure", "Figure", source):
         return _saved(source.savefig, format="png")
-    return _read_file(source)
-
-
-def _read_path(path: str | os.PathLike[str]) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  reading a pipe would block
-        msg = "not a file"
-        raise OSError(msg)
-    with open(path, "rb") as file:  # noqa: PTH123  any kind of path
-        return file.read(MAX_BYTES + 1)
-
-
-def _read_file(file: Any) -> Any:  # noqa: ANN401  an object with `read`
-    if not (hasattr(file, "seekable") and file.seekable()):
-        return file.read(MAX_BYTES + 1)
-    position = file.tell()
-    file.seek(0)
+    if not (hasattr(source, "seekable") and source.seekable()):
+        return source.read(MAX_BYTES + 1)
+    position = source.tell()
+    source.seek(0)
     try:
-        return file.read(MAX_BYTES + 1)
+        return source.read(MAX_BYTES + 1)
     finally:
-        file.seek(position)
+        source.seek(position)
 
 
 def _is_instance_of(module: str, name: str, value: object) -> bool:
@@ -184,11 +167,3 @@ def _saved(save: Any, **options: object) -> bytes:  # noqa: ANN401  of an image 
     buffer = io.BytesIO()
     save(buffer, **options)
     return buffer.getvalue()
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return b64decode(text[: 2 * MAX_BYTES], validate=True)
-    except ValueError as error:
-        msg = "attachment_base64: takes an image as Base64 text"
-        raise ConfigurationError(msg, option="attachment_base64") from error

@@ -5,30 +5,18 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from pushover_logging.identity.tracebacks import (
-    MAX_MEMBERS,
-    Frame,
-    ParsedTraceback,
-    exception_chain,
-    flatten_group,
-    further_members,
-    in_app_frame,
-    is_exc_info,
-    is_in_app,
-    parse_tracebacks,
-    read_frame,
-    traceback_entries,
-)
+from pushover_logging.identity import tracebacks
+from pushover_logging.identity.tracebacks import Frame
 from pushover_logging.rendering.text import first_line
 
-MAX_EXCEPTIONS = 100
-"""Exceptions of a chain that are read, from the root on; no more lines fit."""
+MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
 _MAX_FRAMES = 20  # of each exception, the innermost; no more fit
 _MAX_REMARKS = 8
@@ -39,16 +27,12 @@ _MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
 
 
 class ExceptionLines(NamedTuple):
-    """The lines of one exception of a chain, or of a stack."""
+    """The lines of one exception of a chain, or of a stack; ``total`` counts all its frames."""
 
-    line: str
-    """Empty for the root, whose line is that of the `ExceptionSummary`."""
-    remarks: list[str]
-    """Further lines of its text, and its notes."""
-    frames: list[tuple[str, int]]
-    """The innermost first, each with the number of frames that it stands for."""
+    line: str  # empty for the root, whose line is that of the `ExceptionSummary`
+    remarks: list[str]  # further lines of its text, and its notes
+    frames: list[tuple[str, int]]  # the innermost first, each with the number it stands for
     total: int
-    """The number of all its frames."""
 
 
 class ExceptionSummary(NamedTuple):
@@ -60,13 +44,10 @@ class ExceptionSummary(NamedTuple):
 
 
 def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return the summary of a record's exception.
-
-    ``text`` is the traceback in the record's message, if there is one.
-    """
+    """Return the summary of a record's exception; ``text``: the traceback in its message."""
     info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
     exc_text = record.exc_text
-    if is_exc_info(info):
+    if tracebacks.is_exc_info(info):
         summary = _summarize_object(info[1], info[2])
     elif isinstance(exc_text, str) and exc_text.strip():
         summary = _summarize_text(exc_text)
@@ -76,15 +57,12 @@ def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionS
         summary = _summarize_text(text)
     stack = record.stack_info
     if isinstance(stack, str) and stack:
-        stacks = _parsed_lines(parse_tracebacks(stack))
+        stacks = _parsed_lines(tracebacks.parse_tracebacks(stack))
         summary = summary._replace(exceptions=summary.exceptions + stacks)
-    summary = summary if summary.place else summary._replace(place=_place_of(record))
+    if record.pathname and not summary.place:
+        place = Frame(str(record.funcName or ""), str(record.pathname), record.lineno)
+        summary = summary._replace(place=_format_place(place))
     return _without_repeated_place(summary)
-
-
-def _place_of(record: logging.LogRecord) -> str:
-    function, filename = str(record.funcName or ""), str(record.pathname or "")
-    return _format_place(Frame(function, filename, record.lineno)) if filename else ""
 
 
 def _without_repeated_place(summary: ExceptionSummary) -> ExceptionSummary:
@@ -108,69 +86,65 @@ def _summarize_text(text: str) -> ExceptionSummary:
     """Return the summary of a traceback as text; of any other text, its last line."""
     if not text.strip():
         return ExceptionSummary("", "", [])
-    parsed = parse_tracebacks(text)
+    parsed = tracebacks.parse_tracebacks(text)
     if not parsed:
-        return _summarize_other_format(text.strip().splitlines())
+        # Not in Python's format: what is clear of it.
+        lines = text.strip().splitlines()
+        summary = next(filter(_STARTS_WITH_NAME.match, reversed(lines)), lines[0])
+        rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
+        return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
     exceptions, root = _parsed_lines(parsed), parsed[0]
     if not root.line:
         return ExceptionSummary("", "", exceptions)
     exceptions[0] = exceptions[0]._replace(line="")
-    in_app = (frame for frame in reversed(root.frames) if is_in_app(frame.filename))
+    in_app = (frame for frame in reversed(root.frames) if tracebacks.is_in_app(frame.filename))
     place = next(in_app, root.frames[-1] if root.frames else None)
     line = _MODULES.sub("", root.line, count=1)
-    if more := further_members(text):
+    if more := tracebacks.further_members(text):
         line = f"{line} (and {more} more)"
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
-def _summarize_other_format(lines: list[str]) -> ExceptionSummary:
-    """Return the summary of a traceback that is not in Python's format, as far as it is clear."""
-    named = [line for line in lines if _STARTS_WITH_NAME.match(line)]
-    summary = named[-1] if named else lines[0]
-    rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
-    return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
-
-
-def _parsed_lines(tracebacks: Iterable[ParsedTraceback]) -> list[ExceptionLines]:
-    return [
-        ExceptionLines(
-            _MODULES.sub("", parsed.line, count=1) or "Stack:",
-            parsed.remarks,
-            [_frame_line(frame) for frame in reversed(parsed.frames[-_MAX_FRAMES:])],
-            sum(frame.times for frame in parsed.frames),
-        )
-        for parsed in tracebacks
-    ]
+def _parsed_lines(blocks: Iterable[tracebacks.ParsedTraceback]) -> list[ExceptionLines]:
+    found = []
+    for line, remarks, frames in blocks:
+        shown, total = frames[: -_MAX_FRAMES - 1 : -1], sum(frame.times for frame in frames)
+        line = _MODULES.sub("", line, count=1) or "Stack:"  # noqa: PLW2901
+        found.append(ExceptionLines(line, remarks, _frame_lines(shown), total))
+    return found
 
 
 def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
-    chain = list(_from_root(exc))
-    line = _exception_line(chain[0])
-    roots = len({id(root) for root in flatten_group(exception_chain(exc)[-1])})
+    chain: Sequence[BaseException] = tracebacks.exception_chain(exc)
+    roots = 1
+    if len(chain) > 1 or tracebacks.subexceptions(exc):
+        roots = len(tracebacks.flatten_group(chain[-1]))
+        chain = list(_from_root(chain))
+    exceptions: list[ExceptionLines] = []
+    entries = []
+    for each in chain:
+        own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
+        entries.append(own)
+        exceptions.append(_read_exception(each, own, with_details=len(exceptions) < _WITH_FRAMES))
+    line = exceptions[0].line
+    exceptions[0] = exceptions[0]._replace(line="")
     if roots > 1:
-        line = f"{line} (and {roots - 1} {'or more' if roots == MAX_MEMBERS else 'more'})"
-    tracebacks = [
-        tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
-        for each in chain
-    ]
-    exceptions = [
-        ExceptionLines(
-            _exception_line(each) if number else "",
-            *_details(each, own, with_frames=number < _WITH_FRAMES),
+        line = (
+            f"{line} (and {roots - 1} {'or more' if roots == tracebacks.MAX_MEMBERS else 'more'})"
         )
-        for number, (each, own) in enumerate(zip(chain, tracebacks, strict=True))
-    ]
-    place = _syntax_error_frame(chain[0]) or in_app_frame(*tracebacks)
+    root = chain[0]
+    place = _syntax_error_frame(root) if isinstance(root, SyntaxError) else None
+    place = place or tracebacks.in_app_frame(*entries)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
 
-def _from_root(exc: BaseException) -> Iterator[BaseException]:
+def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
     """Yield the exceptions of a chain once each, the root first, a group after its members."""
     seen: set[int] = set()
-    for link in reversed(exception_chain(exc)):
-        members = [member for member in flatten_group(link) if member is not link]
-        inner = [each for member in members for each in reversed(exception_chain(member))]
-        for each in (*inner, link):
+    for link in reversed(chain):
+        members = [member for member in tracebacks.flatten_group(link) if member is not link]
+        chains = (reversed(tracebacks.exception_chain(member)) for member in members)
+        for each in (*itertools.chain.from_iterable(chains), link):
             if len(seen) == MAX_EXCEPTIONS:
                 return
             if id(each) not in seen:
@@ -178,86 +152,75 @@ def _from_root(exc: BaseException) -> Iterator[BaseException]:
                 yield each
 
 
-def _exception_line(exc: BaseException) -> str:
-    """Return an exception's line as in a traceback, without the modules of its type.
-
-    A lock screen shows forty characters: the text matters more than where the type is defined.
-    """
-    name = _short_name(type(exc).__qualname__)
-    text = first_line(_text_of(exc))
-    return f"{name}: {text}" if text else name
-
-
-def _text_of(exc: BaseException) -> str:
-    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
-        return exc.msg  # its str() repeats the place
+def _read_exception(
+    exc: BaseException, tb: TracebackType | None, *, with_details: bool
+) -> ExceptionLines:
+    """Return an exception's line, and with its details the lines below it."""
     try:
-        return str(exc)
+        text = str(exc)
     except Exception:  # noqa: BLE001  any code of the program
-        return _NO_TEXT
-
-
-def _details(
-    exc: BaseException, tb: TracebackType | None, *, with_frames: bool
-) -> tuple[list[str], list[tuple[str, int]], int]:
-    """Return the remarks, the frames and the number of all frames of an exception."""
-    entries = traceback_entries(tb)
-    if not with_frames:
-        return [], [], len(entries)
-    frames = [_frame_line(frame) for frame in _innermost_frames(entries)]
-    syntax_error = _syntax_error_frame(exc)
+        text = _NO_TEXT
+    if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
+        text = exc.msg  # its str() repeats the place
+    # Without the modules of its type: a lock screen shows forty characters.
+    name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
+    line = f"{name}: {first}" if first else name
+    frames, total = _innermost_frames(tb, _MAX_FRAMES if with_details else 0)
+    if not with_details:
+        return ExceptionLines(line, [], [], total)
+    syntax_error = _syntax_error_frame(exc) if isinstance(exc, SyntaxError) else None
     if syntax_error:
-        frames.insert(0, _frame_line(syntax_error))
-    return _remarks(exc), frames, len(entries) + (syntax_error is not None)
-
-
-def _remarks(exc: BaseException) -> list[str]:
-    remarks = _text_of(exc).strip().splitlines()[1 : 1 + _MAX_REMARKS]
+        frames.insert(0, syntax_error)
+        total += 1
+    remarks = text.strip().splitlines()[1 : 1 + _MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
     for note in notes if isinstance(notes, (list, tuple)) else ():
         remarks += note.splitlines() if isinstance(note, str) else ()
-    return [line.strip() for line in remarks[:_MAX_REMARKS] if line.strip()]
+    remarks = list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
+    return ExceptionLines(line, remarks, _frame_lines(frames), total)
 
 
-def _innermost_frames(entries: list[TracebackType]) -> Iterator[Frame]:
-    """Yield the innermost frames, the innermost first, with repeated ones merged."""
+def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame], int]:
+    """Return frames, the innermost first, repeated ones merged, and the number of all."""
+    entries: list[TracebackType] = []
+    while tb is not None:
+        entries.append(tb)
+        tb = tb.tb_next
+    frames: list[Frame] = []
     position = len(entries) - 1
-    for _ in range(_MAX_FRAMES):
-        if position < 0:
-            return
+    while position >= 0 and len(frames) < limit:
         last, times = entries[position], 0
-        while position >= 0 and _is_same_line(entries[position], last):
+        code, instruction = last.tb_frame.f_code, last.tb_lasti
+        while position >= 0:
+            entry = entries[position]
+            if entry.tb_frame.f_code is not code or entry.tb_lasti != instruction:
+                break
             position -= 1
             times += 1
-        yield read_frame(last, times)
+        frames.append(tracebacks.read_frame(last, times))
+    return frames, len(entries)
 
 
-def _is_same_line(entry: TracebackType, other: TracebackType) -> bool:
-    return entry.tb_frame.f_code is other.tb_frame.f_code and entry.tb_lasti == other.tb_lasti
-
-
-def _syntax_error_frame(exc: BaseException) -> Frame | None:
-    """Return the place of the text that Python could not parse; None for other exceptions."""
-    if not isinstance(exc, SyntaxError) or not isinstance(exc.filename, str):
+def _syntax_error_frame(exc: SyntaxError) -> Frame | None:
+    """Return the place of the text that Python could not parse."""
+    if not isinstance(exc.filename, str):
         return None
     code = exc.text.strip() if isinstance(exc.text, str) else ""
     return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
 
 
-def _frame_line(frame: Frame) -> tuple[str, int]:
-    """Return a frame's line, and the number of frames that it stands for."""
-    code = f": {frame.code}" if frame.code else ""
-    repeated = f" ({frame.times} times)" if frame.times > 1 else ""
-    return f"  {_format_place(frame)}{code}{repeated}", frame.times
+def _frame_lines(frames: Iterable[Frame]) -> list[tuple[str, int]]:
+    """Return the line of each frame, and the number of frames that it stands for."""
+    lines = []
+    for frame in frames:
+        code = f": {frame.code}" if frame.code else ""
+        repeated = f" ({frame.times} times)" if frame.times > 1 else ""
+        lines.append((f"  {_format_place(frame)}{code}{repeated}", frame.times))
+    return lines
 
 
 def _format_place(place: Frame) -> str:
     """Return ``charge, payments/api.py:42``."""
     path = "/".join(place.filename.replace("\\", "/").rsplit("/", 2)[-2:]).lstrip("/")
-    function = _short_name(place.function)
+    function = place.function.rpartition("<locals>.")[2]
     return f"{function}, {path}:{place.lineno}" if function else f"{path}:{place.lineno}"
-
-
-def _short_name(name: str) -> str:
-    """Return a qualified name without the functions around it."""
-    return name.rpartition("<locals>.")[2]

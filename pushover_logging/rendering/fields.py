@@ -1,7 +1,4 @@
-"""The values of a record and the fields of its Message, checked.
-
-An invalid field is dropped with a warning; the alert is still sent.
-"""
+"""The values of a record and of a Message's fields, as plain values that can be shown."""
 
 from __future__ import annotations
 
@@ -17,13 +14,10 @@ from uuid import UUID
 
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.message import FIELDS, URL_LIMIT, URL_TITLE_LIMIT, Message
+from pushover_logging.exceptions import invalid
 from pushover_logging.rendering.redaction import HIDDEN, MAX_CHARS, names_secret, redacted
-from pushover_logging.rendering.text import clean, truncate
 
-MAX_ITEMS = 20
-"""Items of a list or a mapping that are shown; no more fit in a line."""
+MAX_ITEMS = 20  # items of a list or a mapping that are shown; no more fit in a line
 _MAX_DEPTH = 3
 _MAX_METHOD = 10  # characters
 _MAX_BITS = 1024  # Python itself does not print numbers of more than 4,300 digits
@@ -37,32 +31,14 @@ _LISTS = (list, tuple, set, frozenset)
 _NOT_PLAIN = object()
 
 
-def as_text(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of ``fields`` with title and message as str, dropped if str() raises."""
-    fields = dict(fields)
+def make_texts(fields: dict[str, Any]) -> None:
+    """Make title and message a str, or drop them with a warning if str() raises."""
     for name in fields.keys() & {"title", "message"}:
         try:
             fields[name] = None if fields[name] is None else str(fields[name])
         except Exception as error:  # noqa: BLE001  any code of the program
             del fields[name]
             warn("a message field is left out: %s raised %s", name, type(error).__name__)
-    return fields
-
-
-def build_message(text: str, title: str, fields: dict[str, Any]) -> Message:
-    """Return the Message of ``fields``, without those that are invalid."""
-    for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
-        if isinstance(fields.get(name), str):
-            fields[name] = truncate(clean(fields[name]), limit)
-    for name in fields.keys() - FIELDS:
-        del fields[name]
-        warn("a message field is left out: Message has no field %s", name)
-    while True:
-        try:
-            return Message(message=text, title=title, **fields)
-        except ConfigurationError as error:
-            del fields[error.option or ""]
-            warn("a message field is left out: %s", error)
 
 
 def checked_extras(names: object) -> tuple[str, ...] | None:
@@ -74,8 +50,7 @@ def checked_extras(names: object) -> tuple[str, ...] | None:
     names = plain(names)
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(names)
-    msg = f"extras: got {redacted(names)}, takes a list of the names of record fields, or False"
-    raise ConfigurationError(msg, option="extras")
+    raise invalid(redacted(names), "extras", "a list of the names of record fields, or False")
 
 
 def plain_fields(data: Mapping[Any, Any], requested: Iterable[str] = ()) -> dict[str, Any]:
@@ -99,10 +74,7 @@ def plain_fields(data: Mapping[Any, Any], requested: Iterable[str] = ()) -> dict
 
 
 def request_line(value: object) -> str | None:
-    """Return ``POST /checkout/`` for a request without its query, which can hold secrets.
-
-    Return None for any other object.
-    """
+    """Return ``POST /checkout/`` for a request, without its query; None for any other object."""
     if type(value) is str:
         return _QUERY.sub("", value[:MAX_CHARS])
     if value is None or _is_of(value, (str, *_NUMBERS, *_LISTS, Mapping)):

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -18,27 +19,21 @@ from pythonjsonlogger.json import JsonFormatter
 
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.levels import Levels
-from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, Message
+from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
-from pushover_logging.rendering.fields import as_text, build_message, checked_extras, plain_fields
-from pushover_logging.rendering.layout import BodyParts, build_body
+from pushover_logging.rendering.fields import checked_extras, make_texts, plain_fields
+from pushover_logging.rendering.layout import BodyParts, build_body, build_html_body
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
-from pushover_logging.rendering.text import (
-    clean,
-    escape_html,
-    largest_fitting,
-    shortener,
-    truncate,
-    with_note,
-)
+from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_note
 
 NO_MESSAGE = "(no message)"
-_HTML_INDENT = "\n\u00a0\u00a0"  # html collapses other spaces
-_DEFAULT_LEVELS = Levels()
-_DEFAULT_REDACTION = Redaction()
+_Fields = Mapping[str, Any] | None
+_LEVELS = Levels()
+_REDACTION = Redaction()
 
 
 class PushoverFormatter(JsonFormatter):
@@ -92,10 +87,8 @@ class PushoverFormatter(JsonFormatter):
         self.encrypted_length: Callable[[str], int] | None = None
 
     def adopted(self, other: PushoverFormatter) -> PushoverFormatter:
-        """Return a copy that takes each option that was not given from ``other``.
-
-        A copy, because handlers can share a formatter but not their secrets.
-        """
+        """Return a copy that takes each option that was not given from ``other``."""
+        # A copy, because handlers can share a formatter but not their secrets.
         adopted = copy.copy(self)
         for name in ("title", "body", "extras", "host", "redaction"):
             if getattr(adopted, name) is None:
@@ -104,19 +97,12 @@ class PushoverFormatter(JsonFormatter):
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the body, at most 1,024 characters.
-
-        Raises what the record's own arguments raise.
-        """
-        view = self._view(record)
-        return self._body(view, self._title(view), markup=False)
+        """Return the body, at most 1,024 characters; raises what the record's arguments raise."""
+        view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
+        return self._body(view, self._title(view))
 
     def message(
-        self,
-        record: logging.LogRecord,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        body: str | None = None,
+        self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
     ) -> Message:
         """Return the Message of a record.
 
@@ -127,60 +113,59 @@ class PushoverFormatter(JsonFormatter):
         return self.build(record, fields, body=body)[0]
 
     def build(
-        self,
-        record: logging.LogRecord,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        body: str | None = None,
+        self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
     ) -> tuple[Message, OversizedImage | None]:
         """Return the `message` of a record, and its image if that has yet to be scaled down."""
-        fields = as_text(_DEFAULT_LEVELS.fields(record.levelno) if fields is None else fields)
-        view = self._view(record)
+        fields = dict(_LEVELS.fields(record.levelno) if fields is None else fields)
+        if "title" in fields or "message" in fields:
+            make_texts(fields)
+        view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
         for name in ("url", "url_title"):
             if isinstance(fields.get(name), str):
-                fields[name] = view.format_url(fields[name], quoted=name == "url")
+                url = view.format_url(fields[name], quoted=name == "url")
+                fields[name] = truncate(clean(url), TEXT_LIMITS[name])
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
-        title = self._fit(lambda limit: truncate(title, limit), TITLE_LIMIT)
+        if len(title) > TITLE_LIMIT or self.encrypted_length:
+            title = self._fit(partial(truncate, title), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
-        if body is None:
-            text = self._body(view, title, markup=markup)
-        else:
-            text = self._fit_parts(BodyParts(view.redacted(body).strip()), markup=markup)
+        text = self._body(view, title, body, markup=markup)
         if math.isfinite(record.created):
             fields.setdefault("timestamp", int(record.created))
-        note, image = self._attachments.load(fields)
-        if note:
-            text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
-        return build_message(text, title, fields), image
+        image = None
+        if "attachment" in fields or "attachment_base64" in fields:
+            note, image = self._attachments.load(fields)
+            if note:
+                text = with_note(text, note, MESSAGE_LIMIT, markup=markup)
+        return _build_message(text, title, fields), image
 
     def redacted(self, text: str) -> str:
         """Return ``text`` as it can be sent: clean and without secrets."""
-        return (self.redaction or _DEFAULT_REDACTION)(clean(text))
+        return (self.redaction or _REDACTION)(clean(text))
 
-    def _view(self, record: logging.LogRecord) -> RecordView:
-        return RecordView(
-            record,
-            self.host,
-            self.redaction or _DEFAULT_REDACTION,
-            lambda: self._fields(record),
-            lambda: self.formatTime(record, self.datefmt),
-        )
+    def _time(self, record: logging.LogRecord) -> str:
+        return self.formatTime(record, self.datefmt)
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the plain fields to show, by python-json-logger's rules and encoder."""
-        record, requested = copy_record(record), self.extras or ()
-        data = {name: record.__dict__[name] for name in requested if name in record.__dict__}
+        given, requested = record.__dict__, self.extras or ()
+        record, data = copy_record(record), {}
+        for name in requested:
+            if name in given:
+                data[name] = given[name]
         if "asctime" in self._required_fields:
-            record.asctime = self.formatTime(record, self.datefmt)
+            record.asctime = self._time(record)
         if "message" in self._required_fields:
             record.message = record.getMessage()
         structured = record.msg if isinstance(record.msg, dict) else {}
         self.add_fields(data, record, structured)
         if "message" not in requested:
             data.pop("message", None)  # a field of the format, which the body shows anyway
-        fields = plain_fields(self.process_log_record(data), requested)
+        data = self.process_log_record(data)
+        if not data:
+            return {}
+        fields = plain_fields(data, requested)
         if self.extras is not None:
             names = {*requested, *structured, *self.static_fields, *self.defaults}
             names.update(self._required_fields)
@@ -190,43 +175,52 @@ class PushoverFormatter(JsonFormatter):
         return json.loads(self.jsonify_log_record({**first, **fields})) if fields else {}
 
     def _title(self, view: RecordView) -> str:
-        title = self._filled(self.title, view) or ""
-        return " ".join(title.split()) or view.title or NO_MESSAGE
+        title = None if self.title is None else self._filled(self.title, view)
+        return " ".join((title or "").split()) or view.title or NO_MESSAGE
 
-    def _body(self, view: RecordView, title: str, *, markup: bool) -> str:
-        filled = self._filled(self.body, view, markup=markup)
-        if filled is None:
-            return self._fit_parts(view.parts(title), markup=markup)
-        body, shorten = filled.strip(), shortener(markup=markup)
-        return self._fit(lambda limit: shorten(body, limit)) or NO_MESSAGE
+    def _body(
+        self, view: RecordView, title: str, given: str | None = None, *, markup: bool = False
+    ) -> str:
+        filled = None
+        if given is None and self.body is not None:
+            filled = self._filled(self.body, view, markup=markup)
+        if filled is not None:
+            text = partial(shortener(markup=markup), filled.strip())
+        else:
+            parts = view.parts(title) if given is None else BodyParts(view.redacted(given).strip())
+            text = partial(build_html_body if markup else build_body, parts)
+        return self._fit(text) or NO_MESSAGE
 
-    def _filled(
-        self, template: Template | None, view: RecordView, *, markup: bool = False
-    ) -> str | None:
-        """Return the text of a template; None without one, or if a value does not fit it."""
-        if template is None:
-            return None
+    def _filled(self, template: Template, view: RecordView, *, markup: bool = False) -> str | None:
+        """Return the text of a template; None if a value does not fit it."""
         try:
             return template.fill_html(view) if markup else template.fill(view)
         except Exception as error:  # noqa: BLE001  a value of the program
             warn("the %s template is left out: %s", template.option, type(error).__name__)
             return None
 
-    def _fit_parts(self, parts: BodyParts, *, markup: bool) -> str:
-        def text(limit: int) -> str:
-            body = build_body(parts, limit)
-            return escape_html(body.replace("\n  ", _HTML_INDENT)) if markup else body
-
-        return self._fit(text) or NO_MESSAGE
-
     def _fit(self, text: Callable[[int], str], api_limit: int = MESSAGE_LIMIT) -> str:
         """Return the longest ``text(limit)`` that the API accepts, encrypted if it will be."""
-
-        def fits(text: str) -> bool:
-            length = self.encrypted_length(text) if self.encrypted_length else 0
-            return max(length, len(text)) <= api_limit
-
+        length = self.encrypted_length or len
         whole = text(api_limit)
-        if fits(whole):
+        if len(whole) <= api_limit and length(whole) <= api_limit:
             return whole
-        return text(largest_fitting(api_limit, lambda limit: fits(text(limit))))
+
+        def fits(limit: int) -> bool:
+            shorter = text(limit)
+            return len(shorter) <= api_limit and length(shorter) <= api_limit
+
+        return text(largest_fitting(api_limit, fits))
+
+
+def _build_message(text: str, title: str, fields: dict[str, Any]) -> Message:
+    """Return the Message of ``fields``; an invalid one is dropped with a warning."""
+    for name in fields.keys() - FIELDS:
+        del fields[name]
+        warn("a message field is left out: Message has no field %s", name)
+    while True:
+        try:
+            return Message(message=text, title=title, **fields)
+        except ConfigurationError as error:
+            del fields[error.option or ""]
+            warn("a message field is left out: %s", error)

@@ -7,15 +7,16 @@ level's line, the extras, and last the traceback, of which each exception's own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pushover_logging.rendering.exception_text import ExceptionLines
-from pushover_logging.rendering.text import truncate
+from pushover_logging.rendering.text import escape_html, truncate
 
-LINE_LIMIT = 200
-"""Characters that one extra, one frame or one place takes at most."""
+LINE_LIMIT = 200  # characters that one extra, one frame or one place takes at most
 _CAUSE_LIMIT = 400
-_REST_SIZE = 24  # characters that "… 14 more exceptions" takes at most
+_SHORT_CHAIN = 10  # exceptions; all lines of a longer one rarely fit
+_REST_SIZE = 24  # characters that "… 14 more exceptions", or a fold, takes at most
 
 
 class BodyParts(NamedTuple):
@@ -31,29 +32,46 @@ class BodyParts(NamedTuple):
 
 def build_body(parts: BodyParts, limit: int) -> str:
     """Return the body, at most ``limit`` characters."""
-    cause, place, level = fixed = _fixed_lines(parts, limit)
-    text = truncate(parts.text, limit - _size(fixed))
-    room = max(limit - len("\n".join(filter(None, (text, *fixed)))), 0)
-    extras, room = _fitting_extras(parts.extras, room)
-    traceback = traceback_lines(parts.exceptions, room) if parts.exceptions else ()
+    text, cause, place, level, extras, exceptions = parts
+    if len(exceptions) <= _SHORT_CHAIN and len(cause) <= _CAUSE_LIMIT:
+        whole = [text, cause, place, *extras, *_all_lines(exceptions), level]
+        if sum(map(len, whole)) + len(whole) + _REST_SIZE * len(exceptions) <= limit:
+            return "\n".join(filter(None, whole))
+    cause = truncate(cause, _CAUSE_LIMIT)
+    room = limit - min(len(text), limit // 3)  # what would leave no room for the message is dropped
+    level = level if _size((cause, place, level)) <= room else ""
+    place = place if _size((cause, place, level)) <= room else ""
+    text = truncate(text, limit - _size((cause, place, level)))
+    room = max(limit - len("\n".join(filter(None, (text, cause, place, level)))), 0)
+    extras, room = _fitting_extras(extras, room)
+    traceback = traceback_lines(exceptions, room) if exceptions else ()
     lines = [text, cause, place, *extras, *traceback, level]
     return truncate("\n".join(filter(None, lines)), limit)
 
 
+def build_html_body(parts: BodyParts, limit: int) -> str:
+    """Return the body as html, which collapses spaces; the escapes can make it longer."""
+    return escape_html(build_body(parts, limit).replace("\n  ", "\n\u00a0\u00a0"))
+
+
+def _all_lines(exceptions: Sequence[ExceptionLines]) -> list[str]:
+    """Return all lines of a chain."""
+    lines = []
+    for line, remarks, frames, hidden in exceptions:
+        lines.append(line)
+        for remark in remarks:
+            lines.append(f"  {remark}")  # noqa: PERF401  a comprehension is a call more
+        for frame, times in frames:
+            lines.append(frame)
+            hidden -= times  # noqa: PLW2901
+        if hidden:
+            lines.append(_fold(hidden))
+    return lines
+
+
 def _size(lines: Sequence[str]) -> int:
     """Return the characters that the lines take, those that are not empty with a newline."""
-    return sum(len(line) + 1 for line in lines if line)
-
-
-def _fixed_lines(parts: BodyParts, limit: int) -> tuple[str, str, str]:
-    """Return cause, place and level, without those that would leave no room for the message."""
-    cause, place, level = truncate(parts.cause, _CAUSE_LIMIT), parts.place, parts.level
-    room = limit - min(len(parts.text), limit // 3)
-    if _size((cause, place, level)) > room:
-        level = ""
-    if _size((cause, place, level)) > room:
-        place = ""
-    return cause, place, level
+    return len("\n".join([*filter(None, lines), ""]))
 
 
 def _fitting_extras(extras: Sequence[str], room: int) -> tuple[list[str], int]:
@@ -78,25 +96,25 @@ def _fitting(sizes: Sequence[int], room: int) -> tuple[int, int]:
     return count, room
 
 
+@dataclass(slots=True)
 class _Block:
     """One exception of the traceback: the lines that are shown, and the frames that are not yet."""
 
-    def __init__(self, exception: ExceptionLines) -> None:
-        self.lines = [exception.line]
-        self.fold = ""
-        """The line that counts the hidden frames, if there is room for it."""
-        self.hidden = exception.total
-        self.frames = list(exception.frames)
+    lines: list[str]
+    hidden: int
+    frames: list[tuple[str, int]]
+    fold: str = ""  # the line that counts the hidden frames, if there is room for it
 
 
 def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str]:
     """Return the lines of a chain that fit, the root first, and of each its innermost frames."""
     fitting, rest, room = _fitting_exceptions(exceptions, room)
-    blocks = [_Block(exception) for exception in fitting]
-    for block, exception in zip(blocks, fitting, strict=True):
-        for remark in exception.remarks:
+    blocks = []
+    for line, remarks, frames, total in fitting:
+        blocks.append(_Block([line], total, list(frames)))
+        for remark in remarks:
             if len(remark) + 3 <= room:
-                block.lines.append(f"  {remark}")
+                blocks[-1].lines.append(f"  {remark}")
                 room -= len(remark) + 3
     for block in blocks:
         fold = _fold(block.hidden)
@@ -112,10 +130,8 @@ def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str
 def _fitting_exceptions(
     exceptions: Sequence[ExceptionLines], room: int
 ) -> tuple[list[ExceptionLines], str, int]:
-    """Return the exceptions whose own lines fit, a line that counts the rest, and the room left.
-
-    The last exception, which is the logged one, comes before those between it and the root.
-    """
+    """Return the exceptions whose own lines fit, a line that counts the rest, and the room left."""
+    # The last exception, which is the logged one, comes before those between it and the root.
     sizes = [_size([exception.line]) for exception in exceptions]
     if sum(sizes) <= room:
         return list(exceptions), "", room - sum(sizes)

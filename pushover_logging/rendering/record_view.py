@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
-from pushover_logging.identity.tracebacks import split_traceback
+from pushover_logging.identity.tracebacks import MARK, split_traceback
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
@@ -19,29 +21,24 @@ from pushover_logging.rendering.exception_text import (
 from pushover_logging.rendering.fields import plain_fields
 from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_lines
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
-from pushover_logging.rendering.text import clean, first_line, truncate
+from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate
 
 _SEPARATOR = "\n\0\n"  # no default pattern matches across it
 _MAX_LINE = 1_000  # characters of a line that are searched for secrets
+_FRAME_LINE, _FRAME_TIMES = itemgetter(0), itemgetter(1)  # of a frame of `ExceptionLines`
 T = TypeVar("T")
 
 
 def copy_record(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy of ``record`` with its own attributes dictionary.
-
-    Not with the module ``copy``, which imports: that fails at interpreter shutdown, when a
-    ``__del__`` can still log.
-    """
+    """Return a copy of ``record`` with its own attributes dictionary."""
+    # Not with `copy`, which imports: that fails at shutdown, when a ``__del__`` can still log.
     copied = object.__new__(type(record))
     copied.__dict__.update(record.__dict__)
     return copied
 
 
 def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
-    """Return ``record``, or a copy with the current time if its own time is not valid.
-
-    The time of a record that a program made by hand or read from a socket can be anything.
-    """
+    """Return ``record``, or a copy with the current time if its own, of any object, is invalid."""
     created = getattr(record, "created", None)
     if isinstance(created, (float, int)) and 0 <= created <= MAX_UNIX_TIME:
         return record
@@ -51,11 +48,7 @@ def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecor
 
 
 class _CachedProperty(Generic[T]):
-    """`functools.cached_property` without its lock.
-
-    Before CPython 3.12 that lock is shared by all objects: threads would wait for each other, and
-    a fork's child forever.
-    """
+    """`functools.cached_property` without its lock, which all objects share before CPython 3.12."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         self._function = function
@@ -65,26 +58,20 @@ class _CachedProperty(Generic[T]):
         return value
 
 
+@dataclass(eq=False, repr=False)
 class RecordView:
     """The parts of a body and the fields of a template, each made on first use, without secrets.
 
-    ``fields`` returns the record's plain extras, ``time`` its time as text. A missing field is an
-    empty text, so that a template never costs an alert.
+    ``_read_fields`` returns a record's plain extras, ``_time`` its time as text. A missing field is
+    an empty text, so that a template never costs an alert.
     """
 
-    def __init__(
-        self,
-        record: logging.LogRecord,
-        host: str | None,
-        redaction: Redaction,
-        fields: Callable[[], Mapping[str, Any]],
-        time: Callable[[], str],
-    ) -> None:
-        self._record = record
-        self._host = host
-        self._redaction = redaction
-        self._read_fields = fields
-        self._time = time
+    _record: logging.LogRecord
+    _host: str | None
+    _redaction: Redaction
+    _read_fields: Callable[[logging.LogRecord], Mapping[str, Any]]
+    _time: Callable[[logging.LogRecord], str]
+    _plain: Mapping[str, Any] | None = None
 
     def redacted(self, text: str) -> str:
         """Return ``text`` as it can be sent."""
@@ -98,32 +85,16 @@ class RecordView:
 
     def value(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         """Return the field ``name``. Raises KeyError if the record has no such plain field."""
-        computed = self._computed_fields()
-        if name in computed:
-            return computed[name]()
-        fields = self._fields
+        if name in self._COMPUTED:
+            return self._COMPUTED[name](self)
+        fields = self._fields()
         value = (fields if name in fields else plain_fields(self._record.__dict__, [name]))[name]
         if isinstance(value, (int, float)):
             return value
         return "" if value is None else self.redacted(_on_one_line(value))
 
-    def _computed_fields(self) -> dict[str, Callable[[], str]]:
-        # Not kept: its reference cycle would keep the record until the next garbage collection.
-        return {
-            "message": lambda: self._message[0] or "\n".join(self._extras),
-            "cause": lambda: self._cause,
-            "place": lambda: self._lines[0],
-            "host": lambda: self._host or "",
-            "extras": lambda: "\n".join(self._extras),
-            "traceback": lambda: "\n".join(traceback_lines(self._exceptions, MESSAGE_LIMIT)),
-            "asctime": self._time,
-        }
-
     def format_url(self, template: str, *, quoted: bool) -> str:
-        """Return a URL, or its title, with the fields that it names in braces.
-
-        ``quoted`` percent-encodes them. Returns the template unchanged if a field is missing.
-        """
+        """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
         try:
             return template.format_map(_UrlFields(self, quoted=quoted))
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
@@ -132,81 +103,83 @@ class RecordView:
     @property
     def title(self) -> str:
         """What went wrong: the root exception's line, else the message's first line."""
-        return self._cause or first_line(self._message[0]) or "".join(self._extras[:1])
+        text, cause, _ = self._headline
+        return cause or first_line(text) or "".join(self._parts.extras[:1])
 
     def parts(self, title: str) -> BodyParts:
         """Return the parts of the body, without what ``title`` already contains."""
-        text, cause = self._message[0], self._cause
+        text, cause, place, level, extras, exceptions = self._parts
         if text == title or title.endswith(f": {text}"):
             text = ""
         elif text.startswith(f"{title}\n"):
             text = text[len(title) :].strip("\n")
-        if cause in title:
-            cause = ""
-        place, level = self._lines[:2]
-        extras = [line for line in self._extras if line != title]
-        return BodyParts(text, cause, place, level, extras, self._exceptions)
+        if title in extras:
+            extras = [line for line in extras if line != title]
+        return BodyParts(text, "" if cause in title else cause, place, level, extras, exceptions)
 
     @_CachedProperty
-    def _message(self) -> tuple[str, str]:
-        """The message, and the traceback that was part of its text."""
-        if isinstance(self._record.msg, dict):
-            return "", ""
-        text, traceback = split_traceback(self._record.getMessage())
-        return self.redacted(text).strip(), traceback
+    def _headline(self) -> tuple[str, str, ExceptionSummary]:
+        """The message, the root exception's line, and the summary, which is not redacted."""
+        text = traceback = cause = ""
+        if not isinstance(self._record.msg, dict):
+            text = self._record.getMessage()
+            if MARK in text:
+                text, traceback = split_traceback(text)
+            text = self._redaction(clean(text[:MAX_CHARS])).strip()
+        summary = summarize_exception(self._record, traceback)
+        if summary.line:
+            cause = self._redaction(clean(summary.line[:MAX_CHARS]))
+        return text, cause, summary
 
     @_CachedProperty
-    def _summary(self) -> ExceptionSummary:
-        return summarize_exception(self._record, self._message[1])
-
-    @_CachedProperty
-    def _cause(self) -> str:
-        return self.redacted(self._summary.line) if self._summary.line else ""
-
-    @_CachedProperty
-    def _fields(self) -> Mapping[str, Any]:
-        return self._read_fields()
-
-    @property
-    def _extras(self) -> list[str]:
-        return self._lines[2 : 2 + len(self._fields)]
-
-    @_CachedProperty
-    def _exceptions(self) -> list[ExceptionLines]:
-        lines = iter(self._lines[2 + len(self._fields) :])
-        return [
-            ExceptionLines(
-                next(lines),
-                [next(lines) for _ in exception.remarks],
-                [(next(lines), times) for _, times in exception.frames],
-                exception.total,
-            )
-            for exception in self._summary.exceptions
-        ]
-
-    @_CachedProperty
-    def _lines(self) -> list[str]:
-        """The place, the level, the extras and the exceptions, redacted in one pass."""
-        record = self._record
+    def _parts(self) -> BodyParts:
+        record, fields = self._record, self._fields()
+        text, cause, summary = self._headline
         level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
-        extras = [
-            ("" if name == "request" else f"{_on_one_line(name)}: ") + _on_one_line(value)
-            for name, value in self._fields.items()
-        ]
-        exceptions = [
-            line
-            for own_line, remarks, frames, _ in self._summary.exceptions
-            for line in (own_line, *remarks, *(frame for frame, _ in frames))
-        ]
-        return self._redacted_lines([self._summary.place, level, *extras, *exceptions])
+        lines = [summary.place, level]
+        for name, value in fields.items():
+            label = "" if name == "request" else f"{_on_one_line(name)}: "
+            lines.append(label + _on_one_line(value))
+        for line, remarks, frames, _ in summary.exceptions:
+            lines += (line, *remarks, *map(_FRAME_LINE, frames))
+        place, level, *lines = self._redacted_lines(lines)
+        end = len(fields)
+        extras, exceptions = lines[:end], []
+        for _, remarks, frames, total in summary.exceptions:
+            first, middle = end + 1, end + 1 + len(remarks)
+            line, end = lines[end], middle + len(frames)
+            shown = list(zip(lines[middle:end], map(_FRAME_TIMES, frames), strict=True))
+            exceptions.append(ExceptionLines(line, lines[first:middle], shown, total))
+        return BodyParts(text, cause, place, level, extras, exceptions)
 
-    def _redacted_lines(self, lines: Sequence[str]) -> list[str]:
-        lines = [clean(line[:_MAX_LINE]) for line in lines]
+    def _redacted_lines(self, lines: list[str]) -> list[str]:
+        """Return lines as they can be sent, redacted in one pass."""
+        if max(map(len, lines)) > _MAX_LINE or UNSENDABLE.search("".join(lines)):
+            lines = [clean(line[:_MAX_LINE]) for line in lines]
         joined = _SEPARATOR.join(lines)
         redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= MAX_CHARS else []
         if len(redacted) != len(lines):  # a pattern of the program matched across a separator
-            redacted = [self._redaction(line) for line in lines]
-        return [truncate(line.rstrip(), LINE_LIMIT) for line in redacted]
+            redacted = list(map(self._redaction, lines))
+        for number, line in enumerate(redacted):
+            redacted[number] = line = line.rstrip()  # noqa: PLW2901
+            if len(line) > LINE_LIMIT:
+                redacted[number] = truncate(line, LINE_LIMIT)
+        return redacted
+
+    def _fields(self) -> Mapping[str, Any]:
+        if self._plain is None:
+            self._plain = self._read_fields(self._record)
+        return self._plain
+
+    _COMPUTED: ClassVar[dict[str, Callable[[RecordView], str]]] = {
+        "message": lambda self: self._headline[0] or "\n".join(self._parts.extras),
+        "cause": lambda self: self._headline[1],
+        "place": lambda self: self._parts.place,
+        "host": lambda self: self._host or "",
+        "extras": lambda self: "\n".join(self._parts.extras),
+        "traceback": lambda self: "\n".join(traceback_lines(self._parts.exceptions, MESSAGE_LIMIT)),
+        "asctime": lambda self: self._time(self._record),
+    }
 
 
 class _UrlFields(dict[str, str]):

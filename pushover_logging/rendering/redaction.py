@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from pushover_logging.dictconfig import plain
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 
 HIDDEN = "***"
 MAX_CHARS = 16_384
@@ -68,12 +68,10 @@ def _can_match(text: str) -> bool:
     return False
 
 
-@cache
-def _secret_name() -> re.Pattern[str]:
-    # Not `tokens`, which a language model counts.
-    return re.compile(
-        rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
-    )
+# Not `tokens`, which a language model counts.
+_SECRET_NAME = (
+    rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
+)
 
 
 def describe_secret(secret: object) -> str:
@@ -84,10 +82,7 @@ def describe_secret(secret: object) -> str:
 
 
 def redacted(value: object) -> str:
-    """Return the repr of any ``value`` for an error text: truncated, and without secrets.
-
-    If repr() raises, return the value's type.
-    """
+    """Return the repr of any ``value`` for an error text: short, without secrets, or its type."""
     try:
         text = hide_keys(_DEFAULT(repr(value)))
     except Exception:  # noqa: BLE001  any code of the program
@@ -96,10 +91,7 @@ def redacted(value: object) -> str:
 
 
 def hide_keys(text: str) -> str:
-    """Return ``text`` without anything in the format of a token, a user key or a group key.
-
-    https://pushover.net/api#identifiers
-    """
+    """Return ``text`` without anything that looks like https://pushover.net/api#identifiers."""
     return re.sub(r"(?<![A-Za-z0-9])[A-Za-z0-9]{30}(?![A-Za-z0-9])", HIDDEN, text)
 
 
@@ -113,7 +105,7 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
 
 def names_secret(name: str) -> bool:
     """Return True if a field of this name holds a secret, whatever its value looks like."""
-    return _secret_name().search(name) is not None
+    return re.search(_SECRET_NAME, name) is not None
 
 
 class Redaction:
@@ -132,7 +124,9 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """Return the first 16,384 characters of ``text`` without its secrets."""
-        text = without(text[:MAX_CHARS], self._secrets)
+        text = text[:MAX_CHARS]
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
         defaults = _default_patterns() if self._use_defaults and _can_match(text) else ()
         for pattern in (*defaults, *self._added):
             text = pattern.sub(_hide, text)
@@ -144,18 +138,17 @@ _DEFAULT = Redaction()
 
 def _compiled(option: object) -> tuple[re.Pattern[str], ...]:
     patterns = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
-    takes = "takes False, or regular expressions, as text or compiled"
+    takes = "False, or regular expressions, as text or compiled"
     if not isinstance(patterns, (list, tuple, set, frozenset)):
-        msg = f"redact: got {redacted(option)}, {takes}"
-        raise ConfigurationError(msg, option="redact")
+        raise invalid(redacted(option), "redact", takes)
     compiled = []
     for pattern in patterns:
         try:
             compiled.append(re.compile(pattern))
             compiled[-1].sub("", "")  # a pattern of bytes would fail at the first alert
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-            msg = f"redact: got {redacted(pattern)} ({error}), {takes}"
-            raise ConfigurationError(msg, option="redact") from error
+            given = f"{redacted(pattern)} ({error})"
+            raise invalid(given, "redact", takes) from error
     return tuple(compiled)
 
 

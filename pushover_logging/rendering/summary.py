@@ -62,7 +62,9 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
     if newcomers and len(counts) > 1:
-        title, lines = _digest_title(newcomers, len(counts) - len(newcomers)), _listed(counts)
+        number, others = len(newcomers), len(counts) - len(newcomers)
+        title = f"{number} new problem{'s' if number > 1 else ''}"
+        title, lines = f"{title}, and more of {others}" if others else title, _listed(counts)
     elif newcomers:
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
@@ -73,16 +75,12 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unreported = [
-        min(count.priority, PRIORITIES["high"])
-        for count in counts
-        if count.unannounced or count.refused
-    ]
+    unreported = [count.priority for count in counts if count.unannounced or count.refused]
     quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
-        priority=max([quiet, *unreported]),
+        priority=min(max([quiet, *unreported]), PRIORITIES["high"]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
@@ -138,7 +136,9 @@ def format_duration(seconds: float) -> str:
 
 def _sentences(count: Count, *, at_exit: bool) -> str:
     more = "" if count.unannounced else " more"
-    rate = ", ".join(filter(None, (_rate(count), _where(count))))
+    minutes = (count.last - count.since) / 60
+    rate = f"{count.count / minutes:.0f}/min" if minutes >= 1 else ""
+    rate = ", ".join(filter(None, (rate, _where(count))))
     total = f" ({count.total} in all)" if count.total > count.count else ""
     parts = [f"{count.count}{more} {_span(count)}{total}{', ' if rate else ''}{rate}."]
     if count.level >= logging.CRITICAL:  # a summary is quiet
@@ -149,16 +149,8 @@ def _sentences(count: Count, *, at_exit: bool) -> str:
         parts.append("The first could not be sent.")
     if refusals := _refusals([count]):
         parts.append(refusals)
-    if at_exit:
-        parts.append("The program ended.")
-    else:
-        parts.append(f"If it goes on, next summary in {format_duration(count.next_window)}.")
-    return " ".join(parts)
-
-
-def _digest_title(newcomers: Sequence[Count], others: int) -> str:
-    number, more = len(newcomers), f", and more of {others}" if others else ""
-    return f"{number} new problem{'s' if number > 1 else ''}{more}"
+    following = f"If it goes on, next summary in {format_duration(count.next_window)}."
+    return " ".join([*parts, "The program ended." if at_exit else following])
 
 
 def _listed(counts: Sequence[Count]) -> list[str]:
@@ -213,12 +205,6 @@ def _where(count: Count) -> str:
 
 
 def _span(count: Count) -> str:
-    since, last = (
-        time.strftime("%H:%M:%S", time.localtime(at)) for at in (count.since, count.last)
-    )
+    times = map(time.localtime, (count.since, count.last))
+    since, last = (time.strftime("%H:%M:%S", at) for at in times)
     return since if since == last else f"{since}-{last}"
-
-
-def _rate(count: Count) -> str:
-    minutes = (count.last - count.since) / 60
-    return f"{count.count / minutes:.0f}/min" if minutes >= 1 else ""

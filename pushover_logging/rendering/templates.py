@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+from operator import mod
 from string import Template as _Dollar
 from typing import Any, Protocol
 
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import invalid
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.text import ENTITIES
 
@@ -19,10 +21,8 @@ _SHIELDS = {char: chr(0xFDD0 + number) for number, char in enumerate(ENTITIES)}
 _SHIELD = str.maketrans({**dict.fromkeys(_SHIELDS.values(), "\ufffd"), **_SHIELDS})
 _UNSHIELD = str.maketrans({_SHIELDS[char]: entity for char, entity in ENTITIES.items()})
 _STYLES: dict[str, Callable[[str, Any], str]] = {
-    "%": lambda text, values: text % values,
-    "{": lambda text, values: text.format_map(values),
-    "$": lambda text, values: _Dollar(text).substitute(values),
-}
+    "%": mod, "{": str.format_map, "$": lambda text, values: _Dollar(text).substitute(values),
+}  # fmt: skip
 
 
 class Values(Protocol):
@@ -39,10 +39,9 @@ class Template:
     """
 
     def __init__(self, option: str, text: object, style: str) -> None:
-        takes = f"takes a template in the style {style!r}, as logging.Formatter's fmt"
+        takes = f"a template in the style {style!r}, as logging.Formatter's fmt"
         if not isinstance(text, str) or not text.strip():
-            msg = f"{option}: got {redacted(text)}, {takes}"
-            raise ConfigurationError(msg, option=option)
+            raise invalid(redacted(text), option, takes)
         self.option = option
         self._lines = text.split("\n")
         self._format = _STYLES[style]
@@ -53,29 +52,23 @@ class Template:
             text.encode()  # a lone surrogate cannot be sent
             self.fill(defaultdict(_AnyValue))
         except Exception as error:
-            msg = f"{option}: got {redacted(text)} ({error}), {takes}"
-            raise ConfigurationError(msg, option=option) from error
+            given = f"{redacted(text)} ({error})"
+            raise invalid(given, option, takes) from error
 
     def fill(self, values: Values) -> str:
-        """Return the text with its fields, without the lines whose fields are all empty.
-
-        Raises what formatting a value raises if it does not fit its place.
-        """
+        """Return the text without the lines whose fields are all empty; raises as `format`."""
         lines = ((line, self._format(line, values)) for line in self._lines)
         return "\n".join(filled for line, filled in lines if filled.strip() or not line.strip())
 
     def fill_html(self, values: Values) -> str:
-        """Return the text as html in which only the template's own text is markup.
-
-        Raises as `fill`.
-        """
+        """Return the text as html in which only the template's own text is markup."""
         text = self.fill(_ShieldedValues(values))
         return text.replace("\n", "<br>").translate(_UNSHIELD)
 
 
+@dataclass
 class _ShieldedValues:
-    def __init__(self, values: Values) -> None:
-        self._values = values
+    _values: Values
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a text or a number
         value = self._values[name]
@@ -99,5 +92,4 @@ def checked_style(style: object) -> str:
     """Return one of logging's styles. Raises ConfigurationError for anything else."""
     if isinstance(style, str) and style in _STYLES:
         return style
-    msg = f"style: got {redacted(style)}, takes one of %, {{ and $, as logging.Formatter"
-    raise ConfigurationError(msg, option="style")
+    raise invalid(redacted(style), "style", "one of %, { and $, as logging.Formatter")

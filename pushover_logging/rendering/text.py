@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+"""Every text that `clean` changes has such a character."""
 _COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
 _LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 # https://pushover.net/api#html, with the attribute's value in quotes.
@@ -31,6 +32,10 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ZERO_WIDTH_JOINER = "\u200d"
 _JOINERS = f"\u200c{_ZERO_WIDTH_JOINER}"
 _REGIONAL_INDICATORS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_L, _V = "\u1100-\u115f\ua960-\ua97c", "\u1160-\u11a7\ud7b0-\ud7c6"
+_T = "\u11a8-\u11ff\ud7cb-\ud7fb"
+_HANGUL = re.compile(f"[{_L}][{_L}{_V}]|[{_V}][{_V}{_T}]|[{_T}][{_T}]")
+"""Two letters of one syllable: the rules GB6 to GB8 of Annex #29, after decomposition."""
 _MAX_BACKING_UP = 32
 """Code points given up for a whole character; the longest emoji sequences in use have about ten."""
 _FLAG_WINDOW = 4096
@@ -47,7 +52,7 @@ def clean(text: str) -> str:
         text = _COLOURS.sub("", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSENDABLE.sub(_REPLACEMENT, text)
+    return UNSENDABLE.sub(_REPLACEMENT, text)
 
 
 def first_line(text: str) -> str:
@@ -62,10 +67,7 @@ def escape_html(text: str) -> str:
 
 
 def largest_fitting(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number from 1 to ``limit`` that ``fits``, 0 if none does.
-
-    ``fits`` must hold up to some number and not beyond it.
-    """
+    """Return the largest number up to ``limit`` that ``fits``, as all below it do; 0 if none."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
@@ -168,8 +170,10 @@ def _is_boundary(text: str, position: int) -> bool:
     if before == _ZERO_WIDTH_JOINER or _extends(after):
         return False
     if before in _REGIONAL_INDICATORS and after in _REGIONAL_INDICATORS:
-        return _flags_are_whole(text, position)
-    return not _hangul_joins(_hangul_type(before), _hangul_type(after))
+        window = text[max(position - _FLAG_WINDOW, 0) : position]
+        return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0  # two for a flag
+    last, first = unicodedata.normalize("NFD", before)[-1], unicodedata.normalize("NFD", after)[0]
+    return not _HANGUL.fullmatch(last + first)
 
 
 def _extends(character: str) -> bool:
@@ -180,31 +184,3 @@ def _extends(character: str) -> bool:
         or "\U000e0020" <= character <= "\U000e007f"  # tags, as in the flag of Scotland
         or unicodedata.category(character).startswith("M")
     )
-
-
-def _flags_are_whole(text: str, position: int) -> bool:
-    """Return True if an even number of regional indicators, two per flag, ends at ``position``."""
-    window = text[max(position - _FLAG_WINDOW, 0) : position]
-    return (len(window) - len(window.rstrip(_REGIONAL_INDICATORS))) % 2 == 0
-
-
-def _hangul_type(character: str) -> str:
-    """Return the Hangul_Syllable_Type (L, V, T, LV or LVT), "" for any other character."""
-    if "\uac00" <= character <= "\ud7a3":
-        return "LVT" if (ord(character) - 0xAC00) % 28 else "LV"
-    if "\u1100" <= character <= "\u115f" or "\ua960" <= character <= "\ua97c":
-        return "L"
-    if "\u1160" <= character <= "\u11a7" or "\ud7b0" <= character <= "\ud7c6":
-        return "V"
-    if "\u11a8" <= character <= "\u11ff" or "\ud7cb" <= character <= "\ud7fb":
-        return "T"
-    return ""
-
-
-def _hangul_joins(before: str, after: str) -> bool:
-    """Return True if two Hangul types form one syllable (rules GB6 to GB8 of Annex #29)."""
-    if before == "L":
-        return after in {"L", "V", "LV", "LVT"}
-    if before in {"V", "LV"}:
-        return after in {"V", "T"}
-    return before in {"T", "LVT"} and after == "T"

@@ -379,28 +379,30 @@ class RedisStore:
 class Total:
     """What a process has counted of one problem, in the store's ``incarnation`` of its counts.
 
-    ``known`` of it is what Redis has confirmed, ``settled`` what is reported. Each of ``marks`` says
-    that ``count`` was what it is when the store had taken so many pushes' counts: it is settled
-    with the next one. ``found`` is the last count, from which a lost problem is made again.
+    ``settled`` of it is reported. Each of ``marks`` says that ``count`` was what it is when the
+    store had taken so many pushes' counts: it is settled with the next one. ``found`` is the last
+    count, from which a lost problem is made again.
     """
 
     found: Counted
     incarnation: str = ""
     count: int = 0
-    known: int = 0
     settled: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
 
-    def learn(self, incarnation: str, taken: int, settled: int) -> bool:
-        """Take the store's word of an incarnation; return False if it is another one."""
+    def learn(self, incarnation: str, taken: int, settled: int, known: int) -> bool:
+        """Take the store's word, which has ``known`` of this total; return False if it lacks some.
+
+        In another incarnation that is what is not settled.
+        """
         if incarnation != self.incarnation:
-            return False
+            return self.count <= self.settled
         while self.marks and self.marks[0][0] <= settled:
             self.settled = self.marks.pop(0)[1]
-        if self.count > self.settled:
+        if known > self.settled:
             self.marks = [mark for mark in self.marks if mark[0] != taken + 1]
-            self.marks.append((taken + 1, self.count))
-        return True
+            self.marks.append((taken + 1, known))
+        return known >= self.count
 
 
 class RedisThrottle(Throttle):
@@ -412,34 +414,42 @@ class RedisThrottle(Throttle):
         super().__init__(self._redis, rules, is_shared=True)
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
-        """Add what this process counted; of what was not handed over Unreachable has a list."""
+        """Add what this process counted; Unreachable has a list of what no total has."""
         problems: dict[str, str] = {}
         left = list(counted)
         try:
             while left:
-                problems[left[-1].key] = self._add(left[-1])
-                left.pop()
+                found = left[0]
+                if found.problem not in self._totals:
+                    super().views([found.problem])
+                total = self._total(found.problem, found)
+                total.count += found.occurrences.count
+                total.found = found
+                del left[0]
+                problems[found.key] = self._hand_over(found.problem)
             views = self.views(set(problems.values()))
         except Unreachable as error:
-            error.left = left[:-1] if error.left == [] else left
+            error.left = left
             raise
         return {key: views[problem] for key, problem in problems.items()}
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
-        """Return what a process has to know of problems; hands over again what Redis has lost."""
+        """Return what a process has to know of problems; hand over what Redis has lost or lacks."""
         views = super().views(keys)
         for key in keys:
             total = self._totals.get(key)
             if total is None:
                 continue
-            incarnation, taken, settled, _ = self._redis.states[key]
-            is_there = total.learn(incarnation, taken, settled)
-            if total.settled >= total.count:
-                del self._totals[key]
-            elif total.known < total.count or not is_there:
-                self._add(replace_count(total.found, 0))
+            if not total.learn(*self._redis.states[key]):
+                self._hand_over(key)
                 views[key] = super().views([key])[key]
+            elif total.settled >= total.count:
+                del self._totals[key]
         return views
+
+    def unsettled(self) -> Collection[str]:
+        """Return the problems of which this process has a total that is not all reported."""
+        return self._totals.keys()
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
         self._redis.own, self._redis.states = {}, {}
@@ -448,8 +458,7 @@ class RedisThrottle(Throttle):
             occurrences = replace(problem.counted, count=count)
             info = PushInfo(problem.title, problem.user, problem.device, problem.priority)
             found = Counted(name, name, problem.level, occurrences, info)
-            total = self._total(name, found)
-            total.count, total.known = total.count + count, total.known + count
+            self._total(name, found).count += count
         return result
 
     def _total(self, key: str, found: Counted) -> Total:
@@ -457,57 +466,53 @@ class RedisThrottle(Throttle):
         total = self._totals.get(key)
         if total is None:
             incarnation, _, _, own = self._redis.states[key]
-            total = self._totals[key] = Total(found, incarnation, own, own, own)
+            total = self._totals[key] = Total(found, incarnation, own, own)
         return total
 
-    def _add(self, found: Counted) -> str:
-        """Add to this process's total of a problem, and hand that over; return the problem's key."""
-        key = found.problem
-        answer = self._handed(key, found)
-        if answer is None:  # there is no such problem
-            key = self._transaction(lambda: self._placed(found), [found.key, key])
-            lost = self._totals.get(found.problem) if key != found.problem else None
-            if lost is not None:
-                lost.learn(*self._redis.states[found.problem][:3])
-                found = replace_count(found, found.occurrences.count + lost.count - lost.settled)
-            if self._handed(key, found) is None:
-                text = "the shared throttle lost a problem that was just made"
-                raise Unreachable(text)
-            if lost is not None:
-                del self._totals[found.problem]
-        return key
+    def _hand_over(self, key: str) -> str:
+        """Have Redis know this process's total of a problem; return the key that it goes by there.
 
-    def _handed(self, key: str, found: Counted) -> list[Any] | None:
-        if key not in self._totals:
-            super().views([key])
-        total = self._total(key, found)
-        total.count += found.occurrences.count
-        total.found = found
-        try:
-            answer = self._redis.add(key, total, found)
-        except Unreachable as error:
-            error.left = []  # it may have arrived: the total says so the next time
-            raise
+        It may be repeated. If there is no answer, that is what the next call does.
+        """
+        found = self._totals[key].found
+        if self._is_added(key, found):
+            return key
+        target = self._transaction(lambda: self._placed(found), [found.key, key])
+        if target != key:
+            self._move(key, target, found)
+        if not self._is_added(target, found):
+            text = "the shared throttle lost a problem that was just made"
+            raise Unreachable(text)
+        return target
+
+    def _is_added(self, key: str, found: Counted) -> bool:
+        total = self._totals[key]
+        answer = self._redis.add(key, total, found)
         if answer is None:
-            total.count -= found.occurrences.count
-            return None
+            return False
         incarnation, taken, settled = answer
         if incarnation != total.incarnation:
             total.count -= total.settled
             total.incarnation, total.settled, total.marks = incarnation, 0, []
-        total.known = total.count
-        total.learn(incarnation, taken, settled)
-        return answer
+        total.learn(incarnation, taken, settled, total.count)
+        return True
+
+    def _move(self, key: str, target: str, found: Counted) -> None:
+        """Let what Redis does not have of a total be part of another problem's."""
+        total = self._totals[key]
+        incarnation, _, _, known = self._redis.states[key]
+        if incarnation != total.incarnation:
+            del self._totals[key]
+            known = total.settled
+        moved, total.count = total.count - known, known
+        whole = self._total(target, found)
+        whole.count += moved
+        whole.found = found
 
     def _placed(self, found: Counted) -> str:
         key, problem = self._place(found)
         self._save(key, problem)
         return key
-
-
-def replace_count(found: Counted, count: int) -> Counted:
-    """Return a count with another number."""
-    return found._replace(occurrences=replace(found.occurrences, count=count))
 
 
 def _tally(counted: Occurrences) -> str:

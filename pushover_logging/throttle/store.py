@@ -47,17 +47,17 @@ class Store(Protocol):
         """Forget an item."""
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
-        """Return the first items that are due before a time, the earliest first, with their times."""
+        """Return the first items that are due before a time, with their times, in order."""
 
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
 
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. Used by the sender alone, without a lock."""
+    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.now = clock.monotonic
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
         self._written: dict[str, tuple[Item | None, float | None]] = {}
@@ -76,13 +76,13 @@ class MemoryStore:
                     self._due[name] = due
         return result
 
-    def now(self) -> float:
-        """Return the monotonic clock's seconds."""
-        return self._clock.monotonic()
-
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return copies of the named items."""
-        return {name: copy.copy(self._items[name]) for name in names if name in self._items}
+        items = {}
+        for name in names:
+            if name in self._items:
+                items[name] = copy.copy(self._items[name])
+        return items
 
     def save(self, name: str, item: Item, due: float | None) -> None:
         """Keep an item."""
