@@ -5,11 +5,13 @@ import gc
 import logging
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -194,6 +196,105 @@ def test_another_goes_on_when_the_sender_is_killed(program, inbox, path):
     expected = {f"{name} {n}" for name in ("first", "other") for n in range(20)}
     assert expected == set(arrived)
     assert sum(arrived.values()) <= 41
+
+
+@pytest.mark.process
+def test_leader_that_is_stopped_is_passed_by(program, inbox, path):
+    """As by Ctrl-Z or a paused container: another sends within 20 s, and all arrives in the end."""
+    source = """
+    import logging, sys
+    from pushover_logging import PushoverHandler
+    logging.getLogger().addHandler(handler := PushoverHandler(throttle=False, close_timeout=40))
+    for number in range({count}):
+        logging.error("{name} %d", number)
+    print("logged", flush=True)
+    print(handler.flush(40))
+    """
+    inbox.fail_with(delay=0.1, times=None)
+    environ = {"PUSHOVER_OUTBOX": str(path)}
+    with program.start(source.format(name="first", count=50), **environ) as first:
+        first.stdout.readline()
+        inbox.wait_for(3)
+        first.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            other = program.run(source.format(name="other", count=3), **environ)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert (0, "logged\nTrue\n", "") == other
+        later = [one.monotonic for one in inbox.attempts if one.monotonic > stopped + 1]
+        assert later[0] - stopped < 20
+        assert ("True\n", "") == first.communicate(timeout=60)
+    arrived = Counter(push["title"] for push in inbox.messages)
+    expected = {f"first {n}" for n in range(50)} | {f"other {n}" for n in range(3)}
+    assert expected == set(arrived)
+    assert sum(arrived.values()) <= len(expected) + 1
+    assert 0 == waiting(path)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("delay", [0.5, 3])
+def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatch, delay):
+    """It waits for 250 ms and a bit, whatever the disk does; nothing is lost or sent twice."""
+    handler = handler_for(outbox=path, throttle=False, close_timeout=20)
+    log = logger_for(handler)
+    log.error("before")
+    assert handler.flush(10)
+    work_off, longest = type(handler._pipeline.outbox.file)._do, 0.0
+
+    def slow(file, connection, works):
+        results = work_off(file, connection, works)
+        time.sleep(delay)  # as fsync does before a call returns
+        return results
+
+    monkeypatch.setattr(type(handler._pipeline.outbox.file), "_do", slow)
+    for number in range(5):
+        began = time.monotonic()
+        log.error("record %d", number)
+        longest = max(longest, time.monotonic() - began)
+    assert longest < 0.3
+    monkeypatch.undo()
+    assert handler.flush(20)
+    expected = ["before", *(f"record {n}" for n in range(5))]
+    assert expected == sorted(push["title"] for push in inbox.messages)
+
+
+@pytest.mark.process
+def test_handler_that_is_gone_leaves_nothing_open(program, path):
+    """No descriptor and no lock stays behind, however often a program configures its logging."""
+    source = """
+    import gc, logging, os, time
+    from pushover_logging import PushoverHandler
+    from pushover_logging.storage import sqlite_file
+    sqlite_file._BEAT = 0.1
+
+    def use():
+        handler = PushoverHandler(throttle=False)
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        log.error("boom happened")
+        handler.flush(20)
+        handler.close()
+
+    def opened():
+        gc.collect()
+        return sum(1 for name in os.listdir("/proc/self/fd"))
+
+    use()
+    deadline = time.monotonic() + 20
+    while sqlite_file._FILES and time.monotonic() < deadline:
+        time.sleep(0.05)
+    before = opened()
+    for _ in range(5):
+        use()
+    while (sqlite_file._FILES or opened() > before) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    print(opened() - before)
+    """
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("there is no /proc here")
+    assert (0, "0\n") == program.run(source, PUSHOVER_OUTBOX=str(path))[:2]
 
 
 @contextlib.contextmanager
