@@ -41,5 +41,5 @@ async def main() -> None:
     await asyncio.gather(trade("BTC"), trade("ETH"), feed())
 
 
-pushover_logging.install(level="INFO", throttle={"by": ["symbol"]})
+pushover_logging.install(level="INFO", throttle={"group_by": ["symbol"]})
 asyncio.run(main())

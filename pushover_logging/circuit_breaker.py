@@ -15,16 +15,16 @@ class CircuitBreaker:
         self._clock = clock
         self._first = first
         self._longest = first if longest is None else longest
-        self._until = 0.0
+        self.until = 0.0  # of the monotonic clock
         self.delay = 0.0
 
     def wait(self) -> float:
         """Return the seconds for which it is still open."""
-        return max(0.0, self._until - self._clock.monotonic())
+        return max(0.0, self.until - self._clock.monotonic())
 
     def is_open(self) -> bool:
         """Return True while nothing must be tried."""
-        return self._clock.monotonic() < self._until
+        return self._clock.monotonic() < self.until
 
     def fail(self) -> bool:
         """Open it; return True if this is the first failure since `succeed`."""
@@ -35,12 +35,12 @@ class CircuitBreaker:
 
     def open_for(self, seconds: float) -> None:
         """Open it for so long, whatever it was before."""
-        self._until = self._clock.monotonic() + seconds
+        self.until = self._clock.monotonic() + seconds
 
     def retry(self) -> None:
         """Let it be tried at once."""
-        self._until = 0.0
+        self.until = 0.0
 
     def succeed(self) -> None:
         """Close it: a try has worked."""
-        self._until = self.delay = 0.0
+        self.until = self.delay = 0.0

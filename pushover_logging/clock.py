@@ -13,19 +13,16 @@ MAX_UNIX_TIME = 253_402_300_799.0
 
 
 class Clock:
-    """The system's own time, randomness and threads."""
+    """The system's own time, randomness and threads.
 
-    def monotonic(self) -> float:
-        """Return seconds that never run backwards; only differences have a meaning."""
-        return time.monotonic()
+    ``monotonic()`` are seconds that never run backwards, of which only differences have a meaning;
+    ``time()`` is the wall clock's Unix time in seconds; ``uniform(low, high)`` is a random number.
+    All three are bound at import: a program that freezes time does not stop the sender.
+    """
 
-    def time(self) -> float:
-        """Return the Unix time of the wall clock in seconds."""
-        return time.time()
-
-    def uniform(self, low: float, high: float) -> float:
-        """Return a random number between ``low`` and ``high``."""
-        return random.uniform(low, high)  # noqa: S311  not for secrets
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    uniform = staticmethod(random.uniform)
 
     def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
         """Start a daemon thread. Raises RuntimeError if the interpreter cannot start one."""

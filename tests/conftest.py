@@ -92,6 +92,8 @@ class Driven:
 def drop(handler):
     """Forget what a handler still has to send, and leave nothing open."""
     pipeline = handler._pipeline
+    if pipeline is None:
+        return
     lifecycle.unregister(pipeline.thread)
     handler._pipeline = None
     pipeline._client.close()
@@ -145,6 +147,7 @@ def handler_for(inbox):
         inbox.clear_faults()
         for queue in pipeline.sender._memory._queues.values():
             queue.clear()  # what a test left behind must not reach the next one's inbox
+        pipeline.counters.pending = 0
         pipeline.thread.request_close()
         thread = pipeline.thread.thread
         drop(one)

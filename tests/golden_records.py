@@ -178,7 +178,7 @@ def noted(exc, *notes):
 
 
 def group(*members):
-    return raised(shop.throw, ExceptionGroup("unhandled errors in a TaskGroup", list(members)))  # noqa: F821
+    return raised(shop.throw, ExceptionGroup("unhandled errors in a TaskGroup", list(members)))
 
 
 def record(msg="Order A-1042 failed", *args, level=logging.ERROR, exc=None, stack=None, **extra):
@@ -292,7 +292,7 @@ def groups():
     plain = raised(shop.charge, {"rate": 0}, 5)
     yield "exc-group", record(exc=group(plain, raised(shop.save, 5)))
     yield "exc-group-of-one", record(exc=group(plain))
-    inner = ExceptionGroup("inner", [raised(shop.query, "db-7"), KeyError("rate")])  # noqa: F821
+    inner = ExceptionGroup("inner", [raised(shop.query, "db-7"), KeyError("rate")])
     yield "exc-group-nested", record(exc=group(inner, raised(shop.hidden)))
     yield "exc-text-group", queued(record(exc=group(plain, raised(shop.save, 5))))
 
@@ -307,7 +307,7 @@ def as_text():
 
 
 def extras():
-    when = dt.datetime(2026, 11, 24, 14, 5, tzinfo=dt.timezone.utc)
+    when = dt.datetime(2026, 11, 24, 14, 5, tzinfo=dt.UTC)
     yield "extra-plain", record(
         order=5, rate=0.25, paid=False, coupon=None, customer="Zoë", when=when, day=when.date(),
         at=when.time(), took=dt.timedelta(seconds=5), colour=Colour.RED, high=Level.HIGH,

@@ -21,7 +21,7 @@ OPTIONS = {
     "html": True, "monospace": False, "host": "web-7",
     "title": "{message}", "style": "{", "extras": ["customer"],
     "body": "<b>{name}</b>\n{extras}\n{levelname} · {name} · {host}",
-    "throttle": {"windows": [60, 120], "by": ["customer"]}, "capacity": 50, "max_age": 3600,
+    "throttle": {"windows": [60, 120], "group_by": ["customer"]}, "capacity": 50, "max_age": 3600,
     "close_timeout": 4, "timeout": [2, 3], "redact": ["card [0-9]+"], "outbox": "auto",
 }  # fmt: skip
 EXPECTED = {
@@ -124,7 +124,7 @@ def test_values_that_a_configuration_names_elsewhere(inbox, root):
             "INFO": {"priority": "high", "sound": f"{shop}.SOUND", "user": "cfg://people.on_call"},
         },
         throttle={
-            "windows": [f"{shop}.WINDOW"], "by": ["cfg://people.by[0]", "cfg://people.by[1].name"],
+            "windows": [f"{shop}.WINDOW"], "group_by": ["cfg://people.by[0]", "cfg://people.by[1].name"],
         },
         redact=[f"{shop}.CARD"],
     )  # fmt: skip
@@ -138,7 +138,7 @@ def test_values_that_a_configuration_names_elsewhere(inbox, root):
     assert [("siren", Shop.USER, "1", "*** was declined")] * 2 == [
         tuple(push[name] for name in ("sound", "user", "priority", "title")) for push in pushes
     ]
-    assert 90 - 10 < handler._ledger._throttle.next_due() <= 90  # the window that Shop names
+    assert (Shop.WINDOW,) == handler._settings.rules.windows
 
 
 def test_values_of_a_formatter_that_a_configuration_names_elsewhere(inbox, root):
@@ -248,9 +248,9 @@ def test_environment_alone(inbox, monkeypatch, tmp_path):
 def test_host_of_a_container_is_not_shown(monkeypatch):
     """A hexadecimal name has no meaning for a reader."""
     monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
-    assert None is PushoverHandler(token=TOKEN, user=USER)._phone.host
+    assert None is PushoverHandler(token=TOKEN, user=USER)._default_formatter.host
     monkeypatch.setenv("PUSHOVER_HOST", "deadbeefcafe")  # somebody wants it
-    assert "deadbeefcafe" == PushoverHandler(token=TOKEN, user=USER)._phone.host
+    assert "deadbeefcafe" == PushoverHandler(token=TOKEN, user=USER)._default_formatter.host
 
 
 @pytest.mark.parametrize("off", ["off", "OFF"])
@@ -284,8 +284,9 @@ def test_off_switches_the_handler_off(monkeypatch, caplog, off):
     ("timeout", (1, 2, 3)), ("timeout", float("nan")), ("api_url", "http://example.org"),
     ("api_url", "nowhere"), ("api_url", 5), ("api_url", "https://me:secret@example.org"),
     ("user", 5), ("user", ["u" * 29]), ("callback", "http://["), ("outbox", "a\0b"),
-    ("outbox", "x" * 300), ("outbox", "\ud800"), ("throttle", {"by": 5}), ("throttle", {"by": [5]}),
-    ("throttle", {"by": {"customer"}}), ("throttle", {"windows": "123"}), ("throttle", math.inf),
+    ("outbox", "x" * 300), ("outbox", "\ud800"), ("throttle", {"group_by": 5}),
+    ("throttle", {"group_by": [5]}), ("throttle", {"group_by": {"customer"}}),
+    ("throttle", {"windows": "123"}), ("throttle", math.inf),
     pytest.param("throttle", 9**999, id="throttle-endless"),
     ("throttle", {"store": "redis://["}), ("throttle", {"store": "redis://:secret@h", "bye": 1}),
     ("throttle", "redis:/:secret@h"), ("api_url", "http://localhost:99999"),
@@ -365,7 +366,8 @@ def test_formatter_takes_the_place_of_one_in_an_ini(inbox):
 
 
 def test_secrets_to_mask_are_the_handlers_own():
-    """All keys, the encryption key in either case; nothing that is not a key, such as "off"."""
+    """All keys, the encryption key in either case; nothing that is not a key."""
     key = "ab" * 32
-    assert [TOKEN, USER, USER, key, key.upper()] == config.secrets(TOKEN, f"{USER},{USER}", key)
-    assert [] == config.secrets("off", USER, None) + config.secrets("short", "short", None)
+    found = config.Credentials(TOKEN, f"{USER},{USER}", key).secrets()
+    assert [TOKEN, USER, USER, key, key.upper()] == found
+    assert [] == config.Credentials("short", "short").secrets()

@@ -144,20 +144,21 @@ def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
     assert "azGDO" not in caplog.text + str(driven.handler.stats().last_error)
 
 
-@pytest.mark.parametrize("part", ["may_send", "claim", "_decide"])
-def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part):
+@pytest.mark.parametrize(
+    ("part", "name"), [("outbox", "together"), ("_memory", "claim"), ("local", "decide")]
+)
+def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part, name):
     """Nothing that was claimed is left behind, whatever fails around it."""
     driven = drive()
-    ledger = driven.handler._sender._ledger
-    one = ledger._claims if part == "_decide" else ledger.outbox
-    real, failures = getattr(one, part), iter([True, True])
+    one = getattr(driven.handler._pipeline.sender, part)
+    real, failures = getattr(one, name), iter([True, True])
 
-    def fail(*given):
+    def fail(*given, **named):
         if next(failures, False):
             raise ArithmeticError("injected")
-        return real(*given)
+        return real(*given, **named)
 
-    monkeypatch.setattr(one, part, fail)
+    monkeypatch.setattr(one, name, fail)
     driven.log.error("boom happened")
     driven.advance(100)
     assert ["boom happened"] == driven.titles

@@ -685,7 +685,7 @@ def test_a_group_as_text_counts_by_its_last_member() -> None:
     """Through a queue, a group is the lines that show it."""
 
     def grouped(exc: BaseException) -> logging.LogRecord:
-        group = ExceptionGroup("unhandled errors", [exc])  # noqa: F821
+        group = ExceptionGroup("unhandled errors", [exc])
         return through_a_queue(failed(caught(lambda: exec("raise group", {"group": group}))))
 
     raised = [caught(raise_value_error), caught(raise_value_error), caught(lambda: {}["price"])]

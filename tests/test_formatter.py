@@ -218,7 +218,7 @@ def test_what_was_cancelled_is_not_the_cause():
 
     try:
         asyncio.run(ask())
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         message = PushoverFormatter().message(record("Query failed", exc=error))
     assert "TimeoutError" == message.title
     assert "CancelledError" in message.message

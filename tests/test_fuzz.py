@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from conftest import TOKEN, USER, Driven, close_file
+from conftest import TOKEN, USER, Driven, drop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +80,7 @@ def file(inbox, tmp_path):
     driven = Driven(inbox, outbox=path)
     for name in ("disk", "database", "queue"):
         driven.log.error("No %s", name)
-    close_file(driven.handler)
+    drop(driven.handler)
     return path
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Driven
+from conftest import Driven, drop
 from golden_records import table
 from html5lib import parse
 
@@ -33,8 +33,7 @@ def shown(inbox, records):
             driven.settle()
             found[name][mode] = inbox.messages[-1]
         assert len(records) == driven.handler.stats().sent
-        driven.handler._ledger.reset()
-        driven.handler._pipeline._client.close()
+        drop(driven.handler)
     return found
 
 

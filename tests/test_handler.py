@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 import requests
-from conftest import FakeClock, adds_up
+from conftest import adds_up
 
 from pushover_logging import PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
@@ -90,15 +90,15 @@ def test_record_in_the_middle_of_the_books_waits_for_their_end(
 ):
     """One that comes while the outbox is written, good or bad, is taken up right after."""
     driven = drive(throttle=throttle)
-    outbox = driven.handler._ledger.outbox
+    outbox = driven.handler._pipeline.outbox
     put = outbox.put
 
-    def interrupted_put(envelope):
+    def interrupted_put(queued):
         monkeypatch.setattr(outbox, "put", put)
         driven.log.error("good one")
         driven.log.error("%d", "bad one")
-        assert 1 == driven.handler._ledger._books.stats(None, None).records
-        return put(envelope)
+        assert 1 == driven.handler._pipeline.stats().records
+        return put(queued)
 
     monkeypatch.setattr(outbox, "put", interrupted_put)
     driven.log.error("outer one")
@@ -148,9 +148,11 @@ def test_filter_that_replaces_the_record_is_followed(drive):
             other.msg = "replaced text"
             return other
 
-    handler = Replacing(token=TOKEN, user=USER, api_url=drive().inbox.url, clock=FakeClock())
-    handler.handle(logging.makeLogRecord({"msg": "given text", "levelno": 40}))
-    assert "replaced text" == handler._ledger.claim(1e9).message.title
+    driven = drive()
+    driven.handler.__class__ = Replacing
+    driven.log.error("given text")
+    driven.settle()
+    assert ["replaced text"] == driven.titles
 
 
 def test_filter_that_logs_does_no_harm(drive):
@@ -258,9 +260,7 @@ def test_thread_that_dies_is_started_again(handler_for, inbox, monkeypatch):
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.error("first trouble")
-    thread = handler._sender._thread
-    if thread is not None:
-        thread.join(10)
+    assert died.wait(10)
     log.error("second trouble")
     inbox.wait_for(2)
     assert {"first trouble", "second trouble"} == {push["title"] for push in inbox.messages}
@@ -315,8 +315,8 @@ def test_text_is_the_one_at_the_call(drive):
 def test_record_in_the_middle_of_stats_waits_for_their_end(drive, monkeypatch, capsys):
     """One that comes while the counters are read, whatever it is, is taken up right after."""
     driven = drive()
-    books = driven.handler._ledger._books
-    read = books.stats
+    counters = driven.handler._pipeline.counters
+    read = counters.stats
 
     def interrupted_stats(*given):
         monkeypatch.undo()
@@ -326,7 +326,7 @@ def test_record_in_the_middle_of_stats_waits_for_their_end(drive, monkeypatch, c
         driven.handler.flush(0)
         return read(*given)
 
-    monkeypatch.setattr(books, "stats", interrupted_stats)
+    monkeypatch.setattr(counters, "stats", interrupted_stats)
     assert 0 == driven.handler.stats().records
     assert (3, 1) == (driven.handler.stats().records, driven.handler.stats().failed)
     driven.settle()
@@ -439,7 +439,6 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
         stats = driven.handler.stats()
         assert (True, 0) == (adds_up(stats), stats.pending), number
         assert stats.records > 0
-        driven.handler._ledger.outbox.release()
         driven.end()
         number += 6  # each takes a delivery, and all of them half a minute
     assert number > 20
@@ -448,7 +447,7 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
 def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
     """Nobody will send it: it is counted so with the next record, and the books add up."""
     driven = drive()
-    monkeypatch.setattr(driven.handler._ledger.outbox, "put", lambda _: boom())
+    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", lambda _: boom())
     with pytest.raises(Boom):
         driven.log.error("cut off")
     monkeypatch.undo()

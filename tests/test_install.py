@@ -199,7 +199,7 @@ def test_interrupt_is_not_told(program, inbox, waits):
 ])  # fmt: skip
 def test_interrupt_in_a_group_is_no_failure(inner, told):
     """A nursery wraps what ended it; a failure beside a Ctrl-C is one all the same."""
-    assert told == _is_failure(BaseExceptionGroup("nursery", inner))  # noqa: F821  see above
+    assert told == _is_failure(BaseExceptionGroup("nursery", inner))
 
 
 @pytest.mark.parametrize(("given", "expected"), [

@@ -5,22 +5,23 @@ import gc
 import logging
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
+from conftest import Driven
+
 from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
-from pushover_logging.database import Unavailable
-from pushover_logging.hostlock import HostLock
-from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.outbox.sqlite import SqliteOutbox
+from pushover_logging.outbox.queue import QueuedMessage
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -29,6 +30,20 @@ OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "outbox.sqlite"
+
+
+@pytest.fixture
+def drive(inbox):
+    """Make driven handlers; at the end their counters must add up."""
+    made = []
+
+    def make(**options):
+        made.append(Driven(inbox, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
 
 
 def logger_for(handler):
@@ -183,6 +198,105 @@ def test_another_goes_on_when_the_sender_is_killed(program, inbox, path):
     assert sum(arrived.values()) <= 41
 
 
+@pytest.mark.process
+def test_leader_that_is_stopped_is_passed_by(program, inbox, path):
+    """As by Ctrl-Z or a paused container: another sends within 20 s, and all arrives in the end."""
+    source = """
+    import logging, sys
+    from pushover_logging import PushoverHandler
+    logging.getLogger().addHandler(handler := PushoverHandler(throttle=False, close_timeout=40))
+    for number in range({count}):
+        logging.error("{name} %d", number)
+    print("logged", flush=True)
+    print(handler.flush(40))
+    """
+    inbox.fail_with(delay=0.1, times=None)
+    environ = {"PUSHOVER_OUTBOX": str(path)}
+    with program.start(source.format(name="first", count=50), **environ) as first:
+        first.stdout.readline()
+        inbox.wait_for(3)
+        first.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            other = program.run(source.format(name="other", count=3), **environ)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert (0, "logged\nTrue\n", "") == other
+        later = [one.monotonic for one in inbox.attempts if one.monotonic > stopped + 1]
+        assert later[0] - stopped < 20
+        assert ("True\n", "") == first.communicate(timeout=60)
+    arrived = Counter(push["title"] for push in inbox.messages)
+    expected = {f"first {n}" for n in range(50)} | {f"other {n}" for n in range(3)}
+    assert expected == set(arrived)
+    assert sum(arrived.values()) <= len(expected) + 1
+    assert 0 == waiting(path)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("delay", [0.5, 3])
+def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatch, delay):
+    """It waits for 250 ms and a bit, whatever the disk does; nothing is lost or sent twice."""
+    handler = handler_for(outbox=path, throttle=False, close_timeout=20)
+    log = logger_for(handler)
+    log.error("before")
+    assert handler.flush(10)
+    work_off, longest = type(handler._pipeline.outbox.file)._do, 0.0
+
+    def slow(file, connection, works):
+        results = work_off(file, connection, works)
+        time.sleep(delay)  # as fsync does before a call returns
+        return results
+
+    monkeypatch.setattr(type(handler._pipeline.outbox.file), "_do", slow)
+    for number in range(5):
+        began = time.monotonic()
+        log.error("record %d", number)
+        longest = max(longest, time.monotonic() - began)
+    assert longest < 0.3
+    monkeypatch.undo()
+    assert handler.flush(20)
+    expected = ["before", *(f"record {n}" for n in range(5))]
+    assert expected == sorted(push["title"] for push in inbox.messages)
+
+
+@pytest.mark.process
+def test_handler_that_is_gone_leaves_nothing_open(program, path):
+    """No descriptor and no lock stays behind, however often a program configures its logging."""
+    source = """
+    import gc, logging, os, time
+    from pushover_logging import PushoverHandler
+    from pushover_logging.storage import sqlite_file
+    sqlite_file._BEAT = 0.1
+
+    def use():
+        handler = PushoverHandler(throttle=False)
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        log.error("boom happened")
+        handler.flush(20)
+        handler.close()
+
+    def opened():
+        gc.collect()
+        return sum(1 for name in os.listdir("/proc/self/fd"))
+
+    use()
+    deadline = time.monotonic() + 20
+    while sqlite_file._FILES and time.monotonic() < deadline:
+        time.sleep(0.05)
+    before = opened()
+    for _ in range(5):
+        use()
+    while (sqlite_file._FILES or opened() > before) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    print(opened() - before)
+    """
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("there is no /proc here")
+    assert (0, "0\n") == program.run(source, PUSHOVER_OUTBOX=str(path))[:2]
+
+
 @contextlib.contextmanager
 def locked(path):
     """Hold the file as another program would that writes to it for long."""
@@ -192,7 +306,6 @@ def locked(path):
         other.execute("ROLLBACK")
 
 
-@pytest.mark.process
 @pytest.mark.process
 def test_locked_file_gives_way_to_memory_and_gets_it_back(handler_for, inbox, path, caplog):
     """For 10 s: calls stay short, one warning; what waited in memory is inserted after it."""
@@ -246,7 +359,7 @@ def test_file_that_was_never_an_outbox_is_left_as_it_is(
 
 
 def test_pictures_do_not_pile_up_while_the_file_is_away(handler_for, inbox, path):
-    """What was sent from memory is written down when the file is back: that, and no picture."""
+    """What was sent from memory leaves nothing behind."""
     handler = handler_for(outbox=path, throttle=False)
     log = logger_for(handler)
     picture = b"\x89PNG\r\n\x1a\n" + b"x" * 1000
@@ -257,25 +370,8 @@ def test_pictures_do_not_pile_up_while_the_file_is_away(handler_for, inbox, path
             log.error("meanwhile", extra={"pushover": {"attachment": picture}})
         inbox.wait_for(4)
         handler.flush(5)
-        left = [one for one in gc.get_objects() if type(one) is Envelope]  # asks no other object
-        left = [one for one in left if one.title == "meanwhile"]
-        assert 3 == len(left)
+        left = [one for one in gc.get_objects() if type(one) is QueuedMessage]
         assert [] == [one for one in left if one.message.attachment]
-
-
-def test_file_that_cannot_be_looked_at_is_taken_for_an_outbox(
-    handler_for, inbox, path, monkeypatch
-):
-    """As another user's is: to open it says what is wrong with it."""
-    path.write_text("what I wrote down")
-
-    def denied(*_, **__):
-        raise PermissionError(13, "Denied")
-
-    monkeypatch.setattr(type(path), "open", denied)
-    handler = handler_for(outbox=path)
-    assert isinstance(handler._ledger.outbox, SqliteOutbox)
-    path.unlink()
 
 
 DAMAGE = {
@@ -307,8 +403,8 @@ def test_damage_while_open_harms_no_later_record(handler_for, inbox, path, kind,
 
 
 @pytest.mark.parametrize("change", [
-    "DROP TABLE message", "DROP TABLE outcome", "DROP TABLE problem",
-    "DROP TABLE problem; CREATE TABLE problem (a)", "PRAGMA user_version = 0",
+    "DROP TABLE message", "DROP TABLE item", "DROP TABLE leader",
+    "DROP TABLE item; CREATE TABLE item (a)",
     "ALTER TABLE message RENAME COLUMN payload TO p", "ALTER TABLE message DROP COLUMN payload",
 ])  # fmt: skip
 def test_schema_that_others_have_changed_holds_nothing_up(drive, path, change):
@@ -333,7 +429,7 @@ def test_file_that_a_newer_version_took_over_while_it_was_open_is_left_to_it(dri
     driven.log.error("before")
     driven.settle()
     with contextlib.closing(sqlite3.connect(path)) as file:
-        file.executescript("DROP TABLE problem; PRAGMA user_version = 99")
+        file.executescript("DROP TABLE item; PRAGMA user_version = 99")
     driven.log.error("comes after it")
     driven.advance(60)
     assert ["before", "comes after it"] == driven.titles
@@ -429,9 +525,6 @@ def change(path, statement, *values):
         file.execute(statement, values)
 
 
-NOBODY = 5  # an origin that no process holds
-
-
 @pytest.fixture
 def stuck(drive, path):
     """Two handlers of one file; the first sends for the account, and everything waits."""
@@ -445,24 +538,16 @@ def stuck(drive, path):
 
 
 def test_what_ten_processes_died_of_is_set_aside(stuck, path):
-    """It is sent no more, its counters say so, and a person can look at it."""
-    first, other = stuck
-    change(path, "UPDATE message SET sending = 1, deaths = 9, emitter = ?", NOBODY)
-    first.handler._pipeline.outbox.resign()
-    other.settle()
-    assert {"set aside": 1} == other.handler.stats().dropped_by
-    first.inbox.clear_faults()
-    other.advance(100)
-    assert [] == other.titles
-
-
-def test_what_ten_processes_died_of_is_told_to_its_living_handler(stuck, path):
-    """The handler whose record it was counts it, not the one that found it."""
+    """It is sent no more, its handler's counters say so, and a person can look at it."""
     first, other = stuck
     change(path, "UPDATE message SET sending = 1, deaths = 9")
     first.handler._pipeline.outbox.resign()
+    other.handler._pipeline.outbox.look()
     other.settle()
+    first.inbox.clear_faults()
     first.advance(2)
+    other.advance(100)
+    assert [] == other.titles
     assert {"set aside": 1} == first.handler.stats().dropped_by
     assert {} == other.handler.stats().dropped_by
 
@@ -487,42 +572,6 @@ def test_row_without_a_time_is_set_aside(stuck, path):
     first.advance(100)
     assert [] == first.titles
     assert {"set aside": 1} == first.handler.stats().dropped_by
-
-
-@pytest.mark.parametrize("written", [
-    "put_at = 'now'", "put_at = x'00'", "origin = 'me'", "origin = 1e300", "origin = 1 << 62",
-    "origin = -1", "summary = 7", "deaths = 'many'", "priority = 'high'", "sending = 'yes'",
-])  # fmt: skip
-def test_row_that_others_have_written_over_is_sent(drive, path, written):
-    """Nothing of it is relied on but its text; what comes after it is sent as ever."""
-    first = drive(outbox=path)
-    first.inbox.fail_with(500, times=None)
-    first.log.error("waits already")
-    first.settle()
-    change(path, f"UPDATE message SET {written}")
-    first.handler._pipeline.outbox.resign()
-    first.inbox.clear_faults()
-    first.log.error("comes after it")
-    first.advance(60)
-    assert {"waits already", "comes after it"} == set(first.titles)
-
-
-def test_summary_of_a_dead_process_is_told_by_another(drive, path):
-    """It is adopted as what it is, and counted apart."""
-    first = drive(outbox=path)
-    for _ in range(3):
-        first.log.error("Cannot connect to %s", "db-7")
-    first.settle()
-    first.inbox.fail_with(503, times=None)
-    first.advance(310)
-    change(path, "UPDATE message SET emitter = ?", NOBODY)
-    first.handler._pipeline.outbox.resign()
-    first.inbox.clear_faults()
-    other = drive(outbox=path)
-    other.clock.now = first.clock.now
-    other.advance(2)
-    assert ["Cannot connect to db-7", "x2 more: Cannot connect to db-7"] == other.titles
-    assert (0, 1) == (other.handler.stats().records, other.handler.stats().summaries)
 
 
 @pytest.fixture
@@ -627,16 +676,13 @@ def test_command_leaves_a_file_of_others_as_it_is(tmp_path, command, version):
 def test_command_says_why_a_file_cannot_be_read(path, command, monkeypatch):
     """One line, as every error: another user's outbox."""
     path.touch()
-    usual = type(path).open
 
-    def denied(self, *args, **options):
-        if self == path:
-            raise PermissionError(13, "Denied")
-        return usual(self, *args, **options)
+    def denied(*_, **__):
+        raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(type(path), "open", denied)
-    expected = f"pushover-logging: outbox: {path} cannot be read (Denied)\n"
-    assert (2, "", expected) == command(path)
+    monkeypatch.setattr(sqlite3, "connect", denied)
+    expected = f"pushover-logging: {path}: unable to open database file\n"
+    assert (1, "", expected) == command(path)
 
 
 @pytest.mark.parametrize("environ", [
@@ -693,91 +739,50 @@ def test_outbox_that_is_a_folder(tmp_path):
         config.outbox(tmp_path, "01")
 
 
-def test_host_lock_that_was_deleted_is_left(tmp_path):
-    """Others lock in a new file: whoever holds one in the old file holds nothing."""
-    one = HostLock(tmp_path / "lock")
-    assert one.try_hold(1, "me")
-    assert not one.try_hold(1, "another in this process")
-    (tmp_path / "lock").unlink()
-    assert one.try_hold(1, "another in this process")
-    one.release(1, "me")
-    assert one.is_held(1)
-    one.renew()
-
-
-@pytest.mark.process
-def test_host_lock_is_seen_by_other_processes(tmp_path):
-    """Held, free, and whether this process is alone in a range."""
-    one = HostLock(tmp_path / "lock")
-    one.try_hold(1, "me")
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        one.renew()
-        seen = [one.is_held(1), one.is_held(2), one.try_hold(1, "it"), one.is_alone(0, 10)]
-        os.write(write, repr(seen).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert b"[True, False, False, False]" == os.read(read, 100)
-    assert one.is_alone(0, 10)
-    assert one.is_held(1)
-    one.renew()
-    one.release(1, "me")
-
-
-def test_turn_that_does_not_come_is_not_waited_for(tmp_path):
-    """An order, no exclusion: once the deadline is over the block runs all the same."""
-    lock, ran = HostLock(tmp_path / "lock"), []
-    with lock.turn(time.monotonic() - 1):
-        ran.append("late")
-    with lock.turn(time.monotonic() + 10):
-        ran.append("in turn")
-    assert ["late", "in turn"] == ran
-    lock.renew()
+@contextlib.contextmanager
+def unavailable(driven, monkeypatch):
+    """Let all work in the file fail."""
+    with monkeypatch.context() as patched:
+        patched.setattr(driven.handler._pipeline.outbox.file, "unusable", "for a test")
+        yield
 
 
 def test_what_was_sent_while_the_file_was_away_is_not_sent_again(drive, path, monkeypatch):
-    """The row goes before another is claimed."""
+    """It is written down before another is claimed."""
     driven = drive(outbox=path, throttle=False)
     driven.log.error("first problem")
     driven.log.error("second problem")
-    outbox = driven.handler._ledger.outbox
-    account, claim = outbox.account, outbox.account.claim
+    send = driven.handler._pipeline._client.send
 
-    def away(closed_to, fate, works):
-        if not works:
-            return claim(closed_to, fate, works)
-        monkeypatch.setattr(account, "claim", claim)
-        raise Unavailable("locked")
+    def goes_away(message):
+        send(message)
+        driven.handler._pipeline.outbox.file.unusable = "for a test"
 
-    monkeypatch.setattr(account, "claim", away)
-    while account.claim is away:
-        driven.handler._pipeline.thread.step()
-    driven.clock.now += 1.1
-    claimed = outbox.claim((), lambda _: None)
-    assert "second problem" == claimed.title
-    outbox.retry(claimed)
+    monkeypatch.setattr(driven.handler._pipeline._client, "send", goes_away)
+    driven.advance(5)
+    assert ["first problem"] == driven.titles
+    assert not driven.handler.flush(0)
+    monkeypatch.undo()
+    driven.handler._pipeline.outbox.file.unusable = ""
     driven.advance(5)
     assert ["first problem", "second problem"] == driven.titles
     assert 0 == waiting(path)
 
 
 def test_what_cannot_be_inserted_again_stays_in_memory(drive, path, monkeypatch):
-    """Nothing is lost where the file goes away a second time."""
+    """Nothing is lost if the file goes away a second time; what waits is inserted in the end."""
     driven = drive(outbox=path, throttle=False)
-    driven.inbox.fail_with(503, times=1)
-    account = driven.handler._ledger.outbox.account
-    insert, fails = account.insert, iter([True, True, False])
-
-    def failing(*given):
-        if next(fails, False):
-            raise Unavailable("locked")
-        insert(*given)
-
-    monkeypatch.setattr(account, "insert", failing)
-    driven.log.error("boom happened")
-    driven.advance(60)
-    assert ["boom happened"] == driven.titles
+    driven.inbox.fail_with(503, times=None)
+    driven.log.error("before")
+    for _ in range(2):
+        with unavailable(driven, monkeypatch):
+            driven.log.error("meanwhile")
+            driven.advance(10)
+    driven.advance(2)
+    assert 3 == waiting(path)
+    driven.inbox.clear_faults()
+    driven.advance(400)
+    assert ["before", "meanwhile", "meanwhile"] == driven.titles
 
 
 @pytest.mark.process
@@ -799,8 +804,8 @@ def test_folder_that_is_not_there_is_made(program, inbox, tmp_path):
 
 
 @pytest.mark.process
-def test_last_words_can_be_left_to_the_next_process(program, inbox):
-    """`last_words` False: what was counted stays in the file, told when it is due, and once."""
+def test_summary_at_exit_can_be_left_to_the_next_process(program, inbox):
+    """`summary_at_exit` False: what was counted stays in the file until it is due."""
     source = """
         import logging, sys
         from pushover_logging import PushoverHandler
@@ -809,7 +814,7 @@ def test_last_words_can_be_left_to_the_next_process(program, inbox):
             def time(self):
                 return super().time() + {later}
         handler = PushoverHandler(
-            outbox="outbox.sqlite", throttle={{"last_words": False}}, clock=Later()
+            outbox="outbox.sqlite", throttle={{"summary_at_exit": False}}, clock=Later()
         )
         logging.getLogger().addHandler(handler)
         for _ in range({number}):
@@ -818,25 +823,27 @@ def test_last_words_can_be_left_to_the_next_process(program, inbox):
     for later, number in ((0, 3), (1, 1), (301, 1), (302, 1)):
         assert (0, "", "") == program.run(source.format(later=later, number=number))
     first, summary = inbox.messages
-    assert ["Sync failed", "x3 more: Sync failed"] == [first["title"], summary["title"]]
-    assert "(4 in all)" in summary["message"]
+    assert ["Sync failed", "x4 more: Sync failed"] == [first["title"], summary["title"]]
+    assert "(5 in all)" in summary["message"]
 
 
-@pytest.mark.parametrize("drive", ["file"], indirect=True)
-@pytest.mark.parametrize("step", ["_register", "insert"])
-def test_insert_that_is_cut_off_is_sent_once(drive, monkeypatch, step):
-    """Ctrl-C before anything is written, or right after it was: counted, sent, and told once."""
-    driven = drive(throttle=False)
-    account = driven.handler._ledger.outbox.account
-    work = getattr(account, step)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("is_away", [False, True])
+def test_insert_that_is_cut_off_is_sent_once(drive, path, monkeypatch, when, is_away):
+    """Ctrl-C before anything is written, or right after it was: sent once, and counted once."""
+    driven = drive(outbox=path, throttle=False)
+    file = driven.handler._pipeline.outbox.file
+    submit = file.submit
+    if is_away:
+        path.mkdir()  # nothing can be written there, and memory has it
 
-    def cut_off(*given):
+    def cut_off(work, future):
         monkeypatch.undo()
-        if step == "insert":
-            work(*given)
+        if when == "after":
+            submit(work, future)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(account, step, cut_off)
+    monkeypatch.setattr(file, "submit", cut_off)
     with pytest.raises(KeyboardInterrupt):
         driven.log.error("first trouble")
     driven.log.error("second trouble")
@@ -844,20 +851,3 @@ def test_insert_that_is_cut_off_is_sent_once(drive, monkeypatch, step):
     assert ["first trouble", "second trouble"] == sorted(driven.titles)
     stats = driven.handler.stats()
     assert (2, 2, 0) == (stats.records, stats.sent, stats.pending)
-
-
-@pytest.mark.parametrize("drive", ["file"], indirect=True)
-def test_insert_that_is_cut_off_where_the_file_is_away_is_sent_once(drive, monkeypatch, tmp_path):
-    """A folder in its place: nothing can be written there, and memory has it."""
-    driven = drive(throttle=False)
-    (tmp_path / "outbox.sqlite").mkdir()
-
-    def cut_off():
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(driven.handler._ledger.outbox.account, "_register", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        driven.log.error("first trouble")
-    driven.settle()
-    assert ["first trouble"] == driven.titles

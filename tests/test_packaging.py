@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib  # pytest brings it there
 import zipfile
 from pathlib import Path
 
@@ -18,11 +19,6 @@ import pytest
 
 import pushover_logging
 from pushover_logging.cli import main
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pytest brings it there
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "pushover-logging"
@@ -142,7 +138,7 @@ def test_python_versions(distribution):
     named = re.findall(
         r":: (3\.\d+)$", "\n".join(distribution.metadata.get_all("Classifier")), re.MULTILINE
     )
-    assert ["3.10", "3.11", "3.12", "3.13"] == named
+    assert ["3.11", "3.12", "3.13"] == named
     assert f">={named[0]}" == distribution.metadata["Requires-Python"]
 
 

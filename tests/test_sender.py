@@ -8,15 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from pushover_logging import Message, lifecycle, sender
 from pushover_logging.clock import Clock
-from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.throttle.problem import Verdict
+from pushover_logging.delivery import lifecycle, sender
 
 
 def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch):
     """After a rest it is closed; the next record opens another."""
-    monkeypatch.setattr(sender, "IDLE", 0.05)
+    monkeypatch.setattr(sender, "_IDLE", 0.05)
     handler = handler_for(throttle=False)
     log = logging.Logger("shop")
     log.addHandler(handler)
@@ -36,39 +34,38 @@ def test_no_thread_before_the_first_record_that_is_let_through(handler_for):
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.warning("below")
-    assert None is handler._sender._thread
+    assert None is handler._pipeline.thread.thread
     log.error("boom happened")
-    assert "pushover-logging" == handler._sender._thread.name
+    assert "pushover-logging" in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.parametrize("drive", ["memory"], indirect=True)
 def test_message_that_comes_while_the_thread_ends_is_sent_by_another(drive, monkeypatch):
     """Put after the thread has seen that nothing waits: it starts the next one itself."""
     driven = drive()
-    one, started = driven.handler._sender, []
+    thread, started = driven.thread, []
     monkeypatch.setattr(driven.clock, "start_thread", lambda target, _: started.append(target))
-    late = Envelope(
-        Message(message="late one"),
-        Verdict.UNTHROTTLED,
-        driven.clock.now,
-        created=driven.clock.time(),
-    )
 
     def put_late():
-        driven.handler._ledger.admit(None, 40, 0.0)
-        driven.handler._ledger.put(late)
+        monkeypatch.setattr(driven.handler._pipeline._client, "close", lambda: None)
+        other = threading.Thread(target=driven.log.error, args=("late one",))
+        other.start()
+        other.join(10)
 
-    monkeypatch.setattr(one._client, "close", put_late)
-    one._steps.closing = True
-    one._run()
-    assert [one._run] == started
+    thread.request_close()
     driven.settle()
-    assert ["late one"] == [push["message"] for push in driven.inbox.messages]
+    started.clear()
+    monkeypatch.setattr(driven.handler._pipeline._client, "close", put_late)
+    thread._run()
+    assert [thread._run] == started
+    driven.settle()
+    assert ["late one"] == driven.titles
 
 
 def test_two_calls_start_one_thread(drive):
     """A call that comes while another starts the thread leaves it to that one."""
     driven = drive(throttle=False)
-    with driven.handler._sender._running:
+    with driven.thread._starting:
         driven.log.error("in the middle of it")
         other = threading.Thread(target=driven.log.error, args=("from another thread",))
         other.start()
@@ -104,7 +101,7 @@ def test_fork_that_ran_no_hook_is_noticed(drive):
     """Where a process was copied behind Python's back, its first record starts anew."""
     driven = drive(throttle=False)
     driven.log.error("of the parent")
-    driven.handler._sender._pid -= 1
+    driven.handler._pipeline.pid -= 1
     driven.log.error("of the child")
     driven.settle()
     assert ["of the child"] == driven.titles
@@ -155,7 +152,7 @@ def test_threads_run_in_uwsgi_where_it_lets_them(monkeypatch, options, version, 
 def test_uwsgi_without_threads_is_told_inline(monkeypatch, handler_for, inbox, caplog):
     """Where a thread would stand still until the next request: sent in the call, said once."""
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, version=b"2.0.23"))
-    monkeypatch.setattr(lifecycle._STATE, "threadless_told", False)
+    monkeypatch.setattr(lifecycle._process, "has_warned_of_threads", False)
     log = logging.Logger("shop")
     log.addHandler(handler_for(throttle=False))
     log.error("first problem")
@@ -164,12 +161,13 @@ def test_uwsgi_without_threads_is_told_inline(monkeypatch, handler_for, inbox, c
     assert 1 == caplog.text.count("enable-threads")
 
 
-def test_second_thread_ends_at_once(drive):
+def test_second_thread_ends_at_once(drive, monkeypatch):
     """A start that was cut off leaves a thread that nobody knows: another one changes nothing."""
     driven = drive()
     driven.log.error("boom happened")
-    with driven.handler._sender._stepping:
-        driven.handler._sender._run()
+    monkeypatch.setattr(sender, "_ENDING", 0.01)
+    with driven.thread._stepping:
+        driven.thread._run()
     assert [] == driven.titles
     driven.settle()
     assert ["boom happened"] == driven.titles

@@ -150,8 +150,8 @@ def waits_after(driven, api_url):
     one.log.error("boom happened")
     while (wait := one.handler._pipeline.thread.step()) <= 0:
         pass
-    if wait < 5:  # an exchange with the file comes first
-        wait = one.handler._sender._steps._recovery.pause(one.clock.now)
+    if wait < 5:  # a look at the file comes first
+        wait = one.handler._pipeline.sender._retry.pause()
     assert 1 == one.handler.stats().pending
     assert "no answer from" in one.handler.stats().last_error
     return wait

@@ -156,7 +156,8 @@ def test_resolution_says_how_long_its_problem_lasted(total, line):
 
 def test_note_is_the_last_line():
     """In parentheses, within the limit."""
-    assert "text\n(duplicates are possible)" == noted(
-        Message(message="text"), "duplicates are possible"
-    ).message
+    assert (
+        "text\n(duplicates are possible)"
+        == noted(Message(message="text"), "duplicates are possible").message
+    )
     assert 1024 == len(noted(Message(message="x" * 1024), "cut").message)

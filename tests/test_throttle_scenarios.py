@@ -424,7 +424,7 @@ def test_twenty_times_as_many_problems_as_the_table_holds(memory):
     for one in range(number):
         memory.log.error("Trouble", extra={"pushover": {"fingerprint": one}})
     memory.settle()
-    assert len(memory.handler._pipeline.sender._local.store._items) <= CAPACITY + 1
+    assert len(memory.handler._pipeline.sender.local.store._items) <= CAPACITY + 1
     memory.say(C, "All is lost")
     memory.settle()
     assert "All is lost" == memory.pushes[-1][1]

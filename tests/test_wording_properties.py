@@ -148,7 +148,7 @@ def test_root_of_any_chain_is_told(chain, text, fields, mode):
 @given(st.lists(chains(), min_size=1, max_size=5))
 def test_leaves_of_any_group_are_told(members):
     """The first leaf's root is the title; each has its line while there is room."""
-    group = ExceptionGroup("several", [exc for exc, _ in members])  # noqa: F821  see above
+    group = ExceptionGroup("several", [exc for exc, _ in members])
     message = PushoverFormatter(redaction=lambda text: text).message(record(exc=group))
     more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
     assert truncate(line_of(members[0][1]) + more, 250) == message.title

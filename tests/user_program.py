@@ -29,7 +29,7 @@ def handler_of_all_kinds() -> PushoverHandler:
         user=USER,
         level="WARNING",
         levels={"CRITICAL": {"priority": "emergency", "retry": 60}, "INFO": -1},
-        throttle={"by": ["customer"], "windows": [60, 600]},
+        throttle={"group_by": ["customer"], "windows": [60, 600]},
         timeout=(1, 2.5),
         api_url=LOOPBACK,
     )

@@ -57,7 +57,7 @@ class Counters:
         kind, _, reason = outcome.partition(": ")
         self.pending -= 1
         if kind == DROPPED:
-            self._dropped[reason] += 1
+            self._dropped[reason.partition(": ")[0]] += 1
         else:
             self._ended[kind] += 1
 

@@ -129,27 +129,27 @@ class Pipeline:
         if self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as Condition asks
             return False
         self.dedup.failed()  # what this thread admitted, if a signal cut it off since
-        keys = self._keys(record)
-        if keys.resolves is not None and keys.key is not None:
-            self.dedup.resolve(keys.key)
-            admission = Admission.ADMITTED
-        else:
-            admission = self.dedup.admit(keys.key, record.levelno, record.created)
-            if keys.key is not None and not self._group_by:
-                self.dedup.remember(record, keys.key)
+        try:
+            keys, admission = self._admitted(record)
+        except Exception:  # also of a record without a level or a name
+            self.dedup.admit(None, 0, 0.0)
+            self.dedup.failed()
+            raise
         if admission is not Admission.COUNTED:
             self._put(record, keys, compose, admission)
         return True
 
-    def _keys(self, record: logging.LogRecord) -> RecordKeys:
-        if not self._is_throttled:
-            return RecordKeys()
-        try:
-            return record_keys(record, self._group_by, self.dedup.is_known)
-        except BaseException:
-            self.dedup.admit(None, record.levelno, record.created)
-            self.dedup.failed()
-            raise
+    def _admitted(self, record: logging.LogRecord) -> tuple[RecordKeys, Admission]:
+        keys = RecordKeys()
+        if self._is_throttled:
+            keys = record_keys(record, self._group_by, self.dedup.is_known)
+        if keys.resolves is not None and keys.key is not None:
+            self.dedup.resolve(keys.key)
+            return keys, Admission.ADMITTED
+        admission = self.dedup.admit(keys.key, record.levelno, record.created)
+        if keys.key is not None and not self._group_by:
+            self.dedup.remember(record, keys.key)
+        return keys, admission
 
     def _put(
         self, record: logging.LogRecord, keys: RecordKeys, compose: Compose, admission: Admission

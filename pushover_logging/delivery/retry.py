@@ -35,7 +35,8 @@ class RetryPolicy:
 
     def pause(self) -> float:
         """Return for how many seconds nothing at all may be sent."""
-        return max(self._service.wait(), self._quota.wait(), self._token.wait())
+        until = max(self._service.until, self._quota.until, self._token.until)
+        return max(0.0, until - self._clock.monotonic())
 
     def requested_pause(self) -> float:
         """Return the part of `pause` that the service asked for, which the next leader respects."""
@@ -50,6 +51,8 @@ class RetryPolicy:
 
         Empty while the default user takes the Messages of others: see `redirect`.
         """
+        if None not in self._users:
+            return {}
         blocked = {user: circuit.wait() for user, circuit in self._users.items() if circuit.wait()}
         return blocked if None in blocked else {}
 
@@ -83,11 +86,10 @@ class RetryPolicy:
         self.back_off()
         return True
 
-    def back_off(self) -> float:
-        """Pause, each time for longer, until a send succeeds; return the seconds."""
+    def back_off(self) -> None:
+        """Pause, each time for longer, until a send succeeds."""
         self._service.fail()
         self._service.open_for(PAUSE + self._clock.uniform(0, self._service.delay - PAUSE))
-        return self._service.wait()
 
     def _should_retry_rejected(self, error: RejectedError, queued: QueuedMessage) -> bool:
         message = queued.message
@@ -115,9 +117,7 @@ class RetryPolicy:
 
 def scale_attachment(queued: QueuedMessage) -> None:
     """Bring an image that is too large down to what the API takes, or leave it out and say so."""
-    if queued.oversized is None:
-        return
-    image = scaled(queued.oversized.data)
+    image = scaled(queued.oversized.data) if queued.oversized is not None else None
     if image is None:
         without_attachment(queued, TOO_LARGE)
     else:

@@ -13,8 +13,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
+_PAUSED_INTERVAL = 60.0  # the same while this process may send nothing, and has counted nothing
 _IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
 _AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
 _POLL = 10.0  # seconds after which a process without news asks what is due
@@ -73,77 +74,76 @@ _ONLY = {QuotaLevel.LOW: "only new and worse problems", QuotaLevel.SCARCE: "only
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
-    """A Message that was claimed, what was decided of it, and by which throttle.
+@dataclass(slots=True)
+class _Push:
+    """A Message on its way: of a record, or a summary, for which ``queued`` stands in.
 
-    ``decision`` is None if no throttle is asked: its record wants none, or it is too old.
+    ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
+    ``decision`` is None for a summary, and for a Message that no throttle is asked about.
     """
 
     queued: QueuedMessage
-    decision: Decision | None
     throttle: Throttle
+    decision: Decision | None = None
+    keys: Sequence[str] = ()
+    is_summary: bool = False
+    at_exit: bool = False
 
-    @property
-    def is_pushed(self) -> bool:
-        """Return True if it has claimed its problem."""
-        return self.decision is not None and self.decision.verdict in PUSHED
 
-
+@dataclass(slots=True, eq=False, kw_only=True)
 class Sender:
     """Sends what waits in ``outbox``, one thing at a time. The one thread that steps calls it.
 
     ``local`` is this process's own throttle, ``shared`` the one that processes share, if any;
     ``is_in_file``: that is in the outbox's file, and changes together with it. ``_deferred`` are
-    changes that follow from sends, and are written with the next claim.
+    changes that follow from sends, and are written with the next claim; ``_owed`` what a shared
+    store has yet to be told. ``host`` is named in summaries; times are in seconds.
     """
 
-    def __init__(  # noqa: PLR0913  the parts of a pipeline
-        self,
-        *,
-        client: PushoverClient,
-        outbox: MemoryOutbox | FileOutbox,
-        dedup: Dedup,
-        counters: Counters,
-        lock: threading.RLock,
-        local: Throttle,
-        shared: Throttle | None,
-        is_in_file: bool,
-        clock: Clock,
-        host: str | None,
-        max_age: float,
-        lease: float,
-    ) -> None:
-        self.closing = False  # set by any thread
-        self.used_at = 0.0
-        self.last_error: str | None = None
-        self._client = client
-        self._outbox = outbox
-        self._file: FileOutbox | None = None if isinstance(outbox, MemoryOutbox) else outbox
-        self._memory = outbox if isinstance(outbox, MemoryOutbox) else outbox.memory
-        self._dedup = dedup
-        self._counters = counters
-        self._lock = lock
-        self._local = local
-        self._shared = shared
-        self._is_in_file = is_in_file
-        self._clock = clock
-        self._host = host
-        self._max_age = max_age
-        self._lease = lease
-        self._retry = RetryPolicy(clock)
-        self._store = CircuitBreaker(clock, _AWAY)
-        self._deferred: list[Callable[[], dict[str, View]]] = []
-        self._owed: list[Callable[[], object]] = []
-        self._waiting: dict[str, float] = {}
-        self._quota = QuotaLevel.ENOUGH
-        self._drift = clock.time() - clock.monotonic()
-        self._synced_at = self._looked_at = -math.inf
-        self._busy_at = 0.0
-        self._shared_due_at = 0.0
-        self._looks_at_exit, self._is_last = True, False
-        self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
-        self._has_warned_of_full = self._has_warned_of_fault = False
+    client: PushoverClient
+    outbox: MemoryOutbox | FileOutbox
+    dedup: Dedup
+    counters: Counters
+    lock: threading.RLock
+    local: Throttle
+    shared: Throttle | None
+    is_in_file: bool
+    clock: Clock
+    host: str | None
+    max_age: float
+    lease: float
+    closing: bool = False  # set by any thread
+    used_at: float = 0.0
+    last_error: str | None = None
+    _quota: QuotaLevel = QuotaLevel.ENOUGH
+    _deferred: list[Callable[[], Mapping[str, View]]] = field(default_factory=list)
+    _owed: list[Callable[[], object]] = field(default_factory=list)
+    _waiting: dict[str, float] = field(default_factory=dict)
+    _synced_at: float = -math.inf
+    _looked_at: float = -math.inf
+    _busy_at: float = 0.0
+    _shared_due_at: float = 0.0
+    _looks_at_exit: bool = False
+    _is_last: bool = False
+    _digest_from: float = -math.inf
+    _digests_apart: float = _DIGESTS_APART
+    _has_warned_of_full: bool = False
+    _has_warned_of_fault: bool = False
+    _file: FileOutbox | None = None
+    _memory: MemoryOutbox = field(init=False)
+    _retry: RetryPolicy = field(init=False)
+    _store: CircuitBreaker = field(init=False)
+    _drift: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Make its own parts."""
+        if isinstance(self.outbox, MemoryOutbox):
+            self._memory = self.outbox
+        else:
+            self._file, self._memory = self.outbox, self.outbox.memory
+        self._retry = RetryPolicy(self.clock)
+        self._store = CircuitBreaker(self.clock, _AWAY)
+        self._drift = self.clock.time() - self.clock.monotonic()
 
     # -- called by other threads
 
@@ -152,10 +152,10 @@ class Sender:
 
         A full outbox is warned of once an episode.
         """
-        with self._lock:
-            self._counters.end(f"{DROPPED}: {FULL}")
+        with self.lock:
+            self.counters.end(f"{DROPPED}: {FULL}")
             if queued.key is not None and not queued.resolves:
-                self._dedup.settle(queued.key, queued.level, UNKNOWN)
+                self.dedup.settle(queued.key, queued.level, UNKNOWN)
         if not self._has_warned_of_full:
             self._has_warned_of_full = True
             warn("the outbox is full: the least urgent messages are dropped, see stats()")
@@ -163,25 +163,24 @@ class Sender:
     def close(self) -> None:
         """End when the backlog is out, with a digest of what is counted."""
         self.closing = True
-        self._looks_at_exit = True
+        self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
     def is_settled(self, *, at_exit: bool) -> bool:
         """Return True if nothing waits; ``at_exit``: and no count either."""
-        with self._lock:
-            if self._counters.pending or self._deferred:
-                return False
+        if self.counters.pending or self._deferred:
+            return False
         if self._file is not None and not self._file.is_idle():
             return False
         if not at_exit:
             return True
-        looks = self._shared is not None and self._is_in_file and self._looks_at_exit
-        return not (looks or self._is_last or self._dedup.has_counts() or self._local.has_counts())
+        looks = self._is_last or (self.is_in_file and self._looks_at_exit)
+        return not (looks or self.dedup.has_counts() or self.local.has_counts())
 
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
-        with self._lock:
-            pending = self._counters.pending
+        with self.lock:
+            pending = self.counters.pending
             lost = pending if self._file is None else min(pending, len(self._memory))
             return lost, pending - lost
 
@@ -206,261 +205,255 @@ class Sender:
             # Without its text, which may hold a secret.
             what = f"{type(error).__name__} in {where.name}, {Path(where.filename).name}"
             self.last_error = f"the sender failed: {what}:{where.lineno}"
-            pause = self._retry.back_off()
+            self._retry.back_off()
             if not self._has_warned_of_fault:
                 self._has_warned_of_fault = True
-                warn("%s; next try in %d s", self.last_error, pause)
-            return pause
+                warn("%s; next try in %d s", self.last_error, self._retry.pause())
+            return self._retry.pause()
 
     def _step(self, *, hurried: bool) -> float:
-        wait = min(self._watch_quota(), self._watch_clock(), self._sync(hurried=hurried))
+        wait = min(self._watch_quota(), self._sync(hurried=hurried))
         pause = self._retry.pause()
         if pause > 0:
             self._catch_up()
             return min(pause, wait)
-        self._look_at_exit()
+        if self.closing:
+            self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
             self._catch_up()
-            self._client.close()
+            self.client.close()
             return wait
         blocked = self._retry.blocked_users()
         if self._send_next(blocked) or self._send_summary(blocked) or self._send_exit_digest():
-            self._busy_at = self._clock.monotonic()
+            self._busy_at = self.clock.monotonic()
             return 0.0
         self._has_warned_of_full = False
+        now = self.clock.monotonic()
         if self._file is not None:
             self._catch_up()
-            if self._clock.monotonic() - self._busy_at >= SYNC_INTERVAL:
+            if now - self._busy_at >= SYNC_INTERVAL:
                 self._file.resign()
-        waits = [at - self._clock.monotonic() for at in self._waiting.values()]
-        if self.closing and self._mute() > 0:
-            waits.append(self._mute())
-        return max(0.0, min([wait, self._local.next_due(), *blocked.values(), *waits]))
+        waits = [wait, self.local.next_due(), *blocked.values()]
+        waits += [at - now for at in (self._digest_from, *self._waiting.values()) if at > now]
+        return max(0.0, min(waits))
 
     def _may_send(self, file: FileOutbox) -> bool:
-        """Return True if this process leads, or has Messages in its own memory."""
-        wanted = file.wants_leader() or (self._shared is not None and self._is_shared_due())
+        """Return True if this process leads, or has something of its own memory to send."""
+        is_due = self.shared is not None and self._is_shared_due()
+        wanted = file.wants_leader() or is_due or self._is_last
         if not file.is_leading and wanted and file.lead():
-            if file.not_before > self._clock.time():
-                self._retry.respect(file.not_before - self._clock.time())
-            if self._shared is not None:
-                self._shared.look_at_all()
-        return file.is_leading or len(self._memory) > 0 or self._local.next_due() <= 0
-
-    # -- one Message
+            if file.not_before > self.clock.time():
+                self._retry.respect(file.not_before - self.clock.time())
+            if self.shared is not None:
+                self.shared.look_at_all()
+        return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
     def _send_next(self, blocked: Collection[str | None]) -> bool:
         """Send the most urgent Message, or end it unsent; return False if there is none."""
-        now = self._clock.monotonic()
-        self._waiting = {found: at for found, at in self._waiting.items() if at > now}
-        claimed = self._claim(blocked)
-        if claimed is None:
+        now = self.clock.monotonic()
+        if self._waiting:
+            self._waiting = {found: at for found, at in self._waiting.items() if at > now}
+        push = self._claim(blocked)
+        if push is None:
             return False
-        queued, decision = claimed.queued, claimed.decision
+        queued, decision = push.queued, push.decision
         if decision is None and self._is_too_old(queued):
-            self._drop(claimed)
-        elif decision is None or claimed.is_pushed:
-            self._send(claimed)
+            self._drop(push)
+        elif decision is None or decision.verdict in PUSHED:
+            self._retry.redirect(queued)
+            self._send(push)
         elif decision.verdict is Verdict.WAIT:
             self._waiting[queued.id] = now + _WAIT
-            self._change(claimed, lambda: UNKNOWN, lambda _: self._outbox.retry(queued), UNKNOWN)
+            self._change(push, lambda: UNKNOWN, lambda _: self.outbox.retry(queued), UNKNOWN)
         else:
             reported = decision.verdict is Verdict.REPORTED  # before a crash
-            self._finish(claimed, SENT if reported else SUPPRESSED)
+            self._finish(push, SENT if reported else SUPPRESSED)
         return True
 
-    def _claim(self, blocked: Collection[str | None]) -> _Claimed | None:
-        queued = self._memory.claim(blocked, self._waiting)
-        file = self._file
-        if queued is None and file is not None and file.is_leading:
-            if self._is_in_file and self._shared is not None:
-                return self._claim_row(file, self._shared, blocked)
-            with contextlib.suppress(Unreachable):
-                queued = self._together(lambda: file.claim(blocked, self._waiting))
-        if queued is None:
-            return None
-        try:
-            return self._decided(queued)
-        except BaseException:  # memory has given it away; a file's row is still there
-            if queued.row is None:
-                self._memory.retry(queued)
-            raise
+    def _claim(self, blocked: Collection[str | None]) -> _Push | None:
+        """Claim a Message and decide it: in one transaction if the throttle is in the file too."""
+        queued, file, shared = self._memory.claim(blocked, self._waiting), self._file, self.shared
+        if queued is not None or file is None or not file.is_leading:
+            return None if queued is None else self._decided(queued)
+        drained = self.dedup.drain() if self.is_in_file else []
 
-    def _claim_row(
-        self, file: FileOutbox, shared: Throttle, blocked: Collection[str | None]
-    ) -> _Claimed | None:
-        """Claim a row and decide it in one transaction, after what this process counted."""
-        drained = self._dedup.drain()
-
-        def work() -> tuple[dict[str, View], QueuedMessage | None, Decision | None]:
-            views, queued = shared.count(drained), file.claim(blocked, self._waiting)
-            if queued is None or queued.key is None or self._is_too_old(queued):
-                return views, queued, None
-            return views, queued, shared.decide(self._candidate(queued))
+        def work() -> tuple[Mapping[str, View], QueuedMessage | None, Decision | None]:
+            views: Mapping[str, View] = {}
+            if shared is not None and self.is_in_file:
+                views = shared.count(drained)
+            found = file.claim(blocked, self._waiting)
+            if shared is None or not self.is_in_file or found is None or not self._asks(found):
+                return views, found, None
+            return views, found, shared.decide(self._candidate(found))
 
         try:
             views, queued, decision = self._together(work)
-        except Unreachable:
-            self._dedup.put_back(drained)
-            return None
-        except BaseException:
-            self._dedup.put_back(drained)
+        except BaseException as error:
+            self.dedup.put_back(drained)
+            if isinstance(error, Unreachable):
+                return None
             raise
-        self._dedup.update(views)
-        return None if queued is None else _Claimed(queued, decision, shared)
+        self.dedup.update(views)
+        if queued is None or decision is None or shared is None:
+            return None if queued is None else self._decided(queued)
+        return _Push(queued, shared, decision, [decision.key])
 
-    def _decided(self, queued: QueuedMessage) -> _Claimed:
+    def _decided(self, queued: QueuedMessage) -> _Push:
         """Decide a claimed Message, outside of the file's transactions."""
         throttle = self._throttle_for(queued)
-        if queued.key is None or self._is_too_old(queued):
-            return _Claimed(queued, None, throttle)
-        counted = self._dedup.drain({queued.key})
+        if not self._asks(queued):
+            return _Push(queued, throttle)
+        counted = self.dedup.drain({queued.key or ""})
         try:
-            self._dedup.update(throttle.count(counted))
-            counted = []
-            return _Claimed(queued, throttle.decide(self._candidate(queued)), throttle)
+            if counted:
+                self.dedup.update(throttle.count(counted))
+                counted = []
+            decision = throttle.decide(self._candidate(queued))
         except Unreachable as error:
-            self._dedup.put_back(counted if error.left is None else error.left)
+            self.dedup.put_back(counted if error.left is None else error.left)
             self._leave_alone(error)
             return self._decided(queued)
         except BaseException:
-            self._dedup.put_back(counted)
+            self.dedup.put_back(counted)
+            self._release(_Push(queued, self.local))
             raise
+        return _Push(queued, throttle, decision, [decision.key])
 
-    def _send(self, claimed: _Claimed) -> None:
-        queued = claimed.queued
-        self.used_at = self._clock.monotonic()
-        self._retry.redirect(queued)
+    def _send(self, push: _Push) -> None:
+        """Send a Message, and let its answer decide what becomes of it."""
+        queued = push.queued
+        self.used_at = self.clock.monotonic()
         try:
-            scale_attachment(queued)
-            self._post(claimed)
+            if queued.oversized is not None:
+                scale_attachment(queued)
+            self._post(push)
         except DeliveryError as error:
             self.last_error = str(error)
             if self._retry.should_retry(error, queued):
-                self._release(claimed)
+                self._release(push)
                 self._keep_pause()
             else:
-                self._finish(claimed, f"{REJECTED}: {error}", refused=True)
+                self._finish(push, f"{REJECTED}: {error}", refused=True)
         except BaseException:
-            self._release(claimed)
+            self._release(push)
             raise
         else:
             self._has_warned_of_fault = False
             self._retry.succeed(queued.message.user)
-            with self._lock:
-                self._counters.possible_duplicates += queued.may_have_arrived
-            self._finish(claimed, SENT)
+            with self.lock:
+                self.counters.possible_duplicates += queued.may_have_arrived
+                self.counters.summaries += push.is_summary
+            self._finish(push, SENT)
 
-    def _post(self, claimed: _Claimed) -> None:
-        message, decision = claimed.queued.message, claimed.decision
-        ended = None
+    def _post(self, push: _Push) -> None:
+        message, decision = push.queued.message, push.decision
         if decision is not None:
             message = _worded(message, decision)
-            if claimed.throttle is self._local and self._shared and not self._is_in_file:
+            if push.throttle is self.local and self.shared is not None and not self.is_in_file:
                 message = noted(message, _UNREACHABLE)
-            count = decision.included_count
-            if decision.verdict is Verdict.RESOLVED and count is not None and count.repeats:
-                ended = emergency_tag(count.key)
         with lifecycle.request_slot():
-            if ended is not None:
+            count = decision.included_count if decision is not None else None
+            if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
-                    self._client.cancel_by_tag(ended)
-            self._client.send(message)
+                    self.client.cancel_by_tag(emergency_tag(count.key))
+            self.client.send(message)
 
-    def _finish(self, claimed: _Claimed, outcome: str, *, refused: bool = False) -> None:
-        """Note what became of a claimed Message, in the counters, the throttle and the outbox."""
-        queued, decision, throttle = claimed.queued, claimed.decision, claimed.throttle
-        estimate = UNKNOWN if decision is None else decision.view
-        if claimed.is_pushed:
-            estimate = View(queued.level, throttle.rules.windows[0])
+    # -- what becomes of a Message
+
+    def _finish(self, push: _Push, outcome: str, *, refused: bool = False) -> None:
+        """End a Message in the counters, the throttle and the outbox."""
+        queued, decision = push.queued, push.decision
+        view = UNKNOWN if decision is None else decision.view
+        is_pushed = push.is_summary or (decision is not None and decision.verdict in PUSHED)
+        if is_pushed and not push.is_summary:  # near enough, until the throttle says more
+            view = View(queued.level, push.throttle.rules.windows[0])
 
         def notify() -> View:
-            if decision is None or not claimed.is_pushed:
-                return estimate
-            views = throttle.notified(queued.id, [decision.key], decision, refused=refused)
+            if not is_pushed:
+                return view
+            views = push.throttle.notified(
+                queued.id, push.keys, decision, refused=refused and not push.at_exit
+            )
+            for key in views if push.is_summary else ():
+                self.dedup.update_problem(key, views[key])
             return next(iter(views.values()), UNKNOWN)
 
-        self._end(queued, outcome, estimate, decision)
-        self._change(
-            claimed, notify, lambda view: self._outbox.ack(queued, outcome, view), estimate
-        )
+        self._end(push, outcome, view)
+        self._change(push, notify, lambda known: self._ack(push, outcome, known), view)
 
-    def _drop(self, claimed: _Claimed) -> None:
+    def _drop(self, push: _Push) -> None:
         """Drop a Message that is too old; a digest reports its record."""
-        queued, outcome = claimed.queued, f"{DROPPED}: {TOO_OLD}"
-        held = View(queued.level, math.inf)
+        queued, outcome, held = push.queued, f"{DROPPED}: {TOO_OLD}", View(0, math.inf)
 
         def withdraw() -> View:
             if queued.key is not None and not queued.resolves:
-                claimed.throttle.withdrawn(self._candidate(queued))
+                push.throttle.withdrawn(self._candidate(queued))
             return held
 
-        self._end(queued, outcome, held, None)
-        self._change(claimed, withdraw, lambda view: self._outbox.ack(queued, outcome, view), held)
+        self._end(push, outcome, held)
+        self._change(push, withdraw, lambda known: self._ack(push, outcome, known), held)
 
-    def _release(self, claimed: _Claimed) -> None:
-        """Put a Message back that was not answered, and free its problem before the pause."""
-        queued, decision = claimed.queued, claimed.decision
+    def _release(self, push: _Push) -> None:
+        """Put a Message back that was not answered, and free its problems before the pause."""
+        queued = push.queued
 
         def release() -> View:
-            if decision is not None:
-                claimed.throttle.released(queued.id, [decision.key])
-            return View(queued.level, math.inf)
+            if push.keys:
+                push.throttle.released(queued.id, push.keys)
+            return UNKNOWN
 
-        self._change(claimed, release, lambda _: self._outbox.retry(queued), UNKNOWN)
+        self._change(push, release, lambda _: push.is_summary or self.outbox.retry(queued), UNKNOWN)
 
     def _keep_pause(self) -> None:
         """Have the next leader respect a pause that the service asked for."""
         file, seconds = self._file, self._retry.requested_pause()
         if file is not None and file.is_leading and seconds > 0:
 
-            def write() -> dict[str, View]:
+            def write() -> Mapping[str, View]:
                 file.pause(seconds)
                 return {}
 
             self._deferred.append(write)
 
-    def _end(
-        self, queued: QueuedMessage, outcome: str, view: View, decision: Decision | None
-    ) -> None:
+    def _ack(self, push: _Push, outcome: str, view: View) -> None:
+        if not push.is_summary:
+            self.outbox.ack(push.queued, outcome, view)
+
+    def _end(self, push: _Push, outcome: str, view: View) -> None:
         """Count a record of this process, and let its next records be decided by ``view``."""
-        if self._file is not None:
-            self._file.forget(queued)
-        if queued.is_own:
-            with self._lock:
-                self._counters.end(outcome)
-            if queued.key is not None and not queued.resolves:
-                problem = queued.key if decision is None else decision.key
-                self._dedup.settle(queued.key, queued.level, view, problem)
+        queued = push.queued
+        if push.is_summary:
+            return
+        if self._file is None or queued.row is None or self._file.forget(queued):
+            with self.lock:
+                self.counters.end(outcome)
+                if queued.key is not None and not queued.resolves:
+                    problem = push.keys[0] if push.keys else queued.key
+                    self.dedup.settle(queued.key, queued.level, view, problem)
 
     def _change(
         self,
-        claimed: _Claimed,
+        push: _Push,
         change: Callable[[], View],
-        finish: Callable[[View], None],
+        finish: Callable[[View], object],
         estimate: View,
     ) -> None:
         """Change the throttle and then the outbox, in one transaction if both are in the file."""
-        key = claimed.queued.key
-        if self._is_in_file and claimed.throttle is self._shared:
+        in_file = self.is_in_file and push.throttle is self.shared
+        known = None if in_file else self._ask(change, estimate)
+        key = None if push.is_summary or push.queued.resolves else push.queued.key
 
-            def write() -> dict[str, View]:
-                view = change()
-                finish(view)
-                return {key: view} if key is not None else {}
+        def write() -> Mapping[str, View]:
+            view = change() if known is None else known
+            finish(view)
+            return {} if key is None else {key: view}
 
-        else:
-            view = self._ask(claimed.throttle, change, estimate)
-            known = {} if key is None or claimed.queued.resolves else {key: view}
-
-            def write() -> dict[str, View]:
-                finish(view)
-                return known
-
-        if claimed.queued.row is None:
-            self._dedup.update(write())
-        else:
-            self._deferred.append(write)
+        if known is not None and push.queued.row is None:
+            self.dedup.update(write())
+            return
+        self._deferred.append(write)
+        if push.is_summary:
+            self._catch_up()
 
     # -- summaries
 
@@ -470,35 +463,31 @@ class Sender:
         if shared is not None and self._is_shared_due() and self._may_report():
             if self._summarise(shared, blocked):
                 return True
-            due = self._ask(shared, shared.next_due, _AWAY)
-            self._expect(due)
-        return self._local.next_due() <= 0 and self._summarise(self._local, blocked)
+            self._plan(self._ask(shared.next_due, _AWAY))
+        return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
 
     def _send_exit_digest(self) -> bool:
         """Report what is counted because the process ends; return False if there is nothing."""
-        with self._lock:
-            if not self.closing or self._counters.pending or self._mute() > 0:
-                return False
-        reported = self._summarise(self._local, (), at_exit=True)
-        if self._is_last and self._shared is not None and self._may_report():
-            while self._retry.pause() <= 0 and self._summarise(self._shared, (), at_exit=True):
+        if not self.closing or self.counters.pending or self._digest_from > self.clock.monotonic():
+            return False
+        reported = self._summarise(self.local, (), at_exit=True)
+        if self._is_last and self.shared is not None and self._may_report():
+            while self._retry.pause() <= 0 and self._summarise(self.shared, (), at_exit=True):
                 reported = True
             self._is_last = self._retry.pause() > 0
         if reported:
-            self._digest_from = self._after(self._digests_apart)
+            self._digest_from = self.clock.monotonic() + self._digests_apart
             self._digests_apart *= 2
         return reported
 
     def _look_at_exit(self) -> None:
         """See, once this process has nothing left, if it is the last of the host that counted."""
-        if not (self.closing and self._looks_at_exit and self._file and self._shared):
-            return
-        with self._lock:
-            if self._counters.pending or self._dedup.has_counts():
-                return
-        self._looks_at_exit = False
-        summarises = self._is_in_file and self._shared.rules.summary_at_exit
-        self._is_last = summarises and self._file.is_last() and self._file.lead()
+        if self._looks_at_exit and not self.counters.pending:
+            self._looks_at_exit = False
+            self._synced_at = -math.inf  # what is counted must be there before others look
+            self._sync(hurried=True)
+            if self._file is not None and self.is_in_file and self.local.rules.summary_at_exit:
+                self._is_last = self._file.is_last()
 
     def _summarise(
         self, throttle: Throttle, blocked: Collection[str | None], *, at_exit: bool = False
@@ -507,57 +496,27 @@ class Sender:
 
         ``at_exit``: about all of them, and what the service refuses ends there.
         """
-        push_id = secrets.token_hex(8)
-        counts: list[Count] = self._ask(
-            throttle, lambda: throttle.due(push_id, at_exit=at_exit, blocked_users=blocked), []
+        push_id, nothing = secrets.token_hex(8), list[Count]()
+        counts = self._ask(
+            lambda: throttle.due(push_id, at_exit=at_exit, blocked_users=blocked), nothing
         )
-        if not counts:
-            return False
-        keys = [count.key for count in counts]
-        self.used_at = self._clock.monotonic()
-        message = summary(counts, self._host, at_exit=at_exit)
-        refused = False
-        try:
-            with lifecycle.request_slot():
-                self._client.send(message)
-        except BaseException as error:
-            refused = isinstance(error, DeliveryError) and not self._retry.should_retry(
-                error, QueuedMessage(push_id, message, self.used_at)
-            )
-            if not refused:
-                self._ask(throttle, lambda: throttle.released(push_id, keys), None)
-            if not isinstance(error, DeliveryError):
-                raise
-            self.last_error = str(error)
-            if not refused:
-                return True
-        else:
-            self._retry.succeed(message.user)
-            with self._lock:
-                self._counters.summaries += 1
-        views: dict[str, View] = self._ask(
-            throttle,
-            lambda: throttle.notified(push_id, keys, refused=refused and not at_exit),
-            {},
-        )
-        for key, view in views.items():
-            self._dedup.update_problem(key, view)
-        return True
+        if counts:
+            message = summary(counts, self.host, at_exit=at_exit)
+            queued = QueuedMessage(push_id, message, self.clock.monotonic())
+            keys = [count.key for count in counts]
+            self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))
+        return bool(counts)
 
     def _is_shared_due(self) -> bool:
-        return self._clock.monotonic() >= self._shared_due_at
+        return self.clock.monotonic() >= self._shared_due_at
 
-    def _expect(self, due: float) -> None:
-        """Ask the shared throttle again when something is due; a file is looked at besides."""
-        poll = math.inf if self._is_in_file else _POLL + self._clock.uniform(0, 1)
-        self._shared_due_at = self._after(min(due, poll))
+    def _plan(self, seconds: float) -> None:
+        """Ask the shared store again after so long, or after a while; a file is looked at too."""
+        poll = math.inf if self.is_in_file else _POLL + self.clock.uniform(0, 1)
+        self._shared_due_at = self.clock.monotonic() + min(seconds, poll)
 
     def _may_report(self) -> bool:
-        return not self._is_in_file or (self._file is not None and self._file.is_leading)
-
-    def _mute(self) -> float:
-        """Return the seconds until there may be another digest at exit."""
-        return max(0.0, self._digest_from - self._clock.monotonic())
+        return not self.is_in_file or (self._file is not None and self._file.is_leading)
 
     # -- what processes share
 
@@ -566,42 +525,56 @@ class Sender:
 
         Returns the seconds until the next time; infinity if the process decides alone.
         """
-        if self._file is None and self._shared is None:
-            drained = self._dedup.drain()
-            try:
-                self._dedup.update(self._local.count(drained))
-            except BaseException:
-                self._dedup.put_back(drained)
-                raise
+        shared, file = self.shared, self._file
+        if file is None and shared is None:
+            if self.dedup.has_counts():
+                drained = self.dedup.drain()
+                try:
+                    self.dedup.update(self.local.count(drained))
+                except BaseException:
+                    self.dedup.put_back(drained)
+                    raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
-        now = self._clock.monotonic()
+        if self._retry.pause() > 0 and not self.dedup.has_counts():
+            interval = _PAUSED_INTERVAL
+        now = self.clock.monotonic()
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
         self._synced_at = now
-        shared, file = self._reachable(), self._file
-        throttle = self._local if shared is None else shared
-        watched = {} if shared is None else self._dedup.open_ended()
-        unsettled = throttle.unsettled()
-        if file is not None and not (
-            file.wants_leader() or len(self._memory) or self._deferred or self._owed
-            or watched or unsettled or self._dedup.has_counts() or file.is_leading
-        ):  # fmt: skip
-            if now >= self._looked_at + _IDLE_INTERVAL:
-                self._looked_at = now
-                if file.look():
-                    self._shared_due_at = 0.0
-            return self._looked_at + _IDLE_INTERVAL - now
-        if file is None and not (
-            watched or unsettled or self._owed or self._dedup.has_counts() or self._is_shared_due()
-        ):
-            return interval
-        left = drained = self._dedup.drain()
+        self._watch_clock()
+        shared = self._reachable()
+        watched = {} if shared is None else self.dedup.open_ended()
+        if self._has_news(watched):
+            self._exchange(shared, watched)
+        elif file is not None and now >= self._looked_at + _IDLE_INTERVAL:
+            self._looked_at = now
+            if file.look():
+                self._shared_due_at = 0.0
+        if file is not None and (warning := file.take_warning()):
+            warn("%s", warning)
+        return interval
+
+    def _has_news(self, watched: Mapping[str, str]) -> bool:
+        """Return True if there is something to hand over or to learn."""
+        if watched or self._deferred or self._owed or self.dedup.has_counts():
+            return True
+        if self.shared is not None and self.shared.unsettled():
+            return True
+        if self._file is None:
+            return self._is_shared_due()
+        return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
+
+    def _exchange(  # noqa: C901  a file and a store, each of which may be away
+        self, shared: Throttle | None, watched: Mapping[str, str]
+    ) -> None:
+        file, throttle = self._file, shared or self.local
+        left = drained = self.dedup.drain()
 
         def exchange() -> tuple[dict[str, View], float]:
             nonlocal left
             views = throttle.count(drained)
-            if not self._is_in_file:  # or the transaction may fail as a whole
+            if not self.is_in_file:  # or the transaction may fail as a whole
                 left = []
             problems = throttle.views({*watched.values(), *throttle.unsettled()})
             views.update((key, problems[problem]) for key, problem in watched.items())
@@ -609,80 +582,73 @@ class Sender:
 
         rows: Sequence[Ended] = []
         try:
-            self._pay()
-            if self._is_in_file and file is not None:
+            if self.is_in_file and file is not None:
                 (views, due), rows = self._together(lambda: (exchange(), file.sync()))
             else:
+                while self._owed:
+                    self._owed[0]()
+                    del self._owed[0]
                 views, due = exchange()
         except Unreachable as error:
-            if shared is not None and not self._is_in_file:
+            if shared is not None and not self.is_in_file:
                 self._leave_alone(error)
             left = left if error.left is None else error.left
-            views, due = self._local.count(left), math.inf
+            views, due = self.local.count(left), math.inf
         except BaseException:
-            self._dedup.put_back(left)
+            self.dedup.put_back(left)
             raise
-        if file is not None and not self._is_in_file:
+        if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
                 rows = self._together(file.sync)
         if shared is not None:
-            self._expect(due)
-        self._dedup.update(views)
+            self._plan(due)
+        self.dedup.update(views)
         if file is not None:
             self._learn(file, rows)
-        return interval
 
     def _learn(self, file: FileOutbox, rows: Sequence[Ended]) -> None:
         """Take what became of this handler's rows, and give the file what memory took for it."""
         for emitted, row in file.ended(rows):
-            with self._lock:
-                self._counters.end(row.outcome)
-            if emitted.key is not None and not emitted.resolves:
-                self._dedup.settle(emitted.key, emitted.level, View(row.level, row.remaining))
+            with self.lock:
+                self.counters.end(row.outcome)
+                if emitted.key is not None and not emitted.resolves:
+                    self.dedup.settle(emitted.key, emitted.level, View(row.level, row.remaining))
         for gone in file.recover():
             self.evict(gone)
-        if warning := file.take_warning():
-            warn("%s", warning)
-
-    def _pay(self) -> None:
-        """Report to the shared store what it could not be told while it was unreachable."""
-        while self._owed:
-            self._owed[0]()
-            del self._owed[0]
 
     def _reachable(self) -> Throttle | None:
         """Return the shared throttle, None while it cannot be asked."""
-        return None if self._store.is_open() else self._shared
+        return None if self.shared is None or self._store.is_open() else self.shared
 
     def _throttle_for(self, queued: QueuedMessage) -> Throttle:
-        shared = None if self._is_in_file and queued.row is None else self._reachable()
-        return self._local if shared is None else shared
+        shared = None if self.is_in_file and queued.row is None else self._reachable()
+        return self.local if shared is None else shared
 
     def _leave_alone(self, error: Unreachable) -> None:
         if self._store.fail():
             warn("%s: this process decides alone", error)
 
-    def _ask(self, throttle: Throttle, ask: Callable[[], T], default: T) -> T:
+    def _ask(self, ask: Callable[[], T], default: T) -> T:
         """Ask a throttle; if it cannot be reached, ask again with the next sync."""
         try:
             return ask()
         except Unreachable as error:
-            if not self._is_in_file:
+            if not self.is_in_file:  # it has its own warning, and is tried again soon
                 self._leave_alone(error)
-            if not isinstance(default, list):
+            if isinstance(default, View):
                 self._owed.append(ask)
             return default
 
     def _together(self, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction with what is deferred. Raises Unreachable."""
 
-        def whole() -> tuple[list[dict[str, View]], T]:
+        def whole() -> tuple[list[Mapping[str, View]], T]:
             return [write() for write in self._deferred], work()
 
-        known, result = self._outbox.together(whole)
+        known, result = self.outbox.together(whole)
         self._deferred.clear()
         for views in known:
-            self._dedup.update(views)
+            self.dedup.update(views)
         return result
 
     def _catch_up(self) -> None:
@@ -693,41 +659,40 @@ class Sender:
 
     # -- time and quota
 
-    def _after(self, seconds: float) -> float:
-        return self._clock.monotonic() + seconds
+    def _asks(self, queued: QueuedMessage) -> bool:
+        """Return True if the throttle decides a Message."""
+        return queued.key is not None and not self._is_too_old(queued)
 
     def _is_too_old(self, queued: QueuedMessage) -> bool:
-        return self._clock.monotonic() - queued.put_at > self._max_age
+        return self.clock.monotonic() - queued.put_at > self.max_age
 
-    def _watch_clock(self) -> float:
+    def _watch_clock(self) -> None:
         """Let the shared throttle look at all its problems if the wall clock has jumped."""
-        drift = self._clock.time() - self._clock.monotonic()
-        if abs(drift - self._drift) > _JUMP and self._shared is not None:
-            self._shared.look_at_all()
+        drift = self.clock.time() - self.clock.monotonic()
+        if abs(drift - self._drift) > _JUMP and self.shared is not None:
+            self.shared.look_at_all()
             self._shared_due_at = 0.0
         self._drift = drift
-        return math.inf
 
     def _watch_quota(self) -> float:
         """Let the throttles know how much is left; return the seconds until that changes."""
-        quota, left, level = self._client.quota, math.inf, QuotaLevel.ENOUGH
+        quota, left, level = self.client.quota, math.inf, QuotaLevel.ENOUGH
         if quota is not None:
-            left = quota.reset - 1 - self._clock.time()  # a whole second: it may come early
+            left = quota.reset - 1 - self.clock.time()  # a whole second: it may come early
             if left > 0:
                 level = quota_level(quota.remaining, quota.limit)
-            if level > self._quota:
-                only = _ONLY[level]
-                warn("%d of %d messages are left: %s come", quota.remaining, quota.limit, only)
-        if level is not self._quota:
-            self._quota = level
-            for throttle in filter(None, (self._local, self._shared)):
-                throttle.set_quota_level(level)
-            self._shared_due_at = 0.0
+        if level is self._quota:
+            return left if level > QuotaLevel.ENOUGH else math.inf
+        if level > self._quota and quota is not None:
+            warn("%d of %d messages are left: %s come", quota.remaining, quota.limit, _ONLY[level])
+        self._quota, self._shared_due_at = level, 0.0
+        self.local.set_quota_level(level)
+        if self.shared is not None:
+            self.shared.set_quota_level(level)
         return left if level > QuotaLevel.ENOUGH else math.inf
 
     def _candidate(self, queued: QueuedMessage) -> Candidate:
         message = queued.message
-        upload = len(queued.image or b"") / _UPLOAD_RATE
         return Candidate(
             queued.id,
             queued.key or "",
@@ -737,7 +702,7 @@ class Sender:
             queued.group,
             queued.resolves,
             float(message.expire or 0),
-            self._lease + upload,
+            self.lease + len(queued.image or b"") / _UPLOAD_RATE,
         )
 
 

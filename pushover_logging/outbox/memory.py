@@ -42,8 +42,12 @@ class MemoryOutbox:
 
         A Message that is being sent stays; the new one itself goes if nothing is below it.
         """
+        message = queued.message
+        texts = len(message.message) + len(message.title or "") + len(message.url or "")
+        image = len(message.attachment or b"") + len(message.attachment_base64 or "")
+        queued.size = 512 + 4 * texts + image
         with self._lock:
-            queue = self._queues[queued.message.priority]
+            queue = self._queues[message.priority]
             self._length += 1
             self._bytes += queued.size
             queue.append(queued)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from pushover_logging.identity.fingerprint import GroupKey
@@ -24,7 +24,7 @@ class QueuedMessage:
     ``level`` and ``created`` (Unix time) are the record's. ``resolves``: it ends the problem.
     ``put_at`` is the monotonic second at which it was put. ``timeouts`` counts sends without an
     answer in time; ``may_have_arrived``: the service may have it already. ``row`` is its place in a
-    file, None in memory; ``is_own``: a record of this process. ``oversized`` is an image to scale.
+    file, None in memory. ``oversized`` is an image to scale.
     """
 
     id: str
@@ -39,15 +39,7 @@ class QueuedMessage:
     may_have_arrived: bool = False
     oversized: OversizedImage | None = None
     row: int | None = None
-    is_own: bool = True
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Estimate the bytes that it holds, for the bound of an outbox in memory."""
-        message = self.message
-        texts = sum(4 * len(text or "") for text in (message.message, message.title, message.url))
-        image = len(message.attachment or b"") + len(message.attachment_base64 or "")
-        self.size = 512 + texts + image
+    size: int = 0  # bytes, as an outbox in memory estimated them
 
     @property
     def image(self) -> bytes | None:

@@ -242,19 +242,21 @@ class SqliteFile:
     ) -> list[tuple[Any, Exception | None]]:
         """Do works in the transaction that was begun, and commit; one that fails fails alone."""
         results: list[tuple[Any, Exception | None]] = []
-        self._within = connection
+        self._within, several = connection, len(works) > 1
         try:
             for work in works:
-                connection.execute("SAVEPOINT work")
+                if several:
+                    connection.execute("SAVEPOINT work")
                 try:
                     results.append((work(connection), None))
                 except Exception as error:
                     if not connection.in_transaction or _is_damage(error):
                         raise
-                    connection.execute("ROLLBACK TO work")
+                    connection.execute("ROLLBACK TO work" if several else "ROLLBACK")
                     is_fault = isinstance(error, _FAULTS)
                     results.append((None, self._unavailable(error) if is_fault else error))
-            connection.execute("COMMIT")
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         finally:
             self._within = None
         self._is_new = False
@@ -301,20 +303,20 @@ class SqliteFile:
             raise Unavailable(self.unusable)
         if self._connection is not None and not self._is_in_place():
             self._close()
-            self._warnings.append(f"{self.path} was deleted or replaced while it was open")
+            self._warnings.append(f"{self.path} was deleted, replaced or emptied while it was open")
         if self._connection is None:
             self._connection = self._open()
             self._is_new = True
         self._connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
-        if self._migrate(self._connection) and not self._is_new:
-            self._warnings.append(f"{self.path} was emptied while it was open")
+        self._migrate(self._connection)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):  # what is closed here is a new file
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        self._identity = _identity(self.path)
+        found = self.path.stat()
+        self._identity = found.st_dev, found.st_ino
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
         )
@@ -333,16 +335,18 @@ class SqliteFile:
 
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not _is_ours(connection):
+        version, application = connection.execute(
+            "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id"
+        ).fetchone()
+        if application != _APPLICATION and not _is_ours(connection):
             raise Unavailable(_not_an_outbox(self.path))
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
             raise Unavailable(msg)
         return int(version)
 
-    def _migrate(self, connection: sqlite3.Connection) -> bool:
-        """Bring the schema up to date, within a transaction; return True if there was none."""
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the schema up to date, within a transaction."""
         version = self._check(connection)
         for statements in self._migrations[version:]:
             for statement in statements.split(";"):
@@ -350,7 +354,6 @@ class SqliteFile:
         if version < len(self._migrations):
             connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        return version == 0
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -358,10 +361,11 @@ class SqliteFile:
             connection.close()
 
     def _is_in_place(self) -> bool:
-        try:
-            return _identity(self.path) == self._identity
-        except OSError:
-            return False
+        with contextlib.suppress(OSError):
+            found = self.path.stat()
+            is_same = (found.st_dev, found.st_ino) == self._identity
+            return is_same and (found.st_size > 0 or self._is_new)
+        return False
 
     def _quarantine(self, error: BaseException) -> None:
         """Move a damaged file aside, unless another process was faster, and begin a new one.
@@ -422,11 +426,6 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     if application == _APPLICATION:
         return True
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _not_an_outbox(path: Path) -> str:

@@ -68,7 +68,8 @@ class Limits:
         self.summaries_at = min(self.summaries_at, now + SUMMARIES_BURST * EVERY)
         self.digest_at = min(self.digest_at, now + DIGESTS[-1])
         self.daily_at = min(self.daily_at, now + DAY)
-        self.emergencies = tuple(at for at in self.emergencies if now - HOUR < at <= now)
+        if self.emergencies:
+            self.emergencies = tuple(at for at in self.emergencies if now - HOUR < at <= now)
 
     def allow(self, level: int, now: float, created: float) -> bool:
         """Return True if a push goes out at once; otherwise it waits for a digest, in a storm.

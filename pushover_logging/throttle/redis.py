@@ -17,16 +17,17 @@ from __future__ import annotations
 import json
 import logging
 import math
+import random
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError, Unreachable
 from pushover_logging.throttle.limits import GROUPING
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
-    MAX_PLACES,
     NOTHING,
     Occurrences,
     Problem,
@@ -57,8 +58,8 @@ PATIENCE = 0.25  # seconds that Redis may take to answer
 KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
 _MARGIN = 60.0
 _TRIES = 5
-_FIELDS = ("n", "since", "last", "level", "report_by", "places", "sources", "all", "latest")
-_STATE = ("incarnation", "taken", "settled")
+_PAUSE = 0.01  # seconds, for each failed try
+_FIELDS = ("n", "tally", "all", "incarnation", "taken", "settled")
 T = TypeVar("T")
 
 # Counts that others have damaged are gone: each process hands its own over again.
@@ -91,123 +92,103 @@ return values
 )
 
 # KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
-# what it was, what it is, milliseconds to live, when it is due, by how much its count changes,
-# since, last, level, report_by, places and sources of that, the changes of taken and settled, and
-# what of it this process counted; at the end the process, and a name for a new incarnation.
+# what it was, what it is, milliseconds to live, when it is due, by how much its count changes and
+# what that is as JSON, the changes of taken and settled, and what of it this process counted; at
+# the end the process, and a name for a new incarnation. What is deleted must not have been counted
+# meanwhile: its count is somewhere else now. A change that is empty is of a damaged item: its
+# counts go too, and each process hands its own over again.
 COMMIT = """
-local per, process, incarnation = 15, ARGV[#ARGV - 1], ARGV[#ARGV]
+local per, process, incarnation = 10, ARGV[#ARGV - 1], ARGV[#ARGV]
 for at = 3, #KEYS, 2 do
   local first = (at - 3) / 2 * per
   if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
+  local n = tonumber(redis.call('HGET', KEYS[at + 1], 'n') or 0) or 0
+  local change = tonumber(ARGV[first + 6])
+  if ARGV[first + 3] == '' and change and n + change ~= 0 then return 0 end
 end
 local time = redis.call('TIME')
 for at = 3, #KEYS, 2 do
   local first, counts = (at - 3) / 2 * per, KEYS[at + 1]
-  local function arg(number) return ARGV[first + number] end
-  local name, value, change = arg(1), arg(3), tonumber(arg(6))
+  local name, before, value, lives, due = unpack(ARGV, first + 1, first + 5)
+  local change, tally, taken, settled, own = unpack(ARGV, first + 6, first + 10)
   if value == '' then
     redis.call('DEL', KEYS[at])
-    if redis.call('EXISTS', counts) == 1 then  -- what it had is counted elsewhere now
-      redis.call('HDEL', counts, 'n', 'since', 'last', 'level', 'report_by', 'places', 'sources')
-      redis.call('HINCRBY', counts, 'taken', 1)
-      redis.call('HINCRBY', counts, 'settled', 1)
-    end
-    redis.call('ZREM', KEYS[1], name)
     redis.call('ZREM', KEYS[2], name)
-  elseif value ~= arg(2) or change ~= 0 then
-    redis.call('SET', KEYS[at], value, 'PX', arg(4))
+  else
+    redis.call('SET', KEYS[at], value, 'PX', lives)
     redis.call('ZADD', KEYS[2], time[1], name)
-    if change > 0 then
-      redis.call('HINCRBY', counts, 'n', change)
-      redis.call('HSET', counts, 'since', arg(7), 'last', arg(8), 'level', arg(9),
-                 'report_by', arg(10), 'places', arg(11), 'sources', arg(12))
-    elseif change < 0 then
-      if redis.call('HINCRBY', counts, 'n', change) <= 0 then
-        redis.call('HDEL', counts, 'n', 'since', 'last', 'level', 'report_by', 'places', 'sources')
-      else
-        redis.call('HSET', counts, 'since', arg(8))
-        redis.call('HDEL', counts, 'places', 'sources')
-      end
-    end
-    if arg(15) ~= '0' then
-      redis.call('HSETNX', counts, 'incarnation', incarnation)
-      redis.call('HINCRBY', counts, 'p:' .. process, arg(15))
-    end
-    if arg(13) ~= '0' then redis.call('HINCRBY', counts, 'taken', arg(13)) end
-    if arg(14) ~= '0' then redis.call('HINCRBY', counts, 'settled', arg(14)) end
-    redis.call('PEXPIRE', counts, arg(4))
-    local due = arg(5)
-    local has_count = (tonumber(redis.call('HGET', counts, 'n') or 0) or 0) > 0
-    if has_count and due == '' then due = time[1] end
-    if due == '' then redis.call('ZREM', KEYS[1], name)
-    else redis.call('ZADD', KEYS[1], due, name) end
   end
+  if change == '' then redis.call('DEL', counts)
+  elseif change ~= '0' then
+    local left = redis.call('HINCRBY', counts, 'n', change)
+    if left > 0 then redis.call('HSET', counts, 'tally', tally)
+    else redis.call('HDEL', counts, 'n', 'tally') end
+  end
+  if own ~= '0' then
+    redis.call('HSETNX', counts, 'incarnation', incarnation)
+    redis.call('HINCRBY', counts, 'p:' .. process, own)
+  end
+  if change ~= '' and taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
+  if change ~= '' and settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
+  redis.call('PEXPIRE', counts, lives)
+  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = time[1] end
+  if due == '' then redis.call('ZREM', KEYS[1], name)
+  else redis.call('ZADD', KEYS[1], due, name) end
 end
 for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
 return 1
 """
 
 # KEYS: what is due, the problem, its counts. ARGV: name, process, incarnation that it knows, total,
-# what of that is not settled, since, last, level, source, place, a CRITICAL's level and seconds,
-# milliseconds to live, a name for a new incarnation, the most sources and places.
+# what of that is not settled, since, last and so on as JSON, a CRITICAL's level and seconds,
+# milliseconds to live, a name for a new incarnation.
 # Answers nothing if that takes a decision: also on what others have damaged.
 ADD = (
     _SOUND
     + """
-local raw = redis.call('GET', KEYS[2])
-if not raw then return false end
-local ok, one = pcall(cjson.decode, raw)
-if not ok or type(one) ~= 'table' or one.resolved then return false end
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
-local counts = KEYS[3]
-make_sound(counts)
-local incarnation = redis.call('HGET', counts, 'incarnation')
-if not incarnation then
-  incarnation = ARGV[14]
-  redis.call('HSET', counts, 'incarnation', incarnation)
+local function decoded(text)
+  local ok, value = pcall(cjson.decode, text or '')
+  return ok and type(value) == 'table' and value or nil
 end
-local function kept(name) return tonumber(redis.call('HGET', counts, name) or nil) end
-local total = tonumber(incarnation == ARGV[3] and ARGV[4] or ARGV[5])
-local more = total - (kept('p:' .. ARGV[2]) or 0)
-local until_ = tonumber(one['until']) or 0
+local one, counts = decoded(redis.call('GET', KEYS[2])), KEYS[3]
+if not one or one.resolved then return false end
+make_sound(counts)
+local function kept(name) return tonumber(redis.call('HGET', counts, name) or 0) or 0 end
+redis.call('HSETNX', counts, 'incarnation', ARGV[10])
+local incarnation = redis.call('HGET', counts, 'incarnation')
+local total = incarnation == ARGV[3] and ARGV[4] or ARGV[5]
+local more = total - kept('p:' .. ARGV[2])
 if more > 0 then
-  local since, last, level = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-  local n = redis.call('HINCRBY', counts, 'n', more)
-  if n > more then
-    since = math.min(kept('since') or since, since)
-    last = math.max(kept('last') or last, last)
-    level = math.max(kept('level') or level, level)
-  end
-  redis.call('HSET', counts, 'since', string.format('%.6f', since), 'last',
-    string.format('%.6f', last), 'level', level, 'p:' .. ARGV[2], total)
-  redis.call('HINCRBY', counts, 'all', more)
-  local latest = math.max(kept('latest') or last, last)
-  redis.call('HSET', counts, 'latest', string.format('%.6f', latest))
-  for name, new in pairs({sources = ARGV[9], places = ARGV[10]}) do
-    local found, list = pcall(cjson.decode, redis.call('HGET', counts, name) or '[]')
-    if not found or type(list) ~= 'table' then list = {} end
-    local known = new == ''
-    for _, value in ipairs(list) do known = known or value == new end
-    if not known and #list < tonumber(name == 'sources' and ARGV[15] or ARGV[16]) then
-      list[#list + 1] = new
-      redis.call('HSET', counts, name, cjson.encode(list))
+  local time = redis.call('TIME')
+  local now, new = time[1] + time[2] / 1000000, cjson.decode(ARGV[6])
+  local tally = kept('n') > 0 and decoded(redis.call('HGET', counts, 'tally')) or new
+  tally.since = math.min(tonumber(tally.since) or new.since, new.since)
+  tally.last = math.max(tonumber(tally.last) or new.last, new.last)
+  tally.level = math.max(tonumber(tally.level) or new.level, new.level)
+  for name, most in pairs({places = 20, sources = 100}) do
+    local list = type(tally[name]) == 'table' and tally[name] or {}
+    for _, value in ipairs(new[name]) do
+      local known = #list >= most
+      for _, other in ipairs(list) do known = known or other == value end
+      if not known then list[#list + 1] = value end
     end
+    tally[name] = list
   end
-  local due = math.max(until_, now)
-  if one.unannounced then due = now end
-  if level >= tonumber(ARGV[11]) then
-    local by = math.min(kept('report_by') or math.huge, now + ARGV[12])
-    redis.call('HSET', counts, 'report_by', string.format('%.6f', by))
-    due = math.min(due, by)
+  local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
+  if tally.level >= tonumber(ARGV[7]) then
+    tally.report_by = math.min(tonumber(tally.report_by) or math.huge, now + ARGV[8])
+    due = math.min(due, tally.report_by)
   end
+  redis.call('HINCRBY', counts, 'n', more)
+  redis.call('HINCRBY', counts, 'all', more)
+  redis.call('HSET', counts, 'p:' .. ARGV[2], total, 'tally', cjson.encode(tally))
   local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[13]) end
+  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[9]) end
 end
-return {incarnation, kept('taken') or 0, kept('settled') or 0, tonumber(one.level) or -1}
+return {incarnation, kept('taken'), kept('settled')}
 """
 )
 
@@ -251,7 +232,8 @@ class RedisStore:
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` until nobody else has changed meanwhile what it read. Raises Unreachable."""
         try:
-            for _ in range(_TRIES):
+            for number in range(_TRIES):
+                time.sleep(number * random.uniform(0, _PAUSE))  # noqa: S311  apart from the others
                 self._begin()
                 self._is_within = True
                 result = work()
@@ -277,22 +259,22 @@ class RedisStore:
         """
         wanted = list(names)
         keys = [key for name in wanted for key in self._keys(name)]
-        hashed = [*_FIELDS, *_STATE, f"p:{self.process}"]
-        time, *values = self._call(lambda: self._load(keys, hashed))
+        hashed = [*_FIELDS, f"p:{self.process}"]
+        now, *values = self._call(lambda: self._load(keys, hashed))
         if self._is_within and self._time is None:
-            self._time = float(time)
+            self._time = float(now)
         items: dict[str, Item] = {}
         for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
             self._raw[name] = raw or ""
             item = from_json(name, raw) if raw else None
-            counted, total, latest = _counted(counts)
-            incarnation, *numbers = counts[len(_FIELDS) :]
+            n, tally, ever, incarnation, *numbers = counts
             taken, settled, own = (int(number or 0) for number in numbers)
             self.states[name] = incarnation or "", taken, settled, own
             if isinstance(item, Problem):
+                counted, total = _counted(n, tally), int(ever or 0)
                 self._counts[name] = counted, item.reporting.count, total
                 item.counted, item.total = counted, item.total + total
-                item.last = max(item.last, latest)
+                item.last = max(item.last, counted.last)
             if item is not None:
                 items[name] = item
         return items
@@ -328,12 +310,10 @@ class RedisStore:
 
     def add(self, name: str, total: Total, found: Counted) -> list[Any] | None:
         """Set a process's total of a problem; None if the problem has to be made first."""
-        more = found.occurrences
         values: list[str | float] = [
             name, self.process, total.incarnation, total.count, total.count - total.settled,
-            more.since, more.last, more.level, (*more.sources, "")[0], (*more.places, "")[0],
-            logging.CRITICAL, CRITICAL_WINDOW, int(KEPT * 1000), secrets.token_hex(8), 100,
-            MAX_PLACES,
+            _tally(found.occurrences), logging.CRITICAL, CRITICAL_WINDOW, int(KEPT * 1000),
+            secrets.token_hex(8),
         ]  # fmt: skip
         keys = [self._prefix + "due", *self._keys(name)]
         answer: list[Any] | None = self._call(lambda: self._add(keys, values))
@@ -356,20 +336,26 @@ class RedisStore:
         return bool(self._call(lambda: self._commit(keys, values)))
 
     def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
-        counted, change, taken, settled, own = NOTHING, 0, 0, 0, 0
+        """Return what COMMIT has to know of an item; see there."""
+        before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
+        change: int | str = 0
+        counted, taken, settled, own = NOTHING, 0, 0, 0
         lives, value = KEPT if name == LIMITS else GROUPING, ""
-        if isinstance(item, Problem):
-            before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
-            counted, change = item.counted, item.counted.count - before.count
+        if item is None:
+            is_sound = name in self._counts
+            change, taken, settled, lives = -before.count if is_sound else "", 1, 1, KEPT
+        elif isinstance(item, Problem):
+            counted, more = item.counted, item.counted.count - before.count
+            change = more
             if item.reporting.count != reporting:
                 taken = 1 if item.reporting.count else 0
                 if reporting and not item.reporting.count:
-                    settled, taken = (0, -1) if change >= reporting else (1, 0)
-            elif change > 0:
-                own = change
+                    settled, taken = (0, -1) if more >= reporting else (1, 0)
+            elif more > 0:
+                own = more
                 self.own[name] = own, item
-            if change < 0:
-                counted = before
+            if more < 0:  # what was counted meanwhile came since then
+                counted = replace(before, since=before.last, places=(), sources=())
             lives = KEPT
             if due is None:
                 lives = max(0.0, item.until - self.now()) + self._rules.cooling_time(item)
@@ -378,9 +364,7 @@ class RedisStore:
             value = to_json(item)
         return [
             name, self._raw.get(name, ""), value, int((lives + _MARGIN) * 1000),
-            "" if due is None else due, change, counted.since, counted.last, counted.level,
-            counted.report_by if counted.report_by < math.inf else "",
-            json.dumps(counted.places), json.dumps(counted.sources), taken, settled, own,
+            "" if due is None else due, change, _tally(counted), taken, settled, own,
         ]  # fmt: skip
 
     def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
@@ -507,7 +491,7 @@ class RedisThrottle(Throttle):
         answer = self._redis.add(key, total, found)
         if answer is None:
             return False
-        incarnation, taken, settled, _ = answer
+        incarnation, taken, settled = answer
         if incarnation != total.incarnation:
             total.count -= total.settled
             total.incarnation, total.settled, total.marks = incarnation, 0, []
@@ -532,21 +516,18 @@ class RedisThrottle(Throttle):
         return key
 
 
-def _counted(values: Sequence[Any]) -> tuple[Occurrences, int, float]:
-    """Return what is counted, how much ever was, and when last; nothing if it is damaged."""
-    n, since, last, level, report_by, places, sources, total, latest, *_ = values
+def _tally(counted: Occurrences) -> str:
+    return json.dumps({name: value for name, value in asdict(counted).items() if value != math.inf})
+
+
+def _counted(n: str | None, tally: str | None) -> Occurrences:
+    """Return what is counted; nothing if others have damaged it."""
     try:
-        found = NOTHING
-        if int(n or 0) > 0:
-            found = Occurrences(
-                int(n),
-                float(since or 0),
-                float(last or 0),
-                int(level or 0),
-                tuple(map(str, json.loads(places or "[]"))),
-                tuple(map(str, json.loads(sources or "[]"))),
-                float(report_by) if report_by else math.inf,
-            )
-        return found, int(total or 0), float(latest or 0)
+        values = json.loads(tally or "{}") | {"count": int(n or 0)}
+        for name in ("places", "sources"):
+            values[name] = tuple(map(str, values.get(name, ())))
+        found = Occurrences(**values)
+        float(found.since), float(found.last), float(found.report_by), int(found.level)
     except (ValueError, TypeError):
-        return NOTHING, 0, 0.0
+        return NOTHING
+    return found if found.count > 0 else NOTHING

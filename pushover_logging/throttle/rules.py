@@ -344,9 +344,12 @@ class Rules:
         problem.reporting, problem.claimed_by = NOTHING, ""
 
     def _decide(self, problem: Problem, message_id: str, decision: str) -> None:
-        kept = {key: known for key, known in problem.decided.items() if key != message_id}
+        kept = dict(problem.decided)  # a problem of a store is copied, not this
+        kept.pop(message_id, None)
         kept[message_id] = decision
-        problem.decided = dict(list(kept.items())[-MAX_DECIDED:])
+        if len(kept) > MAX_DECIDED:
+            del kept[next(iter(kept))]
+        problem.decided = kept
 
 
 def union(known: tuple[str, ...], more: tuple[str, ...], limit: int) -> tuple[str, ...]:

@@ -47,14 +47,14 @@ class Store(Protocol):
         """Forget an item."""
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
-        """Return the first items that are due before a time, the earliest first, with their times."""
+        """Return the first items that are due before a time, with their times, in order."""
 
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
 
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. Used by the sender alone, without a lock."""
+    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -82,7 +82,11 @@ class MemoryStore:
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return copies of the named items."""
-        return {name: copy.copy(self._items[name]) for name in names if name in self._items}
+        items = {}
+        for name in names:
+            if name in self._items:
+                items[name] = copy.copy(self._items[name])
+        return items
 
     def save(self, name: str, item: Item, due: float | None) -> None:
         """Keep an item."""
@@ -94,9 +98,11 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
+        first = min(self._due.values(), default=math.inf)  # which is asked at each step
+        if first > before or first == math.inf:
+            return []
         if limit == 1:
-            first = min(self._due.items(), key=_time, default=("", math.inf))
-            return [first] if first[1] < before else []
+            return [("", first)]
         return sorted((item for item in self._due.items() if item[1] <= before), key=_time)[:limit]
 
     def oldest(self) -> Sequence[str]:

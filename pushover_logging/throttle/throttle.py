@@ -121,7 +121,10 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
-        self._begin()
+        # Of the transaction under way:
+        self._items: dict[str, object] = {}
+        self._limits, self._limits_changed = Limits(), False
+        self._now = 0.0
 
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
@@ -155,9 +158,9 @@ class Throttle:
             now, answered = self._now, False
             verdict = decision.verdict if decision else None
             level = decision.candidate.level if decision else 0
-            for key in keys:
-                problem = self._get(key)
-                group = decision.candidate.group if decision else None
+            group = decision.candidate.group if decision else None
+            for claimed in keys:
+                key, problem = claimed, self._get(claimed)
                 if problem is None and group is not None:  # it became part of that meanwhile
                     key, problem = group.group, self._get(group.group)
                 if problem is None:
@@ -334,7 +337,7 @@ class Throttle:
         self._save(key, problem)
         return Decision(verdict, candidate, key, self._view(key), included, no_emergency)
 
-    def _resolve(self, candidate: Candidate) -> Decision:
+    def _resolve(self, candidate: Candidate) -> Decision:  # noqa: PLR0911  a guard each
         """End a problem.
 
         No push reports the end of a problem that is unknown or has gone on after it. If a digest
@@ -509,7 +512,7 @@ class Throttle:
 
     def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
         def whole() -> T:
-            self._begin()
+            self._items, self._limits_changed = {}, False
             found = self.store.load(list(dict.fromkeys([LIMITS, *names])))
             self._now = self.store.now()
             self._take(found, [LIMITS, *names])
@@ -523,14 +526,8 @@ class Throttle:
 
         return self.store.transaction(whole)
 
-    def _begin(self) -> None:
-        self._items: dict[str, object] = {}
-        self._limits = Limits()
-        self._limits_changed = False
-        self._now = 0.0
-
     def _load(self, names: Iterable[str]) -> None:
-        missing = [name for name in dict.fromkeys(names) if name not in self._items]
+        missing = dict.fromkeys(names).keys() - self._items.keys()
         if missing:
             self._take(self.store.load(missing), missing)
 
@@ -541,7 +538,8 @@ class Throttle:
                 self.rules.refresh(item, self._now)
 
     def _get(self, key: str) -> Problem | None:
-        self._load([key])
+        if key not in self._items:
+            self._load([key])
         problem = self._items[key]
         return problem if isinstance(problem, Problem) else None
 
