@@ -190,16 +190,17 @@ class Dedup:
         """Note that the outbox has what this thread admitted."""
         self._open.pop(threading.get_ident(), None)
 
-    def failed(self) -> None:
-        """Count as failed what this thread admitted, and was then cut off from."""
+    def failed(self) -> bool:
+        """Count as failed what this thread admitted and has not submitted; False if nothing."""
         with self._lock:
             thread = threading.get_ident()
             if thread not in self._open:
-                return
+                return False
             tally = self._open.pop(thread)
             self._counters.end("failed")
             if tally is not None:
                 self._decided(tally, tally.level, View(UNREPORTED, 0.0))
+            return True
 
     def settle(self, key: str, level: int, view: View, problem: str | None = None) -> None:
         """Take what was decided of a candidate; ``problem`` is the problem's key, if a group's."""

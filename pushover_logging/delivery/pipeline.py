@@ -131,9 +131,10 @@ class Pipeline:
         self.dedup.failed()  # what this thread admitted, if a signal cut it off since
         try:
             keys, admission = self._admitted(record)
-        except Exception:  # also of a record without a level or a name
-            self.dedup.admit(None, 0, 0.0)
-            self.dedup.failed()
+        except BaseException:  # also of a record without a level or a name
+            if not self.dedup.failed():
+                self.dedup.admit(None, 0, 0.0)
+                self.dedup.failed()
             raise
         if admission is not Admission.COUNTED:
             self._put(record, keys, compose, admission)

@@ -56,7 +56,6 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
-_PAUSED_INTERVAL = 60.0  # the same while this process may send nothing, and has counted nothing
 _IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
 _AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
 _POLL = 10.0  # seconds after which a process without news asks what is due
@@ -121,6 +120,7 @@ class Sender:
     _waiting: dict[str, float] = field(default_factory=dict)
     _synced_at: float = -math.inf
     _looked_at: float = -math.inf
+    _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
     _looks_at_exit: bool = False
@@ -536,12 +536,15 @@ class Sender:
                     raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
-        if self._retry.pause() > 0 and not self.dedup.has_counts():
-            interval = _PAUSED_INTERVAL
         now = self.clock.monotonic()
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
         self._synced_at = now
+        if file is not None and self._retry.pause() > 0 and not self.dedup.has_counts():
+            stamp = file.file.stamp()  # nothing may be sent: only what others write is news
+            if stamp == self._stamp is not None:
+                return interval
+            self._stamp = stamp
         self._watch_clock()
         shared = self._reachable()
         watched = {} if shared is None else self.dedup.open_ended()
@@ -645,7 +648,11 @@ class Sender:
         def whole() -> tuple[list[Mapping[str, View]], T]:
             return [write() for write in self._deferred], work()
 
-        known, result = self.outbox.together(whole)
+        try:
+            known, result = self.outbox.together(whole)
+        except Unreachable:
+            self._stamp = None
+            raise
         self._deferred.clear()
         for views in known:
             self.dedup.update(views)

@@ -142,6 +142,13 @@ class SqliteFile:
                 return False
             raise self._unavailable(error) from error
 
+    def stamp(self) -> object:
+        """Return what changes if somebody writes to the file, None if it is not there."""
+        with contextlib.suppress(OSError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return None
+
     def warnings(self) -> list[str]:
         """Take what a person has to know of the file."""
         warnings, self._warnings = self._warnings, []
