@@ -56,7 +56,6 @@ if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
 
 SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
-_PAUSED_INTERVAL = 60.0  # the same while this process may send nothing, and has counted nothing
 _IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
 _AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
 _POLL = 10.0  # seconds after which a process without news asks what is due
@@ -536,8 +535,6 @@ class Sender:
                     raise
             return math.inf
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
-        if self._retry.pause() > 0 and not self.dedup.has_counts():
-            interval = _PAUSED_INTERVAL
         now = self.clock.monotonic()
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
