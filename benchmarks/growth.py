@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-
-from pushover_logging.outbox.account import Account
-from pushover_logging.outbox.envelope import Envelope
-from pushover_logging.outbox.hostfile import host_file
-from pushover_logging.throttle.problem import Verdict
 
 from benchmarks import handlers
 from benchmarks.apart import together
@@ -23,6 +20,9 @@ from benchmarks.timing import Effort, exponent, loop
 from pushover_logging.clock import Clock
 from pushover_logging.message import Message
 from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.outbox.queue import SENT, QueuedMessage
+from pushover_logging.outbox.sqlite import FileOutbox
+from pushover_logging.throttle.throttle import UNKNOWN
 
 RATES = (10, 100, 1000, 10_000, 50_000)
 COUNTS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
@@ -97,16 +97,16 @@ def by_length(effort: Effort) -> dict[str, Line]:
 
 
 def _put_and_claim(length: int, times: int = 3000) -> float:
-    outbox = MemoryOutbox(capacity=length + 2, capacity_bytes=2**40)
+    outbox = MemoryOutbox(threading.RLock(), capacity=length + 2, capacity_bytes=2**40)
     for _ in range(length):
-        outbox.put(_envelope())
-    waiting = [_envelope() for _ in range(times)]
+        outbox.put(_queued())
+    waiting = [_queued() for _ in range(times)]
     start = time.perf_counter()
     for one in waiting:
         outbox.put(one)
-        claimed = outbox.claim((), _is_sent)
+        claimed = outbox.claim((), ())
         if claimed is not None:
-            outbox.finish(claimed, "sent", _nothing)
+            outbox.ack(claimed, SENT, UNKNOWN)
     return 1e6 * (time.perf_counter() - start) / times
 
 
@@ -115,32 +115,31 @@ def _sqlite_lengths(effort: Effort) -> Line:
     for length in LENGTHS[: effort.of(5, 3)]:
         say(f"{length} waiting in a file")
         with tempfile.TemporaryDirectory() as folder:
-            account = Account(host_file(Path(folder, "outbox.sqlite")), "ab" * 8, Clock())
-            account.insert([_envelope() for _ in range(length)])
-            account.hold()
-            line[length] = 1e6 * loop(partial(_through, account))(effort.of(50, 10))
+            lock = threading.RLock()
+            memory = MemoryOutbox(lock, capacity=length + 2, capacity_bytes=2**40)
+            path = Path(folder, "outbox.sqlite")
+            outbox = FileOutbox(path, "ab" * 8, memory, lock, Clock(), has_throttle=False)
+            for _ in range(length):
+                memory.put(_queued())
+            outbox.recover()  # inserts them all in one transaction
+            outbox.lead()
+            line[length] = 1e6 * loop(partial(_through, outbox))(effort.of(50, 10))
             line[length] /= effort.of(50, 10)
-            account.file.database.close()
+            outbox.resign()
+            outbox.file.close()
     return line
 
 
-def _through(account: Account) -> None:
-    account.insert([_envelope()])
-    claimed = account.claim((), _is_sent)
+def _through(outbox: FileOutbox) -> None:
+    outbox.put(_queued())
+    claimed = outbox.together(lambda: outbox.claim((), ()))
     if claimed is not None:
-        account.write([lambda file: account.end(file, claimed, "sent")])
+        outbox.forget(claimed)
+        outbox.together(lambda: outbox.ack(claimed, SENT))
 
 
-def _envelope() -> Envelope:
-    return Envelope(Message(message="No route", title="db-7"), Verdict.FIRST, 0.0)
-
-
-def _is_sent(_: Envelope) -> None:
-    """Have each sent."""
-
-
-def _nothing() -> None:
-    """Confirm to nobody."""
+def _queued() -> QueuedMessage:
+    return QueuedMessage(secrets.token_hex(8), Message(message="No route", title="db-7"), 0.0)
 
 
 def _word(number_: int) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from benchmarks.service import NOWHERE, TOKEN, USER
 from pushover_logging import PushoverHandler
 from pushover_logging.clock import Clock
+from pushover_logging.delivery import lifecycle
 
 Opened = AbstractContextManager[Any]
 """What opens a logger: anything with the methods of `logging.Logger` that are called."""
@@ -38,7 +39,7 @@ class Still(Clock):
 
     def start_thread(self, target: Callable[[], None], name: str) -> None:  # noqa: ARG002
         """Have the sender take a thread that is alive, and not its own, for the one that runs."""
-        target.__self__._thread = threading.main_thread()  # noqa: SLF001
+        target.__self__.thread = threading.main_thread()
 
 
 def handler_to(url: str, **options: Any) -> PushoverHandler:  # noqa: ANN401
@@ -47,8 +48,10 @@ def handler_to(url: str, **options: Any) -> PushoverHandler:  # noqa: ANN401
 
 
 def unsent(handler: PushoverHandler) -> None:
-    """Forget all that a handler knows and holds, as a fork's child does."""
-    handler._ledger.reset()  # noqa: SLF001  no program needs that
+    """Have a handler begin anew, as a fork's child does; nothing waits for what it has to send."""
+    if handler._pipeline is not None:  # noqa: SLF001  no program needs that
+        lifecycle.unregister(handler._pipeline.thread)  # noqa: SLF001
+    handler.after_fork()
 
 
 @contextmanager

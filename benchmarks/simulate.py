@@ -2,31 +2,42 @@
 
     python benchmarks/simulate.py --hosts 1000 --processes 8 --days 30
     python benchmarks/simulate.py incident.jsonl --plot incident.svg
+    python benchmarks/simulate.py --outage 3600 --problems 40
+    python benchmarks/simulate.py --emptied redis://127.0.0.1:6379/9
 
 A file has a line of JSON for each event: {"at": seconds, "problem": "text", "level": "ERROR",
 "number": 1, "process": 0}; ``process`` is below hosts x processes. The state has the semantics of
 Redis: one for all, each process reports at most once a second. What all processes count within a
 step is reported at once here; the operations are those that each of them would have made.
+
+``--outage`` plays one whole handler through so many seconds in which the service answers nothing.
+``--emptied`` plays processes that count together in a Redis (which it empties again and again).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import random
+import threading
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pushover_logging.throttle.local import LocalTable, LocalThrottle
-from pushover_logging.throttle.machine import Rules
-from pushover_logging.throttle.problem import Count, End, Report, Verdict
-from pushover_logging.throttle.shared import SharedThrottle, view_of
-from pushover_logging.throttle.table import About
-
+from pushover_logging import PushoverHandler
 from pushover_logging.clock import Clock
+from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.dedup import Admission, Dedup
+from pushover_logging.exceptions import DeliveryError, TemporaryError
+from pushover_logging.message import Message
+from pushover_logging.rendering.summary import Count
+from pushover_logging.throttle.rules import PUSHED, Occurrences, PushInfo, Rules
+from pushover_logging.throttle.store import MemoryStore
+from pushover_logging.throttle.throttle import Candidate, Counted, Decision, Throttle, View
 
 QUOTA = 10_000  # messages a month, https://pushover.net/api#limits
 DAY = 86_400.0
@@ -46,6 +57,13 @@ class Stopwatch(Clock):
     def time(self) -> float:
         """Return the same."""
         return self.now
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return the middle."""
+        return (low + high) / 2
+
+    def start_thread(self, target: Callable[[], None], name: str) -> None:
+        """Start none: the play takes the steps itself."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +90,15 @@ class Figures:
 
 
 class World:
-    """The fronts of all processes, made when they log first, and what they share."""
+    """The tallies of all processes, made when they log first, and the throttle that they share."""
 
     def __init__(self, rules: Rules, processes: int, step: float) -> None:
         self.clock = Stopwatch()
-        self.rules = rules
         self.processes, self.step = processes, step
-        shared = replace(rules, patience=30.0)
-        self.shared = SharedThrottle(shared, LocalTable(shared, self.clock))
-        self.fronts: dict[int, LocalThrottle] = {}
+        self.shared = Throttle(MemoryStore(self.clock), rules, is_shared=True)
+        self.fronts: dict[int, Dedup] = {}
         self.figures = Figures()
+        self._ids = map(str, itertools.count())
 
     def play(self, events: Iterator[Event], end: float) -> Figures:
         """Play events in their order, and let time pass until ``end``."""
@@ -97,50 +114,57 @@ class World:
         figures.born.setdefault(event.problem, event.at)
         everybody = event.process is None
         speakers = range(self.processes) if everybody else [event.process or 0]
-        if everybody and 0 in self.fronts and self.fronts[0].knows(event.problem):
+        if everybody and 0 in self.fronts and self.fronts[0].is_known(event.problem):
             speakers = range(1)  # the others do the same: they count
         for process in speakers:
             self._log(process, event)
         rest = event.number - len(speakers)
         if rest > 0:
-            self._report(event, rest)
+            self._count(event, rest)
         reporting = min(event.number, self.processes if everybody else 1)
         seconds = self.step if everybody else 1.0
         reports = reporting * min(seconds, max(1.0, event.number / reporting))
         self.figures.total_operations += reports
 
     def _log(self, process: int, event: Event) -> None:
-        front = self.fronts.setdefault(process, LocalThrottle(self.rules, self.clock))
-        verdict, _, key = front.admit(event.problem, event.level, event.at)
-        if verdict in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
-            for report in front.reports(str(process)):
-                front.see({key: self.shared.take(report)})
+        if process not in self.fronts:
+            lock, source = threading.RLock(), f"{process}@host"
+            self.fronts[process] = Dedup(lock, Counters(), self.clock, source)
+        front, key = self.fronts[process], event.problem
+        if front.admit(key, event.level, event.at) is not Admission.ADMITTED:
+            front.describe(key, PushInfo(key), None)
+            front.update(self.shared.count(front.drain()))
             return
-        about = About(event.problem)
-        decided, _, key = self.shared.admit(key, event.level, event.at, None, about)
+        front.submitted()
+        own = Candidate(next(self._ids), key, event.level, event.at, PushInfo(key))
+        decision = self.shared.decide(own)
         self._operate(DECIDES)
-        if decided not in {Verdict.SUPPRESSED, Verdict.DIGESTED}:
-            self._push(decided.value, event.problem, 1)
-            self.shared.ended(key, End.ACCEPTED)
-        problem = self.shared.table.get(key)
-        if problem is not None:
-            front.see({key: view_of(problem, self.clock.now)})
+        view = decision.view
+        if decision.verdict in PUSHED:
+            along = decision.included_count
+            self._push(decision.verdict.value, key, 1 + (along.count if along else 0))
+            view = self.shared.notified(own.id, [decision.key], decision)[decision.key]
+        front.settle(key, event.level, view, decision.key)
 
-    def _report(self, event: Event, number: int) -> None:
-        since, last = event.at, event.at + self.step
-        count = Count(event.problem, number, number, since, last, event.level, 1.0)
-        self.shared.take(Report(count._replace(title=event.problem), event.level, None))
+    def _count(self, event: Event, number: int) -> None:
+        occurrences = Occurrences(number, event.at, event.at + self.step, event.level)
+        key = event.problem
+        self.shared.count([Counted(key, key, event.level, occurrences, PushInfo(key))])
 
     def _pass(self, until: float) -> None:
         while self.clock.now + (wait := self.shared.next_due()) <= until:
             self.clock.now += wait
-            counts = self.shared.due()
+            counts = self.shared.due(push_id := next(self._ids))
             self._operate(3)
             if counts:
-                told = sum(count.number for count in counts)
+                told = sum(count.count for count in counts)
                 self._push("summary", ", ".join(count.title for count in counts[:3]), told)
                 for count in counts:
                     self.figures.told.setdefault(count.key, self.clock.now)
+                views = self.shared.notified(push_id, [count.key for count in counts])
+                for key, view in views.items():
+                    for front in self.fronts.values():
+                        front.update_problem(key, view)
         self.figures.total_operations += 2 * self.processes * (until - self.clock.now) / POLL
         self.clock.now = until
 
@@ -152,6 +176,123 @@ class World:
     def _operate(self, number: float) -> None:
         self.figures.operations[int(self.clock.now)] += int(number)
         self.figures.total_operations += number
+
+
+class Outage:
+    """One handler, of which the service takes nothing while ``is_away``; it notes each push."""
+
+    def __init__(self, error: DeliveryError | None = None, **options: object) -> None:
+        self.clock = Stopwatch()
+        self.error = error or TemporaryError("no answer")
+        self.is_away = False
+        self.records = self.told = 0
+        self.attempts: list[float] = []
+        self.pushes: list[tuple[float, Message]] = []
+        given = {"token": "a" * 30, "user": "u" * 30, "level": 0, "host": None, **options}
+        self.handler = PushoverHandler(clock=self.clock, **given)  # type: ignore[arg-type]
+        self._pipeline = self.handler._pipeline  # noqa: SLF001  what has no thread here
+        self._pipeline._client.send = self._send  # type: ignore[union-attr]  # noqa: SLF001
+        self._watch(self._pipeline.sender._local)  # type: ignore[union-attr]  # noqa: SLF001
+
+    def _send(self, message: Message) -> None:
+        self.attempts.append(self.clock.now)
+        if self.is_away:
+            raise self.error
+        self.pushes.append((self.clock.now, message))
+
+    def log(self, problem: str) -> None:
+        """Log a record of a problem."""
+        own = {"pushover": {"fingerprint": problem}}
+        record = {"name": "shop", "levelno": logging.ERROR, "msg": problem, **own}
+        self.handler.handle(logging.makeLogRecord({**record, "created": self.clock.now}))
+        self.records += 1
+
+    def pass_until(self, end: float) -> None:
+        """Let time pass, doing each thing when it is due."""
+        while True:
+            while (wait := self._pipeline.thread.step()) <= 0:  # type: ignore[union-attr]
+                pass
+            if self.clock.now + wait > end:
+                break
+            self.clock.now += wait
+        self.clock.now = end
+
+    def play(self, problems: int, every: float, away: tuple[float, float], end: float) -> Stats:
+        """Have each problem log ``every`` so many seconds, through a service that is ``away``."""
+        begins, ends = away
+        while self.clock.now < end:
+            self.is_away = begins <= self.clock.now < ends
+            for number in range(problems):
+                self.log(f"problem {number}")
+            self.pass_until(self.clock.now + every)
+        return self.handler.stats()
+
+    def _watch(self, throttle: Throttle) -> None:
+        """Note how many records each push reports, as the throttle has it."""
+        due, notified, claimed = throttle.due, throttle.notified, dict[str, int]()
+
+        def watched_due(push_id: str, **options: Any) -> list[Count]:  # noqa: ANN401
+            counts = due(push_id, **options)
+            claimed[push_id] = sum(count.count for count in counts)
+            return counts
+
+        def watched_notified(
+            push_id: str,
+            keys: Sequence[str],
+            decision: Decision | None = None,
+            *,
+            refused: bool = False,
+        ) -> dict[str, View]:
+            along = decision.included_count if decision else None
+            self.told += bool(decision)
+            if not refused:
+                self.told += along.count if along else claimed.get(push_id, 0)
+            return notified(push_id, keys, decision, refused=refused)
+
+        throttle.due = watched_due  # type: ignore[method-assign]
+        throttle.notified = watched_notified  # type: ignore[method-assign]
+
+
+def emptied(url: str, processes: int, seconds: int, seed: int = 1) -> tuple[int, int, int]:
+    """Have processes count together in a Redis that is emptied now and then.
+
+    Returns how many records they counted, how many were reported, and how many of these may be
+    reported twice: those of pushes that no process had heard of when it was emptied.
+    """
+    import redis  # noqa: PLC0415  an extra
+
+    from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
+
+    chance, client = random.Random(seed), redis.Redis.from_url(url)  # noqa: S311  plays
+    fleet = [RedisThrottle(url, "play", Rules()) for _ in range(processes)]
+    counted = reported = twice = 0
+    ids = map(str, itertools.count())
+
+    def report(throttle: RedisThrottle) -> int:
+        told = 0
+        while counts := throttle.due(push_id := next(ids), at_exit=True):
+            told += sum(count.count for count in counts)
+            throttle.notified(push_id, [count.key for count in counts])
+        return told
+
+    for second in range(seconds):
+        for number, throttle in enumerate(fleet):
+            key, records = f"problem {chance.randrange(3)}", chance.randrange(1, 9)
+            occurrences = Occurrences(records, second, second, logging.ERROR, (), (str(number),))
+            throttle.count([Counted(key, key, logging.ERROR, occurrences, PushInfo(key))])
+            throttle.views([*throttle.unsettled()])
+            counted += records
+        unheard = 0
+        if chance.random() < 0.5:  # noqa: PLR2004
+            unheard = report(chance.choice(fleet))
+            reported += unheard
+        if chance.random() < 0.1:  # noqa: PLR2004
+            client.flushdb()
+            twice += unheard
+    for throttle in fleet:
+        throttle.views([*throttle.unsettled()])
+    reported += report(fleet[0])
+    return counted, reported, twice
 
 
 def synthetic(options: argparse.Namespace) -> Iterator[Event]:
@@ -226,7 +367,18 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=60.0, help="seconds that are played at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="an SVG to write")
+    parser.add_argument("--outage", type=float, metavar="SECONDS", help="of the service")
+    parser.add_argument("--emptied", metavar="URL", help="of a Redis database to empty")
     options = parser.parse_args()
+    if options.outage:
+        outage = Outage()
+        print(outage.play(options.problems, 10.0, (5.0, options.outage), options.days * DAY))
+        print(f"{outage.records:,} records, {outage.told:,} told by {len(outage.pushes):,} pushes")
+        return
+    if options.emptied:
+        counted, reported, twice = emptied(options.emptied, options.processes, 1000)
+        print(f"{counted:,} records, {reported:,} reported, {twice:,} perhaps twice")
+        return
     world = World(Rules(), options.hosts * options.processes, options.step)
     events = recorded(options.incident) if options.incident else synthetic(options)
     seconds = options.days * DAY

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pushover_logging.throttle.machine import Rules
 from simulate import Event, World
+
+from pushover_logging.throttle.rules import Rules
 
 TARGET = Path(__file__).parent.parent / "docs" / "throttling.svg"
 WIDTH, LEFT = 920, 40

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pushover_logging.exceptions import RejectedError
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "simulate.py"
 DAY = 86_400
 
@@ -48,3 +50,38 @@ def test_incident_file_is_played(simulate, monkeypatch, capsys, tmp_path):
     assert [["first", "A"], ["first", "B"], ["summary", "A"]] == [
         [line[2], line[-1]] for line in lines[:3]
     ]
+
+
+KINDS = {
+    "no answer": {},
+    "refused": {"error": RejectedError("refused", status=400)},
+    "too old": {"max_age": 600},
+    "a full outbox": {"capacity": 3},
+}
+
+
+@pytest.mark.parametrize("problems", [1, 4, 40])
+@pytest.mark.parametrize("kind", KINDS)
+def test_outage_silences_no_problem_and_ends_in_no_flood(simulate, kind, problems):
+    """Nothing can be sent for two hours: then all is reported, in few pushes, and goes on so."""
+    outage = simulate.Outage(**KINDS[kind])
+    stats = outage.play(problems, every=20.0, away=(0.0, 7200.0), end=14_400.0)
+    assert 0 == stats.pending
+    # Each that goes on is named again once the service is back, in a push of its own or a digest.
+    outage.pass_until(DAY + 14_400)
+    assert outage.records == outage.told + outage.handler.stats().dropped_by.get("full", 0)
+    back = [at for at, _ in outage.pushes]
+    assert min(back) <= 7200 + (14_400 if kind == "refused" else 600)  # its windows have grown
+    assert len(outage.pushes) <= 12 + 4 * problems
+    assert max(sum(at <= other < at + 60 for other in back) for at in back) <= 15
+    gaps = [later - at for at, later in zip(outage.attempts, outage.attempts[1:], strict=False)]
+    failed = [gap for at, gap in zip(outage.attempts, gaps, strict=False) if at < 7200]
+    assert kind == "refused" or min(failed, default=5.0) >= 5.0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("seed", range(5))
+def test_emptied_redis_costs_no_count(simulate, common_redis, seed):
+    """What nobody reported is handed over again; twice comes at most what no process heard of."""
+    counted, reported, twice = simulate.emptied(common_redis.url, 6, 120, seed)
+    assert counted <= reported <= counted + twice

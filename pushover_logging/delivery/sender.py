@@ -837,8 +837,13 @@ class SenderThread:
                 wait = self.step()
                 self._is_busy = False
                 idle = wait > 0 or self._is_hurried()
-                if idle and self.is_settled() and not self._goes_on():
-                    break
+                if idle and self.is_settled():
+                    closing = self._sender.closing
+                    had_waiters = self._end_waits(closing=closing)
+                    if closing:
+                        break
+                    if had_waiters:
+                        continue  # a Message that was put meanwhile has used its wakeup
                 if wait > 0:
                     self._rest(wait)
         finally:
@@ -852,9 +857,9 @@ class SenderThread:
         if not self._sender.is_settled(at_exit=False):  # put while this thread was ending
             self.wake()
 
-    def _goes_on(self) -> bool:
-        """Wake those that wait, as nothing is left to send; return True if this thread goes on."""
-        waiters, closing = list(self._waiters), self._sender.closing
+    def _end_waits(self, *, closing: bool) -> bool:
+        """Wake those that wait, as nothing is left to send; return True if there were some."""
+        waiters = list(self._waiters)
         if waiters:
             self._sender.resign()
         if closing:
@@ -865,7 +870,7 @@ class SenderThread:
             # The process may end now: not in the middle of another process's Message.
             self._wakeup.wait(0)
             self._rest(_GRACE if self.is_settled() else 0)
-        return not closing
+        return bool(waiters)
 
     def _rest(self, seconds: float) -> None:
         idle = self._sender.used_at + _IDLE - self._clock.monotonic()

@@ -15,9 +15,9 @@ import secrets
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pushover_logging.circuit_breaker import CircuitBreaker
 from pushover_logging.clock import Clock
@@ -381,15 +381,16 @@ class FileOutbox:
         if not self._still_leads(connection):
             return None
         rows = connection.execute(
-            "SELECT seq, id, user FROM message WHERE account = ? AND outcome IS NULL "
-            "ORDER BY (deaths >= 2), priority DESC, seq",
+            "SELECT user, seq, id, put_at, payload, attachment, deaths FROM message "
+            "WHERE account = ? AND outcome IS NULL ORDER BY (deaths >= 2), priority DESC, seq",
             (self._account,),
         )
-        for seq, message_id, user in rows:
+        for user, *row in rows:
+            seq, message_id = row[:2]
             if user in blocked_users or message_id in waiting:
                 continue
             try:
-                queued = self._queued(connection, seq)
+                queued = self._queued(row)
             except (ValueError, TypeError, OverflowError) as error:  # others have damaged it
                 self._set_aside(connection, seq, f"it cannot be read: {error}")
                 continue
@@ -397,11 +398,8 @@ class FileOutbox:
             return queued
         return None
 
-    def _queued(self, connection: sqlite3.Connection, seq: int) -> QueuedMessage:
-        message_id, put_at, payload, image, deaths = connection.execute(
-            "SELECT id, put_at, payload, attachment, deaths FROM message WHERE seq = ?",
-            (seq,),
-        ).fetchone()
+    def _queued(self, row: Sequence[Any]) -> QueuedMessage:
+        seq, message_id, put_at, payload, image, deaths = row
         age = max(0.0, self._clock.time() - float(put_at))
         queued = from_json(message_id, payload, image, self._clock.monotonic() - age)
         queued.may_have_arrived = queued.may_have_arrived or int(deaths) > 0

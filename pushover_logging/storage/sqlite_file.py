@@ -242,19 +242,21 @@ class SqliteFile:
     ) -> list[tuple[Any, Exception | None]]:
         """Do works in the transaction that was begun, and commit; one that fails fails alone."""
         results: list[tuple[Any, Exception | None]] = []
-        self._within = connection
+        self._within, several = connection, len(works) > 1
         try:
             for work in works:
-                connection.execute("SAVEPOINT work")
+                if several:
+                    connection.execute("SAVEPOINT work")
                 try:
                     results.append((work(connection), None))
                 except Exception as error:
                     if not connection.in_transaction or _is_damage(error):
                         raise
-                    connection.execute("ROLLBACK TO work")
+                    connection.execute("ROLLBACK TO work" if several else "ROLLBACK")
                     is_fault = isinstance(error, _FAULTS)
                     results.append((None, self._unavailable(error) if is_fault else error))
-            connection.execute("COMMIT")
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         finally:
             self._within = None
         self._is_new = False
@@ -333,8 +335,10 @@ class SqliteFile:
 
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not _is_ours(connection):
+        version, application = connection.execute(
+            "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id"
+        ).fetchone()
+        if application != _APPLICATION and not _is_ours(connection):
             raise Unavailable(_not_an_outbox(self.path))
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"

@@ -436,11 +436,12 @@ class RedisThrottle(Throttle):
     def views(self, keys: Collection[str]) -> dict[str, View]:
         """Return what a process has to know of problems; hand over what Redis has lost or lacks."""
         views = super().views(keys)
+        states = self._redis.states
         for key in keys:
             total = self._totals.get(key)
             if total is None:
                 continue
-            if not total.learn(*self._redis.states[key]):
+            if not total.learn(*states[key]):
                 self._hand_over(key)
                 views[key] = super().views([key])[key]
             elif total.settled >= total.count:

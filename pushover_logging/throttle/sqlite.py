@@ -17,6 +17,7 @@ from pushover_logging.throttle.store import (
 )
 
 T = TypeVar("T")
+_AT_ONCE = 100  # items of one statement; SQLite takes 999 parameters, or more
 
 
 class Transactions(Protocol):
@@ -37,10 +38,19 @@ class SqliteStore:
         self._outbox = outbox
         self._account = account
         self._clock = clock
+        self._written: dict[str, tuple[Item, float | None]] = {}
+        self._room = 0  # new problems for which there is room without another look
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work``, perhaps as part of a transaction that is under way. Raises Unreachable."""
-        return self._outbox.together(work)
+
+        def whole() -> T:
+            self._written = {}
+            result = work()
+            self._write()
+            return result
+
+        return self._outbox.together(whole)
 
     def now(self) -> float:
         """Return Unix time."""
@@ -49,8 +59,12 @@ class SqliteStore:
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are."""
         items: dict[str, Item] = {}
-        for name in names:
-            for (value,) in self._do("SELECT value FROM item WHERE account = ? AND name = ?", name):
+        wanted = list(names)
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            statement = f"SELECT name, value FROM item WHERE account = ? AND name IN ({marks})"  # noqa: S608  our own words
+            for name, value in self._do(statement, *part):
                 item = from_json(name, value)
                 if item is not None:
                     items[name] = item
@@ -58,10 +72,11 @@ class SqliteStore:
 
     def save(self, name: str, item: Item, due: float | None) -> None:
         """Keep an item."""
-        self._do("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?)", name, to_json(item), due)
+        self._written[name] = item, due
 
     def delete(self, name: str) -> None:
         """Forget an item."""
+        self._written.pop(name, None)
         self._do("DELETE FROM item WHERE account = ? AND name = ?", name)
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
@@ -71,14 +86,25 @@ class SqliteStore:
 
     def oldest(self) -> Sequence[str]:
         """Return a sixteenth of the problems, the longest unchanged, those with a count last."""
-        ((number,),) = self._do("SELECT COUNT(*) FROM item WHERE account = ?")
-        if number < SHARED_CAPACITY:
+        self._room -= 1
+        if self._room < 0:
+            ((number,),) = self._do("SELECT COUNT(*) FROM item WHERE account = ?")
+            self._room = min(SHARED_CAPACITY - number, _AT_ONCE)  # other processes add some too
+        if self._room > 0:
             return ()
         statement = (
             "SELECT name FROM item WHERE account = ? AND name NOT IN ('limits', ?) "
             "ORDER BY due IS NOT NULL, rowid LIMIT ?"
         )
         return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]
+
+    def _write(self) -> None:
+        rows = [(name, to_json(item), due) for name, (item, due) in self._written.items()]
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            marks = ", ".join(["(?1, ?, ?, ?)"] * len(part))
+            values = [value for row in part for value in row]
+            self._do(f"INSERT OR REPLACE INTO item VALUES {marks}", *values)  # noqa: S608  our own words
 
     def _do(self, statement: str, *values: object) -> list[Any]:
         def execute(connection: sqlite3.Connection) -> list[Any]:

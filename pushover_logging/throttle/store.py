@@ -57,7 +57,7 @@ class MemoryStore:
     """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
 
     def __init__(self, clock: Clock) -> None:
-        self.now = clock.monotonic
+        self._clock = clock
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
         self._written: dict[str, tuple[Item | None, float | None]] = {}
@@ -75,6 +75,10 @@ class MemoryStore:
                 if due is not None:
                     self._due[name] = due
         return result
+
+    def now(self) -> float:
+        """Return the monotonic clock's seconds."""
+        return self._clock.monotonic()
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return copies of the named items."""
