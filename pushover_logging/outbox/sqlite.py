@@ -36,7 +36,7 @@ from pushover_logging.storage.sqlite_file import SqliteFile, Unavailable, shared
 
 CALL_PATIENCE = 0.25  # seconds that a logging call waits for the disk
 AWAY = 30.0  # seconds for which calls leave a file alone that cannot be used
-_BEAT = 2.0  # seconds between two beats of a leader, which also looks for handlers that are gone
+_BEAT = 4.0  # seconds between two beats of a leader, which also looks for handlers that are gone
 _RETRY = 1.0  # seconds after which the sender tries it again
 SILENCE = 15.0  # seconds without a beat after which a leader is passed by
 DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
