@@ -535,6 +535,8 @@ class Sender:
                     self.dedup.put_back(drained)
                     raise
             return math.inf
+        if file is not None and (warning := file.take_warning()):
+            warn("%s", warning)
         interval = _HURRIED_INTERVAL if hurried else SYNC_INTERVAL
         now = self.clock.monotonic()
         if now < self._synced_at + interval:
@@ -554,8 +556,6 @@ class Sender:
             self._looked_at = now
             if file.look():
                 self._shared_due_at = 0.0
-        if file is not None and (warning := file.take_warning()):
-            warn("%s", warning)
         return interval
 
     def _has_news(self, watched: Mapping[str, str]) -> bool:
