@@ -81,16 +81,16 @@ class Pipeline:
         memory = MemoryOutbox(self._lock, settings.capacity)
         self.outbox: MemoryOutbox | FileOutbox = memory
         shared: Throttle | None = None
+        is_in_file = settings.path is not None and self._is_throttled and rules.store is None
         # Imported only here: most programs do without SQLite and Redis, and Windows has no fcntl.
         if settings.path is not None:
             from pushover_logging.outbox.sqlite import FileOutbox  # noqa: PLC0415
 
             account = self._client.account
-            shares = self._is_throttled and rules.store is None
             self.outbox = FileOutbox(
-                settings.path, account, memory, self._lock, clock, has_throttle=shares
+                settings.path, account, memory, self._lock, clock, has_throttle=is_in_file
             )
-            if shares:
+            if is_in_file:
                 from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
 
                 store = SqliteStore(self.outbox, account, clock)
@@ -107,7 +107,7 @@ class Pipeline:
             lock=self._lock,
             local=Throttle(MemoryStore(clock), rules, is_shared=False),
             shared=shared,
-            is_in_file=settings.path is not None and rules.store is None,
+            is_in_file=is_in_file,
             clock=clock,
             host=settings.host,
             max_age=settings.max_age,
