@@ -193,7 +193,7 @@ class Outage:
         self.handler = PushoverHandler(clock=self.clock, **given)  # type: ignore[arg-type]
         self._pipeline = self.handler._pipeline  # noqa: SLF001  what has no thread here
         self._pipeline._client.send = self._send  # type: ignore[union-attr]  # noqa: SLF001
-        self._watch(self._pipeline.sender.local)  # type: ignore[union-attr]  # noqa: SLF001
+        self._watch(self._pipeline.sender.local)  # type: ignore[union-attr]
 
     def _send(self, message: Message) -> None:
         self.attempts.append(self.clock.now)
