@@ -41,8 +41,9 @@ from pushover_logging.throttle.throttle import Candidate, Counted, Decision, Thr
 
 QUOTA = 10_000  # messages a month, https://pushover.net/api#limits
 DAY = 86_400.0
-DECIDES = 3  # operations of one decision: read, write, and see what came of it
-POLL = 10.0  # seconds between two looks at what is due, two operations each, by every process
+DECIDES = 6  # calls for a new problem: read and write it, before and after its push
+COUNTS = 5  # calls a second of a process that counts
+POLL = 10.0  # seconds between two looks at what is due, by every process
 
 
 class Stopwatch(Clock):
@@ -124,7 +125,7 @@ class World:
         reporting = min(event.number, self.processes if everybody else 1)
         seconds = self.step if everybody else 1.0
         reports = reporting * min(seconds, max(1.0, event.number / reporting))
-        self.figures.total_operations += reports
+        self.figures.total_operations += COUNTS * reports
 
     def _log(self, process: int, event: Event) -> None:
         if process not in self.fronts:
@@ -165,7 +166,7 @@ class World:
                 for key, view in views.items():
                     for front in self.fronts.values():
                         front.update_problem(key, view)
-        self.figures.total_operations += 2 * self.processes * (until - self.clock.now) / POLL
+        self.figures.total_operations += self.processes * (until - self.clock.now) / POLL
         self.clock.now = until
 
     def _push(self, what: str, title: str, told: int) -> None:
@@ -192,7 +193,7 @@ class Outage:
         self.handler = PushoverHandler(clock=self.clock, **given)  # type: ignore[arg-type]
         self._pipeline = self.handler._pipeline  # noqa: SLF001  what has no thread here
         self._pipeline._client.send = self._send  # type: ignore[union-attr]  # noqa: SLF001
-        self._watch(self._pipeline.sender._local)  # type: ignore[union-attr]  # noqa: SLF001
+        self._watch(self._pipeline.sender.local)  # type: ignore[union-attr]
 
     def _send(self, message: Message) -> None:
         self.attempts.append(self.clock.now)
