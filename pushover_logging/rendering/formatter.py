@@ -115,7 +115,10 @@ class PushoverFormatter(JsonFormatter):
     def build(
         self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
     ) -> tuple[Message, OversizedImage | None]:
-        """Return the `message` of a record, and its image if that has yet to be scaled down."""
+        """Return the `message` of a record, and its image if that has yet to be scaled down.
+
+        ``fields`` and ``body`` are as there.
+        """
         fields = dict(_LEVELS.fields(record.levelno) if fields is None else fields)
         if "title" in fields or "message" in fields:
             make_texts(fields)
