@@ -217,10 +217,6 @@ class PushoverClient:
         """Close the connection; a later call opens a new one."""
         self._transport.close()
 
-    def forget(self) -> None:
-        """Drop the connection after a fork without closing it: it belongs to the parent process."""
-        self._transport.forget()
-
     def _post(self, path: str, data: Mapping[str, Any], files: Any = None) -> dict[str, Any]:  # noqa: ANN401  requests' own
         return self._read(self._transport.post(path, {"token": self._token, **data}, files))
 

@@ -82,10 +82,6 @@ class Transport:
         if session is not None:
             session.close()
 
-    def forget(self) -> None:
-        """Drop the connection after a fork without closing it: it belongs to the parent process."""
-        self._session = None
-
     def _request(self, method: str, path: str, timeout: Any, **options: Any) -> HttpResponse:  # noqa: ANN401  requests' own
         if self._session is None:
             self._session = _new_session(self.api_url)
