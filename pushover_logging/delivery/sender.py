@@ -527,13 +527,7 @@ class Sender:
         """
         shared, file = self.shared, self._file
         if file is None and shared is None:
-            if self.dedup.has_counts():
-                drained = self.dedup.drain()
-                try:
-                    self.dedup.update(self.local.count(drained))
-                except BaseException:
-                    self.dedup.put_back(drained)
-                    raise
+            self._count_alone()
             return math.inf
         if file is not None and (warning := file.take_warning()):
             warn("%s", warning)
@@ -557,6 +551,15 @@ class Sender:
             if file.look():
                 self._shared_due_at = 0.0
         return interval
+
+    def _count_alone(self) -> None:
+        if self.dedup.has_counts():
+            drained = self.dedup.drain()
+            try:
+                self.dedup.update(self.local.count(drained))
+            except BaseException:
+                self.dedup.put_back(drained)
+                raise
 
     def _has_news(self, watched: Mapping[str, str]) -> bool:
         """Return True if there is something to hand over or to learn."""
