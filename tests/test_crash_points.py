@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 import tempfile
+import traceback
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -269,8 +270,14 @@ def test_death_at_any_operation_loses_nothing_committed(kind, make, monkeypatch)
     life.driven.end()
     names, wrong = list(points.names), []
     for target, name in enumerate(names, start=1):
-        life = make(kind)
-        logged = killed_at(life, points, target)
+        for _ in range(3):  # a life under load may have an operation less
+            life = make(kind)
+            logged = killed_at(life, points, target)
+            if logged is not None:
+                break
+        else:
+            wrong.append((target, name, "not reached"))
+            continue
         before, committed = life.reported(), life.committed()
         points.begin(0, None)
         life.stores.clock.now += BEFORE_RECOVERY
@@ -285,17 +292,24 @@ def test_death_at_any_operation_loses_nothing_committed(kind, make, monkeypatch)
 
 
 def killed_at(life, points, target):
-    """Let a child live until the operation ``target``; return how many records it logged."""
+    """Let a child live until the operation ``target``; return how many records it logged.
+
+    Returns None if it lived to its end.
+    """
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is the test
         child = os.fork()
     if child == 0:
-        with contextlib.suppress(BaseException):
+        try:
             points.begin(target, lambda: os._exit(KILLED))
             life.start().live(lambda: os.write(writer, b"."))
-        os._exit(1)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
     os.close(writer)
-    assert KILLED == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert ended in (0, KILLED)
     with os.fdopen(reader, "rb") as pipe:
-        return len(pipe.read())
+        return len(pipe.read()) if ended == KILLED else None

@@ -15,6 +15,7 @@ from conftest import adds_up
 
 from pushover_logging import PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
+from pushover_logging.delivery.dedup import Dedup
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -204,6 +205,42 @@ def test_emit_raises_what_ends_a_program(drive):
     assert 1 == driven.handler.stats().failed
 
 
+def test_interrupt_of_an_admitted_record(drive, monkeypatch):
+    """A signal handler that raises between two steps: the record counts as failed, once."""
+    driven = drive()
+
+    def interrupts(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Dedup, "remember", interrupts)
+        driven.log.error("boom")
+    assert (1, 0) == (driven.handler.stats().failed, driven.handler.stats().pending)
+    driven.log.error("boom")
+    driven.settle()
+    assert ["boom"] == [push["title"] for push in driven.inbox.messages]
+
+
+def test_worst_of_what_was_counted_is_told(drive):
+    """A CRITICAL was pushed; of its repeats the second is worse than the first."""
+    driven = drive(throttle=60)
+    for level in (logging.CRITICAL, logging.ERROR, logging.CRITICAL):
+        driven.log.log(level, "boom")
+    driven.settle()
+    driven.advance(3700)
+    assert "The worst was CRITICAL." in driven.inbox.messages[-1]["message"]
+
+
+def test_filter_that_replaces_the_record(drive):
+    """As a filter may since Python 3.12."""
+    driven = drive()
+    other = logging.makeLogRecord({"msg": "other", "levelno": 40, "levelname": "ERROR"})
+    driven.handler.filter = lambda _: other
+    driven.log.error("boom")
+    driven.settle()
+    assert ["other"] == [push["title"] for push in driven.inbox.messages]
+
+
 def test_switched_off(monkeypatch, caplog):
     """PUSHOVER_TOKEN=off: said once, nothing is counted or sent, every call still works."""
     monkeypatch.setenv("PUSHOVER_TOKEN", "off")
@@ -215,6 +252,8 @@ def test_switched_off(monkeypatch, caplog):
     assert (0, True) == (handler.stats().records, handler.flush())
     handler.close()
     assert "off" in repr(handler)
+    handler.after_fork()
+    assert not handler.handle(record)
 
 
 def test_refused_options_leave_no_handler_behind():

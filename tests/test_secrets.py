@@ -14,6 +14,7 @@ from pushover_logging import (
     PushoverClient,
     PushoverFormatter,
     PushoverHandler,
+    config,
 )
 from pushover_logging.rendering.redaction import describe_secret, without
 
@@ -153,3 +154,9 @@ def test_token_in_place_of_its_files_name_is_not_said(monkeypatch):
     with pytest.raises(ConfigurationError, match="PUSHOVER_TOKEN_FILE names") as caught:
         PushoverHandler(user=USER)
     assert TOKEN not in str(caught.value)
+
+
+def test_credentials_show_nothing():
+    """Not in a debugger's frame, nor in an error's text that names them."""
+    found = config.credentials(TOKEN, USER)
+    assert "Credentials(***)" == f"{found}" == repr(found)

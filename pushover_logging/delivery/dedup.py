@@ -271,13 +271,9 @@ class Dedup:
                 tally.worst = max(tally.worst, more.level)
                 tally.unannounced = tally.unannounced or counted.unannounced
 
-    def has_counts(self, *, unannounced: bool = False) -> bool:
-        """Return True if `drain` would return something; ``unannounced``: a new problem."""
+    def has_counts(self) -> bool:
+        """Return True if `drain` would return something."""
         with self._lock:
-            if unannounced:
-                return not any(self._undecided.values()) and any(
-                    tally.unannounced for tally in self._dirty.values()
-                )
             return bool(self._dirty or self._detached)
 
     def open_ended(self) -> dict[str, str]:
