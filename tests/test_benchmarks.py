@@ -126,6 +126,18 @@ def test_move_is_a_call_between_two_files_of_the_package(trip):
     assert {"logging thread": expected} == probe.end()
 
 
+@pytest.mark.process
+@pytest.mark.parametrize(("outbox", "files"), [("memory", (18, 16)), ("SQLite", (20, 16))])
+def test_new_problem_enters_few_files(trip, tmp_path, outbox, files):
+    """On the logging thread and on the sender's, as docs/architecture.md says."""
+    options = {"outbox": str(tmp_path / "outbox.sqlite")} if outbox == "SQLite" else {}
+    with trip.service() as inbox:
+        found = trip.lowest(trip.apart(trip.trips, inbox.url, 2, options))
+    entered = tuple(len(found[name].files) for name in ("logging thread", "pushover-logging"))
+    assert entered[0] <= files[0], found
+    assert entered[1] <= files[1], found
+
+
 def test_statements_count_only_in_a_watched_thread(trip):
     """BEGIN, COMMIT and ROLLBACK apart from the others."""
     probe, before = trip.Probe(), sys.getprofile()
