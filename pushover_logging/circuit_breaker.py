@@ -15,8 +15,8 @@ class CircuitBreaker:
         self._clock = clock
         self._first = first
         self._longest = first if longest is None else longest
-        self.until = 0.0  # of the monotonic clock
-        self.delay = 0.0
+        self.until: float = 0.0  # of the monotonic clock
+        self.delay: float = 0.0
 
     def wait(self) -> float:
         """Return the seconds for which it is still open."""

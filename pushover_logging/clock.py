@@ -20,9 +20,9 @@ class Clock:
     All three are bound at import: a program that freezes time does not stop the sender.
     """
 
-    monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
-    uniform = staticmethod(random.uniform)
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    time: Callable[[], float] = staticmethod(time.time)
+    uniform: Callable[[float, float], float] = staticmethod(random.uniform)
 
     def start_thread(self, target: Callable[[], None], name: str) -> threading.Thread | None:
         """Start a daemon thread. Raises RuntimeError if the interpreter cannot start one."""

@@ -46,7 +46,7 @@ class Counters:
     def __init__(self) -> None:
         self.counted = 0
         self.admitted = 0
-        self.pending = 0
+        self.pending: int = 0
         self.summaries = 0
         self.possible_duplicates = 0
         self._ended: Counter[str] = Counter()

@@ -52,12 +52,18 @@ class Tally:
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
-        self.key = self.problem = key
-        self.level = self.reported = UNREPORTED
-        self.count = self.undecided = self.worst = 0
-        self.since = self.last = self.quiet_until = 0.0
-        self.unannounced = False
-        self.info = PushInfo()
+        self.key: str = key
+        self.problem: str = key
+        self.level: int = UNREPORTED
+        self.reported: int = UNREPORTED
+        self.count: int = 0
+        self.undecided: int = 0
+        self.worst: int = 0
+        self.since: float = 0.0
+        self.last: float = 0.0
+        self.quiet_until: float = 0.0
+        self.unannounced: bool = False
+        self.info: PushInfo = PushInfo()
         self.group: GroupKey | None = None
 
     def counted(self, source: str) -> Counted:

@@ -66,16 +66,16 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         clock, rules = settings.clock, settings.rules or Rules()
-        self.pid = os.getpid()
-        self.guard = ReentrancyGuard()
+        self.pid: int = os.getpid()
+        self.guard: ReentrancyGuard = ReentrancyGuard()
         self._settings = settings
         self._is_throttled = settings.rules is not None
         self._group_by = rules.group_by
         self._lock = threading.RLock()
         self._client = settings.make_client()
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         is_alone = settings.path is None and rules.store is None
-        self.dedup = Dedup(
+        self.dedup: Dedup = Dedup(
             self._lock, self.counters, clock, "" if is_alone else _source(settings.host)
         )
         memory = MemoryOutbox(self._lock, settings.capacity)
@@ -99,7 +99,7 @@ class Pipeline:
             from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
 
             shared = RedisThrottle(rules.store, self._client.account, rules)
-        self.sender = Sender(
+        self.sender: Sender = Sender(
             client=self._client,
             outbox=self.outbox,
             dedup=self.dedup,
@@ -113,7 +113,9 @@ class Pipeline:
             max_age=settings.max_age,
             lease=30.0 + sum(self._client.timeout),
         )
-        self.thread = SenderThread(self.sender, self._client, clock, settings.close_timeout)
+        self.thread: SenderThread = SenderThread(
+            self.sender, self._client, clock, settings.close_timeout
+        )
 
     def take_over(self) -> None:
         """Send what processes that are gone left in the outbox's file; returns at once."""

@@ -119,8 +119,8 @@ class FileOutbox:
     ) -> None:
         self.file: SqliteFile = shared_file(path, MIGRATIONS, clock)
         self.memory = memory
-        self.is_leading = False
-        self.not_before = 0.0
+        self.is_leading: bool = False
+        self.not_before: float = 0.0
         self._account = account
         self._has_throttle = has_throttle
         self._offset = int(account, 16) % _EMITTERS

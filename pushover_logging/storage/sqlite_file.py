@@ -63,7 +63,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, migrations: Sequence[str], clock: Clock) -> None:
         self.path = path
-        self.locks = FileLock(path.with_name(f"{path.name}.lock"))
+        self.locks: FileLock = FileLock(path.with_name(f"{path.name}.lock"))
         self.leaders: weakref.WeakSet[Leader] = weakref.WeakSet()
         self.unusable = ""  # why all work fails
         self._is_known = self.locks.path.exists()  # a damaged outbox has its locks beside it

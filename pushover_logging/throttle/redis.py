@@ -217,7 +217,7 @@ class RedisStore:
         except (ValueError, TypeError, LookupError, RedisError) as error:
             msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
             raise ConfigurationError(msg, option="throttle") from error
-        self.process = secrets.token_hex(8)
+        self.process: str = secrets.token_hex(8)
         self.own: dict[str, tuple[int, Problem]] = {}  # counted by the last transaction
         self.states: dict[str, tuple[str, int, int, int]] = {}
         self._begin()
