@@ -280,11 +280,11 @@ class RedisStore:
         return items
 
     def save(self, name: str, item: Item, due: float | None) -> None:
-        """Keep an item."""
+        """Keep an item, which this transaction has loaded, or found absent."""
         self._written[name] = item, due
 
     def delete(self, name: str) -> None:
-        """Forget an item."""
+        """Forget an item that this transaction has loaded."""
         self._written[name] = None, None
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
@@ -323,9 +323,6 @@ class RedisStore:
         return self._prefix + name, f"{self._prefix}count:{name}"
 
     def _commits(self) -> bool:
-        missing = [name for name in self._written if name not in self._raw]
-        if missing:
-            self.load(missing)
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
         values: list[Any] = []
         self.own = {}
@@ -363,7 +360,7 @@ class RedisStore:
         if item is not None:
             value = to_json(item)
         return [
-            name, self._raw.get(name, ""), value, int((lives + _MARGIN) * 1000),
+            name, self._raw[name], value, int((lives + _MARGIN) * 1000),
             "" if due is None else due, change, _tally(counted), taken, settled, own,
         ]  # fmt: skip
 
