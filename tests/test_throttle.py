@@ -563,6 +563,25 @@ def test_damaged_count_in_redis_counts_as_absent(redis_stores, field, junk):
     assert_usable(process)
 
 
+@pytest.mark.parametrize("junk", [
+    "x", "[", "3", "[]", '{"since": "x"}', '{"since": "4"}', '{"last": null}', '{"level": "x"}',
+    '{"level": Infinity}', '{"since": Infinity}', '{"since": NaN}', '{"level": 1.5}',
+    '{"places": 5}', '{"unknown": 1}', "[" * 100_000, f'{{"since": {"9" * 400}}}',
+])  # fmt: skip
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_damaged_tally_in_redis_counts_as_absent(redis_stores, junk, is_read_first):
+    """Whether a process reads it first, or counts."""
+    process = Process(redis_stores)
+    process.record(group=SHOP)
+    process.count(2)
+    redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", "tally", junk)
+    other = Process(redis_stores)
+    if is_read_first:
+        assert E == other.throttle.views(["a"])["a"].level
+        assert SUPPRESSED is other.record()
+    assert_usable(other)
+
+
 @pytest.mark.parametrize(("jump", "at_once"), [
     (-365 * DAY, False), (-HOUR, False), (HOUR, True), (365 * DAY, True),
 ])  # fmt: skip
