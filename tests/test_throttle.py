@@ -221,6 +221,15 @@ def test_problem_gets_worse_at_most_four_times(process):
     assert HOUR == pytest.approx(process.throttle.next_due(), abs=0.01)
 
 
+def test_answer_to_a_push_whose_problem_is_gone_changes_nothing(stores):
+    """What the push claimed was lost meanwhile: its next record is a first."""
+    process = Process(stores)
+    decision = process.decide()
+    process.throttle = stores.throttle("2")
+    assert {} == process.answer(decision)
+    assert FIRST is process.record()
+
+
 # -- the end of a problem
 
 
@@ -335,6 +344,25 @@ def test_summary_on_its_way_while_its_problem_becomes_part_of_another(process, a
     assert 7 * (not arrives) + 3 == sum(process.report(at_exit=True).values())
 
 
+def test_count_for_a_group_that_is_no_more_goes_to_its_own_problem(process):
+    """The process has not heard that the one problem of the group was forgotten."""
+    process.count(2, "1", group=SHOP, problem=SHOP.group)
+    assert {"1": 2} == process.report(at_exit=True)
+
+
+def test_count_after_an_end_makes_its_group_worse(process):
+    """The process took its problem for reported, so a digest says so at once: it is no storm."""
+    process.record("0", group=SHOP)
+    process.record("0", group=SHOP, resolves=True)
+    process.clock.now += WINDOW + 1
+    for number in range(1, 7):
+        process.record(str(number), W, group=SHOP)
+    process.count(2, "0", group=SHOP)
+    (count,) = process.throttle.due("s")
+    assert (SHOP.group, 2 + 1, E, True) == (count.key, count.count, count.level, count.unannounced)
+    assert FIRST is process.record("other")
+
+
 def test_newcomers_of_a_group_are_counted_for_five_minutes(process):
     """Those that come more rarely stay problems of their own."""
     for number in range(12):
@@ -359,6 +387,26 @@ def test_burst_is_followed_by_a_digest(process):
     process.throttle.notified("one", [count.key for count in counts])
     assert SUPPRESSED is process.record("10")
     assert {"10": 1} == process.report(at_exit=True)
+
+
+def test_storm_holds_back_what_is_known_too(process):
+    """The digest reports what is back or got worse, and opens the window that a push would have."""
+    process.record("back")
+    process.record("worse", W)
+    process.clock.now += WINDOW
+    assert AGAIN is process.record("worse", W)
+    for number in range(12):
+        process.record(str(number))
+    assert [SUPPRESSED] * 2 == [process.record("back"), process.record("worse", E)]
+    process.clock.now += 60
+    counts = process.throttle.due("s")
+    assert {("back", 1, True), ("worse", 1, True)} <= {
+        (count.key, count.count, count.unannounced) for count in counts
+    }
+    views = process.throttle.notified("s", [count.key for count in counts])
+    assert [(E, pytest.approx(900, abs=0.01)), (E, pytest.approx(300, abs=0.01))] == [
+        views["back"], views["worse"]
+    ]  # fmt: skip
 
 
 def test_criticals_have_a_burst_of_their_own(process):
@@ -386,6 +434,15 @@ def test_low_quota_keeps_room_for_news(process):
     assert {"newest": 1} == process.report()
     process.throttle.set_quota_level(QuotaLevel.ENOUGH)
     assert {} == process.report()
+
+
+def test_scarce_quota_reports_again_what_is_critical_alone(process):
+    """Anything else that is back is counted."""
+    for key, level in (("error", E), ("critical", C)):
+        process.record(key, level)
+    process.clock.now += WINDOW
+    process.throttle.set_quota_level(QuotaLevel.SCARCE)
+    assert [SUPPRESSED, AGAIN] == [process.record("error"), process.record("critical", C)]
 
 
 def test_emergencies_are_one_a_problem_and_five_an_hour(process):
@@ -495,7 +552,7 @@ def assert_usable(process):
     assert process.record("a", C, group=SHOP) in {FIRST, ESCALATED, SUPPRESSED, WAIT}
 
 
-@pytest.mark.parametrize("field", ["n", "since", "level", "places", "taken", "settled", "all"])
+@pytest.mark.parametrize("field", ["n", "tally", "taken", "settled", "all"])
 @pytest.mark.parametrize("junk", ["x", "", "1e999", "[", "99999999999999999999"])
 def test_damaged_count_in_redis_counts_as_absent(redis_stores, field, junk):
     """The fields of its hash as well."""
@@ -504,6 +561,25 @@ def test_damaged_count_in_redis_counts_as_absent(redis_stores, field, junk):
     process.count(2)
     redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", field, junk)
     assert_usable(process)
+
+
+@pytest.mark.parametrize("junk", [
+    "x", "[", "3", "[]", '{"since": "x"}', '{"since": "4"}', '{"last": null}', '{"level": "x"}',
+    '{"level": Infinity}', '{"since": Infinity}', '{"since": NaN}', '{"level": 1.5}',
+    '{"places": 5}', '{"unknown": 1}', "[" * 100_000, f'{{"since": {"9" * 400}}}',
+])  # fmt: skip
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_damaged_tally_in_redis_counts_as_absent(redis_stores, junk, is_read_first):
+    """Whether a process reads it first, or counts."""
+    process = Process(redis_stores)
+    process.record(group=SHOP)
+    process.count(2)
+    redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", "tally", junk)
+    other = Process(redis_stores)
+    if is_read_first:
+        assert E == other.throttle.views(["a"])["a"].level
+        assert SUPPRESSED is other.record()
+    assert_usable(other)
 
 
 @pytest.mark.parametrize(("jump", "at_once"), [
@@ -616,6 +692,38 @@ def test_count_whose_answer_was_lost_is_counted_once(redis_stores, monkeypatch):
         monkeypatch.setattr(store, "add", add)
     process.count(1)
     assert {"a": 7} == process.report(at_exit=True)
+
+
+def test_problem_that_is_lost_at_once_is_given_up_for_now(redis_stores, monkeypatch):
+    """The count is in the process's total, and handed over when Redis keeps it again."""
+    process = Process(redis_stores)
+    store = process.throttle.store
+    add = store.add
+
+    def emptied(*arguments):
+        redis_stores.empty()
+        return add(*arguments)
+
+    monkeypatch.setattr(store, "add", emptied)
+    with pytest.raises(Unreachable, match="lost a problem that was just made") as caught:
+        process.count(3)
+    assert [] == caught.value.left
+    monkeypatch.setattr(store, "add", add)
+    process.count(1)
+    assert {"a": 4} == process.report(at_exit=True)
+
+
+def test_count_that_redis_lost_moves_to_the_group_of_its_problem(redis_stores):
+    """Others have made one problem of the group since Redis was emptied."""
+    process, other = Process(redis_stores), Process(redis_stores)
+    process.record("0", group=SHOP)
+    process.count(3, "0", group=SHOP)
+    redis_stores.empty()
+    for number in range(1, 7):
+        other.record(str(number), group=SHOP)
+    process.throttle.views(["0"])
+    assert {SHOP.group} == set(process.throttle.unsettled())
+    assert {SHOP.group: 3 + 1} == other.report(at_exit=True)
 
 
 def test_decision_that_others_always_overtake_is_given_up(redis_stores):

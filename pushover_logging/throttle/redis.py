@@ -35,12 +35,14 @@ from pushover_logging.throttle.rules import (
     Rules,
 )
 from pushover_logging.throttle.store import (
+    DAMAGE,
     LIMITS,
     MEMBERS,
     OVERFLOW_KEY,
     SHARED_CAPACITY,
     Item,
     from_json,
+    restored,
     to_json,
 )
 from pushover_logging.throttle.throttle import Counted, Throttle, View
@@ -153,6 +155,10 @@ end
 local one, counts = decoded(redis.call('GET', KEYS[2])), KEYS[3]
 if not one or one.resolved then return false end
 make_sound(counts)
+local function finite(value)
+  local number = tonumber(value)
+  return number and math.abs(number) < 1e12 and number or nil
+end
 local function kept(name) return tonumber(redis.call('HGET', counts, name) or 0) or 0 end
 redis.call('HSETNX', counts, 'incarnation', ARGV[10])
 local incarnation = redis.call('HGET', counts, 'incarnation')
@@ -162,9 +168,9 @@ if more > 0 then
   local time = redis.call('TIME')
   local now, new = time[1] + time[2] / 1000000, cjson.decode(ARGV[6])
   local tally = kept('n') > 0 and decoded(redis.call('HGET', counts, 'tally')) or new
-  tally.since = math.min(tonumber(tally.since) or new.since, new.since)
-  tally.last = math.max(tonumber(tally.last) or new.last, new.last)
-  tally.level = math.max(tonumber(tally.level) or new.level, new.level)
+  tally.since = math.min(finite(tally.since) or new.since, new.since)
+  tally.last = math.max(finite(tally.last) or new.last, new.last)
+  tally.level = math.max(finite(tally.level) or new.level, new.level)
   for name, most in pairs({places = 20, sources = 100}) do
     local list = type(tally[name]) == 'table' and tally[name] or {}
     for _, value in ipairs(new[name]) do
@@ -176,7 +182,7 @@ if more > 0 then
   end
   local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
   if tally.level >= tonumber(ARGV[7]) then
-    tally.report_by = math.min(tonumber(tally.report_by) or math.huge, now + ARGV[8])
+    tally.report_by = math.min(finite(tally.report_by) or math.huge, now + ARGV[8])
     due = math.min(due, tally.report_by)
   end
   redis.call('HINCRBY', counts, 'n', more)
@@ -280,11 +286,11 @@ class RedisStore:
         return items
 
     def save(self, name: str, item: Item, due: float | None) -> None:
-        """Keep an item."""
+        """Keep an item, which this transaction has loaded, or found absent."""
         self._written[name] = item, due
 
     def delete(self, name: str) -> None:
-        """Forget an item."""
+        """Forget an item that this transaction has loaded."""
         self._written[name] = None, None
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
@@ -323,9 +329,6 @@ class RedisStore:
         return self._prefix + name, f"{self._prefix}count:{name}"
 
     def _commits(self) -> bool:
-        missing = [name for name in self._written if name not in self._raw]
-        if missing:
-            self.load(missing)
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
         values: list[Any] = []
         self.own = {}
@@ -363,7 +366,7 @@ class RedisStore:
         if item is not None:
             value = to_json(item)
         return [
-            name, self._raw.get(name, ""), value, int((lives + _MARGIN) * 1000),
+            name, self._raw[name], value, int((lives + _MARGIN) * 1000),
             "" if due is None else due, change, _tally(counted), taken, settled, own,
         ]  # fmt: skip
 
@@ -524,10 +527,9 @@ def _counted(n: str | None, tally: str | None) -> Occurrences:
     """Return what is counted; nothing if others have damaged it."""
     try:
         values = json.loads(tally or "{}") | {"count": int(n or 0)}
-        for name in ("places", "sources"):
-            values[name] = tuple(map(str, values.get(name, ())))
-        found = Occurrences(**values)
-        float(found.since), float(found.last), float(found.report_by), int(found.level)
-    except (ValueError, TypeError):
+        for name in ("places", "sources"):  # Lua writes an empty list as a mapping
+            values[name] = list(map(str, values.get(name, ())))
+        found = restored(Occurrences, values)
+    except DAMAGE:
         return NOTHING
     return found if found.count > 0 else NOTHING

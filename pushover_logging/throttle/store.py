@@ -25,6 +25,7 @@ MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
 Item: TypeAlias = Problem | Group | Limits
 _TYPES: dict[type, set[type]] = {str: {str}, bool: {bool}, type(None): {str, type(None)}}
+DAMAGE = (TypeError, ValueError, AttributeError, RecursionError, OverflowError)  # of JSON
 T = TypeVar("T")
 
 
@@ -128,8 +129,8 @@ def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others
     if name == LIMITS or name.startswith(MEMBERS):
         kind = Limits if name == LIMITS else Group
     try:
-        return _restored(kind, json.loads(text))
-    except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
+        return restored(kind, json.loads(text))
+    except DAMAGE:
         return None
 
 
@@ -148,7 +149,7 @@ def _default(field: Field[Any]) -> Any:  # noqa: ANN401  any field's
     return field.default
 
 
-def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
+def restored(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a ``kind`` of what JSON holds; each value must be of the type of its default."""
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -158,7 +159,7 @@ def _restored(kind: type[T], data: Mapping[str, Any]) -> T:
         default = _default(known[name])
         checked = _finite if "float" in str(known[name].type) else _text
         if isinstance(default, Occurrences):
-            values[name] = _restored(Occurrences, value)
+            values[name] = restored(Occurrences, value)
         elif isinstance(default, float):
             values[name] = _finite(value)
         elif isinstance(default, tuple) and isinstance(value, list):
@@ -181,7 +182,9 @@ def _text(value: object) -> str:
 
 
 def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > MAX_UNIX_TIME:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(value)
+    if not abs(value) <= MAX_UNIX_TIME:  # so is NaN
         raise TypeError(value)
     return float(value)
 
