@@ -287,7 +287,7 @@ class Sender:
             return views, found, shared.decide(self._candidate(found))
 
         try:
-            views, queued, decision = self._together(work)
+            views, queued, decision = self._together(file, work)
         except BaseException as error:
             self.dedup.put_back(drained)
             if isinstance(error, Unreachable):
@@ -589,7 +589,7 @@ class Sender:
         rows: Sequence[Ended] = []
         try:
             if self.is_in_file and file is not None:
-                (views, due), rows = self._together(lambda: (exchange(), file.sync()))
+                (views, due), rows = self._together(file, lambda: (exchange(), file.sync()))
             else:
                 while self._owed:
                     self._owed[0]()
@@ -605,7 +605,7 @@ class Sender:
             raise
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
-                rows = self._together(file.sync)
+                rows = self._together(file, file.sync)
         if shared is not None:
             self._plan(due)
         self.dedup.update(views)
@@ -645,14 +645,14 @@ class Sender:
                 self._owed.append(ask)
             return default
 
-    def _together(self, work: Callable[[], T]) -> T:
+    def _together(self, file: FileOutbox, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction with what is deferred. Raises Unreachable."""
 
         def whole() -> tuple[list[Mapping[str, View]], T]:
             return [write() for write in self._deferred], work()
 
         try:
-            known, result = self.outbox.together(whole)
+            known, result = file.together(whole)
         except Unreachable:
             self._stamp = None
             raise
@@ -663,9 +663,9 @@ class Sender:
 
     def _catch_up(self) -> None:
         """Write what is deferred."""
-        if self._deferred:
+        if self._deferred and self._file is not None:
             with contextlib.suppress(Unreachable):
-                self._together(bool)
+                self._together(self._file, bool)
 
     # -- time and quota
 
