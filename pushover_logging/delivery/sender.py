@@ -246,6 +246,8 @@ class Sender:
                 self._retry.respect(file.not_before - self.clock.time())
             if self.shared is not None:
                 self.shared.look_at_all()
+        if self._retry.pause() > 0:  # as the leader before was told
+            return False
         return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
     def _send_next(self, blocked: Collection[str | None]) -> bool:
