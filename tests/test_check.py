@@ -1,6 +1,8 @@
 """``pushover-logging check``: what is wrong, and how to fix it."""
 
+import contextlib
 import json
+import sqlite3
 import time
 
 import pytest
@@ -240,6 +242,16 @@ def test_file_that_was_never_an_outbox_is_reported(command, tmp_path):
     said, fix = only(wrong, "outbox")
     assert (1, True, True) == (status, "not an outbox file" in said, "PUSHOVER_OUTBOX" in fix)
     assert ["notes"] == [one.name for one in tmp_path.iterdir() if one.is_file()]
+
+
+def test_outbox_that_is_in_use_is_not_reported(command, tmp_path):
+    """Nobody can read it just now, and that says nothing against it."""
+    path = tmp_path / "outbox.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE message (id)")
+        other.execute("BEGIN EXCLUSIVE")
+        status, wrong, _ = checked(command, PUSHOVER_OUTBOX=str(path))
+    assert (0, {}) == (status, wrong)
 
 
 def test_fix_stands_under_what_is_wrong(command, inbox):

@@ -151,6 +151,8 @@ def test_fault_between_two_sends_costs_a_pause(drive, monkeypatch, part, name):
     """Nothing that was claimed is left behind, whatever fails around it."""
     driven = drive()
     one = getattr(driven.handler._pipeline.sender, part)
+    if not hasattr(one, name):
+        pytest.skip("memory has no transactions")
     real, failures = getattr(one, name), iter([True, True])
 
     def fail(*given, **named):

@@ -22,6 +22,7 @@ from conftest import Driven
 from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
 from pushover_logging.outbox.queue import QueuedMessage
+from pushover_logging.storage.sqlite_file import Unavailable
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 OTHER_TOKEN = "bzGDORePK8gMaC0QOYAMyEEuzJnyUi"
@@ -854,3 +855,101 @@ def test_insert_that_is_cut_off_is_sent_once(drive, path, monkeypatch, when, is_
     assert ["first trouble", "second trouble"] == sorted(driven.titles)
     stats = driven.handler.stats()
     assert (2, 2, 0) == (stats.records, stats.sent, stats.pending)
+
+
+@pytest.fixture
+def slow(drive, path, monkeypatch):
+    """A handler whose first insert has begun when the call has waited long enough for it."""
+    driven = drive(outbox=path, throttle=False)
+    file, begun = driven.handler._pipeline.outbox.file, []
+
+    def begin(work, future):
+        monkeypatch.undo()
+        future.set_running_or_notify_cancel()
+        begun.append((work, future))
+
+    monkeypatch.setattr(file, "submit", begin)
+    driven.log.error("slow trouble")
+    return driven, *begun[0]
+
+
+def test_insert_that_is_under_way_is_left_to_the_file(slow):
+    """Memory takes nothing that the disk may still take: it is sent once."""
+    driven, work, future = slow
+    driven.advance(5)
+    assert ([], 1) == (driven.titles, driven.handler.stats().pending)
+    future.set_result(driven.handler._pipeline.outbox.file.run(work))
+    driven.advance(5)
+    assert (["slow trouble"], 1) == (driven.titles, driven.handler.stats().sent)
+
+
+def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):
+    """What has to go from there is counted, and a person is told."""
+    driven, _, future = slow
+    monkeypatch.setattr(driven.handler._pipeline.outbox.memory, "_capacity", 1)
+    with unavailable(driven, monkeypatch):
+        driven.log.error("meanwhile")
+    future.set_exception(Unavailable("the disk is broken"))
+    driven.advance(5)
+    assert ["meanwhile"] == driven.titles
+    assert {"full": 1} == driven.handler.stats().dropped_by
+    assert "the outbox is full" in caplog.text
+
+
+def test_pause_that_the_service_asked_for_is_kept_by_the_next_process(drive, path):
+    """The first is told to wait and ends; the next one sends nothing before that time."""
+    first = drive(outbox=path, throttle=False)
+    first.inbox.refused.add(TOKEN)
+    first.log.error("boom happened")
+    first.settle()
+    first.handler._pipeline.sender.resign()
+    wait = first.handler._pipeline.sender._retry.requested_pause()
+    other = drive(outbox=path, throttle=False)
+    other.clock.now, other.clock.wall = first.clock.now, first.clock.wall
+    other.inbox.refused.clear()
+    other.log.error("next trouble")
+    other.settle()
+    other.clock.now += wait - 1
+    other.settle()
+    assert (True, []) == (wait > 1, other.titles)
+    other.advance(3)
+    assert "next trouble" in other.titles
+
+
+def test_rows_of_others_that_are_gone_are_nobodys_loss(drive, path, caplog):
+    """They were in no counter of this process, which waits for them no more."""
+    first, other = (drive(outbox=path, throttle=False) for _ in range(2))
+    first.inbox.fail_with(503, times=None)
+    first.log.error("left behind")
+    first.handler._pipeline.outbox.file.locks.release(
+        first.handler._pipeline.outbox._emitter, 2**31 + first.handler._pipeline.outbox._emitter
+    )
+    other.handler._pipeline.outbox.look()
+    other.settle()
+    assert not other.handler.flush(0)
+    change(path, "DELETE FROM message")
+    other.advance(5)
+    assert other.handler.flush(0)
+    assert "are lost" not in caplog.text
+    first.advance(5)
+    assert {"file lost": 1} == first.handler.stats().dropped_by
+
+
+def test_leader_that_has_resigned_takes_no_lock_with_its_last_beat(drive, path):
+    """The beat was under way already; the next process leads all the same."""
+    first, other = (drive(outbox=path, throttle=False) for _ in range(2))
+    first.log.error("first trouble")
+    first.settle()
+    outbox = first.handler._pipeline.outbox
+    outbox.resign()
+    outbox.file.run(outbox.beat)
+    other.log.error("next trouble")
+    other.settle()
+    assert ["first trouble", "next trouble"] == other.titles
+
+
+def test_nobody_is_last_where_that_cannot_be_seen(drive, path):
+    """The file of locks is a link, which is not followed: what is counted stays in the file."""
+    outbox = drive(outbox=path).handler._pipeline.outbox
+    outbox.file.locks.path.symlink_to("elsewhere")
+    assert not outbox.is_last()

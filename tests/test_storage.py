@@ -177,6 +177,24 @@ def test_work_that_has_not_begun_can_be_withdrawn(threaded):
     assert ["before"] == names(threaded)
 
 
+def test_work_that_has_begun_is_waited_for(threaded, monkeypatch):
+    """It can be withdrawn no more: a call that gave up would not know if it happens."""
+    begun, submit = threading.Event(), threaded.submit
+
+    def submit_and_see_it_begin(work, future):
+        submit(work, future)
+        begun.wait(30)
+
+    def work(connection):
+        begun.set()
+        time.sleep(0.3)
+        return connection.execute(INSERT, ("slow",)).rowcount
+
+    monkeypatch.setattr(threaded, "submit", submit_and_see_it_begin)
+    assert 1 == threaded.run(work, 0)
+    assert ["slow"] == names(threaded)
+
+
 def test_writer_ends_and_starts_again(threaded, monkeypatch):
     """A thread without work is none of the process's; the next call starts another."""
     monkeypatch.setattr(sqlite_file, "_BEAT", 0.05)
@@ -345,6 +363,40 @@ def test_damaged_file_that_another_has_replaced_is_left_alone(opened, path):
     for file in (one, other):
         until_it_works(file, "after")
     assert ["after", "after"] == names(one)
+    assert 1 == len(list(path.parent.glob("*.damaged-*[0-9]")))
+
+
+def test_damaged_file_that_another_moves_at_the_same_moment_is_moved_once(file, path):
+    """Whoever finds at the second look that it is in place no more has nothing to move."""
+    add(file, "before")
+    aside = path.with_name("moved by another")
+    replacement = shutil.copy(path, path.with_name("replacement"))
+
+    def damaged(_):
+        if file._suspect == file._identity:
+            path.rename(aside)
+            replacement.rename(path)
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="malformed"):
+            file.run(damaged)
+    add(file, "after")
+    assert (["before", "after"], []) == (names(file), file.warnings())
+    assert [] == list(path.parent.glob("*.damaged-*"))
+
+
+def test_damage_that_leaves_no_utf_8_is_damage(opened, path):
+    """SQLite names the part that it cannot read, and Python cannot read the name."""
+    fill(opened)
+    whole = path.read_bytes().replace(b"CREATE TABLE", b"CREATE ?????")
+    path.write_bytes(whole.replace(b"tablethingthing", b"tableth\xffngth\xffng"))
+    file = opened()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="utf-8"):
+            names(file)
+    add(file, "after")
+    assert "after" == names(file)[-1]
     assert 1 == len(list(path.parent.glob("*.damaged-*[0-9]")))
 
 

@@ -246,6 +246,8 @@ class Sender:
                 self._retry.respect(file.not_before - self.clock.time())
             if self.shared is not None:
                 self.shared.look_at_all()
+        if self._retry.pause() > 0:  # as the leader before was told
+            return False
         return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
     def _send_next(self, blocked: Collection[str | None]) -> bool:
@@ -287,7 +289,7 @@ class Sender:
             return views, found, shared.decide(self._candidate(found))
 
         try:
-            views, queued, decision = self._together(work)
+            views, queued, decision = self._together(file, work)
         except BaseException as error:
             self.dedup.put_back(drained)
             if isinstance(error, Unreachable):
@@ -589,7 +591,7 @@ class Sender:
         rows: Sequence[Ended] = []
         try:
             if self.is_in_file and file is not None:
-                (views, due), rows = self._together(lambda: (exchange(), file.sync()))
+                (views, due), rows = self._together(file, lambda: (exchange(), file.sync()))
             else:
                 while self._owed:
                     self._owed[0]()
@@ -605,7 +607,7 @@ class Sender:
             raise
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
-                rows = self._together(file.sync)
+                rows = self._together(file, file.sync)
         if shared is not None:
             self._plan(due)
         self.dedup.update(views)
@@ -645,14 +647,14 @@ class Sender:
                 self._owed.append(ask)
             return default
 
-    def _together(self, work: Callable[[], T]) -> T:
+    def _together(self, file: FileOutbox, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction with what is deferred. Raises Unreachable."""
 
         def whole() -> tuple[list[Mapping[str, View]], T]:
             return [write() for write in self._deferred], work()
 
         try:
-            known, result = self.outbox.together(whole)
+            known, result = file.together(whole)
         except Unreachable:
             self._stamp = None
             raise
@@ -663,9 +665,9 @@ class Sender:
 
     def _catch_up(self) -> None:
         """Write what is deferred."""
-        if self._deferred:
+        if self._deferred and self._file is not None:
             with contextlib.suppress(Unreachable):
-                self._together(bool)
+                self._together(self._file, bool)
 
     # -- time and quota
 

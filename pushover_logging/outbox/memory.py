@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
-from typing import TypeVar
+from collections.abc import Collection
 
 from pushover_logging.message import EMERGENCY
 from pushover_logging.outbox.queue import QueuedMessage
 
 CAPACITY = 1000
-T = TypeVar("T")
 CAPACITY_BYTES = 8 * 1024 * 1024
 
 
@@ -78,10 +76,6 @@ class MemoryOutbox:
         """Put a claimed Message back at the head of its priority."""
         with self._lock:
             self._queues[queued.message.priority].appendleft(queued)
-
-    def together(self, work: Callable[[], T]) -> T:
-        """Do ``work``: there is nothing to write."""
-        return work()
 
     def has(self, queued: QueuedMessage) -> bool:
         """Return True if it waits here."""

@@ -196,10 +196,9 @@ class FileOutbox:
 
     def lead(self) -> bool:
         """Become the account's leader, unless another process is; return True if this is."""
-        if not self.is_leading:
-            with contextlib.suppress(Unreachable):
-                self.is_leading = self.together(lambda: self.file.run(self._lead))
-                self._may_inherit = False
+        with contextlib.suppress(Unreachable):
+            self.is_leading = self.together(lambda: self.file.run(self._lead))
+            self._may_inherit = False
         return self.is_leading
 
     def resign(self) -> None:
