@@ -71,8 +71,8 @@ MIGRATIONS = (
     """,
 )
 _IS_DUE = (
-    "SELECT 1 FROM message WHERE account = ?1 AND outcome IS NULL UNION ALL "
-    "SELECT 1 FROM item WHERE account = ?1 AND due <= ?2"
+    "SELECT 1 FROM message WHERE account = ? AND outcome IS NULL UNION ALL "
+    "SELECT 1 FROM item WHERE account = ? AND due <= ?"
 )
 _EMITTED = "SELECT {} FROM message WHERE emitter = ?"
 
@@ -167,7 +167,7 @@ class FileOutbox:
     def look(self) -> bool:
         """Look, without opening the file, if others may have left Messages, or counts to report."""
         due = self._clock.time() if self._has_throttle else -math.inf
-        self._may_inherit = self.file.has_row(_IS_DUE, self._account, due)
+        self._may_inherit = self.file.has_row(_IS_DUE, self._account, self._account, due)
         return self._may_inherit
 
     # -- the sender
@@ -438,9 +438,9 @@ class FileOutbox:
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Keep the newest of what is kept for a person, once its emitter has read it."""
         connection.execute(
-            "DELETE FROM message WHERE account = ?1 AND is_kept AND emitter = 0 AND seq NOT IN "
-            "(SELECT seq FROM message WHERE account = ?1 AND is_kept ORDER BY seq DESC LIMIT ?2)",
-            (self._account, SET_ASIDE_KEPT),
+            "DELETE FROM message WHERE account = ? AND is_kept AND emitter = 0 AND seq NOT IN "
+            "(SELECT seq FROM message WHERE account = ? AND is_kept ORDER BY seq DESC LIMIT ?)",
+            (self._account, self._account, SET_ASIDE_KEPT),
         )
 
     def _sync(self, connection: sqlite3.Connection) -> list[Ended]:

@@ -102,8 +102,8 @@ class SqliteStore:
         rows = [(name, to_json(item), due) for name, (item, due) in self._written.items()]
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            marks = ", ".join(["(?1, ?, ?, ?)"] * len(part))
-            values = [value for row in part for value in row]
+            marks = ", ".join(["(?, ?, ?, ?)"] * len(part))
+            values = [value for row in part for value in (self._account, *row)][1:]
             self._do(f"INSERT OR REPLACE INTO item VALUES {marks}", *values)  # noqa: S608  our own words
 
     def _do(self, statement: str, *values: object) -> list[Any]:
