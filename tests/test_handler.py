@@ -231,6 +231,17 @@ def test_worst_of_what_was_counted_is_told(drive):
     assert "The worst was CRITICAL." in driven.inbox.messages[-1]["message"]
 
 
+def test_fault_of_the_handler_is_shown_and_raises_nothing(drive, monkeypatch, capsys):
+    """Whatever fails before the record is looked at, as a pipeline after a fork."""
+    driven = drive()
+    with monkeypatch.context() as patch:
+        patch.setattr(driven.handler, "_current", lambda: 1 / 0)
+        driven.log.error("boom")
+    said = capsys.readouterr().err
+    assert "--- Logging error ---" in said
+    assert "ZeroDivisionError" in said
+
+
 def test_filter_that_replaces_the_record(drive):
     """As a filter may since Python 3.12."""
     driven = drive()

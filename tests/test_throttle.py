@@ -221,6 +221,15 @@ def test_problem_gets_worse_at_most_four_times(process):
     assert HOUR == pytest.approx(process.throttle.next_due(), abs=0.01)
 
 
+def test_count_of_an_end_that_is_refused_is_reported_all_the_same(process):
+    """The problem is over, so it goes with what has no problem any more."""
+    process.record()
+    process.count(3)
+    process.answer(process.decide(resolves=True), refused=True)
+    process.clock.now += 2 * WINDOW
+    assert {OVERFLOW_KEY: 3} == process.report(at_exit=True)
+
+
 def test_answer_to_a_push_whose_problem_is_gone_changes_nothing(stores):
     """What the push claimed was lost meanwhile: its next record is a first."""
     process = Process(stores)
