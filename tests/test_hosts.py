@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 VIEWS, ERRORS, SECONDS = 30, 720, 12  # 12 minutes of an error a second, at 60 times the speed
+LATE = 18  # seconds; what comes later is after the windows of 5 and 15 s, in a third summary
 SHOP = """
     import logging.config, os
     from django.conf import settings
@@ -71,14 +72,15 @@ def test_dead_database_of_three_hosts_is_told_once_for_all(program, inbox, redis
             url = f"http://127.0.0.1:{ports[number % 3]}/{number % VIEWS}/"
             assert 500 == requests.get(url, timeout=20).status_code
             time.sleep(max(0.0, began + number * SECONDS / ERRORS - time.monotonic()))
-        end = time.monotonic() + 45
+        took = time.monotonic() - began
+        end = time.monotonic() + (45 if took < LATE else 90)
         while told(inbox) < ERRORS and time.monotonic() < end:
             time.sleep(0.1)
     # Where Redis took over 250 ms to answer, as on an overloaded machine, a push says so.
     together = [push for push in inbox.messages if "duplicates are possible" not in push["message"]]
     titles = [push["title"] for push in together]
     assert [TITLE] * 3 == titles[:3]
-    assert 2 == len(titles[3:]), titles
+    assert len(titles[3:]) in ({2} if took < LATE else {2, 3}), titles
     assert all(title.startswith("x") for title in titles[3:])
     assert "In view_" in together[3]["message"]
     assert ERRORS == told(inbox)
