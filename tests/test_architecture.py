@@ -13,6 +13,7 @@ from pushover_logging import exceptions
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+PACKAGE = Path(pushover_logging.__file__).parent
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def test_page_names_files_and_names_that_there_are():
         pytest.skip("the documentation is not part of the package")
     text = page.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
-        assert any((folder / path).exists() for folder in (ROOT, ROOT / "pushover_logging")), path
-    source = "\n".join(path.read_text() for path in (ROOT / "pushover_logging").rglob("*.py"))
+        assert any((folder / path).exists() for folder in (ROOT, PACKAGE)), path
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     for name, method in re.findall(r"`([A-Z][a-z]\w+)\.(\w+)`", text):
         assert re.search(rf"class {name}\b", source), name
         assert re.search(rf"def {method}\b|\b{method}\b", source), method
