@@ -1,6 +1,7 @@
 """What is taken out of a text before it is stored or sent, and what stays."""
 
 import json
+import math
 import re
 import time
 
@@ -146,14 +147,18 @@ PARTS = ["a", "://", "://a:", "password", "password=", "authorization: ", 'autho
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("end", ["", "a" * 8000, "\\" * 8000, "@"])
 def test_no_text_makes_it_slow(part, end):
-    """All defaults over 16 KiB, whatever it is made of: under 20 ms of work, the best of five."""
+    """All defaults over 16 KiB, whatever it is made of: the work of a few plain searches."""
     text = (part * 16_384)[: 16_384 - len(end)] + end
-    hide, times = Redaction(), []
+    plain, hide = re.compile("[a-z]{0,128}!"), Redaction()
+    searched, hidden = math.inf, math.inf
     for _ in range(5):
         began = time.thread_time()  # not of the others on this machine
+        plain.search("a" * 16_384)
+        middle = time.thread_time()
         hide(text)
-        times.append(time.thread_time() - began)
-    assert min(times) < 0.020
+        searched = min(searched, middle - began)
+        hidden = min(hidden, time.thread_time() - middle)
+    assert hidden < 8 * searched, hidden / searched  # 20 ms where a search takes 2.5
 
 
 def test_record_is_redacted_before_it_is_stored(drive):
