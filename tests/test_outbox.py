@@ -899,7 +899,7 @@ def test_insert_that_two_threads_confirm_is_confirmed_once(handler_for, path):
 
 
 def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):
-    """What has to go from there is counted, and a person is told."""
+    """What has to go from there is counted, and a warning appears."""
     driven, _, future = slow
     monkeypatch.setattr(driven.handler._pipeline.outbox.memory, "_capacity", 1)
     with unavailable(driven, monkeypatch):
@@ -912,7 +912,7 @@ def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):
 
 
 def test_pause_that_the_service_asked_for_is_kept_by_the_next_process(drive, path):
-    """The first is told to wait and ends; the next one sends nothing before that time."""
+    """The service asks the first to wait; the next process sends nothing before that time."""
     first = drive(outbox=path, throttle=False)
     first.inbox.refused.add(TOKEN)
     first.log.error("boom happened")

@@ -251,7 +251,7 @@ def test_locked_by_another_process(file, path, monkeypatch):
 
 
 def test_process_that_dies_in_the_middle_leaves_what_was_before(file, path):
-    """Its journal is rolled back by whoever comes next."""
+    """Its journal is rolled back by the next process."""
     add(file, "before")
     source = """
         import os, sqlite3, sys
@@ -311,7 +311,7 @@ def until_it_works(file, *added):
 
 @pytest.mark.parametrize("damage", [b"garbage " * 4000, b"SQLite format 3\0" + b"?" * 8000])
 def test_garbage_is_set_aside_at_the_second_look(file, path, damage):
-    """It stands beside its replacement, and a person is told where."""
+    """It stands beside its replacement, and a warning names it."""
     add(file, "before")
     path.write_bytes(damage)
     assert 2 == until_it_works(file, "after")
@@ -413,7 +413,7 @@ GONE = {
 
 @pytest.mark.parametrize("kind", GONE)
 def test_file_that_goes_away_while_it_is_open(file, opened, path, kind):
-    """Rows are written where others find them, and a person is told."""
+    """Rows are written where others find them, and a warning appears."""
     add(file, "before")
     change, said = GONE[kind]
     change(path)

@@ -319,7 +319,7 @@ class Fleet:
 
 
 def test_each_record_is_reported_exactly_once(stores):
-    """By a push of its own or in one count, whatever is answered, and whoever dies unanswered."""
+    """By a push of its own or in one count, whatever is answered, and whichever process dies."""
     accounts = map(str, itertools.count())
 
     @settings(

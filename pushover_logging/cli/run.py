@@ -104,7 +104,7 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
     return Job(
         name=name or program,
-        # The hash tells two scripts of one interpreter apart.
+        # The hash distinguishes two scripts of one interpreter.
         fingerprint=name or f"{program} {digest.hexdigest()}",
         outbox=arguments.outbox,
         command=shlex.join(command) if arguments.show_command else None,

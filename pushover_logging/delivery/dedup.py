@@ -179,7 +179,7 @@ class Dedup:
                         self._calls[call] = tally
 
     def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> GroupKey | None:
-        """Remember how a problem is to be reported, and its group; return that if it is known."""
+        """Remember how to report a problem, and its group; return the group if it is known."""
         with self._lock:
             tally = self._tallies.get(key)
             if tally is not None:

@@ -1,6 +1,6 @@
 """What happens to all senders of a process at once: its exit, a fork, and who may send.
 
-``_SENDERS`` and ``_OWNERS`` are written by whoever makes a handler, and read by the exit hook and a
+``_SENDERS`` and ``_OWNERS`` are written when a handler is made, and read by the exit hook and a
 fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
 ``_THREADS`` are the identities of the threads that send now; each adds and removes its own.
 """

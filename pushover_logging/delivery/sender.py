@@ -64,7 +64,7 @@ _DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a th
 _LONGEST_WAIT = 3600.0
 _IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _ENDING = 1.0  # seconds that the thread before may take for its last steps
-_GRACE = 1.0  # seconds in which the process may end after somebody waited
+_GRACE = 1.0  # seconds in which the process can end after a thread waited
 _INLINE = 0.05  # seconds between two tries of a wait without a thread
 _JUMP = 2.0  # seconds by which the wall clock may drift between two looks
 _UPLOAD_RATE = 64 * 1024  # bytes a second, as the transport has it
@@ -95,8 +95,9 @@ class Sender:
 
     ``local`` is this process's own throttle, ``shared`` the one that processes share, if any;
     ``is_in_file``: that is in the outbox's file, and changes together with it. ``_deferred`` are
-    changes that follow from sends, and are written with the next claim; ``_owed`` what a shared
-    store has yet to be told. ``host`` is named in summaries; times are in seconds.
+    changes that follow from sends, and are written with the next claim; ``_owed`` are
+    answers that a shared store has yet to get. ``host`` is named in summaries.
+    Times are in seconds.
     """
 
     client: PushoverClient
@@ -193,7 +194,7 @@ class Sender:
     # -- the steps
 
     def step(self, *, hurried: bool) -> float:
-        """Do the next thing; return how many seconds nothing else is to be done, 0 for none.
+        """Do the next thing; return the seconds until there is more to do, 0 for at once.
 
         ``hurried``: a thread waits for it. A fault that nobody foresaw, of ours or of what the
         program brought along, costs a pause, and is warned of once.
@@ -246,7 +247,7 @@ class Sender:
                 self._retry.respect(file.not_before - self.clock.time())
             if self.shared is not None:
                 self.shared.look_at_all()
-        if self._retry.pause() > 0:  # as the leader before was told
+        if self._retry.pause() > 0:  # the service asked the leader before
             return False
         return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
@@ -824,7 +825,7 @@ class SenderThread:
         return self._sender.is_settled(at_exit=self._sender.closing)
 
     def step(self) -> float:
-        """Do the next thing; return how many seconds nothing else is to be done."""
+        """Do the next thing; return the seconds until there is more to do."""
         return self._sender.step(hurried=self._is_hurried())
 
     def _start(self, *, inline: bool) -> None:

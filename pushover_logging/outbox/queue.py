@@ -43,7 +43,7 @@ class QueuedMessage:
 
     @property
     def image(self) -> bytes | None:
-        """Return the bytes of its attachment, or of the image that it is to be made of."""
+        """Return the bytes of its attachment, or of the image to make it from."""
         return self.message.attachment if self.oversized is None else self.oversized.data
 
     def drop_attachment(self) -> None:

@@ -98,7 +98,7 @@ def resolved(title: str, text: str, created: float) -> Message:
 
 
 def with_duration(message: Message, count: Count) -> Message:
-    """Return a resolution that says how long its problem lasted, for whoever got the problem."""
+    """Return a resolution that says how long its problem lasted, for those that received it."""
     lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
     times = "once" if count.total == 1 else f"{count.total} times"
     text = f"{message.message}\nIt lasted {lasted} and came {times}."

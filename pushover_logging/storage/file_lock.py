@@ -1,7 +1,7 @@
 """Locks that the processes of one host see, and that the operating system frees at their death.
 
 Each lock is one byte of a file that is never written. They are open file description locks where
-the system has them: those are not freed when somebody else in the process closes the file.
+the system has them: those are not freed when other code in the process closes the file.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class FileLock:
     __del__ = close
 
     def _open(self) -> int:
-        """Return the descriptor; if somebody deleted or closed the file, of a new one.
+        """Return the descriptor; if the file was deleted or closed, of a new one.
 
         All locks in the old one are lost then: other processes lock in the new file.
         """

@@ -55,7 +55,7 @@ class Leader(Protocol):
 class SqliteFile:
     """The file ``path``; ``migrations[n]`` brings its schema from version n to n + 1.
 
-    ``_lock`` is over the writer's start and end. ``_gate`` is held by whoever uses the connection:
+    ``_lock`` is over the writer's start and end. ``_gate`` is held while the connection is in use:
     the writer, or the caller if no thread can start; a fork waits for it, so that no transaction
     is cut in two. A process that dies in a transaction leaves a journal, from which the next one
     rolls back.
@@ -143,7 +143,7 @@ class SqliteFile:
             raise self._unavailable(error) from error
 
     def stamp(self) -> object:
-        """Return what changes if somebody writes to the file, None if it is not there."""
+        """Return a stamp that changes with each write to the file; None if there is no file."""
         with contextlib.suppress(OSError):
             found = self.path.stat()
             return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

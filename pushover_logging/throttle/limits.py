@@ -127,7 +127,7 @@ class Limits:
         return True
 
     def due_at(self, problem: Problem, now: float, level: QuotaLevel) -> float:
-        """Return when a problem's count is to be reported, infinity if that has to wait."""
+        """Return when to report a problem's count, infinity if that has to wait."""
         at = min(problem.until, problem.counted.report_by)
         if problem.unannounced:
             at = self.digest_at or now

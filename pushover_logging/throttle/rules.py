@@ -169,7 +169,7 @@ class Problem:
 class Rules:
     """The option ``throttle``, and the arrows of the drawing above as methods.
 
-    ``windows`` are seconds; ``group_by`` names the record fields that tell problems apart;
+    ``windows`` are seconds; ``group_by`` names the record fields that distinguish problems;
     ``store`` is the redis:// URL of the state that hosts share. ``summary_at_exit``: the last
     process of a host reports what was counted, else the next one does when it is due.
     ``forget_after`` is the seconds for which a problem is remembered after its window.

@@ -131,7 +131,7 @@ class Throttle:
         self._quota, self._look_at_all = level, True
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Return what becomes of a candidate; one that is to be sent has claimed its problem.
+        """Return what becomes of a candidate; one to send has claimed its problem.
 
         The same candidate may be decided again, after a failed send or a crash: it is counted once.
         """
@@ -553,7 +553,7 @@ class Throttle:
         return group if isinstance(group, Group) else Group()
 
     def _save(self, key: str, problem: Problem, *, not_before: float = 0.0) -> None:
-        """Keep a problem, due when its claim expires, or its count is to be reported.
+        """Keep a problem, due when its claim expires, or when its count must be reported.
 
         A process that decides alone also looks at a window's end for what its threads counted.
         """
