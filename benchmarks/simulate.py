@@ -134,7 +134,7 @@ class World:
         front, key = self.fronts[process], event.problem
         if front.admit(key, event.level, event.at) is not Admission.ADMITTED:
             front.describe(key, PushInfo(key), None)
-            front.update(self.shared.count(front.drain()))
+            front.handed_over(counts := front.counts(), self.shared.count(counts))
             return
         front.submitted()
         own = Candidate(next(self._ids), key, event.level, event.at, PushInfo(key))
@@ -163,9 +163,8 @@ class World:
                 for count in counts:
                     self.figures.told.setdefault(count.key, self.clock.now)
                 views = self.shared.notified(push_id, [count.key for count in counts])
-                for key, view in views.items():
-                    for front in self.fronts.values():
-                        front.update_problem(key, view)
+                for front in self.fronts.values():
+                    front.update(views)
         self.figures.total_operations += self.processes * (until - self.clock.now) / POLL
         self.clock.now = until
 
