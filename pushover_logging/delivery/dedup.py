@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -229,6 +229,8 @@ class Dedup:
         New problems wait while candidates are undecided: those came before them.
         """
         with self._lock:
+            if not (self._dirty or self._outgoing or self._overflow.count):
+                return []
             undecided = any(self._undecided.values())
             for tally in list(self._dirty.values()):
                 if (keys is None or tally.key in keys) and not (undecided and tally.unannounced):
@@ -339,7 +341,7 @@ class ReentrancyGuard:
 
     def __init__(self) -> None:
         self._inside: set[int] = set()
-        self._deferred: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self._deferred: deque[logging.LogRecord] = deque()
 
     def enter(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> None:
         """Call ``take`` with the record, and with those that were deferred meanwhile.
@@ -348,7 +350,7 @@ class ReentrancyGuard:
         """
         thread = threading.get_ident()
         if thread in self._inside:
-            self._deferred.put(record)
+            self._deferred.append(record)
             return
         try:
             self._inside.add(thread)
@@ -366,13 +368,13 @@ class ReentrancyGuard:
 
         What a signal handler adds meanwhile waits for the next call: it could go on for ever.
         """
-        with contextlib.suppress(queue.Empty):  # if another thread was faster
-            for _ in range(self._deferred.qsize()):
-                if not self._takes(self._deferred.get_nowait(), take):
+        with contextlib.suppress(IndexError):  # if another thread was faster
+            for _ in range(len(self._deferred)):
+                if not self._takes(self._deferred.popleft(), take):
                     break
 
     def _takes(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> bool:
         taken = take(record)
         if not taken:
-            self._deferred.put(record)
+            self._deferred.append(record)
         return taken
