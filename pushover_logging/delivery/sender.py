@@ -132,7 +132,6 @@ class Sender:
     _waiting: dict[str, float] = field(default_factory=dict)
     _synced_at: float = -math.inf
     _looked_at: float = -math.inf
-    _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
     _looks_at_exit: bool = False
@@ -431,11 +430,7 @@ class Sender:
                 file.pause(self._unwritten_pause)
             return work()
 
-        try:
-            result = file.together(whole)
-        except Unreachable:
-            self._stamp = None
-            raise
+        result = file.together(whole)
         self._unwritten.clear()
         self._unwritten_pause = 0.0
         return result
@@ -527,11 +522,6 @@ class Sender:
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
         self._synced_at = now
-        if file is not None and self._retry.pause() > 0 and not self.dedup.has_counts():
-            stamp = file.file.stamp()  # nothing may be sent: only what others write is news
-            if stamp == self._stamp is not None:
-                return interval
-            self._stamp = stamp
         self._watch_clock()
         watched = () if self._reachable() is None else self.dedup.open_ended()
         if self._has_news(watched):
