@@ -230,7 +230,7 @@ TRIP = [  # from, to, what happens, the function that does it
     (2, 1, "the most urgent one", "outbox.memory:MemoryOutbox.claim"),
     (2, 3, "FIRST? claim the problem", "throttle.throttle:Throttle.decide"),
     (2, 4, "one POST", "api.client:PushoverClient.send"),
-    (2, 0, "until when to count", "delivery.dedup:Dedup.settle"),
+    (2, 0, "until when to count", "delivery.dedup:Dedup.candidate_decided"),
     (2, 3, "accepted: open the window", "throttle.throttle:Throttle.notified"),
     (2, 1, "finished", "outbox.memory:MemoryOutbox.ack"),
 ]
