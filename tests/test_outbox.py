@@ -245,12 +245,12 @@ def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatc
     log = logger_for(handler)
     log.error("before")
     assert handler.flush(10)
-    work_off, longest = type(handler._pipeline.outbox.file)._do, 0.0
+    do, longest = type(handler._pipeline.outbox.file)._do, 0.0
 
-    def slow(file, connection, works):
-        results = work_off(file, connection, works)
+    def slow(file, connection, jobs):
+        answers = do(file, connection, jobs)
         time.sleep(delay)  # as fsync does before a call returns
-        return results
+        return answers
 
     monkeypatch.setattr(type(handler._pipeline.outbox.file), "_do", slow)
     for number in range(5):
@@ -271,7 +271,7 @@ def test_handler_that_is_gone_leaves_nothing_open(program, path):
     import gc, logging, os, time
     from pushover_logging import PushoverHandler
     from pushover_logging.storage import sqlite_file
-    sqlite_file._BEAT = 0.1
+    sqlite_file._TICK = 0.1
 
     def use():
         handler = PushoverHandler(throttle=False)

@@ -58,7 +58,10 @@ class MemoryOutbox:
     def claim(
         self, blocked_users: Collection[str | None], waiting: Collection[str]
     ) -> QueuedMessage | None:
-        """Return the most urgent Message; see `Outbox`."""
+        """Return the most urgent Message: by priority, then by age.
+
+        None for ``blocked_users``, and none of the ids that are ``waiting``.
+        """
         with self._lock:
             for queue in self._queues.values():
                 for queued in queue:
