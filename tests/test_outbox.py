@@ -1,6 +1,5 @@
 """The outbox in a file: what `emit` returned from is delivered, whatever happens to the process."""
 
-import concurrent.futures
 import contextlib
 import gc
 import logging
@@ -20,7 +19,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
 from conftest import Driven
 
-from pushover_logging import ConfigurationError, Message, PushoverClient, config
+from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
 from pushover_logging.outbox.queue import QueuedMessage
 from pushover_logging.storage.sqlite_file import Unavailable
@@ -882,20 +881,6 @@ def test_insert_that_is_under_way_is_left_to_the_file(slow):
     future.set_result(driven.handler._pipeline.outbox.file.run(work))
     driven.advance(5)
     assert (["slow trouble"], 1) == (driven.titles, driven.handler.stats().sent)
-
-
-def test_insert_that_two_threads_confirm_is_confirmed_once(handler_for, path):
-    """The logging thread and the sender look at the same moment; one of them takes it."""
-    outbox = handler_for(outbox=path)._pipeline.outbox
-
-    class Confirmed(concurrent.futures.Future):
-        def done(self):
-            outbox._inserting.clear()  # as the other thread does
-            return True
-
-    outbox._inserting["a"] = Confirmed(), QueuedMessage("a", Message(message="boom"), 0.0)
-    assert [] == outbox._confirm("a")
-    assert 0 == len(outbox.memory)
 
 
 def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):

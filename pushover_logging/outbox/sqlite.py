@@ -156,10 +156,8 @@ class FileOutbox:
         """
         if self._calls.is_open():
             return self.memory.put(queued)
-        future: concurrent.futures.Future[None] = concurrent.futures.Future()
         try:
-            self.file.submit(self._registered(queued, future), future)
-            concurrent.futures.wait([future], CALL_PATIENCE)
+            concurrent.futures.wait([self._submit(queued)], CALL_PATIENCE)
         finally:  # also if a signal handler raised
             evicted = self._confirm(queued.id)
         return evicted
@@ -213,16 +211,13 @@ class FileOutbox:
             self.is_leading = False
             self.file.locks.release(self._emitter, self._offset)
 
-    def is_beat_due(self) -> bool:
-        """Return True if it is time for this leader to show that it lives."""
-        return self.is_leading and self._clock.monotonic() >= self._beat_at + _BEAT
-
     def beat(self, _: sqlite3.Connection) -> None:
-        """Show that this leader lives, unless another process has passed it by."""
-        found = self._execute("SELECT epoch FROM leader WHERE account = ?", self._account)
-        if self._still_leads(found.fetchone()):
-            self._execute("UPDATE leader SET beat = beat + 1 WHERE account = ?", self._account)
-            self._adopt()
+        """Show, if it is time, that this leader lives, unless another has passed it by."""
+        if self.is_leading and self._clock.monotonic() >= self._beat_at + _BEAT:
+            found = self._execute("SELECT epoch FROM leader WHERE account = ?", self._account)
+            if self._still_leads(found.fetchone()):
+                self._execute("UPDATE leader SET beat = beat + 1 WHERE account = ?", self._account)
+                self._adopt()
 
     def claim(
         self, blocked_users: Collection[str | None], waiting: Collection[str]
@@ -313,26 +308,11 @@ class FileOutbox:
 
     def recover(self) -> list[QueuedMessage]:
         """Insert what memory took while the file was away; return what had to go from there."""
-        evicted = [
-            gone
-            for message_id, (future, _) in list(self._inserting.items())
-            if future.done()
-            for gone in self._confirm(message_id)
-        ]
-        waiting: list[QueuedMessage] = []
-        while (queued := self.memory.claim((), ())) is not None:
-            waiting.append(queued)
-        inserts = [self._registered(queued, None) for queued in waiting]
-        try:
-            if inserts:
-                self.together(lambda: [self.file.run(insert) for insert in inserts])
-        except Unreachable:
-            for queued in reversed(waiting):
-                self._pop(queued.id)
-                self.memory.retry(queued)
-        else:
-            for queued in waiting:
-                self.memory.ack(queued, "", _UNKNOWN)
+        done = [key for key, (future, _) in list(self._inserting.items()) if future.done()]
+        evicted = [gone for message_id in done for gone in self._confirm(message_id)]
+        while not self._calls.is_open() and (queued := self.memory.claim((), ())) is not None:
+            self._submit(queued)
+            self.memory.ack(queued, "", _UNKNOWN)
         return evicted
 
     def is_last(self) -> bool:
@@ -354,10 +334,8 @@ class FileOutbox:
 
     # -- the ids of this handler
 
-    def _registered(
-        self, queued: QueuedMessage, future: concurrent.futures.Future[None] | None
-    ) -> Callable[[sqlite3.Connection], None]:
-        """Return what inserts a Message, whose id is this handler's from now on."""
+    def _submit(self, queued: QueuedMessage) -> concurrent.futures.Future[None]:
+        """Have a Message inserted, whose id is this handler's from now on."""
         put_at = self._clock.time() - (self._clock.monotonic() - queued.put_at)
         values = (
             queued.id, self._account, self._emitter, queued.message.priority, queued.message.user,
@@ -373,26 +351,25 @@ class FileOutbox:
                 values,
             )
 
+        future: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._lock:
-            if future is not None:
-                self._inserting[queued.id] = future, queued
+            self._inserting[queued.id] = future, queued
             self._own[queued.id] = Emitted(queued.key, queued.level, queued.resolves)
-        return insert
+        self.file.submit(insert, future)
+        return future
 
     def _confirm(self, message_id: str) -> list[QueuedMessage]:
         """Note that an insert is committed; if it will never be, memory takes the Message.
 
         One that is under way is left to the file. Returns what had to go from memory.
         """
-        future, queued = self._inserting.get(message_id, (None, None))
-        if future is None or queued is None or not (future.done() or future.cancel()):
-            return []
         with self._lock:
-            if self._inserting.pop(message_id, None) is None:
+            future, queued = self._inserting.get(message_id, (None, None))
+            if future is None or queued is None or not (future.done() or future.cancel()):
                 return []
-            error: BaseException | None = Unavailable(f"{self.file.path} is busy")
-            if not future.cancelled():
-                error = future.exception()
+            del self._inserting[message_id]
+            busy = Unavailable(f"{self.file.path} is busy")
+            error = busy if future.cancelled() else future.exception()
             if error is None:
                 self._has_warned = False
                 return []
@@ -521,20 +498,14 @@ class ListedMessage(NamedTuple):
 def list_messages(connection: sqlite3.Connection) -> list[ListedMessage]:
     """Return all Messages, in the order in which they are sent, those set aside last."""
     rows = connection.execute(
-        "SELECT seq, account, put_at, priority, payload, outcome FROM message "
+        "SELECT seq, account, put_at, priority, payload, replace(outcome, ?, '') FROM message "
         "WHERE outcome IS NULL OR is_kept "
-        "ORDER BY is_kept, account, (deaths >= 2), priority DESC, seq"
+        "ORDER BY is_kept, account, (deaths >= 2), priority DESC, seq",
+        (f"{DROPPED}: ",),
     )
     return [
-        ListedMessage(
-            seq,
-            account,
-            put_at,
-            priority,
-            _title(payload),
-            outcome and outcome.removeprefix(f"{DROPPED}: "),
-        )
-        for seq, account, put_at, priority, payload, outcome in rows
+        ListedMessage(seq, account, put_at, priority, _title(payload), why)
+        for seq, account, put_at, priority, payload, why in rows
     ]
 
 

@@ -26,12 +26,15 @@ from pushover_logging.storage.file_lock import FileLock
 PATIENCE = 2.0  # seconds for which the writer tries to begin a transaction
 FORK_PATIENCE = 0.25  # seconds that a fork waits for the end of a transaction
 _POLL = 0.001  # seconds between two tries to begin: SQLite's own waits grow to 100 ms
-_TICK = 1.0  # seconds between two looks for a beat that is due; an idle writer ends after as many
+_TICK = (
+    1.0  # seconds between two transactions of a leader; a writer without work ends after as many
+)
 _SECOND_LOOK = 0.05  # seconds, at least, after which a file that seems damaged is read again
 _APPLICATION = 0x50757368  # "Push", https://sqlite.org/pragma.html#pragma_application_id
 _TURN = 2**62  # the offset of the lock that brings processes in an order
 # UnicodeDecodeError: SQLite names a part of a damaged file, and the name is not UTF-8 any more.
 _FAULTS = (sqlite3.Error, UnicodeDecodeError, OSError)
+_NOT_OURS = "{} is not an outbox file; it is left as it is"
 _DAMAGE = (
     "malformed", "not a database", "unsupported file format",
     "no such table", "no such column", "has no column",
@@ -46,11 +49,10 @@ class Unavailable(Exception):  # noqa: N818  a state of the file, which callers 
 
 
 class Leader(Protocol):
-    """A handler that has led its account; ``beat`` shows that it lives, once that is due."""
+    """A handler that has led its account; ``beat`` shows that it still does, if that is due."""
 
     is_leading: bool
 
-    def is_beat_due(self) -> bool: ...  # noqa: D102  see above
     def beat(self, connection: sqlite3.Connection) -> object: ...  # noqa: D102  see above
 
 
@@ -206,25 +208,22 @@ class SqliteFile:
         wakeup = self._wakeup
         while True:
             has_news = wakeup.acquire(timeout=_TICK)
-            if self._jobs or self._due_beats():
+            if self._jobs or any(leader.is_leading for leader in self.leaders):
                 with self._gate:
                     self._work_off()
-            elif not (has_news or any(leader.is_leading for leader in self.leaders)):
+            elif not has_news:
                 with self._lock:
                     if not self._jobs:
                         self._writer = None
                         return
 
-    def _due_beats(self) -> list[_Job]:
-        return [(Future(), leader.beat) for leader in self.leaders if leader.is_beat_due()]
-
     def _work_off(self) -> None:
         """Do all that waits in one transaction; called with the gate held."""
-        jobs = self._due_beats()
+        jobs: list[_Job] = []
         try:
             if not self.locks.path.exists() and self.path.exists() and not self.is_outbox():
                 # A damaged outbox has its locks beside it: this is another program's file.
-                raise Unavailable(_not_an_outbox(self.path))  # noqa: TRY301  as any other fault
+                raise Unavailable(_NOT_OURS.format(self.path))  # noqa: TRY301  as any other fault
             with self.locks.turn(_TURN):
                 connection = self._begin()
                 self._take(jobs)
@@ -258,6 +257,8 @@ class SqliteFile:
         several = len(jobs) > 1
         self._within[threading.get_ident()] = connection
         try:
+            for leader in self.leaders:
+                leader.beat(connection)
             for future, work in jobs:
                 if several:
                     connection.execute("SAVEPOINT work")
@@ -268,9 +269,8 @@ class SqliteFile:
                         raise
                     connection.execute("ROLLBACK TO work" if several else "ROLLBACK")
                     is_fault = isinstance(error, _FAULTS)
-                    answers.append(
-                        (future.set_exception, self._unavailable(error) if is_fault else error)
-                    )
+                    answer = self._unavailable(error) if is_fault else error
+                    answers.append((future.set_exception, answer))
             if connection.in_transaction:
                 self._commit(connection)
         finally:
@@ -294,9 +294,11 @@ class SqliteFile:
                 else:
                     self._suspect = self._identity
                     time.sleep(_SECOND_LOOK)
-        return error if isinstance(error, Unavailable) else self._unavailable(error)
+        return self._unavailable(error)
 
     def _unavailable(self, error: BaseException) -> Unavailable:
+        if isinstance(error, Unavailable):
+            return error
         unavailable = Unavailable(f"{self.path}: {error}")
         unavailable.__cause__ = error
         return unavailable
@@ -356,7 +358,7 @@ class SqliteFile:
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
         if not _is_ours(connection):
-            raise Unavailable(_not_an_outbox(self.path))
+            raise Unavailable(_NOT_OURS.format(self.path))
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
@@ -443,10 +445,6 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     if application == _APPLICATION:
         return True
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-
-
-def _not_an_outbox(path: Path) -> str:
-    return f"{path} is not an outbox file; it is left as it is"
 
 
 def _is_owned(lock: threading.RLock) -> bool:
