@@ -319,13 +319,14 @@ class SqliteFile:
     def _try_to_begin(self) -> sqlite3.Connection:
         if self.unusable:
             raise Unavailable(self.unusable)
-        if self._connection is not None and not self._is_in_place():
+        is_as_left = self._stamp == self.stamp() is not None
+        if not (is_as_left or self._connection is None or self._is_in_place()):
             self._close()
             self._warnings.append(f"{self.path} was deleted, replaced or emptied while it was open")
         if self._connection is None:
             self._connection = self._open()
         self._connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
-        if self._stamp != self.stamp():  # another process wrote, perhaps one of another version
+        if not is_as_left:  # another process wrote, perhaps one of another version
             self._migrate(self._connection)
         return self._connection
 
