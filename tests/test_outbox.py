@@ -568,6 +568,22 @@ def test_row_that_cannot_be_read_is_set_aside(stuck, path, payload):
     assert {"set aside": 1} == first.handler.stats().dropped_by
 
 
+def test_problem_whose_message_is_set_aside_is_reported_again(drive, path):
+    """The throttle knows nothing of it: the next record of the problem is sent at once."""
+    driven = drive(outbox=path)
+    driven.inbox.fail_with(503, times=None)
+    driven.log.error("boom happened")
+    driven.settle()
+    change(path, "UPDATE message SET payload = '{}'")
+    driven.inbox.clear_faults()
+    driven.advance(100)
+    assert ({"set aside": 1}, []) == (driven.handler.stats().dropped_by, driven.titles)
+    driven.log.error("boom happened")
+    driven.advance(2)
+    assert ["boom happened"] == driven.titles
+    assert driven.handler.flush(0)
+
+
 def test_row_without_a_time_is_set_aside(stuck, path):
     """Read as it is, it would be an error each time that anybody reads it."""
     first, _ = stuck

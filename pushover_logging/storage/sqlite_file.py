@@ -208,10 +208,11 @@ class SqliteFile:
         wakeup = self._wakeup
         while True:
             has_news = wakeup.acquire(timeout=_TICK)
-            if self._jobs or any(leader.is_leading for leader in self.leaders):
-                with self._gate:
+            with self._gate:
+                is_leading = any(leader.is_leading for leader in self.leaders)
+                if self._jobs or is_leading:
                     self._work_off()
-            elif not has_news:
+            if not (has_news or is_leading):
                 with self._lock:
                     if not self._jobs:
                         self._writer = None
