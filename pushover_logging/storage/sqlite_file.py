@@ -212,11 +212,10 @@ class SqliteFile:
                 is_leading = any(leader.is_leading for leader in self.leaders)
                 if self._jobs or is_leading:
                     self._work_off()
-            if not (has_news or is_leading):
-                with self._lock:
-                    if not self._jobs:
-                        self._writer = None
-                        return
+            with self._lock:
+                if not (has_news or is_leading or self._jobs):
+                    self._writer = None
+                    return
 
     def _work_off(self) -> None:
         """Do all that waits in one transaction; called with the gate held."""
