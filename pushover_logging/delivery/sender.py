@@ -313,7 +313,7 @@ class Sender:
                 counted = []
             decision = throttle.decide(self._candidate(queued))
         except Unreachable as error:
-            self.dedup.put_back(counted if error.left is None else error.left)
+            self.dedup.put_back(counted)
             self._leave_alone(error)
             return self._decided(queued)
         except BaseException:
@@ -601,7 +601,6 @@ class Sender:
         except Unreachable as error:
             if shared is not None and not self.is_in_file:
                 self._leave_alone(error)
-            left = left if error.left is None else error.left
             views, due = self.local.count(left), math.inf
         except BaseException:
             self.dedup.put_back(left)

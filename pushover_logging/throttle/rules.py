@@ -274,47 +274,48 @@ class Rules:
             if problem.level == UNREPORTED:
                 problem.until = now + self.windows[0]
 
-    def notify(
-        self, problem: Problem, push_id: str, verdict: Verdict | None, level: int, now: float
+    def notify(  # noqa: PLR0913  a push and its answer
+        self,
+        problem: Problem,
+        push_id: str,
+        verdict: Verdict | None,
+        level: int,
+        now: float,
+        *,
+        refused: bool = False,
     ) -> bool:
         """Take the answer to a record's push, or to a summary (``verdict`` None): open the window.
 
-        Returns False if it was taken before, or another push has taken over.
+        What a ``refused`` push showed is counted as before. Returns False if the answer was taken
+        before, or another push has taken over.
         """
-        if verdict is None and problem.claimed_by != push_id:
+        is_summary, is_owner = verdict is None, problem.claimed_by == push_id
+        if self.remembered(problem, push_id) is Verdict.REPORTED or (is_summary and not is_owner):
             return False
-        if self.remembered(problem, push_id) is Verdict.REPORTED:
-            return False
-        reported = NOTHING
-        if problem.claimed_by == push_id:
-            reported, problem.reporting, problem.claimed_by = problem.reporting, NOTHING, ""
+        shown = NOTHING
+        if is_owner:
+            shown, problem.reporting, problem.claimed_by = problem.reporting, NOTHING, ""
         problem.notices += 1
-        if verdict is Verdict.RESOLVED:
+        if not is_summary:
             self._decide(problem, push_id, _REPORTED)
+        if verdict is Verdict.RESOLVED:
             return True
-        if verdict is None:
-            problem.step, problem.level = self._next_step(problem), reported.level
+        if is_summary:
+            problem.step, problem.level = self._next_step(problem), shown.level
             problem.announced = problem.announced or problem.unannounced
-            problem.refused, problem.refusals = False, 0
         else:
             problem.step = problem.step + 1 if verdict is Verdict.AGAIN else 0
             problem.level = level
             problem.escalations += verdict is Verdict.ESCALATED
-            self._decide(problem, push_id, _REPORTED)
+        if refused:
+            problem.counted = shown.plus(problem.counted)
+            problem.refused = problem.refused or not is_summary
+            problem.refusals += is_summary
+        elif is_summary:
+            problem.refused, problem.refusals = False, 0
         problem.unannounced = False
         problem.until = now + self.window(problem)
         return True
-
-    def refuse(
-        self, problem: Problem, push_id: str, verdict: Verdict | None, level: int, now: float
-    ) -> None:
-        """Take the service's refusal of a push: the window opens, and what it showed is counted."""
-        refused, refusals = problem.refused, problem.refusals
-        shown = problem.reporting if problem.claimed_by == push_id else NOTHING
-        if self.notify(problem, push_id, verdict, level, now) and not problem.resolved:
-            problem.counted = shown.plus(problem.counted)
-            problem.refused = refused or verdict is not None
-            problem.refusals = refusals + (verdict is None)
 
     def count(self, problem: Problem, more: Occurrences, now: float) -> None:
         """Count records that are not reported now; a CRITICAL is reported within the hour."""
