@@ -565,11 +565,11 @@ def assert_usable(process):
 @pytest.mark.parametrize("field", ["n", "tally", "phase"])
 @pytest.mark.parametrize("junk", ["x", "", "1e999", "[", "99999999999999999999"])
 def test_damaged_count_in_redis_counts_as_absent(redis_stores, field, junk):
-    """The fields of its hash as well."""
+    """Then its problem is unknown, as one that is lost."""
     process = Process(redis_stores)
     process.record(group=SHOP)
     process.count(2)
-    redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", field, junk)
+    redis_stores.client.hset(f"{process.throttle.store._prefix}a", field, junk)
     assert_usable(process)
 
 
@@ -584,7 +584,7 @@ def test_damaged_tally_in_redis_counts_as_absent(redis_stores, junk, is_read_fir
     process = Process(redis_stores)
     process.record(group=SHOP)
     process.count(2)
-    redis_stores.client.hset(f"{process.throttle.store._prefix}count:a", "tally", junk)
+    redis_stores.client.hset(f"{process.throttle.store._prefix}a", "tally", junk)
     other = Process(redis_stores)
     if is_read_first:
         assert E == other.throttle.views(["a"])["a"].level

@@ -64,74 +64,74 @@ _TRIES = 5
 _PAUSE = 0.01  # seconds, for each failed try
 T = TypeVar("T")
 
-# What is counted of a problem is a hash: the number ``n``, the rest of its Occurrences as JSON in
-# ``tally``, and each process's total. ``phase`` goes up when a push takes the count and when that
-# is settled, and down when the count is put back: it is odd while a push is on its way.
-# Counts that others have damaged are gone: each process hands its own over again.
+# An item is a hash: its JSON in ``item``, and for a problem the number of what is counted in ``n``,
+# the rest of those Occurrences as JSON in ``tally``, and each process's total. ``phase`` goes up
+# when a push takes the count and when that is settled, and down when the count is put back: it is
+# odd while a push is on its way. If others have damaged a number, the item is lost.
 _SOUND = """
-local function make_sound(counts)
-  for _, number in pairs(redis.call('HMGET', counts, 'n', 'phase')) do
+local function make_sound(key)
+  for _, number in pairs(redis.call('HMGET', key, 'n', 'phase')) do
     if number and not (#number < 16 and string.match(number, '^%-?%d+$')) then
-      redis.call('DEL', counts)
+      redis.call('DEL', key)
     end
   end
 end
 """
 
-# KEYS: for each item the item and its counts. ARGV: the process.
+# KEYS: the items. ARGV: the process.
 LOAD = (
     _SOUND
     + """
 local time = redis.call('TIME')
 local values = {string.format('%d.%06d', time[1], time[2])}
-for at = 1, #KEYS, 2 do
-  make_sound(KEYS[at + 1])
-  values[#values + 1] = redis.call('GET', KEYS[at])
-  values[#values + 1] = redis.call('HMGET', KEYS[at + 1], 'n', 'tally', 'phase', 'p:' .. ARGV[1])
+for _, key in ipairs(KEYS) do
+  make_sound(key)
+  values[#values + 1] = redis.call('HMGET', key, 'item', 'n', 'tally', 'phase', 'p:' .. ARGV[1])
 end
 return values
 """
 )
 
-# KEYS: what is due, what is known, then each item and its counts. ARGV: the process, then for each
-# item its name, what it was, what it is, milliseconds to live, when it is due, by how much its
-# count and its phase change, and what the count is as JSON. A count that grows, without a push that
-# puts it back, is this process's own. What is deleted must not have been counted meanwhile: its
-# count is somewhere else now. A change that is empty is of a damaged item: its counts go too.
+# KEYS: what is due, what is known, then the items. ARGV: the process, then for each item its name,
+# what it was, what it is, milliseconds to live, when it is due, by how much its count and its phase
+# change, and what the count is as JSON. A count that grows, without a push that puts it back, is
+# this process's own. What is deleted must not have been counted meanwhile: its count is somewhere
+# else now. A change that is empty is of a damaged item: its counts go too, and each process hands
+# its own over again.
 COMMIT = """
 local function arguments(at)
-  local first = (at - 3) / 2 * 8 + 2
+  local first = (at - 3) * 8 + 2
   return unpack(ARGV, first, first + 7)
 end
-for at = 3, #KEYS, 2 do
+for at = 3, #KEYS do
   local _, before, value, _, _, change = arguments(at)
-  if (redis.call('GET', KEYS[at]) or '') ~= before then return 0 end
-  local n = redis.call('HGET', KEYS[at + 1], 'n') or 0
+  if (redis.call('HGET', KEYS[at], 'item') or '') ~= before then return 0 end
+  local n = redis.call('HGET', KEYS[at], 'n') or 0
   if value == '' and change ~= '' and n + change ~= 0 then return 0 end
 end
 local time = redis.call('TIME')
-for at = 3, #KEYS, 2 do
-  local counts = KEYS[at + 1]
+for at = 3, #KEYS do
+  local key = KEYS[at]
   local name, _, value, lives, due, change, phase, tally = arguments(at)
+  if change == '' then redis.call('DEL', key)
+  elseif change ~= '0' then
+    local left = redis.call('HINCRBY', key, 'n', change)
+    if left > 0 then redis.call('HSET', key, 'tally', tally)
+    else redis.call('HDEL', key, 'n', 'tally') end
+  end
+  if phase ~= '0' then redis.call('HINCRBY', key, 'phase', phase)
+  elseif (tonumber(change) or 0) > 0 then
+    redis.call('HINCRBY', key, 'p:' .. ARGV[1], change)
+  end
   if value == '' then
-    redis.call('DEL', KEYS[at])
+    redis.call('HDEL', key, 'item')
     redis.call('ZREM', KEYS[2], name)
   else
-    redis.call('SET', KEYS[at], value, 'PX', lives)
+    redis.call('HSET', key, 'item', value)
     redis.call('ZADD', KEYS[2], time[1], name)
+    if due == '' and redis.call('HEXISTS', key, 'n') == 1 then due = time[1] end
   end
-  if change == '' then redis.call('DEL', counts)
-  elseif change ~= '0' then
-    local left = redis.call('HINCRBY', counts, 'n', change)
-    if left > 0 then redis.call('HSET', counts, 'tally', tally)
-    else redis.call('HDEL', counts, 'n', 'tally') end
-  end
-  if phase ~= '0' then redis.call('HINCRBY', counts, 'phase', phase)
-  elseif (tonumber(change) or 0) > 0 then
-    redis.call('HINCRBY', counts, 'p:' .. ARGV[1], change)
-  end
-  redis.call('PEXPIRE', counts, lives)
-  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = time[1] end
+  redis.call('PEXPIRE', key, lives)
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
@@ -139,7 +139,7 @@ for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
 return 1
 """
 
-# KEYS: what is due, the problem, its counts. ARGV: name, process, its total, what of that is not
+# KEYS: what is due, the problem. ARGV: name, process, its total, what of that is not
 # settled (the total if Redis has lost the one before), since, last and so on as JSON, a CRITICAL's
 # level and seconds, milliseconds to live. Answers 1 if Redis knew a total of the process, else 0;
 # nothing if that takes a decision: also on what others have damaged.
@@ -151,15 +151,16 @@ local function decoded(text)
   return ok and type(value) == 'table' and value or nil
 end
 local function finite(value) return type(value) == 'number' and math.abs(value) < 1e12 end
-local one, counts, own = decoded(redis.call('GET', KEYS[2])), KEYS[3], 'p:' .. ARGV[2]
+local key, own = KEYS[2], 'p:' .. ARGV[2]
+make_sound(key)
+local one = decoded(redis.call('HGET', key, 'item'))
 if not one or one.resolved then return false end
-make_sound(counts)
-local known = redis.call('HGET', counts, own)
+local known = redis.call('HGET', key, own)
 local more = (known and ARGV[3] or ARGV[4]) - (known or 0)
 if more > 0 then
   local time, new = redis.call('TIME'), cjson.decode(ARGV[5])
   local now = time[1] + time[2] / 1000000
-  local tally = decoded(redis.call('HGET', counts, 'tally'))
+  local tally = decoded(redis.call('HGET', key, 'tally'))
   if not (tally and finite(tally.since) and finite(tally.last) and finite(tally.level)) then
     tally = new
   end
@@ -181,14 +182,14 @@ if more > 0 then
                                now + ARGV[7])
     due = math.min(due, tally.report_by)
   end
-  redis.call('HINCRBY', counts, 'n', more)
-  redis.call('HINCRBY', counts, own, more)
-  redis.call('HSET', counts, 'tally', cjson.encode(tally))
+  redis.call('HINCRBY', key, 'n', more)
+  redis.call('HINCRBY', key, own, more)
+  redis.call('HSET', key, 'tally', cjson.encode(tally))
   local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[8]) end
+  for at = 1, 2 do redis.call('PEXPIRE', KEYS[at], ARGV[8]) end
 end
 return known and 1 or 0
 """
@@ -261,12 +262,11 @@ class RedisStore:
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are; one that others have damaged counts as absent."""
         wanted = list(names)
-        keys = [key for name in wanted for key in self._keys(name)]
+        keys = [self._prefix + name for name in wanted]
         now, *values = self._call(lambda: self._load(keys, [self.process]))
         self._time = self._time or float(now)
         items: dict[str, Item] = {}
-        for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
-            n, tally, phase, total = counts
+        for name, (raw, n, tally, phase, total) in zip(wanted, values, strict=True):
             self.states[name] = int(phase or 0), None if total is None else int(total)
             self._loaded[name] = _Loaded(raw or "")
             item = from_json(name, raw) if raw else None
@@ -317,18 +317,15 @@ class RedisStore:
             name, self.process, total, unsettled, _tally(found.occurrences), logging.CRITICAL,
             CRITICAL_WINDOW, int(KEPT * 1000),
         ]  # fmt: skip
-        keys = [self._prefix + "due", *self._keys(name)]
+        keys = [self._prefix + "due", self._prefix + name]
         answer = self._call(lambda: self._add(keys, values))
         return None if answer is None else bool(answer)
-
-    def _keys(self, name: str) -> tuple[str, str]:
-        return self._prefix + name, f"{self._prefix}count:{name}"
 
     def _commits(self) -> bool:
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
         values: list[Any] = [self.process]
         for name, (item, due) in self._written.items():
-            keys += self._keys(name)
+            keys.append(self._prefix + name)
             values += self._arguments(name, item, due)
         return bool(self._call(lambda: self._commit(keys, values)))
 

@@ -37,7 +37,6 @@ MAX_DECIDED = 16  # decisions that a problem remembers
 LEASE = 30.0  # seconds that a claim lasts: longer than one attempt to send takes
 MAX_LEASE = 600.0
 _UNSENT = 86_400.0  # seconds for which a decision is remembered that no answer has followed
-_REPORTED, _COUNTED = "reported", "counted"
 
 
 class Verdict(Enum):
@@ -52,6 +51,7 @@ class Verdict(Enum):
     WAIT = "wait"  # another push of the problem is on its way
 
 
+_FINAL = {Verdict.REPORTED.value, Verdict.SUPPRESSED.value}
 PUSHED = frozenset({Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED, Verdict.RESOLVED})
 
 
@@ -237,14 +237,19 @@ class Rules:
 
         A verdict to push holds until another push of the problem was answered.
         """
-        known, _, notices = problem.decided.get(message_id, "").partition(" ")
-        if known == _REPORTED:
-            return Verdict.REPORTED
-        if known == _COUNTED:
-            return Verdict.SUPPRESSED
-        if known and int(notices) == problem.notices:
-            return Verdict(known)
+        decided, _, notices = problem.decided.get(message_id, "").partition(" ")
+        if decided in _FINAL or (decided and int(notices) == problem.notices):
+            return Verdict(decided)
         return None
+
+    def remember(self, problem: Problem, message_id: str, verdict: Verdict) -> None:
+        """Remember what was decided of an id, among the last `MAX_DECIDED` of them."""
+        kept = dict(problem.decided)  # a problem of a store is copied, not this
+        kept.pop(message_id, None)
+        kept[message_id] = f"{verdict.value} {problem.notices}"
+        if len(kept) > MAX_DECIDED:
+            del kept[next(iter(kept))]
+        problem.decided = kept
 
     def claim(
         self, problem: Problem, message_id: str, verdict: Verdict, now: float, lease: float
@@ -253,7 +258,7 @@ class Rules:
         if problem.claimed_by != message_id and verdict is not Verdict.FIRST:
             problem.reporting, problem.counted = problem.counted, NOTHING
         problem.claimed_by, problem.claimed_until = message_id, now + lease
-        self._decide(problem, message_id, f"{verdict.value} {problem.notices}")
+        self.remember(problem, message_id, verdict)
 
     def claim_summary(self, problem: Problem, key: str, summary_id: str, now: float) -> Count:
         """Let a summary report what is counted; return that."""
@@ -297,7 +302,7 @@ class Rules:
             shown, problem.reporting, problem.claimed_by = problem.reporting, NOTHING, ""
         problem.notices += 1
         if not is_summary:
-            self._decide(problem, push_id, _REPORTED)
+            self.remember(problem, push_id, Verdict.REPORTED)
         if verdict is Verdict.RESOLVED:
             return True
         if is_summary:
@@ -325,10 +330,6 @@ class Rules:
         problem.last = max(problem.last, more.last)
         problem.counted = problem.counted.plus(more)
 
-    def count_decided(self, problem: Problem, message_id: str) -> None:
-        """Remember that the record of an id was counted."""
-        self._decide(problem, message_id, _COUNTED)
-
     def hold(self, problem: Problem, verdict: Verdict, level: int) -> None:
         """Let a digest report the problem, because the limits leave no room for a push."""
         if verdict is Verdict.AGAIN:
@@ -343,14 +344,6 @@ class Rules:
     def _unclaim(self, problem: Problem) -> None:
         problem.counted = problem.reporting.plus(problem.counted)
         problem.reporting, problem.claimed_by = NOTHING, ""
-
-    def _decide(self, problem: Problem, message_id: str, decision: str) -> None:
-        kept = dict(problem.decided)  # a problem of a store is copied, not this
-        kept.pop(message_id, None)
-        kept[message_id] = decision
-        if len(kept) > MAX_DECIDED:
-            del kept[next(iter(kept))]
-        problem.decided = kept
 
 
 def union(known: tuple[str, ...], more: tuple[str, ...], limit: int) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ class Throttle:
         self._load(keys)
         for key in keys:
             problem = self._get(key)
-            if problem is not None and problem.claimed_by == push_id:
+            if problem is not None:
                 self.rules.release(problem, push_id, self._now)
                 self._save(key, problem)
 
@@ -310,7 +310,7 @@ class Throttle:
             verdict = self._limited(verdict, problem, candidate)
         if verdict is Verdict.SUPPRESSED:
             self._add(key, problem, candidate.occurrence(), candidate.key)
-            rules.count_decided(problem, candidate.id)
+            rules.remember(problem, candidate.id, verdict)
             self._save(key, problem)
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += known is None
