@@ -289,10 +289,9 @@ class RedisStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        end = "+inf" if before == math.inf else before
         key = self._prefix + "due"
         found: Sequence[tuple[str, float]] = self._call(
-            lambda: self._redis.zrangebyscore(key, "-inf", end, 0, limit, withscores=True)
+            lambda: self._redis.zrangebyscore(key, "-inf", before, 0, limit, withscores=True)
         )
         return found
 

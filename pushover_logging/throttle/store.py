@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import heapq
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from operator import itemgetter
 from types import UnionType
 from typing import Any, Protocol, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -93,12 +94,8 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        first = min(self._due.values(), default=math.inf)  # which is asked at each step
-        if first > before or first == math.inf:
-            return []
-        if limit == 1:
-            return [("", first)]
-        return sorted((item for item in self._due.items() if item[1] <= before), key=_time)[:limit]
+        first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
+        return [found for found in first if found[1] <= before]
 
     def oldest(self) -> Sequence[str]:
         """Return a sixteenth of the problems if there is no room for another.
@@ -157,7 +154,3 @@ def restored(kind: Any, value: Any) -> Any:  # noqa: ANN401  as its annotation s
 @functools.cache
 def _types(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
-
-
-def _time(item: tuple[str, float]) -> float:
-    return item[1]

@@ -192,7 +192,10 @@ class Throttle:
             views[key] = self._view(key)
         if verdict is None and is_news:
             self._limits.count_summary(self._now, self._quota)
-            if not self._has_unannounced():  # the digest may be of several Messages
+            due = self._due(self._now).values()  # the digest may be of several Messages
+            if not any(
+                problem and problem.unannounced and not problem.claimed_by for problem in due
+            ):
                 self._limits.end_digest(self._now)
         return views
 
@@ -248,12 +251,9 @@ class Throttle:
         ``at_exit``: all counts are. Nothing for ``blocked_users`` is.
         """
         before = math.inf if at_exit or self._look_at_all else self.store.now()
-        names = [name for name, _ in self.store.due(before, _AT_ONCE)]
-        self._load([LIMITS, *names])
-        now, ready = self._now, dict[str, Problem]()
-        for name in names:
-            problem = self._get(name)
-            if problem is None:  # others have damaged or removed it
+        found, now, ready = self._due(before), self._now, dict[str, Problem]()
+        for name, problem in found.items():
+            if problem is None:
                 self._delete(name)
                 continue
             if not problem.claimed_by and problem.counted.count:
@@ -280,10 +280,8 @@ class Throttle:
     @_in_transaction
     def has_counts(self) -> bool:
         """Return True if something is counted that no push has reported."""
-        names = [name for name, _ in self.store.due(math.inf, SHARED_CAPACITY)]
-        self._load(names)
-        problems = map(self._get, names)
-        return any(problem is not None and problem.counted.count for problem in problems)
+        found = self._due(math.inf, SHARED_CAPACITY)
+        return any(problem and problem.counted.count for problem in found.values())
 
     def next_due(self) -> float:
         """Return the seconds until `due` may find something, infinity if nothing is known."""
@@ -360,15 +358,6 @@ class Throttle:
         self._save(key, problem)
         included = problem.reports(key, problem.reporting, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
-
-    def _has_unannounced(self) -> bool:
-        names = [name for name, _ in self.store.due(self._now, _AT_ONCE)]
-        self._load(names)
-        problems = [self._items[name] for name in names]
-        return any(
-            isinstance(problem, Problem) and problem.unannounced and not problem.claimed_by
-            for problem in problems
-        )
 
     def _limited(self, verdict: Verdict, problem: Problem, candidate: Candidate) -> Verdict:
         """Return what quota and rate leave of a verdict; what they hold back waits for a digest."""
@@ -528,6 +517,12 @@ class Throttle:
             self._load([key])
         problem = self._items[key]
         return problem if isinstance(problem, Problem) else None
+
+    def _due(self, before: float, limit: int = _AT_ONCE) -> dict[str, Problem | None]:
+        """Return what is due before a time; None for what others have damaged or removed."""
+        names = [name for name, _ in self.store.due(before, limit)]
+        self._load([LIMITS, *names])
+        return {name: self._get(name) for name in names}
 
     def _present(self, key: str) -> Problem | None:
         problem = self._get(key)
