@@ -750,6 +750,21 @@ def test_batch_is_counted_as_a_whole(redis_stores, lose_answers):
     assert {"a": 6, "b": 3} == process.report(at_exit=True)
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_lost_count_is_handed_over_again_until_that_is_answered(
+    redis_stores, lose_answers, arrives
+):
+    """Whether it arrived or not, it is counted once."""
+    process = Process(redis_stores)
+    process.record()
+    process.count(3)
+    redis_stores.empty()
+    with lose_answers(process, arrives=arrives):
+        process.throttle.views(process.throttle.unsettled())
+    process.throttle.views(process.throttle.unsettled())
+    assert {"a": 3} == process.report(at_exit=True)
+
+
 def test_problem_that_is_lost_at_once_is_given_up_for_now(redis_stores, monkeypatch):
     """The count is the caller's to hand over when Redis keeps it again."""
     process = Process(redis_stores)

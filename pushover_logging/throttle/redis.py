@@ -272,7 +272,9 @@ class RedisStore:
             item = from_json(name, raw) if raw else None
             if isinstance(item, Problem):
                 counted = _counted(n, tally)
-                self._loaded[name] = _Loaded(raw, True, counted, item.reporting.count)  # noqa: FBT003  a tuple's field
+                self._loaded[name] = _Loaded(
+                    raw, is_problem=True, counted=counted, reporting=item.reporting.count
+                )
                 item.counted, item.total = counted, item.total + counted.count
                 item.last = max(item.last, counted.last)
             if item is not None:

@@ -140,8 +140,9 @@ class Problem:
         """Remember how its push reads and where it goes."""
         self.title, self.user, self.device, self.priority = info
 
-    def reports(self, key: str, shown: Occurrences, next_window: float, now: float) -> Count:
-        """Return ``shown`` as a push reports it."""
+    def report(self, key: str, next_window: float, now: float) -> Count:
+        """Return what the claimed push shows."""
+        shown = self.reporting
         return Count(
             key=key,
             count=shown.count,
@@ -266,8 +267,7 @@ class Rules:
         step = self._next_step(problem)
         problem.reporting, problem.counted = problem.counted, NOTHING
         problem.claimed_by, problem.claimed_until = summary_id, now + LEASE
-        next_window = self._length(step, problem.reporting.level)
-        return problem.reports(key, problem.reporting, next_window, now)
+        return problem.report(key, self._length(step, problem.reporting.level), now)
 
     def release(self, problem: Problem, push_id: str, now: float) -> None:
         """Free a push's claim: it was not answered, and what it shows is counted as before.

@@ -192,10 +192,9 @@ class Throttle:
             views[key] = self._view(key)
         if verdict is None and is_news:
             self._limits.count_summary(self._now, self._quota)
-            due = self._due(self._now).values()  # the digest may be of several Messages
-            if not any(
-                problem and problem.unannounced and not problem.claimed_by for problem in due
-            ):
+            due = filter(None, self._due(self._now).values())
+            # The digest may be of several Messages.
+            if not any(problem.unannounced and not problem.claimed_by for problem in due):
                 self._limits.end_digest(self._now)
         return views
 
@@ -251,26 +250,25 @@ class Throttle:
         ``at_exit``: all counts are. Nothing for ``blocked_users`` is.
         """
         before = math.inf if at_exit or self._look_at_all else self.store.now()
-        found, now, ready = self._due(before), self._now, dict[str, Problem]()
-        for name, problem in found.items():
+        counts: list[Count] = []
+        for name, problem in self._due(before).items():
             if problem is None:
                 self._delete(name)
-                continue
-            if not problem.claimed_by and problem.counted.count:
-                at = self._limits.due_at(problem, now, self._quota)
-                if (at_exit or at <= now) and problem.user not in blocked_users:
-                    ready[name] = problem
-                    continue
-            self._save(name, problem, not_before=now + _HELD)
+            elif (
+                problem.counted.count
+                and not problem.claimed_by
+                and problem.user not in blocked_users
+                and (at_exit or self._limits.due_at(problem, self._now, self._quota) <= self._now)
+            ):
+                first = counts[0] if counts else problem
+                if (problem.user, problem.device) == (first.user, first.device):
+                    counts.append(self.rules.claim_summary(problem, name, summary_id, self._now))
+                    self._save(name, problem)
+            else:
+                self._save(name, problem, not_before=self._now + _HELD)
         self._look_at_all = False
-        if not ready:
-            self._limits.end_digest(now)
-        counts: list[Count] = []
-        for name, problem in ready.items():
-            first = counts[0] if counts else problem
-            if (problem.user, problem.device) == (first.user, first.device):
-                counts.append(self.rules.claim_summary(problem, name, summary_id, now))
-                self._save(name, problem)
+        if not counts:
+            self._limits.end_digest(self._now)
         return counts
 
     def look_at_all(self) -> None:
@@ -315,8 +313,9 @@ class Throttle:
         problem.began = min(problem.began, candidate.created)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
-        shown = problem.reporting
-        included = problem.reports(key, shown, rules.windows[0], now) if shown.count else None
+        included = None
+        if problem.reporting.count:
+            included = problem.report(key, rules.windows[0], now)
         no_emergency = self._no_emergency(problem, candidate)
         self._save(key, problem)
         return Decision(verdict, candidate, key, self._view(key), included, no_emergency)
@@ -356,7 +355,7 @@ class Throttle:
             self._limits.count_summary(now, self._quota)
         self.rules.claim(problem, candidate.id, Verdict.RESOLVED, now, candidate.lease)
         self._save(key, problem)
-        included = problem.reports(key, problem.reporting, 0.0, now)
+        included = problem.report(key, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
 
     def _limited(self, verdict: Verdict, problem: Problem, candidate: Candidate) -> Verdict:
