@@ -7,6 +7,7 @@ picture is not what this script draws.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -237,11 +238,10 @@ TRIP = [  # from, to, what happens, the function that does it
 
 
 def function(name: str) -> Callable[..., Any]:
-    """Return the function that a step names."""
+    """Return the function that a step names, without its decorators."""
     module, _, path = name.partition(":")
     start: Any = import_module(f"pushover_logging.{module}")
-    found: Callable[..., Any] = reduce(getattr, path.split("."), start)
-    return found
+    return inspect.unwrap(reduce(getattr, path.split("."), start))
 
 
 def trip() -> str:
