@@ -12,10 +12,11 @@ import logging
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import Any, Protocol
 
+from pushover_logging.api import transport
+from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 
 THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
@@ -145,7 +146,7 @@ def time_left(timeout: float) -> float:
     timeout = min(max(0.0, timeout), _LONGEST)  # also of what is not a number
     if _process.deadline is None:
         return timeout
-    return max(0.0, min(timeout, _process.deadline - time.monotonic()))
+    return max(0.0, min(timeout, _process.deadline - Clock.monotonic()))
 
 
 def may_wait() -> bool:
@@ -162,7 +163,7 @@ def _at_exit() -> None:
     senders = list(_SENDERS)
     timeout = max((sender.close_timeout for sender in senders), default=0.0)
     if _process.deadline is None:
-        _process.deadline = time.monotonic() + timeout
+        _process.deadline = Clock.monotonic() + timeout
     for sender in senders:
         sender.request_close()
     why = f"not sent within {timeout:g} s"
@@ -170,7 +171,7 @@ def _at_exit() -> None:
         for sender in senders:
             sender.wait(timeout)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
-        _process.deadline, why = time.monotonic(), "not sent: the exit was interrupted"
+        _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
     _process.has_exited = True
     unsent = [sender.unsent() for sender in senders]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
@@ -201,6 +202,7 @@ def _after_fork_in_child() -> None:
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()
+    transport.after_fork_in_child()
     if storage := _storage():
         storage.after_fork_in_child()
     for owner in list(_OWNERS):
