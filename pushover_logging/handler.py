@@ -139,6 +139,8 @@ class PushoverHandler(logging.Handler):
                 return
             record = with_valid_time(record, self._clock)
             self._current().guard.enter(record, self._submit)
+            if lifecycle.has_exited():
+                lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
 

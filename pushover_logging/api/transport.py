@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import http.client
 import io
@@ -21,6 +22,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import TemporaryError
+
+codecs.lookup("idna")  # the codec of host names, which the end of an interpreter cannot import
 
 MAX_ANSWER = 64 * 1024  # bytes
 UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate

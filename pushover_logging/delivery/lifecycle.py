@@ -23,6 +23,7 @@ THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
+_ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
 
 
@@ -170,19 +171,35 @@ def _at_exit() -> None:
     try:
         for sender in senders:
             sender.wait(timeout)
+        _join_senders()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
         _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
     _process.has_exited = True
-    unsent = [sender.unsent() for sender in senders]
+    report_unsent(why)
+
+
+def _join_senders() -> None:
+    """Let the threads that have nothing left to send end before their interpreter does.
+
+    One that runs on would end it with an error: a subinterpreter, or CPython without libgcc_s.
+    """
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME and thread is not threading.current_thread():
+            thread.join(time_left(_ENDING))
+
+
+def report_unsent(why: str = "not sent before the process ended") -> None:
+    """Write to stderr how many Messages are unsent beyond those that were reported before."""
+    unsent = [sender.unsent() for sender in list(_SENDERS)]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
-    if (lost, kept) != _process.reported:
-        _process.reported = (lost, kept)
-        _report(lost, why)
-        _report(kept, f"{why}, and left in the outbox")
+    lost_before, kept_before = _process.reported
+    _process.reported = (lost, kept)
+    _report(lost - lost_before, why)
+    _report(kept - kept_before, f"{why}, and left in the outbox")
 
 
 def _report(number: int, what: str) -> None:
-    if number and sys.stderr is not None:
+    if number > 0 and sys.stderr is not None:
         subject = "message was" if number == 1 else "messages were"
         sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
 
