@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from pushover_logging.clock import Clock
@@ -57,11 +58,19 @@ class Transport:
         self._session: requests.Session | None = None
 
     def post(
-        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        data: Mapping[str, Any],
+        files: Mapping[str, Any] | None = None,
+        within: float | None = None,
     ) -> HttpResponse:
-        """POST ``data`` and ``files`` in the body, and return the answer."""
+        """POST ``data`` and ``files`` in the body, and return the answer.
+
+        ``within`` bounds the seconds until the answer begins, the connecting included.
+        """
         size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
-        timeout = tuple(seconds + size / UPLOAD_RATE for seconds in self._timeout)
+        connect, read = (seconds + size / UPLOAD_RATE for seconds in self._timeout)
+        timeout = Timeout(total=within, connect=connect, read=read)
         try:
             return self._request("POST", path, timeout, data=data, files=files)
         except _FAILURES as error:

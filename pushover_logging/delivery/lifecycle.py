@@ -105,10 +105,15 @@ def threads_run() -> bool:
     version = getattr(uwsgi, "version", b"").split(b".")
     if [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS:
         return True
+    warn_of_no_thread("uWSGI runs without threads", "set enable-threads")
+    return False
+
+
+def warn_of_no_thread(why: str, remedy: str) -> None:
+    """Warn, once a process, that calls do the sender's work."""
     if not _process.has_warned_of_threads:
         _process.has_warned_of_threads = True
-        warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
-    return False
+        warn("%s: calls wait for the service; %s", why, remedy)
 
 
 def request_slot() -> threading.BoundedSemaphore:
