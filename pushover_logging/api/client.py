@@ -132,7 +132,9 @@ class PushoverClient:
     def send(self, message: Message, *, within: float | None = None) -> Sent:
         """Send ``message`` with one request, which is not retried.
 
-        ``within`` is the seconds after which it is given up even if ``timeout`` is longer. Raises RejectedError if the same Message must not be sent again, QuotaError with the seconds
+        ``within`` is the seconds after which it is given up even if ``timeout`` is longer.
+
+        Raises RejectedError if the same Message must not be sent again, QuotaError with the seconds
         until sending is allowed again, TemporaryError if a later try can succeed.
         """
         data = {"user": self._user, **self._encrypt(_parameters(message))}
