@@ -121,7 +121,7 @@ def test_first_failure_of_each_job_of_a_night_is_reported(cron):
         assert (1, told) == cron.run(number / 30, "--name", f"job {number}", "--", "false")
     for number in (30, 31):
         assert (1, []) == cron.run(1, "--name", f"job {number}", "--", "false")
-    assert (1, []) == cron.run(2, "--name", "job 0", "--", "false")
+    assert (1, []) == cron.run(1.5, "--name", "job 31", "--", "false")
     status, new = cron.run(4, "--name", "other", "--", "true")
     assert (0, 1) == (status, len(new))
     assert {"job 30", "job 31"} == set(re.findall(r"job \d+", cron.inbox.messages[-1]["message"]))
