@@ -3,6 +3,10 @@
 import sys
 
 import pytest
+from conftest import TOKEN, USER
+
+from pushover_logging import Message, PushoverClient
+from pushover_logging.api import transport
 
 pytestmark = [
     pytest.mark.process,
@@ -140,3 +144,16 @@ def test_copy_of_the_folder_frees_no_lock(program, inbox, tmp_path):
     assert (0, "", 0, "") == (code, err, leader.returncode, said)
     assert ["of the leader", "of another"] == [push["title"] for push in inbox.messages]
     assert 1 == inbox.most_open
+
+
+def test_closed_connection_is_no_concern_of_a_forks_child(inbox):
+    """It closes what the parent has open, and nothing of what is closed already."""
+    client, others = PushoverClient(TOKEN, USER, api_url=inbox.url), set(transport._CONNECTIONS)
+    client.send(Message(message="first"))
+    (connection,) = set(transport._CONNECTIONS) - others
+    connection.close()
+    transport.after_fork_in_child()
+    assert set() == set(transport._CONNECTIONS)
+    client.send(Message(message="second"))
+    client.close()
+    assert ["first", "second"] == [push["message"] for push in inbox.messages]
