@@ -177,6 +177,8 @@ def _at_exit() -> None:
         for sender in senders:
             sender.wait(timeout)
         _join_senders()
+        if storage := _storage():
+            storage.at_exit()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
         _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
     _process.has_exited = True
