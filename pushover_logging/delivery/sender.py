@@ -28,7 +28,7 @@ from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, RejectedError, Unreachable
-from pushover_logging.identity.fingerprint import EXPLICIT
+from pushover_logging.identity.fingerprint import EXPLICIT, JOB
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
@@ -704,7 +704,7 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
     if decision.no_emergency:
         message = replace(message, priority=PRIORITIES["high"])
         message = noted(message, f"no emergency: {decision.no_emergency}")
-    elif message.priority == EMERGENCY and key.startswith(EXPLICIT):
+    elif message.priority == EMERGENCY and key.startswith((EXPLICIT, JOB)):
         # Only a problem with a name can be resolved.
         tags = ",".join(filter(None, (message.tags, emergency_tag(key))))
         message = replace(message, tags=tags)
