@@ -122,6 +122,46 @@ while True:
         inbox.clear()
 
 
+# It is called as the signal's handler is; the signal itself is blocked.
+BLOCKED = """
+import logging, signal, threading
+from pushover_logging import PushoverHandler
+logging.getLogger().addHandler(PushoverHandler(terminate=True))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def end():
+    signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+class Text:
+    def __str__(self):
+        end()
+        return "boom happened"
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+"""
+
+
+def test_first_process_of_a_container(program, inbox):
+    """The default action does nothing to it, as to one that blocks the signal: it ends as well."""
+    code, _, err = program.run(f"{BLOCKED}\nlogging.error('boom happened')\nend()")
+    assert (128 + signal.SIGTERM, "") == (code, err)
+    assert {"boom happened": 1} == titles(inbox)
+
+
+def test_signal_in_the_middle_of_a_call_comes_again(program, inbox):
+    """After the call, which goes on: the record is sent."""
+    after = "import time; time.sleep(0.1); print(signal.SIGTERM in signal.sigpending())"
+    code, out, err = program.run(f"{BLOCKED}\nlogging.error('%s', Text())\n{after}")
+    assert (0, "True\n", "") == (code, out, err)
+    assert {"boom happened": 1} == titles(inbox)
+
+
+def test_signal_in_the_middle_of_a_call_where_no_thread_starts(program):
+    """It ends at once, within the deadline."""
+    source = f"{BLOCKED}\nthreading.Thread.start = refuse\nlogging.error('%s', Text())"
+    code, _, _ = program.run(source)
+    assert 128 + signal.SIGTERM == code
+    assert program.seconds < 10
+
+
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
@@ -276,9 +316,7 @@ def test_pool_that_is_left_by_with(program, inbox, method, made, kept):
     code, _, err = program.run(source, PUSHOVER_OUTBOX=kept)
     assert 0 == code, err
     assert "" == own(err)
-    firsts = {title for title in titles(inbox) if "more" not in title}
-    assert {f"task {number} failed" for number in range(4)} == firsts
-    assert 12 == occurrences(inbox)
+    assert 12 == occurrences(inbox), [push["title"] for push in inbox.messages]
 
 
 @OUTBOXES
@@ -290,21 +328,13 @@ def test_pool_that_inherits_the_handler(program, inbox, made, kept):
     code, _, err = program.run(source, PUSHOVER_OUTBOX=kept)
     assert 0 == code, err
     assert "" == own(err)
-    firsts = {title for title in titles(inbox) if "more" not in title}
-    assert {f"task {number} failed" for number in range(4)} == firsts
-    assert 12 == occurrences(inbox)
+    assert 12 == occurrences(inbox), [push["title"] for push in inbox.messages]
 
 
 def occurrences(inbox):
-    """Return how many records all pushes together report."""
-    number = 0
-    for push in inbox.messages:
-        lines = [push["title"], *push["message"].splitlines()]
-        counts = [int(one[1]) for line in lines if (one := re.match(r"x(\d+) more: task", line))]
-        if not counts:
-            counts = [int(one[1]) for line in lines if (one := re.match(r"x(\d+) .*task", line))]
-        number += sum(counts) if counts else 1
-    return number
+    """Return how many records all pushes together report: they are one problem."""
+    counts = [re.match(r"x(\d+) more: ", push["title"]) for push in inbox.messages]
+    return sum(int(count[1]) if count else 1 for count in counts)
 
 
 @METHODS

@@ -1,4 +1,4 @@
-"""What happens to all senders of a process at once: its exit, a fork, and who may send.
+"""What happens to all senders of a process at once: its end, a fork, and who may send.
 
 ``_SENDERS`` and ``_OWNERS`` are written when a handler is made, and read by the exit hook and a
 fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
@@ -8,12 +8,15 @@ fork's child; they are WeakSets and keep nothing alive: a thread with a backlog 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 import weakref
+from types import FrameType
 from typing import Any, Protocol
 
 from pushover_logging.diagnostics import LOGGER_NAME, warn
@@ -23,6 +26,7 @@ REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connection
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
+_AGAIN = 0.01  # seconds after which a signal comes again that came in the middle of a call
 
 
 class _Sender(Protocol):
@@ -35,6 +39,8 @@ class _Sender(Protocol):
 
 class _Owner(Protocol):
     def after_fork(self) -> None: ...
+    def take_over(self) -> None: ...
+    def is_inside(self) -> bool: ...
 
 
 class _Process:
@@ -68,7 +74,7 @@ def unregister(sender: _Sender) -> None:
 
 
 def register_owner(owner: _Owner) -> None:
-    """Call ``owner.after_fork`` in each fork's child."""
+    """Call ``owner.after_fork`` in each fork's child, and ``owner.take_over`` at exit."""
     _OWNERS.add(owner)
 
 
@@ -85,6 +91,18 @@ def hook_exit() -> None:
     if process and util and process.parent_process() and not _process.has_hooked_child:
         _process.has_hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+        hook_termination()  # which is how a pool that is left by ``with`` ends its workers
+
+
+def hook_termination() -> None:
+    """Have SIGTERM wait for the senders as the exit does, if it has its default action.
+
+    The process then dies by it as it would have. No effect in another thread than the main one,
+    which alone may set this. A fork's child inherits it, and a program that is executed does not.
+    """
+    with contextlib.suppress(ValueError):  # not the main thread, or a subinterpreter's
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _at_termination)
 
 
 def has_exited() -> bool:
@@ -163,11 +181,45 @@ def may_wait() -> bool:
     return threading.get_ident() not in _THREADS and not (owned is not None and owned())
 
 
-def _at_exit() -> None:
-    senders = list(_SENDERS)
-    timeout = max((sender.close_timeout for sender in senders), default=0.0)
+def _at_termination(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal's
+    """Do what an exit does, and die by the signal; the program itself does nothing more.
+
+    It interrupts the main thread anywhere, also an exit that waits. In the middle of a call that
+    holds a lock a sender would wait for that: then the signal comes again after a moment.
+    """
+    deadline = _deadline()
+    is_inside = not may_wait() or any(owner.is_inside() for owner in list(_OWNERS))
+    if is_inside and time.monotonic() < deadline:
+        main = threading.get_ident()
+        again = threading.Timer(_AGAIN, lambda: signal.pthread_kill(main, number))
+        again.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread can start
+            again.start()
+            return
+    try:
+        _at_exit()
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        os._exit(128 + number)  # the default action does nothing to a container's first process
+
+
+def _deadline() -> float:
+    """Return when the process ends at the latest, from the first call on."""
     if _process.deadline is None:
-        _process.deadline = time.monotonic() + timeout
+        _process.deadline = time.monotonic() + _close_timeout()
+    return _process.deadline
+
+
+def _close_timeout() -> float:
+    return max((sender.close_timeout for sender in list(_SENDERS)), default=0.0)
+
+
+def _at_exit() -> None:
+    for owner in list(_OWNERS):
+        owner.take_over()
+    senders, timeout = list(_SENDERS), _close_timeout()
+    _deadline()
     for sender in senders:
         sender.request_close()
     why = f"not sent within {timeout:g} s"
