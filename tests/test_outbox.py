@@ -500,7 +500,7 @@ def test_wall_clock_that_jumps(drive, path, jump):
 
 
 def test_endpoint_down_for_half_an_hour_with_three_processes(drive, path):
-    """One problem, one FIRST when it is back; nothing is set aside, nothing told twice."""
+    """One problem, one FIRST when it is back; nothing is set aside, nothing reported twice."""
     processes = [drive(outbox=path) for _ in range(3)]
     clock = processes[0].clock
     for one in processes[1:]:
@@ -655,7 +655,7 @@ def test_command_whose_reader_has_left_says_nothing(path, handler_for):
 
 
 def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
-    """Whoever was told to set PUSHOVER_OUTBOX=auto need not know where that is."""
+    """A user who sets PUSHOVER_OUTBOX=auto need not know where that is."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
     monkeypatch.setenv("PUSHOVER_USER", OTHER_TOKEN)
@@ -801,8 +801,8 @@ def test_folder_that_is_not_there_is_made(program, inbox, tmp_path):
         """
     home = tmp_path / "home"
     home.mkdir()
-    told = program.run(source, HOME=str(home), XDG_STATE_HOME="", STATE_DIRECTORY="")
-    assert (0, "", "") == (told[0], told[1], told[2].replace("boom happened\n", ""))
+    ended = program.run(source, HOME=str(home), XDG_STATE_HOME="", STATE_DIRECTORY="")
+    assert (0, "", "") == (ended[0], ended[1], ended[2].replace("boom happened\n", ""))
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
     (made,) = home.rglob("*.sqlite")
     assert 0o700 == made.parent.stat().st_mode & 0o777

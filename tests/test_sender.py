@@ -125,7 +125,7 @@ def test_at_most_two_requests_at_once(handler_for, inbox):
 
 
 def test_last_words_take_no_time_where_there_are_none(drive):
-    """Who closes with nothing to tell is done at once, whatever others of its file do."""
+    """A close with nothing to report takes no time, whatever others of its file do."""
     driven = drive()
     driven.log.error("boom happened")
     driven.settle()

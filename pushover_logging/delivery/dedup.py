@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -66,11 +66,11 @@ class Tally:
         self.info: PushInfo = PushInfo()
         self.group: GroupKey | None = None
 
-    def counted(self, source: str) -> Counted:
-        """Return what is counted."""
+    def counted(self, count: int, source: str) -> Counted:
+        """Return ``count`` records of it, as ``source`` counted them."""
         places = (self.group.place,) if self.group and self.group.place else ()
         sources = (source,) if source else ()
-        occurrences = Occurrences(self.count, self.since, self.last, self.worst, places, sources)
+        occurrences = Occurrences(count, self.since, self.last, self.worst, places, sources)
         return Counted(
             self.key, self.problem, self.reported, occurrences, self.info, self.group,
             self.unannounced,
@@ -95,8 +95,8 @@ class Dedup:
         self._tallies: dict[str, Tally] = {}
         self._calls: dict[tuple[object, ...], Tally] = {}
         self._dirty: dict[str, Tally] = {}  # with something counted
-        self._detached: list[Counted] = []  # counts whose tally is gone
-        self._overflow = NOTHING  # counts of those that had to go even from there
+        self._outgoing: list[Counted] = []  # what a throttle is to take; its tally may be gone
+        self._overflow = NOTHING  # counts for which there is no room even there
         self._undecided = {False: 0, True: 0}
         self._open: dict[int, Tally | None] = {}  # by thread: admitted, and not in the outbox yet
 
@@ -148,9 +148,7 @@ class Dedup:
                 self._undecided[critical] += 1
                 tally.level, tally.quiet_until = level, math.inf
                 tally.undecided += 1
-            self._counters.admitted += 1
-            self._counters.pending += 1
-            self._open[threading.get_ident()] = tally
+            self._admit(tally)
             return Admission.ADMITTED
 
     def resolve(self, key: str) -> None:
@@ -159,9 +157,7 @@ class Dedup:
             tally = self._tallies.pop(key, None)
             if tally is not None:
                 self._detach(tally)
-            self._counters.admitted += 1
-            self._counters.pending += 1
-            self._open[threading.get_ident()] = None
+            self._admit(None)
 
     def remember(self, record: logging.LogRecord, key: str) -> None:
         """Know the tally of a call by what it says, if all such records have the same fingerprint.
@@ -220,76 +216,54 @@ class Dedup:
             self._decided(tally, level, view)
 
     def update(self, views: Mapping[str, View]) -> None:
-        """Take what the throttle says of fingerprints."""
+        """Take what the throttle says of fingerprints, or of the problems that they count for."""
         with self._lock:
-            for key, view in views.items():
-                tally = self._tallies.get(key)
-                if tally is not None:
+            for tally in self._tallies.values() if views else ():
+                view = views.get(tally.key) or views.get(tally.problem)
+                if view is not None:
                     self._follow(tally, view)
 
-    def update_problem(self, problem: str, view: View) -> None:
-        """Take what the throttle says of a problem, for all fingerprints that count for it."""
-        with self._lock:
-            for tally in self._tallies.values():
-                if tally.problem == problem:
-                    self._follow(tally, view)
+    def counts(self, keys: Collection[str] | None = None) -> list[Counted]:
+        """Return what is counted, of ``keys`` alone if given; it stays until it is `handed_over`.
 
-    def drain(self, keys: Collection[str] | None = None) -> list[Counted]:
-        """Take what is counted, of ``keys`` alone if given.
-
-        New problems stay while candidates are undecided: those came before them.
+        New problems wait while candidates are undecided: those came before them.
         """
         with self._lock:
-            if not self._dirty and not self._detached:
+            if not (self._dirty or self._outgoing or self._overflow.count):
                 return []
             undecided = any(self._undecided.values())
-            taken = []
             for tally in list(self._dirty.values()):
-                wanted = keys is None or tally.key in keys
-                if wanted and not (undecided and tally.unannounced):
-                    taken.append(tally.counted(self._source))
-                    del self._dirty[tally.key]
-                    tally.count, tally.unannounced, tally.quiet_until = 0, False, math.inf
-            detached, self._detached = self._detached, []
-            for counted in detached:
-                wanted = keys is None or counted.key in keys
-                waits = not wanted or (undecided and counted.unannounced)
-                (self._detached if waits else taken).append(counted)
+                if (keys is None or tally.key in keys) and not (undecided and tally.unannounced):
+                    self._outgoing.append(self._taken(tally))
+                    tally.unannounced, tally.quiet_until = False, math.inf
             if keys is None and not undecided and self._overflow.count:
-                taken.append(Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW))
+                self._outgoing.append(
+                    Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW)
+                )
                 self._overflow = NOTHING
-            return taken
+            return [
+                counted
+                for counted in self._outgoing
+                if (keys is None or counted.key in keys) and not (undecided and counted.unannounced)
+            ]
 
-    def put_back(self, counts: list[Counted]) -> None:
-        """Take back what was drained and could not be handed over."""
+    def handed_over(self, counts: Collection[Counted], views: Mapping[str, View]) -> None:
+        """Forget what a throttle has taken, and take what it says of those fingerprints."""
+        taken = set(map(id, counts))
         with self._lock:
-            for counted in counts:
-                tally, more = self._tallies.get(counted.key), counted.occurrences
-                if tally is None:
-                    self._detached.append(counted)
-                    continue
-                if not tally.count:
-                    self._begin(tally, more.level, more.since)
-                    tally.last = more.last
-                tally.count += more.count
-                tally.since = min(tally.since, more.since)
-                tally.last = max(tally.last, more.last)
-                tally.worst = max(tally.worst, more.level)
-                tally.unannounced = tally.unannounced or counted.unannounced
+            self._outgoing = [one for one in self._outgoing if id(one) not in taken]
+        self.update(views)
 
     def has_counts(self) -> bool:
-        """Return True if `drain` would return something."""
+        """Return True if something is counted that no throttle has taken."""
         with self._lock:
-            return bool(self._dirty or self._detached)
+            return bool(self._dirty or self._outgoing)
 
-    def open_ended(self) -> dict[str, str]:
-        """Return the fingerprints whose records are repetitions until the throttle says more.
-
-        Each has the key of its problem.
-        """
+    def open_ended(self) -> set[str]:
+        """Return the problems whose records are repetitions until the throttle says more."""
         with self._lock:
             return {
-                tally.key: tally.problem
+                tally.problem
                 for tally in self._tallies.values()
                 if tally.quiet_until == math.inf and not tally.undecided
             }
@@ -314,17 +288,27 @@ class Dedup:
     def _detach(self, tally: Tally) -> None:
         """Let go of a tally, which a call may still know: no record is its repetition any more."""
         if tally.count:
-            counted = tally.counted(self._source)
-            self._dirty.pop(tally.key, None)
-            if len(self._detached) < CAPACITY:
-                self._detached.append(counted)
+            counted = self._taken(tally)
+            if len(self._outgoing) < CAPACITY:
+                self._outgoing.append(counted)
             else:
                 self._overflow = self._overflow.plus(replace(counted.occurrences, places=()))
-        tally.count, tally.level, tally.quiet_until = 0, UNREPORTED, -math.inf
+        tally.level, tally.quiet_until = UNREPORTED, -math.inf
+
+    def _taken(self, tally: Tally) -> Counted:
+        """Return what is counted, and count from zero; an interruption counts before or after."""
+        del self._dirty[tally.key]
+        count, tally.count = tally.count, 0
+        return tally.counted(count, self._source)
 
     def _begin(self, tally: Tally, level: int, created: float) -> None:
         tally.since, tally.worst = created, level
         self._dirty[tally.key] = tally
+
+    def _admit(self, tally: Tally | None) -> None:
+        self._counters.admitted += 1
+        self._counters.pending += 1
+        self._open[threading.get_ident()] = tally
 
     def _add(self, tally: Tally, level: int, created: float) -> None:
         if not tally.count:
@@ -357,7 +341,7 @@ class ReentrancyGuard:
 
     def __init__(self) -> None:
         self._inside: set[int] = set()
-        self._deferred: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self._deferred: deque[logging.LogRecord] = deque()
 
     def enter(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> None:
         """Call ``take`` with the record, and with those that were deferred meanwhile.
@@ -366,7 +350,7 @@ class ReentrancyGuard:
         """
         thread = threading.get_ident()
         if thread in self._inside:
-            self._deferred.put(record)
+            self._deferred.append(record)
             return
         try:
             self._inside.add(thread)
@@ -384,13 +368,13 @@ class ReentrancyGuard:
 
         What a signal handler adds meanwhile waits for the next call: it could go on for ever.
         """
-        with contextlib.suppress(queue.Empty):  # if another thread was faster
-            for _ in range(self._deferred.qsize()):
-                if not self._takes(self._deferred.get_nowait(), take):
+        with contextlib.suppress(IndexError):  # if another thread was faster
+            for _ in range(len(self._deferred)):
+                if not self._takes(self._deferred.popleft(), take):
                     break
 
     def _takes(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> bool:
         taken = take(record)
         if not taken:
-            self._deferred.put(record)
+            self._deferred.append(record)
         return taken

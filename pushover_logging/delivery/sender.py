@@ -68,17 +68,20 @@ _GRACE = 1.0  # seconds in which the process can end after a thread waited
 _INLINE = 0.05  # seconds between two tries of a wait without a thread
 _JUMP = 2.0  # seconds by which the wall clock may drift between two looks
 _UPLOAD_RATE = 64 * 1024  # bytes a second, as the transport has it
+_EXPIRED = f"{DROPPED}: {TOO_OLD}"
 _UNREACHABLE = "the shared state cannot be reached: duplicates are possible"
 _ONLY = {QuotaLevel.LOW: "only new and worse problems", QuotaLevel.SCARCE: "only critical problems"}
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Push:
-    """A Message on its way: of a record, or a summary, for which ``queued`` stands in.
+    """A Message on its way, of a record or a summary, and what became of it.
 
     ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
-    ``decision`` is None for a summary, and for a Message that no throttle is asked about.
+    ``decision`` is None for a summary, and for a Message that no throttle is asked about. A push
+    without an ``outcome`` was not answered, and is sent again. ``view`` is what processes have to
+    know of its problem since: an estimate until the throttle has taken the outcome.
     """
 
     queued: QueuedMessage
@@ -87,6 +90,13 @@ class _Push:
     keys: Sequence[str] = ()
     is_summary: bool = False
     at_exit: bool = False
+    outcome: str = ""
+    view: View = UNKNOWN
+
+    @property
+    def is_sent(self) -> bool:
+        """Return True if the throttle lets it be sent, and waits for the answer."""
+        return self.is_summary or (self.decision is not None and self.decision.verdict in PUSHED)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -94,10 +104,10 @@ class Sender:
     """Sends what waits in ``outbox``, one thing at a time. The one thread that steps calls it.
 
     ``local`` is this process's own throttle, ``shared`` the one that processes share, if any;
-    ``is_in_file``: that is in the outbox's file, and changes together with it. ``_deferred`` are
-    changes that follow from sends, and are written with the next claim; ``_owed`` are
-    answers that a shared store has yet to get. ``host`` is named in summaries.
-    Times are in seconds.
+    ``is_in_file``: that is in the outbox's file, and changes together with it. ``_unwritten`` are
+    pushes whose end is written into the file with the next claim, ``_owed`` those that a shared
+    store in which they are claimed could not be told about. ``host`` is named in summaries. Times
+    are in seconds.
     """
 
     client: PushoverClient
@@ -116,12 +126,12 @@ class Sender:
     used_at: float = 0.0
     last_error: str | None = None
     _quota: QuotaLevel = QuotaLevel.ENOUGH
-    _deferred: list[Callable[[], Mapping[str, View]]] = field(default_factory=list)
-    _owed: list[Callable[[], object]] = field(default_factory=list)
+    _unwritten: list[_Push] = field(default_factory=list)
+    _owed: list[_Push] = field(default_factory=list)
+    _unwritten_pause: float = 0.0  # that the service asked for
     _waiting: dict[str, float] = field(default_factory=dict)
     _synced_at: float = -math.inf
     _looked_at: float = -math.inf
-    _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
     _looks_at_exit: bool = False
@@ -169,7 +179,7 @@ class Sender:
 
     def is_settled(self, *, at_exit: bool) -> bool:
         """Return True if nothing waits; ``at_exit``: and no count either."""
-        if self.counters.pending or self._deferred:
+        if self.counters.pending or self._unwritten:
             return False
         if self._file is not None and not self._file.is_idle():
             return False
@@ -261,66 +271,58 @@ class Sender:
             return False
         queued, decision = push.queued, push.decision
         if decision is None and self._is_too_old(queued):
-            self._drop(push)
+            self._end(push, _EXPIRED, View(0, math.inf))
         elif decision is None or decision.verdict in PUSHED:
             self._retry.redirect(queued)
             self._send(push)
         elif decision.verdict is Verdict.WAIT:
             self._waiting[queued.id] = now + _WAIT
-            self._change(push, lambda: UNKNOWN, lambda _: self.outbox.retry(queued), UNKNOWN)
+            self._settle(push)
         else:
             reported = decision.verdict is Verdict.REPORTED  # before a crash
-            self._finish(push, SENT if reported else SUPPRESSED)
+            self._end(push, SENT if reported else SUPPRESSED, decision.view)
         return True
 
     def _claim(self, blocked: Collection[str | None]) -> _Push | None:
         """Claim a Message and decide it: in one transaction if the throttle is in the file too."""
-        queued, file, shared = self._memory.claim(blocked, self._waiting), self._file, self.shared
+        queued, file = self._memory.claim(blocked, self._waiting), self._file
         if queued is not None or file is None or not file.is_leading:
             return None if queued is None else self._decided(queued)
-        drained = self.dedup.drain() if self.is_in_file else []
+        shared = self.shared if self.is_in_file else None
+        counts = [] if shared is None else self.dedup.counts()
 
         def work() -> tuple[Mapping[str, View], QueuedMessage | None, Decision | None]:
-            views: Mapping[str, View] = {}
-            if shared is not None and self.is_in_file:
-                views = shared.count(drained)
+            views = {} if shared is None else shared.count(counts)
             found = file.claim(blocked, self._waiting)
-            if shared is None or not self.is_in_file or found is None or not self._asks(found):
+            if shared is None or found is None or not self._asks(found):
                 return views, found, None
             return views, found, shared.decide(self._candidate(found))
 
         try:
-            views, queued, decision = self._together(file, work)
-        except BaseException as error:
-            self.dedup.put_back(drained)
-            if isinstance(error, Unreachable):
-                return None
-            raise
-        self.dedup.update(views)
-        if queued is None or decision is None or shared is None:
+            views, queued, decision = self._write(file, work)
+        except Unreachable:
+            return None
+        self.dedup.handed_over(counts, views)
+        if queued is None or shared is None or decision is None:
             return None if queued is None else self._decided(queued)
-        return _Push(queued, shared, decision, [decision.key])
+        return _claimed(queued, shared, decision)
 
     def _decided(self, queued: QueuedMessage) -> _Push:
         """Decide a claimed Message, outside of the file's transactions."""
-        throttle = self._throttle_for(queued)
+        is_local = self.is_in_file and queued.row is None
+        throttle = (None if is_local else self._reachable()) or self.local
         if not self._asks(queued):
             return _Push(queued, throttle)
-        counted = self.dedup.drain({queued.key or ""})
         try:
-            if counted:
-                self.dedup.update(throttle.count(counted))
-                counted = []
+            self._hand_over(throttle, {queued.key or ""})
             decision = throttle.decide(self._candidate(queued))
         except Unreachable as error:
-            self.dedup.put_back(counted if error.left is None else error.left)
             self._leave_alone(error)
             return self._decided(queued)
         except BaseException:
-            self.dedup.put_back(counted)
-            self._release(_Push(queued, self.local))
+            self._settle(_Push(queued, self.local))
             raise
-        return _Push(queued, throttle, decision, [decision.key])
+        return _claimed(queued, throttle, decision)
 
     def _send(self, push: _Push) -> None:
         """Send a Message, and let its answer decide what becomes of it."""
@@ -333,12 +335,12 @@ class Sender:
         except DeliveryError as error:
             self.last_error = str(error)
             if self._retry.should_retry(error, queued):
-                self._release(push)
-                self._keep_pause()
+                self._unwritten_pause = self._retry.requested_pause()
+                self._settle(push)
             else:
-                self._finish(push, f"{REJECTED}: {error}", refused=True)
+                self._end(push, f"{REJECTED}: {error}")
         except BaseException:
-            self._release(push)
+            self._settle(push)
             raise
         else:
             self._has_warned_of_fault = False
@@ -346,7 +348,7 @@ class Sender:
             with self.lock:
                 self.counters.possible_duplicates += queued.may_have_arrived
                 self.counters.summaries += push.is_summary
-            self._finish(push, SENT)
+            self._end(push, SENT)
 
     def _post(self, push: _Push) -> None:
         message, decision = push.queued.message, push.decision
@@ -363,100 +365,81 @@ class Sender:
 
     # -- what becomes of a Message
 
-    def _finish(self, push: _Push, outcome: str, *, refused: bool = False) -> None:
-        """End a Message in the counters, the throttle and the outbox."""
-        queued, decision = push.queued, push.decision
-        view = UNKNOWN if decision is None else decision.view
-        is_pushed = push.is_summary or (decision is not None and decision.verdict in PUSHED)
-        if is_pushed and not push.is_summary:  # near enough, until the throttle says more
-            view = View(queued.level, push.throttle.rules.windows[0])
-
-        def notify() -> View:
-            if not is_pushed:
-                return view
-            views = push.throttle.notified(
-                queued.id, push.keys, decision, refused=refused and not push.at_exit
-            )
-            for key in views if push.is_summary else ():
-                self.dedup.update_problem(key, views[key])
-            return next(iter(views.values()), UNKNOWN)
-
-        self._end(push, outcome, view)
-        self._change(push, notify, lambda known: self._ack(push, outcome, known), view)
-
-    def _drop(self, push: _Push) -> None:
-        """Drop a Message that is too old; a digest reports its record."""
-        queued, outcome, held = push.queued, f"{DROPPED}: {TOO_OLD}", View(0, math.inf)
-
-        def withdraw() -> View:
-            if queued.key is not None and not queued.resolves:
-                push.throttle.withdrawn(self._candidate(queued))
-            return held
-
-        self._end(push, outcome, held)
-        self._change(push, withdraw, lambda known: self._ack(push, outcome, known), held)
-
-    def _release(self, push: _Push) -> None:
-        """Put a Message back that was not answered, and free its problems before the pause."""
-        queued = push.queued
-
-        def release() -> View:
-            if push.keys:
-                push.throttle.released(queued.id, push.keys)
-            return UNKNOWN
-
-        self._change(push, release, lambda _: push.is_summary or self.outbox.retry(queued), UNKNOWN)
-
-    def _keep_pause(self) -> None:
-        """Have the next leader respect a pause that the service asked for."""
-        file, seconds = self._file, self._retry.requested_pause()
-        if file is not None and file.is_leading and seconds > 0:
-
-            def write() -> Mapping[str, View]:
-                file.pause(seconds)
-                return {}
-
-            self._deferred.append(write)
-
-    def _ack(self, push: _Push, outcome: str, view: View) -> None:
-        if not push.is_summary:
-            self.outbox.ack(push.queued, outcome, view)
-
-    def _end(self, push: _Push, outcome: str, view: View) -> None:
-        """Count a record of this process, and let its next records be decided by ``view``."""
-        queued = push.queued
-        if push.is_summary:
-            return
-        if self._file is None or queued.row is None or self._file.forget(queued):
+    def _end(self, push: _Push, outcome: str, view: View = UNKNOWN) -> None:
+        """End a Message: in the counters at once, then in the throttle and the outbox."""
+        queued, push.outcome, push.view = push.queued, outcome, view
+        if push.is_sent and not push.is_summary:
+            push.view = View(queued.level, push.throttle.rules.windows[0])
+        is_own = self._file is None or queued.row is None or self._file.forget(queued)
+        if is_own and not push.is_summary:
             with self.lock:
                 self.counters.end(outcome)
                 if queued.key is not None and not queued.resolves:
                     problem = push.keys[0] if push.keys else queued.key
-                    self.dedup.settle(queued.key, queued.level, view, problem)
+                    self.dedup.settle(queued.key, queued.level, push.view, problem)
+        self._settle(push)
 
-    def _change(
-        self,
-        push: _Push,
-        change: Callable[[], View],
-        finish: Callable[[View], object],
-        estimate: View,
-    ) -> None:
-        """Change the throttle and then the outbox, in one transaction if both are in the file."""
-        in_file = self.is_in_file and push.throttle is self.shared
-        known = None if in_file else self._ask(change, estimate)
-        key = None if push.is_summary or push.queued.resolves else push.queued.key
-
-        def write() -> Mapping[str, View]:
-            view = change() if known is None else known
-            finish(view)
-            return {} if key is None else {key: view}
-
-        if known is not None and push.queued.row is None:
-            self.dedup.update(write())
-            return
-        self._deferred.append(write)
+    def _settle(self, push: _Push) -> None:
+        """Have throttle and outbox take what became of a push, together if both are in the file."""
+        if not self._is_in_file(push):
+            try:
+                self._notify(push)
+            except Unreachable as error:
+                self._leave_alone(error)
+                self._owed.append(push)
+            if push.queued.row is None:
+                self._put_away(push)
+                return
+        self._unwritten.append(push)
         if push.is_summary:
             self._catch_up()
+
+    def _is_in_file(self, push: _Push) -> bool:
+        return self.is_in_file and push.throttle is self.shared
+
+    def _notify(self, push: _Push) -> None:
+        """Have a push's throttle take what became of it. Raises Unreachable; may be repeated."""
+        queued, outcome, throttle = push.queued, push.outcome, push.throttle
+        if outcome == _EXPIRED:
+            if queued.key is not None and not queued.resolves:
+                throttle.withdrawn(self._candidate(queued))
+        elif not outcome and push.keys:
+            throttle.released(queued.id, push.keys)
+        elif outcome and push.is_sent:
+            is_refused = outcome.startswith(REJECTED) and not push.at_exit
+            views = throttle.notified(queued.id, push.keys, push.decision, refused=is_refused)
+            self.dedup.update(views)
+            push.view = next(iter(views.values()), UNKNOWN)
+
+    def _put_away(self, push: _Push) -> None:
+        """Forget a Message that has ended; put another one back."""
+        if not push.is_summary and push.outcome:
+            self.outbox.ack(push.queued, push.outcome, push.view)
+        elif not push.is_summary:
+            self.outbox.retry(push.queued)
+
+    def _write(self, file: FileOutbox, work: Callable[[], T]) -> T:
+        """Do ``work`` and write what became of pushes, in one transaction. Raises Unreachable."""
+
+        def whole() -> T:
+            for push in self._unwritten:
+                if self._is_in_file(push):
+                    self._notify(push)
+                self._put_away(push)
+            if self._unwritten_pause > 0 and file.is_leading:
+                file.pause(self._unwritten_pause)
+            return work()
+
+        result = file.together(whole)
+        self._unwritten.clear()
+        self._unwritten_pause = 0.0
+        return result
+
+    def _catch_up(self) -> None:
+        """Write what became of pushes, if anything has to be written."""
+        if self._file is not None and (self._unwritten or self._unwritten_pause):
+            with contextlib.suppress(Unreachable):
+                self._write(self._file, bool)
 
     # -- summaries
 
@@ -530,7 +513,7 @@ class Sender:
         """
         shared, file = self.shared, self._file
         if file is None and shared is None:
-            self._count_alone()
+            self._hand_over(self.local)
             return math.inf
         if file is not None and (warning := file.take_warning()):
             warn("%s", warning)
@@ -539,34 +522,24 @@ class Sender:
         if now < self._synced_at + interval:
             return self._synced_at + interval - now
         self._synced_at = now
-        if file is not None and self._retry.pause() > 0 and not self.dedup.has_counts():
-            stamp = file.file.stamp()  # nothing may be sent: only what others write is news
-            if stamp == self._stamp is not None:
-                return interval
-            self._stamp = stamp
         self._watch_clock()
-        shared = self._reachable()
-        watched = {} if shared is None else self.dedup.open_ended()
+        watched = () if self._reachable() is None else self.dedup.open_ended()
         if self._has_news(watched):
-            self._exchange(shared, watched)
+            self._exchange(watched)
         elif file is not None and now >= self._looked_at + _IDLE_INTERVAL:
             self._looked_at = now
             if file.look():
                 self._shared_due_at = 0.0
         return interval
 
-    def _count_alone(self) -> None:
-        if self.dedup.has_counts():
-            drained = self.dedup.drain()
-            try:
-                self.dedup.update(self.local.count(drained))
-            except BaseException:
-                self.dedup.put_back(drained)
-                raise
+    def _hand_over(self, throttle: Throttle, keys: Collection[str] | None = None) -> None:
+        """Have a throttle take what is counted, of ``keys`` alone if given. Raises Unreachable."""
+        if counts := self.dedup.counts(keys):
+            self.dedup.handed_over(counts, throttle.count(counts))
 
-    def _has_news(self, watched: Mapping[str, str]) -> bool:
+    def _has_news(self, watched: Collection[str]) -> bool:
         """Return True if there is something to hand over or to learn."""
-        if watched or self._deferred or self._owed or self.dedup.has_counts():
+        if watched or self._unwritten or self._owed or self.dedup.has_counts():
             return True
         if self.shared is not None and self.shared.unsettled():
             return True
@@ -574,46 +547,44 @@ class Sender:
             return self._is_shared_due()
         return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
 
-    def _exchange(  # noqa: C901  a file and a store, each of which may be away
-        self, shared: Throttle | None, watched: Mapping[str, str]
-    ) -> None:
-        file, throttle = self._file, shared or self.local
-        left = drained = self.dedup.drain()
-
-        def exchange() -> tuple[dict[str, View], float]:
-            nonlocal left
-            views = throttle.count(drained)
-            if not self.is_in_file:  # or the transaction may fail as a whole
-                left = []
-            problems = throttle.views({*watched.values(), *throttle.unsettled()})
-            views.update((key, problems[problem]) for key, problem in watched.items())
-            return views, throttle.next_due()
-
+    def _exchange(self, watched: Collection[str]) -> None:
+        """Hand over what is counted; learn what became of ``watched`` problems and of own rows."""
+        file, shared, due = self._file, self._reachable(), math.inf
         rows: Sequence[Ended] = []
         try:
-            if self.is_in_file and file is not None:
-                (views, due), rows = self._together(file, lambda: (exchange(), file.sync()))
+            if shared is None:
+                self._hand_over(self.local)
+            elif file is not None and self.is_in_file:
+                due, rows = self._exchange_in_file(file, shared, watched)
             else:
                 while self._owed:
-                    self._owed[0]()
+                    self._notify(self._owed[0])
                     del self._owed[0]
-                views, due = exchange()
+                self._hand_over(shared)
+                self.dedup.update(shared.views({*watched, *shared.unsettled()}))
+                due = shared.next_due()
         except Unreachable as error:
-            if shared is not None and not self.is_in_file:
-                self._leave_alone(error)
-            left = left if error.left is None else error.left
-            views, due = self.local.count(left), math.inf
-        except BaseException:
-            self.dedup.put_back(left)
-            raise
+            self._leave_alone(error)
+            self._hand_over(self.local)
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
-                rows = self._together(file, file.sync)
-        if shared is not None:
-            self._plan(due)
-        self.dedup.update(views)
+                rows = self._write(file, file.sync)
+        self._plan(due)
         if file is not None:
             self._learn(file, rows)
+
+    def _exchange_in_file(
+        self, file: FileOutbox, shared: Throttle, watched: Collection[str]
+    ) -> tuple[float, Sequence[Ended]]:
+        counts = self.dedup.counts()
+
+        def work() -> tuple[dict[str, View], float, Sequence[Ended]]:
+            views = {**shared.count(counts), **shared.views(watched)}
+            return views, shared.next_due(), file.sync()
+
+        views, due, rows = self._write(file, work)
+        self.dedup.handed_over(counts, views)
+        return due, rows
 
     def _learn(self, file: FileOutbox, rows: Sequence[Ended]) -> None:
         """Take what became of this handler's rows, and give the file what memory took for it."""
@@ -629,46 +600,18 @@ class Sender:
         """Return the shared throttle, None while it cannot be asked."""
         return None if self.shared is None or self._store.is_open() else self.shared
 
-    def _throttle_for(self, queued: QueuedMessage) -> Throttle:
-        shared = None if self.is_in_file and queued.row is None else self._reachable()
-        return self.local if shared is None else shared
-
     def _leave_alone(self, error: Unreachable) -> None:
-        if self._store.fail():
+        """Decide alone for a while; a file has its own warning, and is tried again soon."""
+        if not self.is_in_file and self._store.fail():
             warn("%s: this process decides alone", error)
 
     def _ask(self, ask: Callable[[], T], default: T) -> T:
-        """Ask a throttle; if it cannot be reached, ask again with the next sync."""
+        """Ask the shared throttle; return ``default`` if it cannot be reached."""
         try:
             return ask()
         except Unreachable as error:
-            if not self.is_in_file:  # it has its own warning, and is tried again soon
-                self._leave_alone(error)
-            if isinstance(default, View):
-                self._owed.append(ask)
+            self._leave_alone(error)
             return default
-
-    def _together(self, file: FileOutbox, work: Callable[[], T]) -> T:
-        """Do ``work`` in one transaction with what is deferred. Raises Unreachable."""
-
-        def whole() -> tuple[list[Mapping[str, View]], T]:
-            return [write() for write in self._deferred], work()
-
-        try:
-            known, result = file.together(whole)
-        except Unreachable:
-            self._stamp = None
-            raise
-        self._deferred.clear()
-        for views in known:
-            self.dedup.update(views)
-        return result
-
-    def _catch_up(self) -> None:
-        """Write what is deferred."""
-        if self._deferred and self._file is not None:
-            with contextlib.suppress(Unreachable):
-                self._together(self._file, bool)
 
     # -- time and quota
 
@@ -689,19 +632,18 @@ class Sender:
 
     def _watch_quota(self) -> float:
         """Let the throttles know how much is left; return the seconds until that changes."""
-        quota, left, level = self.client.quota, math.inf, QuotaLevel.ENOUGH
+        quota, left, level = self.client.quota, 0.0, QuotaLevel.ENOUGH
         if quota is not None:
             left = quota.reset - 1 - self.clock.time()  # a whole second: it may come early
             if left > 0:
                 level = quota_level(quota.remaining, quota.limit)
-        if level is self._quota:
-            return left if level > QuotaLevel.ENOUGH else math.inf
-        if level > self._quota and quota is not None:
-            warn("%d of %d messages are left: %s come", quota.remaining, quota.limit, _ONLY[level])
-        self._quota, self._shared_due_at = level, 0.0
-        self.local.set_quota_level(level)
-        if self.shared is not None:
-            self.shared.set_quota_level(level)
+            if level > self._quota:
+                given = quota.remaining, quota.limit, _ONLY[level]
+                warn("%d of %d messages are left: %s come", *given)
+        if level is not self._quota:
+            self._quota, self._shared_due_at = level, 0.0
+            for throttle in filter(None, (self.local, self.shared)):
+                throttle.set_quota_level(level)
         return left if level > QuotaLevel.ENOUGH else math.inf
 
     def _candidate(self, queued: QueuedMessage) -> Candidate:
@@ -717,6 +659,12 @@ class Sender:
             float(message.expire or 0),
             self.lease + len(queued.image or b"") / _UPLOAD_RATE,
         )
+
+
+def _claimed(queued: QueuedMessage, throttle: Throttle, decision: Decision) -> _Push:
+    """Return a push as it was decided; one that waits for another's has claimed nothing."""
+    keys = () if decision.verdict is Verdict.WAIT else (decision.key,)
+    return _Push(queued, throttle, decision, keys)
 
 
 def emergency_tag(key: str) -> str:
