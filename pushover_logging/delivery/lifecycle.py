@@ -52,7 +52,7 @@ class _Process:
         self.has_exited = False
         self.has_warned_of_threads = False
         self.reported = (0, 0)  # a multiprocessing child may run both hooks
-        self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+        self.slots: dict[object, threading.BoundedSemaphore] = {}  # by the kind of locks in it
 
 
 _SENDERS: weakref.WeakSet[_Sender] = weakref.WeakSet()
@@ -128,8 +128,12 @@ def threads_run() -> bool:
 
 
 def request_slot() -> threading.BoundedSemaphore:
-    """Return the semaphore that keeps all senders of the process within two requests at once."""
-    return _process.slots
+    """Return the semaphore that keeps all senders of the process within two requests at once.
+
+    It is of the kind that `threading` makes now: gevent and eventlet put theirs in place.
+    """
+    made = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+    return _process.slots.setdefault(threading.Lock, made)
 
 
 def enter_sender() -> None:
