@@ -46,6 +46,11 @@ def titles(inbox):
     return Counter(push["title"] for push in inbox.messages)
 
 
+def own(err):
+    """Return what a program wrote on stderr, but for what eventlet says of a late patch."""
+    return "".join(line for line in err.splitlines() if "RLock(s) were not greened" not in line)
+
+
 # Three handlers, more than may send at once; a heart beats on while they wait for the service.
 PROGRAM = """
 import logging, sys, time
@@ -85,7 +90,7 @@ def test_patch_after_the_handlers(program, inbox, library, outbox, early):
     code, out, err = program.run(
         PROGRAM.format(patch=PATCHES[library], early=early), **outbox, **QUIET
     )
-    assert (0, "") == (code, err)
+    assert (0, "") == (code, own(err))
     expected = ["first", "second", "at exit", *(["early"] if early else [])]
     assert dict.fromkeys(expected, 3) == titles(inbox)
     assert float(out) < 0.8
@@ -184,7 +189,7 @@ def test_patch_after_the_handlers_over_tls(program, inbox, library, early, tmp_p
             REQUESTS_CA_BUNDLE=str(certificate),
             **QUIET,
         )
-    assert (0, "") == (code, err)
+    assert (0, "") == (code, own(err))
     expected = ["first", "second", "at exit", *(["early"] if early else [])]
     assert dict.fromkeys(expected, 3) == titles(inbox)
     assert float(out) < 0.8

@@ -312,6 +312,14 @@ class DeadlineAdapter(HTTPAdapter):
 class _NotingConnection:
     exchange: _Exchange
 
+    @property
+    def is_connected(self) -> bool:
+        """Return False also if urllib3 cannot tell: eventlet takes away its `select.poll`."""
+        try:
+            return bool(super().is_connected)  # type: ignore[misc]
+        except AttributeError:
+            return False
+
     def send(self, data: Any) -> None:  # noqa: ANN401  http.client's
         """Send a part of a request, and note that."""
         self.exchange.is_sent = True
