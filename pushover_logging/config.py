@@ -223,6 +223,13 @@ def number(name: str, given: object, *, low: float) -> float:
     raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
 
 
+def boolean(name: str, given: object) -> bool:
+    """Return ``given`` if it is True or False."""
+    if isinstance(given, bool):
+        return given
+    raise invalid(redacted(given), name, "True or False")
+
+
 def encryption_key(given: object) -> str | None:
     """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
     value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None

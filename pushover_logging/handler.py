@@ -68,9 +68,10 @@ class PushoverHandler(logging.Handler):
         encryption_key: str | None = None,
         capacity: int = 1000,
         max_age: float = 86_400,
-        close_timeout: float = 5.0,
+        close_timeout: float = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
+        terminate: bool = False,
         clock: Clock | None = None,
     ) -> None:
         given = locals()
@@ -88,6 +89,7 @@ class PushoverHandler(logging.Handler):
         }
         make_client = config.client_factory(account, api_url, timeout)
         self._typos: set[object] = set()
+        terminate = config.boolean("terminate", terminate)
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
         if make_client is not None:
@@ -103,6 +105,8 @@ class PushoverHandler(logging.Handler):
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
         lifecycle.register_owner(self)
+        if terminate:
+            lifecycle.hook_termination()
         self._build(self._settings).take_over()
 
     def __repr__(self) -> str:
@@ -117,9 +121,21 @@ class PushoverHandler(logging.Handler):
         return pipeline
 
     def after_fork(self) -> None:
-        """Drop the parent's pipeline and build one of this process."""
+        """Drop the parent's pipeline, build one of this process, and take over as that."""
         if self._settings is not None:
-            self._build(self._settings)
+            self._build(self._settings).take_over()
+
+    def take_over(self) -> None:
+        """Have what processes that are gone left in the outbox sent; returns at once."""
+        if self._pipeline is not None:
+            self._current().take_over()
+
+    def is_inside(self) -> bool:
+        """Return True if the calling thread is in the middle of a record."""
+        pipeline = self._pipeline
+        return pipeline is not None and (
+            pipeline.guard.is_inside() or pipeline._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        )
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Filter and emit, without the handler's lock.
@@ -188,8 +204,9 @@ class PushoverHandler(logging.Handler):
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until nothing waits to be sent, at most ``timeout`` seconds.
 
-        None waits ``close_timeout`` seconds. Returns False if something still waits. Does not wait
-        at all if the calling thread holds logging's own lock.
+        That includes what processes that are gone left in the outbox. None waits ``close_timeout``
+        seconds. Returns False if something still waits. Does not wait at all if the calling thread
+        holds logging's own lock.
         """
         if self._pipeline is None:
             return True
@@ -197,6 +214,8 @@ class PushoverHandler(logging.Handler):
         pipeline.guard.drain(self._submit)
         if not pipeline.guard.is_inside():
             pipeline.dedup.failed()
+            if timeout != 0:  # else nothing waits for what it finds
+                pipeline.take_over()
         done = pipeline.thread.wait(timeout)
         pipeline.guard.drain(self._submit)
         return done
@@ -221,6 +240,7 @@ class PushoverHandler(logging.Handler):
     def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
         try:
+            lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
             return self._current().submit(record, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
             self.handleError(record)

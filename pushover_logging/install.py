@@ -28,10 +28,11 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
     which shows what Python showed on stderr until then (the first handler on root disables that),
     and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
-    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. A second
-    call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
+    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
+    lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
+    second call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
     """
-    handler = PushoverHandler(**options)
+    handler = PushoverHandler(**{"terminate": True, **options})
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_stderr_handler(root))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pushover_logging.api import transport
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle, sender
 
@@ -20,8 +21,9 @@ def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch)
     log.addHandler(handler)
     log.error("first trouble")
     inbox.wait_for(1)
+    assert handler.flush(10)
     deadline = time.monotonic() + 10
-    while handler._pipeline._client._transport._session is not None and time.monotonic() < deadline:
+    while transport._IDLE_CONNECTIONS and time.monotonic() < deadline:
         time.sleep(0.01)
     log.error("second trouble")
     inbox.wait_for(2)

@@ -1,4 +1,4 @@
-"""What happens to all senders of a process at once: its exit, a fork, and who may send.
+"""What happens to all senders of a process at once: its end, a fork, and who may send.
 
 ``_SENDERS`` and ``_OWNERS`` are written when a handler is made, and read by the exit hook and a
 fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
@@ -8,11 +8,14 @@ fork's child; they are WeakSets and keep nothing alive: a thread with a backlog 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import weakref
+from types import FrameType
 from typing import Any, Protocol
 
 from pushover_logging.api import transport
@@ -25,6 +28,7 @@ _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
 _ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
+_AGAIN = 0.01  # seconds after which a signal comes again that came in the middle of a call
 
 
 class _Sender(Protocol):
@@ -37,6 +41,8 @@ class _Sender(Protocol):
 
 class _Owner(Protocol):
     def after_fork(self) -> None: ...
+    def take_over(self) -> None: ...
+    def is_inside(self) -> bool: ...
 
 
 class _Process:
@@ -48,7 +54,7 @@ class _Process:
         self.has_exited = False
         self.has_warned_of_threads = False
         self.reported = (0, 0)  # a multiprocessing child may run both hooks
-        self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+        self.slots: dict[object, threading.BoundedSemaphore] = {}  # by the kind of locks in it
 
 
 _SENDERS: weakref.WeakSet[_Sender] = weakref.WeakSet()
@@ -65,7 +71,7 @@ def register(sender: _Sender) -> None:
 
 
 def register_owner(owner: _Owner) -> None:
-    """Call ``owner.after_fork`` in each fork's child."""
+    """Call ``owner.after_fork`` in each fork's child, and ``owner.take_over`` at exit."""
     _OWNERS.add(owner)
 
 
@@ -82,6 +88,18 @@ def hook_exit() -> None:
     if process and util and process.parent_process() and not _process.has_hooked_child:
         _process.has_hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+        hook_termination()  # which is how a pool that is left by ``with`` ends its workers
+
+
+def hook_termination() -> None:
+    """Have SIGTERM wait for the senders as the exit does, if it has its default action.
+
+    The process then dies by it as it would have. No effect in another thread than the main one,
+    which alone may set this. A fork's child inherits it, and a program that is executed does not.
+    """
+    with contextlib.suppress(ValueError):  # not the main thread, or a subinterpreter's
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _at_termination)
 
 
 def has_exited() -> bool:
@@ -117,8 +135,12 @@ def warn_of_no_thread(why: str, remedy: str) -> None:
 
 
 def request_slot() -> threading.BoundedSemaphore:
-    """Return the semaphore that keeps all senders of the process within two requests at once."""
-    return _process.slots
+    """Return the semaphore that keeps all senders of the process within two requests at once.
+
+    It is of the kind that `threading` makes now: gevent and eventlet put theirs in place.
+    """
+    made = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+    return _process.slots.setdefault(threading.Lock, made)
 
 
 def enter_sender() -> None:
@@ -165,11 +187,45 @@ def may_wait() -> bool:
     return threading.get_ident() not in _THREADS and not (owned is not None and owned())
 
 
-def _at_exit() -> None:
-    senders = list(_SENDERS)
-    timeout = max((sender.close_timeout for sender in senders), default=0.0)
+def _at_termination(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal's
+    """Do what an exit does, and die by the signal; the program itself does nothing more.
+
+    It interrupts the main thread anywhere, also an exit that waits. In the middle of a call that
+    holds a lock a sender would wait for that: then the signal comes again after a moment.
+    """
+    deadline = _deadline()
+    is_inside = not may_wait() or any(owner.is_inside() for owner in list(_OWNERS))
+    if is_inside and Clock.monotonic() < deadline:
+        main = threading.get_ident()
+        again = threading.Timer(_AGAIN, lambda: signal.pthread_kill(main, number))
+        again.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread can start
+            again.start()
+            return
+    try:
+        _at_exit()
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        os._exit(128 + number)  # the default action does nothing to a container's first process
+
+
+def _deadline() -> float:
+    """Return when the process ends at the latest, from the first call on."""
     if _process.deadline is None:
-        _process.deadline = Clock.monotonic() + timeout
+        _process.deadline = Clock.monotonic() + _close_timeout()
+    return _process.deadline
+
+
+def _close_timeout() -> float:
+    return max((sender.close_timeout for sender in list(_SENDERS)), default=0.0)
+
+
+def _at_exit() -> None:
+    for owner in list(_OWNERS):
+        owner.take_over()
+    senders, timeout = list(_SENDERS), _close_timeout()
+    _deadline()
     for sender in senders:
         sender.request_close()
     why = f"not sent within {timeout:g} s"
