@@ -94,12 +94,12 @@ def test_record_in_the_middle_of_the_books_waits_for_their_end(
     outbox = driven.handler._pipeline.outbox
     put = outbox.put
 
-    def interrupted_put(queued):
+    def interrupted_put(queued, *, wait):
         monkeypatch.setattr(outbox, "put", put)
         driven.log.error("good one")
         driven.log.error("%d", "bad one")
         assert 1 == driven.handler._pipeline.stats().records
-        return put(queued)
+        return put(queued, wait=wait)
 
     monkeypatch.setattr(outbox, "put", interrupted_put)
     driven.log.error("outer one")
@@ -497,7 +497,7 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
 def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
     """Nobody will send it: it is counted so with the next record, and the books add up."""
     driven = drive()
-    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", lambda _: boom())
+    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", lambda _, wait: boom())
     with pytest.raises(Boom):
         driven.log.error("cut off")
     monkeypatch.undo()
