@@ -468,7 +468,7 @@ class Boom(BaseException):
     """What a handler of signals raises, as that of Ctrl-C does."""
 
 
-def boom():
+def boom(*_, **__):
     raise Boom
 
 
@@ -497,7 +497,7 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
 def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
     """Nobody will send it: it is counted so with the next record, and the books add up."""
     driven = drive()
-    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", lambda _, wait: boom())
+    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", boom)
     with pytest.raises(Boom):
         driven.log.error("cut off")
     monkeypatch.undo()
