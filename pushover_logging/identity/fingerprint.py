@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from pushover_logging.identity import tracebacks
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
+from pushover_logging.identity.source import Match, match_template, raise_site, t_string
 from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
@@ -86,15 +87,17 @@ def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
         return None
     if record.args:
         return (record.name, record.msg)
-    return (record.name, record.msg, record.module, record.funcName)
+    place = (record.pathname, record.lineno, record.module, record.funcName)
+    return (record.name, record.msg, *place)
 
 
 def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     """Return the key of the problem that ``record`` reports: ASCII, at most 42 characters.
 
     The first rule that applies makes the key: a ``fingerprint`` in the record's ``pushover``
-    mapping; below WARNING, the rendered text; with an exception, its types, place and masked text;
-    with args and a template that contains a word, the template; else the masked text.
+    mapping; below WARNING, the rendered text; with an exception, its types, place and text; with a
+    template that contains a word, the template; else the masked text. The template is the one that
+    ``logging`` was given with args, else the one in the source of the call or of the ``raise``.
 
     ``group_by`` names record attributes whose values are part of the key under every rule; a
     missing one counts as "". Raises what ``getMessage`` raises if the args do not fit the template.
@@ -137,24 +140,52 @@ def _exception_key(record: logging.LogRecord, values: _Texts) -> str | None:
         tb = info[2] if isinstance(info[2], TracebackType) else chain[0].__traceback__
         if any(map(tracebacks.subexceptions, chain)):
             values = (*_member_keys(chain), *values)
-        return _repeated_exception_key(str(record.msg), *_exception_parts(chain, tb), values)
+        fixed, said = _exception_parts(chain, tb)
+        head = _exception_head(record, str(record.msg), _as_text(chain[0]))
+        return _known_key(EXCEPTION, head, *fixed, said, *values)
     if isinstance(record.exc_text, str) and record.exc_text.strip():
-        return _key(EXCEPTION, *_text_exception_parts(str(record.msg), record.exc_text), *values)
+        return _text_exception_key(record, str(record.msg), record.exc_text, values)
     return None
 
 
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its place, and the first line of the logged exception."""
+    """Return the types of a chain with its place, and what the logged exception says."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     # The text of its line, unlike its number, stays the same when lines above it change.
     frame = tracebacks.in_app_frame(tb)
     place = (frame.module, frame.function, frame.code) if frame else ("", "", "")
-    return (*map(_qualified_name, chain), *place), _first_line_of(chain[0])
+    return (*map(_qualified_name, chain), *place), _said_by(chain[0], tb)
 
 
-@lru_cache(maxsize=1024)  # a problem that continues repeats its parts
-def _repeated_exception_key(head: str, fixed: _Texts, line: str, rest: _Texts) -> str:
-    return _key(EXCEPTION, mask(head), *fixed, mask(line), *rest)
+def _exception_head(record: logging.LogRecord, text: str, exception: str) -> str:
+    """Return the template of the text that was logged with an exception, else its mask."""
+    if record.args:
+        template = text[:MAX_CHARACTERS]
+        return template if _has_word(template) else mask(template)
+    return _template_or_mask(_match(record, text), text, exception)
+
+
+def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
+    """Return the template of an exception's text by its ``raise``, else its first line, masked."""
+    text = said = _as_text(exc)
+    if type(exc).__str__ is KeyError.__str__ and exc.args:
+        said = str(exc.args[0])  # its text is the repr of this
+    return _template_or_mask(match_template(*raise_site(tb), said), first_line(text))
+
+
+def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
+    """Return a template with the masked errors in it that are not part of ``known``."""
+    if found is None:
+        return _known_mask(text[:MAX_CHARACTERS])
+    errors = [first_line(each)[:MAX_CHARACTERS] for each in found.errors]
+    return "\0".join((found.template, *[_known_mask(each) for each in errors if each not in known]))
+
+
+def _match(record: logging.LogRecord, text: str) -> Match | None:
+    """Return the template of a record's text that the program formatted itself."""
+    if type(record.msg) is str:
+        return match_template(record.pathname, record.lineno, text)
+    return t_string(record.msg) or match_template(record.pathname, record.lineno, text)
 
 
 def _member_keys(chain: Sequence[BaseException]) -> list[str]:
@@ -162,20 +193,23 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     members = [exc for link in chain for exc in tracebacks.flatten_group(link) if exc is not link]
     keys = set()
     for exc in members:
-        fixed, line = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
-        keys.add(_key("", *fixed, mask(line)))
+        fixed, said = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
+        keys.add(_key("", *fixed, said))
     return sorted(keys)
 
 
-def _text_exception_parts(head: str, text: str) -> _Texts:
-    text = tracebacks.both_ends(text)
+def _text_exception_key(
+    record: logging.LogRecord, head: str, traceback: str, values: _Texts
+) -> str:
+    text = tracebacks.both_ends(traceback)
     place, line = tracebacks.text_place_parts(text), tracebacks.exception_line(text)
-    return mask(head.rstrip("\r\n")), *place, mask(line)
+    said = _exception_head(record, head.rstrip("\r\n"), line)
+    return _key(EXCEPTION, said, *place, mask(line), *values)
 
 
-def _first_line_of(exc: BaseException) -> str:
+def _as_text(exc: BaseException) -> str:
     try:
-        return first_line(str(exc))
+        return str(exc)
     except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
         return ""
 
@@ -191,9 +225,11 @@ def _qualified_name(exc: BaseException) -> str:
 @lru_cache(maxsize=1024)  # a suppressed duplicate costs no more than this look-up
 def _template_key(name: str, template: str, values: _Texts) -> str | None:
     """Return the key of a template that contains a word; None for one like "%s: %s"."""
-    if not _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)):
-        return None
-    return _key(TEMPLATE, name, template, *values)
+    return _key(TEMPLATE, name, template, *values) if _has_word(template) else None
+
+
+def _has_word(template: str) -> bool:
+    return _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)) is not None
 
 
 def _text_key(record: logging.LogRecord, values: _Texts) -> str:
@@ -202,19 +238,13 @@ def _text_key(record: logging.LogRecord, values: _Texts) -> str:
         # QueueHandler.prepare moves the traceback into the message and clears exc_text.
         head, traceback, rest = text.partition(tracebacks.TRACEBACK)
         if rest.strip():
-            return _key(EXCEPTION, *_text_exception_parts(head, traceback + rest), *values)
+            return _text_exception_key(record, head, traceback + rest, values)
+    found = _match(record, text)
+    if found:
+        rule = TEXT if found.errors else TEMPLATE  # an error's text is free
+        return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
-    return _repeated_text_key(place, text[:MAX_CHARACTERS])
-
-
-@lru_cache(maxsize=1024)
-def _repeated_text_key(place: _Texts, text: str) -> str:
-    return _masked_text_key(place, mask(text))
-
-
-@lru_cache(maxsize=1024)
-def _masked_text_key(place: _Texts, masked: str) -> str:
-    return _key(TEXT, *place, masked)
+    return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))
 
 
 def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> GroupKey | None:
@@ -259,7 +289,7 @@ def _cause(exc: BaseException) -> tuple[str, str] | None:
     is_pythons = type(exc).__module__ in {"builtins", tracebacks.ASYNCIO}
     if is_pythons and not isinstance(exc, OSError):
         return None
-    line = _first_line_of(exc)
+    line = first_line(_as_text(exc))
     return (_qualified_name(exc), mask(line)) if line or not is_pythons else None
 
 
@@ -279,3 +309,8 @@ def _key(rule: str, *parts: str) -> str:
     for part in parts:
         joined += f"{len(part)}:{part}"
     return rule + blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+# A problem that continues repeats its texts.
+_known_mask = lru_cache(maxsize=1024)(mask)
+_known_key = lru_cache(maxsize=1024)(_key)
