@@ -40,7 +40,7 @@ _Parts = tuple[str | bool, ...]
 _CALL = re.compile(r"(?<=[\w)\]])\(")
 _WORD = re.compile(r"[^\W\d_]{3}")
 _PERCENT = re.compile(
-    r"%(?:\((?P<key>[^)]*)\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[hlL]?(?P<type>[a-zA-Z%])"
+    r"%(?:\((?P<key>[^)]*)\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d*|\*))?[hlL]?(?P<type>[a-zA-Z%])"
 )
 # What Python warns of when it parses it: an unknown escape, and a keyword right after a number.
 _ODD = re.compile(
@@ -49,9 +49,7 @@ _ODD = re.compile(
 )
 _HEADER = re.compile(r"(\s*)(?:async\s+def|def|class)\b")
 _ERROR = re.compile(r"(?i)(?:\A|_)(?:e|exc?|exception|err|error)\Z")
-_ERROR_OR_MESSAGE = re.compile(
-    rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason|cause|details?)\Z"
-)
+_ERROR_OR_MESSAGE = re.compile(rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason|detail)\Z")
 _RAISE = bytes([opcode.opmap["RAISE_VARARGS"]])
 
 
