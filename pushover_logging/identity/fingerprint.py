@@ -87,8 +87,9 @@ def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
         return None
     if record.args:
         return (record.name, record.msg)
-    place = (record.pathname, record.lineno, record.module, record.funcName)
-    return (record.name, record.msg, *place)
+    return (
+        record.name, record.msg, record.pathname, record.lineno, record.module, record.funcName,
+    )  # fmt: skip
 
 
 def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
@@ -160,25 +161,44 @@ def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tu
 def _exception_head(record: logging.LogRecord, text: str, exception: str) -> str:
     """Return the template of the text that was logged with an exception, else its mask."""
     if record.args:
-        template = text[:MAX_CHARACTERS]
-        return template if _has_word(template) else mask(template)
+        return _given_template(text[:MAX_CHARACTERS])
     return _template_or_mask(_match(record, text), text, exception)
+
+
+@lru_cache(maxsize=1024)
+def _given_template(template: str) -> str:
+    return template if _has_word(template) else mask(template)
 
 
 def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
     """Return the template of an exception's text by its ``raise``, else its first line, masked."""
-    text = said = _as_text(exc)
-    if type(exc).__str__ is KeyError.__str__ and exc.args:
-        said = str(exc.args[0])  # its text is the repr of this
-    return _template_or_mask(match_template(*raise_site(tb), said), first_line(text))
+    text = _as_text(exc)
+    filename, lineno = raise_site(tb)
+    found = match_template(filename, lineno, _unquoted(exc, text)) if filename else None
+    return _template_or_mask(found, first_line(text))
+
+
+def _unquoted(exc: BaseException, text: str) -> str:
+    """Return an exception's text as it was given; a KeyError's is the repr of that."""
+    return str(exc.args[0]) if type(exc).__str__ is KeyError.__str__ and exc.args else text
 
 
 def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
-    """Return a template with the masked errors in it that are not part of ``known``."""
+    """Return a template, with the masked errors in it that are not part of ``known``; else a mask.
+
+    An error in the text that is logged with an exception is mostly that exception.
+    """
     if found is None:
         return _known_mask(text[:MAX_CHARACTERS])
-    errors = [first_line(each)[:MAX_CHARACTERS] for each in found.errors]
-    return "\0".join((found.template, *[_known_mask(each) for each in errors if each not in known]))
+    if not found.errors:
+        return found.template
+    return _with_errors(found, known[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=1024)
+def _with_errors(found: Match, known: str) -> str:
+    errors = map(first_line, found.errors)
+    return "\0".join((found.template, *[mask(each) for each in errors if each not in known]))
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:

@@ -25,6 +25,8 @@ from string import Formatter
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+from pushover_logging.identity.masking import MAX_CHARACTERS
+
 MAX_BYTES = 2 * 1024 * 1024  # of a source file that is opened
 _LINES_ABOVE = 300  # the call, in which the assignment of a name is looked for
 _LINES_BELOW = 100  # the call's first line
@@ -57,31 +59,59 @@ class Match(NamedTuple):
     """The template of a text, and what stood in the holes that are named like an error."""
 
     template: str
-    errors: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+
+    def plus(self, error: str) -> Match:
+        """Return the match with one error more."""
+        return Match(self.template, (*self.errors, error[:MAX_CHARACTERS]))
 
 
-class _Template(NamedTuple):
-    text: str  # as the program gave it to logging, else the literals
-    literals: tuple[str, ...]  # one more than there are holes
-    errors: tuple[bool, ...]  # for each hole, whether it is named like an error
+class _Template:
+    """Literal texts, in order, with a hole between each two.
+
+    ``text`` is the template as the program gave it to logging, None if it did not. ``errors`` says
+    for each hole whether it is named like an error or a message.
+    """
+
+    __slots__ = ("_found", "_head", "_last", "_steps", "_tail", "literals")
+
+    def __init__(self, text: str | None, literals: Sequence[str], errors: Sequence[bool]) -> None:
+        self.literals = literals
+        self._head, self._tail = literals[0], literals[-1]
+        self._steps = tuple(zip(errors, literals[1:-1], strict=False))
+        self._last = errors[-1] if errors else None
+        self._found = Match("\0".join(literals) if text is None else text)
+
+    @property
+    def has_word(self) -> bool:
+        """True if the literals say more than ": "."""
+        return any(map(_WORD.search, self.literals))
+
+    @property
+    def has_hole(self) -> bool:
+        """False for a plain text."""
+        return self._last is not None
 
     def match(self, text: str) -> Match | None:
         """Return what ``text`` has in its holes; None if the literals do not fit."""
-        head, tail = self.literals[0], self.literals[-1]
-        if not self.errors:
-            return Match(self.text, ()) if text == head else None
-        position, end = len(head), len(text) - len(tail)
-        if end < position or not (text.startswith(head) and text.endswith(tail)):
+        if not (text.startswith(self._head) and text.endswith(self._tail)):
             return None
-        errors = []
-        for is_error, literal in zip(self.errors, (*self.literals[1:-1], None), strict=True):
-            start = end if literal is None else text.find(literal, position, end)
+        if self._last is None:
+            return self._found if text == self._head else None
+        position, end = len(self._head), len(text) - len(self._tail)
+        found = self._found
+        for is_error, literal in self._steps:
+            start = text.find(literal, position, end)
             if start < 0:
                 return None
             if is_error:
-                errors.append(text[position:start])
-            position = start + len(literal or "")
-        return Match(self.text, tuple(errors))
+                found = found.plus(text[position:start])
+            position = start + len(literal)
+        if end < position:
+            return None
+        if self._last:
+            found = found.plus(text[position:end])
+        return found
 
 
 def match_template(filename: object, lineno: object, text: str) -> Match | None:
@@ -95,7 +125,7 @@ def match_template(filename: object, lineno: object, text: str) -> Match | None:
     for template in _templates(filename, lineno):
         found = template.match(text)
         if found:
-            return found if template.errors else None
+            return found if template.has_hole else None
     return None
 
 
@@ -132,9 +162,8 @@ def _templates(filename: str, lineno: int) -> tuple[_Template, ...]:
         found = list(_Reader(lines, lineno - 1 - first).templates())
     except Exception:  # noqa: BLE001  no file, no text, a malformed template, a loader's fault
         return ()
-    worded = [each for each in found if any(map(_WORD.search, each.literals))]
-    lengths = {each: sum(map(len, each.literals)) for each in worded}
-    return tuple(sorted(lengths, key=lengths.__getitem__, reverse=True))
+    worded = [each for each in found if each.has_word]
+    return tuple(sorted(worded, key=lambda each: -sum(map(len, each.literals))))
 
 
 def _read(filename: str, first: int, end: int) -> list[str]:
@@ -315,7 +344,7 @@ def _template(parts: _Parts, text: str | None = None) -> _Template:
         else:
             errors.append(part)
             literals.append("")
-    return _Template("\0".join(literals) if text is None else text, tuple(literals), tuple(errors))
+    return _Template(text, literals, errors)
 
 
 def _percent(text: str, values: Sequence[ast.expr]) -> _Parts:
