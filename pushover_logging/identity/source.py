@@ -226,13 +226,11 @@ class _Reader:
 
     def _parse(self, text: str, last: str) -> ast.stmt | None:
         """Return the statement that ends at the first possible character ``last``."""
-        odd = _ODD.search(text)
-        limit = odd.start() if odd else len(text)
         end = 0
-        while self._tries and (end := text.find(last, end, limit) + 1):
+        while self._tries and (end := text.find(last, end) + 1):
             self._tries -= 1
             self._characters -= end
-            if self._characters < 0:
+            if self._characters < 0 or _ODD.search(text, 0, end):
                 break
             with contextlib.suppress(SyntaxError):
                 return ast.parse(text[:end]).body[0]
