@@ -50,15 +50,15 @@ Record = tuple[object, logging.LogRecord]
 """The truth, and the record."""
 
 WORDS = "alpha|BTC/USDT|Größe|['a', 'b']|None|True|two words|gpt-x|<class 'int'>|ab.cd|a, b and c|x"
-KINDS: tuple[tuple[str, str], ...] = (  # what stands in a hole, by the last word of its name
-    ("count|num|n|i|len|size|length|steps?|epoch|total|retries|attempts?|port|rank|index|code|max"
-     "|min|limit|seconds|duration|elapsed|time|timeout|delay|interval|amount|rate|price", "number"),
-    ("id|ids|uuid|hash|key|token|sha|digest|revision|commit", "id"),
-    ("path|file|filename|dir|directory|folder|output|cache", "path"),
-    ("url|uri|endpoint|link", "url"),
-    ("host|hostname|address|addr|ip|server|worker|node|peer", "host"),
-    ("date|timestamp|start|end|since", "date"),
-)  # fmt: skip
+KINDS = {  # what stands in a hole, by the last word of its name
+    "number": "count|num|n|i|len|size|length|steps?|epoch|total|retries|attempts?|port|rank|index"
+    "|code|max|min|limit|seconds|duration|elapsed|time|timeout|delay|interval|amount|rate|price",
+    "id": "ids?|uuid|hash|key|token|sha|digest|revision|commit",
+    "path": "path|file|filename|dir|directory|folder|output|cache",
+    "url": "url|uri|endpoint|link",
+    "host": "host|hostname|address|addr|ip|server|worker|node|peer",
+    "date": "date|timestamp|start|end|since",
+}
 IS_ERROR = re.compile(r"(?:^|_)(?:e|ex|exc|exception|err|error|msg|message|reason|detail)$")
 FAULTS: tuple[tuple[str, Callable[[random.Random], str]], ...] = (
     ("ConnectionRefusedError", lambda _: "[Errno 111] Connection refused"),
@@ -96,7 +96,7 @@ class Filled:
         self.truth: list[object] = []
         self.has_error = False
 
-    def text(self, node: ast.expr | None) -> str:
+    def text(self, node: ast.expr | None) -> str:  # noqa: PLR0911  a case for each way
         """Return what the expression could be."""
         match node:
             case ast.Constant(value=str(text)):
@@ -149,11 +149,11 @@ class Filled:
             is_type = re.search(r"type\(|__class__", ast.unparse(node))
             return kind if is_type else text(self._random)
         word = name.rpartition("_")[2]
-        kinds = [kind for pattern, kind in KINDS if re.fullmatch(pattern, word)]
+        kinds = [kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, word)]
         return made(kinds[0] if kinds else "word", self._random)
 
 
-def name_of(node: ast.expr | None) -> str:
+def name_of(node: ast.expr | None) -> str:  # noqa: PLR0911  a case for each kind
     """Return the name that says what an expression is."""
     match node:
         case ast.Name(id=name):
@@ -190,33 +190,32 @@ def is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def arguments(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.expr, str, bool]]:
-    """Yield calls that log or raise a text that they format, the text, and the function."""
+def texts(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.expr, str, bool]]:
+    """Yield calls whose text the program formats, the text, the function, and if it is raised."""
     functions = [(tree, "")]
     while functions:
-        function, outer = functions.pop()
-        nodes = list(ast.iter_child_nodes(function))
+        function, name = functions.pop()
         assigned = defaultdict(list)
         calls = []
+        nodes = list(ast.iter_child_nodes(function))
         while nodes:
             node = nodes.pop()
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                functions.append((node, f"{outer}.{node.name}".lstrip(".")))
+                functions.append((node, f"{name}.{node.name}".lstrip(".")))
                 continue
             nodes += ast.iter_child_nodes(node)
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                assigned[node.targets[0].id].append(node.value)
-            elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-                calls.append((node.exc, True))
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if node.func.attr in METHODS and "log" in ast.unparse(node.func.value).lower():
-                    calls.append((node, False))
-        for call, is_raise in calls:
-            text = call.args[0] if call.args else None
-            if isinstance(text, ast.Name) and len(assigned[text.id]) == 1:
-                text = assigned[text.id][0]
-            if text and is_eager(text):
-                yield call, text, outer, is_raise
+            match node:
+                case ast.Assign(targets=[ast.Name(id=target)], value=value):
+                    assigned[target].append(value)
+                case ast.Raise(exc=ast.Call(args=[text, *_]) as call):
+                    calls.append((call, text, True))
+                case ast.Call(func=ast.Attribute(value=log, attr=method), args=[text, *_]):
+                    if method in METHODS and "log" in ast.unparse(log).lower():
+                        calls.append((node, text, False))
+        for call, text, is_raise in calls:
+            values = assigned[text.id] if isinstance(text, ast.Name) else [text]
+            if len(values) == 1 and is_eager(values[0]):
+                yield call, values[0], name, is_raise
 
 
 def records(folder: Path) -> tuple[list[Record], list[Record]]:
@@ -227,7 +226,7 @@ def records(folder: Path) -> tuple[list[Record], list[Record]]:
         module = str(path.relative_to(folder).with_suffix("")).replace("/", ".")
         try:
             source = path.read_text(encoding="utf-8")
-            found = list(arguments(ast.parse(source)))
+            found = list(texts(ast.parse(source)))
         except (SyntaxError, ValueError):
             continue
         lines = source.split("\n")
@@ -296,17 +295,18 @@ def samples(path: Path) -> list[Record]:
 
 
 def show(title: str, tables: Sequence[tuple[str, list[Record]]]) -> None:
-    """Print a row for each of some tables that has records, and the mean."""
+    """Print a row for each of some tables that has records, one for all records, and the mean."""
     row = "{:28}{:>8}{:>8}{:>9}{:>9}{:>11}"
     print(row.format(title, "records", "right", "merged", "groups", "templates"))
     results = []
-    for name, lines in tables:
+    everything = [((name, truth), record) for name, lines in tables for truth, record in lines]
+    for name, lines in [*tables, ("all", everything)]:
         if lines:
             right, merged, groups, templates = measure(lines)
             results.append((right, merged))
             counts = groups, templates
             print(row.format(name, len(lines), f"{right:.3f}", f"{merged:.2%}", *counts))
-    right, merged = map(mean, zip(*results, strict=True))
+    right, merged = map(mean, zip(*results[:-1], strict=True))
     print(row.format("mean", "", f"{right:.3f}", f"{merged:.2%}", "", ""), end="\n\n")
 
 
@@ -325,10 +325,8 @@ def main() -> None:
         show("logged, formatted at the call", logged)
         show("raised", failed)
     if len(sys.argv) > 1:
-        show(
-            "samples",
-            [(path.stem, samples(path)) for path in sorted(Path(sys.argv[1]).glob("*.csv"))],
-        )
+        files = sorted(Path(sys.argv[1]).glob("*.csv"))
+        show("samples", [(path.stem, samples(path)) for path in files])
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def match_template(filename: object, lineno: object, text: str) -> Match | None:
     None if there is no source, or if none of the calls' arguments has words and holes and fits. Of
     several that fit, the one with the most literal characters counts.
     """
-    if not isinstance(filename, str) or not isinstance(lineno, int):
+    if not isinstance(filename, str) or not isinstance(lineno, int) or lineno < 1:
         return None  # a record from a socket can hold anything
     for template in _templates(filename, lineno):
         found = template.match(text)
@@ -244,7 +244,7 @@ class _Reader:
             case ast.Name(id=name):
                 return self._assigned(name)
             case ast.IfExp(body=body, orelse=orelse):
-                return [*self._variants(body), *self._variants(orelse)]
+                return [*self._variants(body), *self._variants(orelse)][:_VARIANTS]
         return self._composed(node)
 
     def _composed(self, node: ast.expr) -> list[_Parts]:
@@ -282,17 +282,17 @@ class _Reader:
 
     def _assigned(self, name: str) -> list[_Parts]:
         """Return what is assigned to a name above the call, in its function or its module."""
-        found = self._names.get(name)
-        if found is None:
-            self._names[name] = []  # for a name that is assigned by itself
-            values = self._assignments(name)
-            found = list(chain.from_iterable(map(self._variants, values)))
-            self._names[name] = found
-        return found or [(_is_error(ast.Name(name)),)]
+        if name not in self._names:
+            self._names[name] = []
+            for value in reversed(list(self._assignments(name))):
+                # A name in its own value stands for what was assigned before.
+                found = [*self._names[name], *self._variants(value)]
+                self._names[name] = found[-_VARIANTS:]
+        return self._names[name] or [(_is_error(ast.Name(name)),)]
 
     def _assignments(self, name: str) -> Iterator[ast.expr]:
         """Yield the values assigned to a name, the nearest first."""
-        assignment = re.compile(rf"(\s*){name}\s*(?::[^=]*)?=(?!=)")
+        assignment = re.compile(rf"(\s*){name}\s*(?::[^=]*|\+)?=(?!=)")
         indent = len(_indent(self._lines[self._row]))
         in_function = True
         is_found = False
@@ -308,7 +308,9 @@ class _Reader:
             if found and (in_function or not found[1]):
                 text = "".join(self._lines[number : self._row])[len(found[1]) :]
                 statement = self._parse(text[:_CALL_LENGTH], "\n")
-                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value:
+                if isinstance(statement, ast.AugAssign):
+                    yield ast.BinOp(ast.Name(name), statement.op, statement.value)
+                elif isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value:
                     is_found = True
                     yield statement.value
 
