@@ -205,7 +205,10 @@ def texts(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.expr, str, bool]]:
                 continue
             nodes += ast.iter_child_nodes(node)
             match node:
-                case ast.Assign(targets=[ast.Name(id=target)], value=value):
+                case (
+                    ast.Assign(targets=[ast.Name(id=target)], value=value)
+                    | ast.AugAssign(target=ast.Name(id=target), value=value)
+                ):
                     assigned[target].append(value)
                 case ast.Raise(exc=ast.Call(args=[text, *_]) as call):
                     calls.append((call, text, True))

@@ -20,7 +20,7 @@ import sys
 import tokenize
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, count, islice, product
+from itertools import chain, count, islice, product, repeat
 from string import Formatter
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
@@ -324,13 +324,18 @@ def _joined(choices: Sequence[Sequence[_Parts]]) -> list[_Parts]:
     return [tuple(chain.from_iterable(each)) for each in islice(product(*choices), _VARIANTS)]
 
 
+def _texts(parts: _Parts) -> list[str]:
+    return [each for each in parts if isinstance(each, str)]
+
+
 def _literal(parts: _Parts) -> str | None:
     """Return the text of what has no hole."""
-    return "".join(map(str, parts)) if all(isinstance(each, str) for each in parts) else None
+    texts = _texts(parts)
+    return "".join(texts) if len(texts) == len(parts) else None
 
 
 def _has_word(parts: _Parts) -> bool:
-    return any(isinstance(each, str) and _WORD.search(each) for each in parts)
+    return any(map(_WORD.search, _texts(parts)))
 
 
 def _template(parts: _Parts, text: str | None = None) -> _Template:
@@ -392,5 +397,5 @@ def _is_error(node: ast.AST, names: re.Pattern[str] = _ERROR_OR_MESSAGE) -> bool
         case ast.Subscript(value=value, slice=key):
             return _is_error(key, names) or _is_error(value, _ERROR)
         case ast.Call(func=ast.Attribute(value=value), args=args):  # msg.strip()
-            return any(_is_error(each, names) for each in (value, *args))
-    return any(_is_error(each, names) for each in ast.iter_child_nodes(node))
+            return any(map(_is_error, (value, *args), repeat(names)))
+    return any(map(_is_error, list(ast.iter_child_nodes(node)), repeat(names)))
