@@ -338,6 +338,20 @@ def test_exceptions_of_one_raise_are_one_problem() -> None:
     assert 2 == len({fingerprint(each) for each in errors})  # the error in it is free text
 
 
+def test_a_key_that_is_no_text_has_no_template() -> None:
+    """Its own text can be anything, and fail."""
+
+    class OddKey:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    def fail(key: object) -> None:
+        raise KeyError(key)
+
+    keys = [fingerprint(caught(lambda key=key: fail(key))) for key in (OddKey(), 7, 8)]
+    assert (keys[1], 2) == (keys[2], len(set(keys)))
+
+
 def test_raises_of_one_helper_stay_apart() -> None:
     """A helper that is given its text has no template."""
 

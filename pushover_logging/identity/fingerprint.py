@@ -175,12 +175,18 @@ def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
     text = _as_text(exc)
     filename, lineno = raise_site(tb)
     found = match_template(filename, lineno, _unquoted(exc, text)) if filename else None
-    return _template_or_mask(found, first_line(text))
+    return _template_or_mask(found, text) if found else _masked_line(text[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=1024)
+def _masked_line(text: str) -> str:
+    return mask(first_line(text))
 
 
 def _unquoted(exc: BaseException, text: str) -> str:
-    """Return an exception's text as it was given; a KeyError's is the repr of that."""
-    return str(exc.args[0]) if type(exc).__str__ is KeyError.__str__ and exc.args else text
+    """Return the text that an exception was given; a KeyError's own is the repr of that."""
+    given = exc.args[0] if type(exc).__str__ is KeyError.__str__ and exc.args else text
+    return given if isinstance(given, str) else text
 
 
 def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
