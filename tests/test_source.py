@@ -67,6 +67,7 @@ def found(record: logging.LogRecord) -> str | None:
     [
         ('log.error(f"Order {n} is lost")', "Order {} is lost"),
         ('log.error(f"Order {n!r:>9} of {name}{n} is lost")', "Order {} of {} is lost"),
+        ('log.error(f"Order {n % 5} of {name.format(n)} is lost")', "Order {} of {} is lost"),
         ('log.error(f"Order {n=} is {{lost}}")', "Order n={} is {lost}"),
         ('log.error(f"Order " f"{n} is" " lost")', "Order {} is lost"),
         ("log.error(f\"Order {f'no {n}'} is lost\")", "Order no {} is lost"),
@@ -218,6 +219,7 @@ def test_an_error_in_the_text_tells_problems_apart(run: Run) -> None:
     ("hole", "expected"),
     [
         *[("e", True), ("exc", True), ("str(err)", True), ("self.last_error", True)],
+        *[("e if e else ''", True), ("n if n else ''", False), ("e or 'no'", True)],
         *[("type(e).__name__", True), ("e.args[0]", True), ("resp.reason", True)],
         *[("body['message']", True), ("body.get('detail')", True), ("msg.strip()", True)],
         *[("len(errors)", False), ("message.author.name", False), ("message['id']", False)],
@@ -230,6 +232,29 @@ def test_a_hole_is_named_like_an_error(tmp_path: Path, hole: str, expected: bool
     path.write_text(f'log.error(f"It failed: {{{hole}}}")\n', encoding="utf-8")
     match = match_template(str(path), 1, "It failed: so")
     assert Match("It failed: \0", ("so",) if expected else ()) == match
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        *[('f("It failed: {}".format(e))', True), ('f("It failed: {0}".format(n, e))', False)],
+        *[('f("It failed: {0.reason_phrase}".format(n))', True), ('f("It failed: {e}", n)', True)],
+        *[
+            ('f("It failed: {n[msg]}".format(n=n))', True),
+            ('f("It failed: {n}".format(n=e))', True),
+        ],
+        *[('f("It failed: %s" % e)', True), ('f("It failed: %(error)s" % n)', True)],
+        *[('f("It failed: %*d" % (e, n))', False), ('f("It failed: %s", e, n)', True)],
+        *[('f("It failed: " + str(e))', True), ('f("It failed: " + n)', False)],
+    ],
+)
+def test_each_style_names_its_holes(tmp_path: Path, call: str, expected: bool) -> None:
+    """By what fills them: a position, a keyword, an attribute or a key."""
+    path = tmp_path / "program.py"
+    path.write_text(call, encoding="utf-8")
+    match = match_template(str(path), 1, "It failed: so")
+    assert match
+    assert (("so",) if expected else ()) == match.errors
 
 
 def test_what_a_queue_handler_merged_has_its_raw_template(run: Run) -> None:
@@ -413,6 +438,7 @@ CALL = 'log.error(f"Order {n} is lost")\n'
         *[("", 1), ("/nowhere/program.py", 1), ("a\0b", 1), ("\ud800", 1), ("<string>", 1)],
         *[(7, 1), ([], 1), (None, 1), (__file__, None), (__file__, "7"), (__file__, 0)],
         *[(__file__, -7), (__file__, 10**9), (str(Path(__file__).parent), 1), ("/dev/zero", 1)],
+        ("/proc/kmsg", 1),
     ],
 )
 def test_a_place_without_source_has_no_template(pathname: object, lineno: object) -> None:
@@ -557,12 +583,15 @@ for line in range(1, {len(lines) + 1}):
         "f(text)\n" * 400,
         "\\" * 8000 + "f(" + "\\" * 7000 + "d)",
         "f(" + "1" * 8000 + "if n)",
+        "f(" + "1." * 4000 + ")",
+        "f('%" + "0" * 8000 + "' % n)",
+        "f('" + "%(" * 4000 + "' % n)",
     ],
 )
 def test_no_source_makes_it_slow(tmp_path: Path, line: str) -> None:
     """A call site costs 50 ms of work at most, and raises nothing."""
     path = tmp_path / "program.py"
-    above = "".join(f"text = f(n{number}(\n" for number in range(300))
+    above = "".join(f"text = f(n{number}({' ' * 6000}\n" for number in range(300))
     path.write_text(above + line + "\n" + line, encoding="utf-8")
     started = time.thread_time()
     match_template(str(path), 301, "abc")

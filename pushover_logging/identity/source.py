@@ -29,7 +29,7 @@ from pushover_logging.identity.masking import MAX_CHARACTERS
 
 MAX_BYTES = 2 * 1024 * 1024  # of a source file that is opened
 _LINES_ABOVE = 300  # the call, in which the assignment of a name is looked for
-_LINES_BELOW = 100  # the call's first line
+_LINES_BELOW = 100  # the first line of the call, or of an assignment
 _CALL_LENGTH = 8192  # characters
 _TRIES = 64  # texts that are parsed for a call site
 _PARSED = 32_768  # characters that all these tries parse
@@ -42,16 +42,19 @@ _Parts = tuple[str | bool, ...]
 _CALL = re.compile(r"(?<=[\w)\]])\(")
 _WORD = re.compile(r"[^\W\d_]{3}")
 _PERCENT = re.compile(
-    r"%(?:\((?P<key>[^)]*)\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d*|\*))?[hlL]?(?P<type>[a-zA-Z%])"
+    r"%(?:\((?P<key>[^()]*)\))?[-#0 +]*+(?:\d++|\*)?(?:\.(?:\*|\d*+))?[hlL]?(?P<type>[a-zA-Z%])"
 )
 # What Python warns of when it parses it: an unknown escape, and a keyword right after a number.
 _ODD = re.compile(
     r"""(?<!\\)(?:\\\\)*\\[^\\\n'"abfnrtvx0-3]"""
-    r"|\b\d[\da-fA-F_.xXoOjJ]*(?:and|else|for|if|in|is|not|or)\b"
+    r"|(?<![\w.])\d[\da-fA-F_.xXoOjJ]*(?:and|else|for|if|in|is|not|or)\b"
 )
 _HEADER = re.compile(r"(\s*)(?:async\s+def|def|class)\b")
 _ERROR = re.compile(r"(?i)(?:\A|_)(?:e|exc?|exception|err|error)\Z")
-_ERROR_OR_MESSAGE = re.compile(rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason|detail)\Z")
+_ERROR_OR_MESSAGE = re.compile(
+    rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason(?:_phrase)?|detail)\Z"
+)
+_TemplateStr = getattr(ast, "TemplateStr", ast.JoinedStr)  # of Python 3.14
 _RAISE = bytes([opcode.opmap["RAISE_VARARGS"]])
 
 
@@ -80,7 +83,7 @@ class _Template:
         self._head, self._tail = literals[0], literals[-1]
         self._steps = tuple(zip(errors, literals[1:-1], strict=False))
         self._last = errors[-1] if errors else None
-        self._found = Match("\0".join(literals) if text is None else text)
+        self._found = Match("\0".join(literals) if text is None else text[:MAX_CHARACTERS])
 
     @property
     def has_word(self) -> bool:
@@ -153,7 +156,10 @@ def raise_site(tb: TracebackType | None) -> tuple[str | None, int | None]:
     return site
 
 
-@lru_cache(maxsize=_CALL_SITES)  # a call site without a template costs its reading once, too
+# Any thread reads this cache: two that meet at a new call site both read the source, and find the
+# same. A fork's child has a copy; what an interruption cuts off is read again. A call site without
+# a template, for whatever reason, stays without one, so that it costs its reading once.
+@lru_cache(maxsize=_CALL_SITES)
 def _templates(filename: str, lineno: int) -> tuple[_Template, ...]:
     """Return the templates at a line, those with the most literal characters first."""
     first = max(lineno - 1 - _LINES_ABOVE, 0)
@@ -175,7 +181,8 @@ def _read(filename: str, first: int, end: int) -> list[str]:
         status = os.stat(filename)  # noqa: PTH116  a tenth of a Path's cost
     except OSError:
         return _load(filename)[first:end]
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+    # A file of the kernel's (/proc/kmsg) can block as well; its size is 0.
+    if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_BYTES:
         return []
     with tokenize.open(filename) as file:
         return list(islice(file, first, end))
@@ -195,7 +202,7 @@ class _Reader:
     """Reads the templates of the calls that begin in one line of a source, ``lines[row]``."""
 
     def __init__(self, lines: list[str], row: int) -> None:
-        self._lines = lines
+        self._lines = [line[:_CALL_LENGTH] for line in lines]
         self._row = row
         self._names: dict[str, list[_Parts]] = {}
         self._tries = _TRIES
@@ -251,17 +258,19 @@ class _Reader:
         """Return what an expression that makes a text of others can be, else a hole."""
         match node:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _joined([self._variants(left), self._inner(right)])
+                found = _joined([self._variants(left), self._inner(right)])
             case ast.BinOp(left=left, op=ast.Mod(), right=right):
                 values = right.elts if isinstance(right, ast.Tuple) else [right]
                 raw = filter(None, map(_literal, self._variants(left)))
-                return [_percent(text, values) for text in raw]
+                found = [_percent(text, values) for text in raw]
             case ast.Call(func=ast.Attribute(value=value, attr="format"), args=values):
                 raw = filter(None, map(_literal, self._variants(value)))
-                return [_braces(text, values, node.keywords) for text in raw]
-        if type(node).__name__ in {"JoinedStr", "TemplateStr"}:  # the latter from Python 3.14 on
-            return _joined([self._field(each) for each in node.values])  # type: ignore[attr-defined]
-        return [(_is_error(node),)]
+                found = [_braces(text, values, node.keywords) for text in raw]
+            case ast.JoinedStr(values=values) | _TemplateStr(values=values):
+                found = _joined([self._field(each) for each in values])
+            case _:
+                found = []
+        return found or [(_is_error(node),)]
 
     def _field(self, node: Any) -> list[_Parts]:  # noqa: ANN401  types that not all Pythons have
         """Return what a part of an f-string can be: a Constant, or a field in braces."""
@@ -277,7 +286,7 @@ class _Reader:
             return [(_is_error(node),)]  # not what is assigned to it: that is often a default
         variants = self._variants(node)
         if isinstance(node, ast.IfExp) and not any(map(_has_word, variants)):
-            return [(False,)]  # such as a plural's "s"
+            return [(_is_error(node),)]  # such as a plural's "s"
         return variants
 
     def _assigned(self, name: str) -> list[_Parts]:
@@ -298,15 +307,16 @@ class _Reader:
         is_found = False
         for number in range(self._row - 1, -1, -1):
             line = self._lines[number]
+            end = min(self._row, number + _LINES_BELOW)
             header = _HEADER.match(line) if in_function else None
             if header and len(header[1]) < indent:
-                parameters = "".join(self._lines[number : self._row]).partition(":\n")[0]
+                parameters = "".join(self._lines[number:end]).partition(":\n")[0]
                 if is_found or re.search(rf"\b{name}\b", parameters):
                     return
                 in_function = False
             found = assignment.match(line)
             if found and (in_function or not found[1]):
-                text = "".join(self._lines[number : self._row])[len(found[1]) :]
+                text = "".join(self._lines[number:end])[len(found[1]) :]
                 statement = self._parse(text[:_CALL_LENGTH], "\n")
                 if isinstance(statement, ast.AugAssign):
                     yield ast.BinOp(ast.Name(name), statement.op, statement.value)
@@ -378,8 +388,11 @@ def _braces(text: str, values: Sequence[ast.expr], keywords: Sequence[ast.keywor
     for literal, field, _, _ in Formatter().parse(text):
         parts.append(literal)
         if field is not None:
-            name = re.split(r"[.\[]", field)[0] or str(next(numbers))
-            parts.append(_is_error(arguments.get(name) or ast.Name(name)))
+            name, *attributes = re.split(r"[.\[]", field.rstrip("]"))
+            value = arguments.get(name or str(next(numbers)))
+            named = bool(_ERROR_OR_MESSAGE.search(attributes[-1] if attributes else name))
+            names = _ERROR if attributes else _ERROR_OR_MESSAGE
+            parts.append(named or (value is not None and _is_error(value, names)))
     return tuple(parts)
 
 
