@@ -162,6 +162,21 @@ def test_texts_of_another_call_are_known_by_their_line(run: Run) -> None:
     assert fingerprint(one) != fingerprint(two)
 
 
+def test_a_text_given_as_an_argument_is_not_known_by_its_call(run: Run, drive) -> None:
+    """Each call of `log.error("%s", text)` has the same template, but not the same problem."""
+    driven = drive()
+    program = """
+        for who in ("jo", "al"):
+            log.error("%s", f"User {who} is gone")
+        for text in ("The disk is full", "User jo is gone"):
+            log.error("%s", text)
+        """
+    for each in run(program):
+        driven.log.handle(each)
+    driven.settle()
+    assert ["User jo is gone", "The disk is full", "User jo is gone"] == driven.titles
+
+
 THINGS = ("order", "cart", "till", "user", "disk")
 STATES = ("lost", "gone", "full", "late", "open", "shut", "sold", "seen", "sent", "held")
 MESSAGES = [f"{thing} {state}" for thing in THINGS for state in STATES]

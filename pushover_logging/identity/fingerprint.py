@@ -267,7 +267,8 @@ def _text_key(record: logging.LogRecord, values: _Texts) -> str:
             return _text_exception_key(record, head, traceback + rest, values)
     found = _match(record, text)
     if found:
-        rule = TEXT if found.errors else TEMPLATE  # an error's text is free
+        # An error's text is free, and args that make the text are not part of `call_key`.
+        rule = TEXT if found.errors or record.args else TEMPLATE
         return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
     return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))
