@@ -211,10 +211,10 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord) -> bool:
+    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
         try:
-            return self._current().submit(record, self._compose)
+            return self._current().submit(record, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
             self.handleError(record)
             return True
