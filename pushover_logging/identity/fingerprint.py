@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +17,21 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from pushover_logging.identity import tracebacks
+from pushover_logging.identity.headline import (
+    address_in,
+    address_in_text,
+    headline,
+    last_error_line,
+    names_nothing,
+)
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
+from pushover_logging.identity.record_parts import (
+    RecordParts,
+    carries_exception,
+    has_exception,
+    message_text,
+    read_record,
+)
 from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
@@ -44,6 +57,7 @@ class GroupKey(NamedTuple):
 
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
+    site: str = ""  # the key of a second group: the call site of a root exception
 
 
 class RecordKeys(NamedTuple):
@@ -78,14 +92,14 @@ def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
 def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     """Return a cheap key that determines the fingerprint of a plain record; None for others.
 
-    A plain record is at WARNING or above, has a str as its message, and has neither an exception
-    nor a ``pushover`` mapping.
+    A plain record is at WARNING or above, has a str as its message, and has neither an exception,
+    also among its arguments, nor a ``pushover`` mapping.
     """
     is_plain = type(record.msg) is str and "pushover" not in record.__dict__
     if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
         return None
     if record.args:
-        return (record.name, record.msg)
+        return None if has_exception(record.args) else (record.name, record.msg)
     return (record.name, record.msg, record.module, record.funcName)
 
 
@@ -93,11 +107,12 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     """Return the key of the problem that ``record`` reports: ASCII, at most 42 characters.
 
     The first rule that applies makes the key: a ``fingerprint`` in the record's ``pushover``
-    mapping; below WARNING, the rendered text; with an exception, its types, place and masked text;
-    with args and a template that contains a word, the template; else the masked text.
+    mapping; below WARNING, the rendered text; with an exception, wherever the record has it
+    (`read_record`), its types, place and masked text; with args and a template that contains a
+    word, the template; else the masked text.
 
     ``group_by`` names record attributes whose values are part of the key under every rule; a
-    missing one counts as "". Raises what ``getMessage`` raises if the args do not fit the template.
+    missing one counts as "". Raises what the record's own objects raise.
     """
     values = _values(record, group_by) if group_by else ()
     return _fingerprint(record, pushover_extra(record), values)
@@ -108,16 +123,18 @@ def _fingerprint(record: logging.LogRecord, extra: Mapping[str, Any], values: _T
     if name is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
-        return _key(NEWS, str(record.name), record.getMessage(), *values)
-    if record.exc_info or record.exc_text:
-        key = _exception_key(record, values)
+        return _key(NEWS, str(record.name), message_text(record), *values)
+    parts = None
+    if record.exc_info or record.exc_text or carries_exception(record):
+        parts = read_record(record)
+        key = _exception_key(parts, values)
         if key:
             return key
     if record.args:
         key = _template_key(str(record.name), str(record.msg)[:MAX_CHARACTERS], values)
         if key:
             return key
-    return _text_key(record, values)
+    return _text_key(record, parts, values)
 
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
@@ -129,27 +146,52 @@ def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
     return tuple([str(getattr(record, name, "")) for name in group_by])
 
 
-def _exception_key(record: logging.LogRecord, values: _Texts) -> str | None:
+def _exception_key(parts: RecordParts, values: _Texts) -> str | None:
     """Return the key of the record's exception; None if it has none."""
-    info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
-    if tracebacks.is_exc_info(info):
-        chain = tracebacks.exception_chain(info[1])
-        tb = info[2] if isinstance(info[2], TracebackType) else chain[0].__traceback__
+    if parts.exceptions:
+        chain = tracebacks.exception_chain(parts.exceptions[0])
         if any(map(tracebacks.subexceptions, chain)):
             values = (*_member_keys(chain), *values)
-        return _repeated_exception_key(str(record.msg), *_exception_parts(chain, tb), values)
-    if isinstance(record.exc_text, str) and record.exc_text.strip():
-        return _key(EXCEPTION, *_text_exception_parts(str(record.msg), record.exc_text), *values)
+        for other in parts.exceptions[1:]:
+            values = (_qualified_name(other), mask(_words(other)), *values)
+        fixed, line = _exception_parts(chain, _traceback_of(parts))
+        return _repeated_exception_key(_head(parts), fixed, line, values)
+    if parts.exc_text:
+        return _key(EXCEPTION, *_text_exception_parts(_head(parts), parts.exc_text), *values)
     return None
 
 
+def _head(parts: RecordParts) -> str:
+    """Return what the program said of an exception; of a structured message also its fields."""
+    return f"{parts.template} {parts.fields}" if parts.fields else parts.template
+
+
+def _traceback_of(parts: RecordParts) -> TracebackType | None:
+    tb = parts.traceback
+    return tb if isinstance(tb, TracebackType) else parts.exceptions[0].__traceback__
+
+
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its place, and the first line of the logged exception."""
+    """Return the types of a chain with its places, and the words of the logged exception."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
-    # The text of its line, unlike its number, stays the same when lines above it change.
+    places = _place_parts(tb)
+    for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
+        inner = tracebacks.inner_tracebacks(exc)
+        if inner:  # another process's, or another machine's
+            places += _inner_parts(inner[0])
+    return (*map(_qualified_name, chain), *places), _words(chain[0])
+
+
+def _place_parts(tb: TracebackType | None) -> _Texts:
+    # The text of a line, unlike its number, stays the same when lines above it change.
     frame = tracebacks.in_app_frame(tb)
-    place = (frame.module, frame.function, frame.code) if frame else ("", "", "")
-    return (*map(_qualified_name, chain), *place), _first_line_of(chain[0])
+    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
+
+
+def _inner_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
+    frame = tracebacks.in_app_place(parsed.frames)
+    place = (_file_name(frame.filename), frame.function, frame.code) if frame else ("", "", "")
+    return (*place, mask(_parsed_words(parsed)))
 
 
 @lru_cache(maxsize=1024)  # a problem that continues repeats its parts
@@ -169,15 +211,32 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
 
 def _text_exception_parts(head: str, text: str) -> _Texts:
     text = tracebacks.both_ends(text)
-    place, line = tracebacks.text_place_parts(text), tracebacks.exception_line(text)
-    return mask(head.rstrip("\r\n")), *place, mask(line)
+    place, line = tracebacks.text_place_parts(text), _text_words(tracebacks.exception_text(text))
+    inner = tracebacks.parse_tracebacks(text)[:1] if '"""\n' in text else ()
+    inner_parts = _inner_parts(inner[0]) if inner else ()
+    return mask(head.rstrip("\r\n")), *place, mask(line), *inner_parts
 
 
-def _first_line_of(exc: BaseException) -> str:
+def _text_words(text: str) -> str:
+    """Return what the lines of an exception in a traceback's text say, on one line."""
+    name, colon, words = text.partition(": ")
+    if "\n" in name:
+        return first_line(text)
+    return f"{name}{colon}{headline(words)[0]}"
+
+
+def _parsed_words(parsed: tracebacks.ParsedTraceback) -> str:
+    return _text_words("\n".join([parsed.line, *parsed.remarks]))
+
+
+def _words(exc: BaseException) -> str:
+    """Return what an exception says, on one line, with the last line of a command's stderr."""
     try:
-        return first_line(str(exc))
+        text = headline(str(exc))[0]
     except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
         return ""
+    error_line = last_error_line(exc)
+    return f"{text}: {error_line}" if error_line else text
 
 
 def _qualified_name(exc: BaseException) -> str:
@@ -196,13 +255,12 @@ def _template_key(name: str, template: str, values: _Texts) -> str | None:
     return _key(TEMPLATE, name, template, *values)
 
 
-def _text_key(record: logging.LogRecord, values: _Texts) -> str:
-    text = record.getMessage()
-    if tracebacks.TRACEBACK in text:
-        # QueueHandler.prepare moves the traceback into the message and clears exc_text.
-        head, traceback, rest = text.partition(tracebacks.TRACEBACK)
-        if rest.strip():
-            return _key(EXCEPTION, *_text_exception_parts(head, traceback + rest), *values)
+def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Texts) -> str:
+    text = message_text(record) if parts is None else _head(parts._replace(template=parts.text))
+    if parts is None and tracebacks.TRACEBACK in text:  # of an argument that is no str
+        key = _exception_key(read_record(record), values)
+        if key:
+            return key
     place = str(record.name), str(record.module), str(record.funcName), *values
     return _repeated_text_key(place, text[:MAX_CHARACTERS])
 
@@ -221,56 +279,86 @@ def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ())
     """Return the group of ``record``, whose fingerprint is ``key``; None for most records.
 
     The masked texts of one file and line are a group, because a text that no mask fits can give any
-    number of keys from one call; so are the exceptions of one `_root_cause`.
+    number of keys from one call; so are the exceptions of one type from one line. The exceptions of
+    one root cause are a group as well.
     """
     values = _values(record, group_by) if group_by else ()
     if key.startswith(TEXT):
         group = _key(CALL_SITE, str(record.pathname), str(record.lineno), *values)
-        name = os.path.basename(record.pathname)  # noqa: PTH119  a tenth of a Path's cost
-        return GroupKey(group, f"{name}:{record.lineno}")
-    cause = _root_cause(record) if key.startswith(EXCEPTION) else None
-    if cause is None:
+        return GroupKey(group, f"{_file_name(str(record.pathname))}:{record.lineno}")
+    if not key.startswith(EXCEPTION):
         return None
-    info = record.exc_info
-    frame = tracebacks.in_app_frame(info[2]) if isinstance(info, tuple) else None
-    place = frame.function if frame else record.funcName or record.name
-    return GroupKey(_key(ROOT_CAUSE, *cause, *values), place)
+    parts = read_record(record)
+    place, function = _raise_site(parts)
+    if not any(place[1:]):
+        place = (*place, str(record.pathname), str(record.lineno))
+    site = _key(CALL_SITE, *place, *values)
+    cause, name = _root_cause(parts), function or str(record.funcName or record.name)
+    if cause is None:
+        return GroupKey(site, name)
+    return GroupKey(_key(ROOT_CAUSE, *cause, *values), name, site)
 
 
-def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
-    """Return the type and the masked first line of the root exception, if that is a cause.
+def _raise_site(parts: RecordParts) -> tuple[_Texts, str]:
+    """Return the type and place of the logged exception, and the function's name."""
+    if parts.exceptions:
+        place = _place_parts(_traceback_of(parts))
+        return (_qualified_name(parts.exceptions[0]), *place), place[1]
+    text = tracebacks.both_ends(parts.exc_text)
+    place = tracebacks.text_place_parts(text)
+    return (tracebacks.exception_line(text).partition(":")[0], *place), ""
+
+
+def _root_cause(parts: RecordParts) -> _Texts | None:
+    """Return the type and the masked words of the root exception, if that is a cause.
 
     One dead database causes many failures, but each KeyError or timeout is a problem of its own.
     """
-    info: object = record.exc_info
-    if tracebacks.is_exc_info(info):
-        root = tracebacks.exception_chain(info[1])[-1]
-        if not tracebacks.subexceptions(root):
-            return _cause(root)
-        causes = set(map(_cause, map(tracebacks.root_cause, tracebacks.flatten_group(root))))
-        return causes.pop() if len(causes) == 1 else None
-    # The root's traceback is the first in the text, and ends at an empty line.
-    text = tracebacks.both_ends(str(record.exc_text or record.getMessage()))
-    first = text[text.find(tracebacks.TRACEBACK) :].split("\n\n", 1)[0]
-    return _text_cause(tracebacks.exception_line(first)) if tracebacks.TRACEBACK in text else None
+    if not parts.exceptions:
+        parsed = tracebacks.parse_tracebacks(tracebacks.both_ends(parts.exc_text))
+        return _parsed_cause([each for each in parsed if each.line])
+    causes, _ = tracebacks.split_chain(parts.exceptions[0])
+    root = causes[-1]
+    if not tracebacks.subexceptions(root):
+        return _cause(causes)
+    members = map(tracebacks.split_chain, tracebacks.flatten_group(root))
+    found = {_cause(member) for member, _ in members}
+    return found.pop() if len(found) == 1 else None
 
 
-def _cause(exc: BaseException) -> tuple[str, str] | None:
-    is_pythons = type(exc).__module__ in {"builtins", tracebacks.ASYNCIO}
-    if is_pythons and not isinstance(exc, OSError):
+def _cause(chain: list[BaseException]) -> _Texts | None:
+    root = chain[-1]
+    inner = tracebacks.inner_tracebacks(root)
+    if inner:
+        return _parsed_cause(inner)
+    is_pythons = type(root).__module__ in {"builtins", tracebacks.ASYNCIO}
+    is_os_error = isinstance(root, OSError)
+    if is_pythons and not is_os_error:
         return None
-    line = _first_line_of(exc)
-    return (_qualified_name(exc), mask(line)) if line or not is_pythons else None
+    words = _words(root)
+    if not names_nothing(words, is_os_error=is_os_error):
+        return _qualified_name(root), mask(words)
+    address = address_in(reversed(chain), _words)
+    return (_qualified_name(root), mask(words), address) if address else None
 
 
-def _text_cause(line: str) -> tuple[str, str] | None:
-    """Return the `_cause` of an exception by its line in a traceback."""
-    name, _, text = line.partition(": ")
-    builtin = getattr(builtins, name, None)
-    is_os_error = isinstance(builtin, type) and issubclass(builtin, OSError) and text
-    if (builtin and not is_os_error) or name.startswith(f"{tracebacks.ASYNCIO}."):
+def _parsed_cause(parsed: Sequence[tracebacks.ParsedTraceback]) -> _Texts | None:
+    """Return the `_cause` of a chain by its text, the root first."""
+    if not parsed:
         return None
-    return name, mask(text)
+    name, _, words = _parsed_words(parsed[0]).partition(": ")
+    is_os_error = tracebacks.is_os_error(name)
+    is_pythons = hasattr(builtins, name) or name.startswith(f"{tracebacks.ASYNCIO}.")
+    if is_pythons and not is_os_error:
+        return None
+    if not names_nothing(words, is_os_error=is_os_error):
+        return name, mask(words)
+    address = next(filter(None, (address_in_text(each.line) for each in parsed)), "")
+    return (name, mask(words), address) if address else None
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[\\/]", path)[-1]
 
 
 def _key(rule: str, *parts: str) -> str:

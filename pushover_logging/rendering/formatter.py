@@ -20,6 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.identity.record_parts import message_text
 from pushover_logging.levels import Levels
 from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
@@ -28,7 +29,14 @@ from pushover_logging.rendering.layout import BodyParts, build_body, build_html_
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
-from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_note
+from pushover_logging.rendering.text import (
+    clean,
+    largest_fitting,
+    shortener,
+    truncate,
+    truncate_middle,
+    with_note,
+)
 
 NO_MESSAGE = "(no message)"
 _Fields = Mapping[str, Any] | None
@@ -130,7 +138,7 @@ class PushoverFormatter(JsonFormatter):
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
         if len(title) > TITLE_LIMIT or self.encrypted_length:
-            title = self._fit(partial(truncate, title), TITLE_LIMIT)
+            title = self._fit(partial(truncate_middle, title), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
         text = self._body(view, title, body, markup=markup)
@@ -160,7 +168,7 @@ class PushoverFormatter(JsonFormatter):
         if "asctime" in self._required_fields:
             record.asctime = self._time(record)
         if "message" in self._required_fields:
-            record.message = record.getMessage()
+            record.message = message_text(record)
         structured = record.msg if isinstance(record.msg, dict) else {}
         self.add_fields(data, record, structured)
         if "message" not in requested:

@@ -136,7 +136,9 @@ class Throttle:
         The same candidate may be decided again, after a failed send or a crash: it is counted once.
         """
         group = candidate.group
-        names = [candidate.key, *([group.group, MEMBERS + group.group] if group else ())]
+        names = [candidate.key]
+        for name in _group_names(group):
+            names += [name, MEMBERS + name]
         decide = self._resolve if candidate.resolves else self._decide
         return self._transaction(lambda: decide(candidate), names)
 
@@ -161,8 +163,9 @@ class Throttle:
             group = decision.candidate.group if decision else None
             for claimed in keys:
                 key, problem = claimed, self._get(claimed)
-                if problem is None and group is not None:  # it became part of that meanwhile
-                    key, problem = group.group, self._get(group.group)
+                for name in _group_names(group) if problem is None else ():
+                    if problem is None:  # it became part of that meanwhile
+                        key, problem = name, self._get(name)
                 if problem is None:
                     continue
                 shown = problem.reporting
@@ -411,16 +414,23 @@ class Throttle:
 
     def _grouped(self, key: str, group: GroupKey, created: float) -> tuple[str, Problem | None]:
         """Return what a newcomer goes by: its own key, or the one problem of its whole group."""
-        whole = self._present(group.group)
-        if whole is not None and whole.level != UNREPORTED:
-            return group.group, whole
-        name, now = MEMBERS + group.group, self._now
-        members = self._group(name)
-        if not members.should_merge(group.group, key, now):
-            self._items[name] = members
-            self.store.save(name, members, None)
-            return key, None
-        whole = whole or self.rules.begin(now, created)
+        names = _group_names(group)
+        for name in names:
+            whole = self._present(name)
+            if whole is not None and whole.level != UNREPORTED:
+                return name, whole
+        for name in names:
+            members = self._group(MEMBERS + name)
+            if members.should_merge(name, key, self._now):
+                return name, self._merged(name, members, group.place, created)
+            self._items[MEMBERS + name] = members
+            self.store.save(MEMBERS + name, members, None)
+        return key, None
+
+    def _merged(self, name: str, members: Group, place: str, created: float) -> Problem:
+        """Return the one problem that a group's members become."""
+        now = self._now
+        whole = self._present(name) or self.rules.begin(now, created)
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
@@ -428,10 +438,10 @@ class Throttle:
             if problem is not None and not problem.reporting.count:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
-        self._delete(name)
-        if group.group.startswith(CALL_SITE):
-            whole.title = f"different messages from {group.place}"
-        return group.group, whole
+        self._delete(MEMBERS + name)
+        if name.startswith(CALL_SITE):
+            whole.title = f"different messages from {place}"
+        return whole
 
     # -- counts
 
@@ -442,7 +452,7 @@ class Throttle:
         """Add a process's count; return the key of the problem that has it now."""
         key, problem = self._place(found)
         occurrences = found.occurrences
-        if found.group is None or key != found.group.group:
+        if key not in _group_names(found.group):
             occurrences = replace(occurrences, places=())  # a place says something of a group alone
         self.rules.count(problem, occurrences, self._now)
         self._save(key, problem)
@@ -571,6 +581,10 @@ class Throttle:
     def _delete(self, name: str) -> None:
         self._items[name] = None
         self.store.delete(name)
+
+
+def _group_names(group: GroupKey | None) -> tuple[str, ...]:
+    return tuple(filter(None, (group.group, group.site))) if group else ()
 
 
 def _places(group: GroupKey | None) -> tuple[str, ...]:
