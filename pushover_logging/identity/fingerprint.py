@@ -189,9 +189,12 @@ def _place_parts(tb: TracebackType | None) -> _Texts:
 
 
 def _inner_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
+    return (*_frame_parts(parsed), mask(_parsed_words(parsed)))
+
+
+def _frame_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
     frame = tracebacks.in_app_place(parsed.frames)
-    place = (_file_name(frame.filename), frame.function, frame.code) if frame else ("", "", "")
-    return (*place, mask(_parsed_words(parsed)))
+    return (_file_name(frame.filename), frame.function, frame.code) if frame else ("", "", "")
 
 
 @lru_cache(maxsize=1024)  # a problem that continues repeats its parts
@@ -303,6 +306,9 @@ def _raise_site(parts: RecordParts) -> tuple[_Texts, str]:
     """Return the type and place of the logged exception, and the function's name."""
     if parts.exceptions:
         place = _place_parts(_traceback_of(parts))
+        inner = tracebacks.inner_tracebacks(tracebacks.root_cause(parts.exceptions[0]))
+        if inner:
+            return (_qualified_name(parts.exceptions[0]), *_frame_parts(inner[0])), place[1]
         return (_qualified_name(parts.exceptions[0]), *place), place[1]
     text = tracebacks.both_ends(parts.exc_text)
     place = tracebacks.text_place_parts(text)

@@ -42,7 +42,8 @@ class RecordParts(NamedTuple):
     traceback: object = None  # of the first
     exc_text: str = ""  # a traceback as text, if there is no exception
     stack: str = ""
-    fields: Mapping[Any, Any] | None = None  # of a structured message, without its text
+    fields: Mapping[Any, Any] | None = None  # of a structured message
+    text_field: str | None = None  # which of them is the text
 
 
 class _Named:
@@ -61,11 +62,11 @@ class _Named:
 def read_record(record: logging.LogRecord) -> RecordParts:
     """Return the parts of a record. Raises what the record's own objects raise."""
     structured = _structure(record)
-    fields: Mapping[Any, Any] | None = None
+    fields: Mapping[Any, Any] | None = structured
+    name = None
     if structured is not None:
         name = next((name for name in _TITLES if _is_text(structured.get(name))), None)
         text = template = structured[name] if name else ""
-        fields = {key: value for key, value in structured.items() if key != name}
     else:
         text, template = message_text(record), str(record.msg)
     if text.endswith(f"\n{_NO_EXCEPTION}"):
@@ -85,7 +86,7 @@ def read_record(record: logging.LogRecord) -> RecordParts:
                 exc_text = exc_text or found
             else:
                 stack = stack or found
-    return RecordParts(text, template, exceptions, tb, exc_text, stack, fields)
+    return RecordParts(text, template, exceptions, tb, exc_text, stack, fields, name)
 
 
 def carries_exception(record: logging.LogRecord) -> bool:

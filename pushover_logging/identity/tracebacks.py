@@ -424,6 +424,8 @@ def _parse_block(block: str) -> tuple[ParsedTraceback, list[str]]:
     """Return the exception of a block, and the lines after the one that names it."""
     frames: list[Frame] = []
     lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
+    if block.endswith("\n"):  # a blank line before the next header
+        lines.append("")
     for number, line in enumerate(lines):
         if frame := re.match(_FRAME_LINE, line):
             function = frame["function"] or ""

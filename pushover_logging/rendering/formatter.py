@@ -34,7 +34,6 @@ from pushover_logging.rendering.text import (
     largest_fitting,
     shortener,
     truncate,
-    truncate_middle,
     with_note,
 )
 
@@ -138,7 +137,7 @@ class PushoverFormatter(JsonFormatter):
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
         if len(title) > TITLE_LIMIT or self.encrypted_length:
-            title = self._fit(partial(truncate_middle, title), TITLE_LIMIT)
+            title = self._fit(partial(truncate, title), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
         text = self._body(view, title, body, markup=markup)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.identity.record_parts import RecordParts, read_record
-from pushover_logging.message import MESSAGE_LIMIT
+from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
     ExceptionSummary,
@@ -105,9 +105,11 @@ class RecordView:
         """What went wrong: the root exception's line, else the message's first line."""
         text, cause, _ = self._headline
         first = first_line(text)
-        if first.endswith(cause) and ": " not in cause:  # a type that says nothing alone
-            cause = first
-        return cause or first or "".join(self._parts.extras[:1])
+        if cause and first.endswith(cause) and ": " not in cause:  # a type that says nothing alone
+            return first
+        if cause:
+            return truncate_middle(cause, TITLE_LIMIT)
+        return first or "".join(self._parts.extras[:1])
 
     def parts(self, title: str) -> BodyParts:
         """Return the parts of the body, without what ``title`` already contains."""
@@ -141,6 +143,8 @@ class RecordView:
         level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
         lines = [summary.place, level]
         for name, value in fields.items():
+            if name == self._read.text_field:
+                continue
             label = "" if name == "request" else f"{_on_one_line(name)}: "
             lines.append(label + _on_one_line(value))
         whole = set()
@@ -148,7 +152,7 @@ class RecordView:
             whole.add(len(lines))
             lines += (line, *remarks, *map(_FRAME_LINE, frames))
         place, level, *lines = self._redacted_lines(lines, whole)
-        end = len(fields)
+        end = len(fields) - (self._read.text_field in fields)
         extras, exceptions = lines[:end], []
         for _, remarks, frames, total in summary.exceptions:
             first, middle = end + 1, end + 1 + len(remarks)
@@ -160,6 +164,14 @@ class RecordView:
             exceptions.append(ExceptionLines(line, lines[first:middle], shown, total))
         text = self._headline[0]
         return BodyParts(text, cause, place, level, extras, exceptions)
+
+    @property
+    def _message(self) -> str:
+        """The message; of a structured one all its fields, as lines."""
+        text, name, extras = self._headline[0], self._read.text_field, self._parts.extras
+        return (
+            "\n".join([f"{name}: {text}" if name else text, *extras]) if self._read.fields else text
+        )
 
     def _redacted_lines(self, lines: list[str], exceptions: Container[int]) -> list[str]:
         """Return lines as they can be sent, redacted in one pass.
@@ -193,7 +205,7 @@ class RecordView:
         return self._plain
 
     _COMPUTED: ClassVar[dict[str, Callable[[RecordView], str]]] = {
-        "message": lambda self: self._headline[0] or "\n".join(self._parts.extras),
+        "message": lambda self: self._message,
         "cause": lambda self: self._headline[1],
         "place": lambda self: self._parts.place,
         "host": lambda self: self._host or "",
