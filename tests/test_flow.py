@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from conftest import Mute
 
 from pushover_logging.inbox import Inbox
 
@@ -330,8 +331,8 @@ def test_record_is_never_changed(drive):
 def test_record_that_cannot_be_formatted_goes_to_handle_error(drive, capsys):
     """The program goes on, the fault is shown as logging shows it, and is counted."""
     driven = drive()
-    driven.log.error("%d", "x")
-    driven.log.error("count %d of them", "x")
+    driven.log.error("%s", Mute())
+    driven.log.error("count %s of them", Mute())
     assert (2, 2) == (driven.handler.stats().records, driven.handler.stats().failed)
     assert "--- Logging error ---" in capsys.readouterr().err
 

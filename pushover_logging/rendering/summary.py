@@ -68,7 +68,8 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     elif newcomers:
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
-        title = f"x{first.count} more: {first.title}"
+        number = f"x{first.count}" if first.count > 1 else "1"
+        title = f"{number} more: {first.title}"
         lines = [_sentences(first, at_exit=at_exit)]
     else:
         title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
@@ -100,7 +101,7 @@ def resolved(title: str, text: str, created: float) -> Message:
 def with_duration(message: Message, count: Count) -> Message:
     """Return a resolution that says how long its problem lasted, for those that received it."""
     lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
-    times = "once" if count.total == 1 else f"{count.total} times"
+    times = {1: "once", 2: "twice"}.get(count.total, f"{count.total} times")
     text = f"{message.message}\nIt lasted {lasted} and came {times}."
     return replace(message, message=text, user=count.user, device=count.device)
 
