@@ -130,6 +130,10 @@ WRITTEN = {
     "its repr": lambda text: record("Job failed: " + repr(text)[1:-1]),
     "with a blank margin": lambda text: record("Job failed:\n  " + text.rstrip().replace(
         "\n", "\n  ") + "\n\n  and more"),
+    "after a prefix, then indented": lambda text: record(
+        "Job failed: " + text.replace("\n", "\n    ")),
+    "between other lines": lambda text: record("Job failed:\n" + "".join(
+        f"web-1  | {line}" for line in text.splitlines(keepends=True)) + "web-1 exited"),
     "an object's text": lambda text: record("Job failed: %s", Written(text)),
 }  # fmt: skip
 
@@ -159,6 +163,13 @@ def test_tracebacks_as_text_are_told_apart(way):
     raised = [(price_of, 5), (rate_of, 5), (stock_of, 5), (price_of, 6)]
     keys = [fingerprint(WRITTEN[way](text_of(*each))) for each in raised]
     assert (keys[0], 3) == (keys[3], len(set(keys)))
+
+
+def test_traceback_of_an_object_counts_if_the_template_says_nothing():
+    """An object among the arguments can be anything, also a header without an error."""
+    keys = [fingerprint(record("%s", Written(text_of(each, 5)))) for each in (price_of, stock_of)]
+    bare = fingerprint(record("%s", Written("Traceback (most recent call last):\n")))
+    assert 3 == len({*keys, bare})
 
 
 def test_stack_in_a_message_is_no_exception():
@@ -390,6 +401,20 @@ def test_session_has_its_place():
     assert "<module>, <stdin>:1" == shown(made)[1][1]
 
 
+def test_endless_frames_of_a_library_hide_no_own_frame():
+    """Of both kinds the innermost twenty are read, and the others counted."""
+    deep = "def step_0(n):\n    return step_1(n - 1) if n else 1 / 0\n"
+    deep += "def step_1(n):\n    return step_0(n)\n"
+    library, own = {"__name__": "lib"}, {"__name__": "shop"}
+    exec(compile(deep, "/v/site-packages/lib.py", "exec"), library)
+    exec(compile(deep.replace("1 / 0", "call()"), "/srv/shop/steps.py", "exec"), own)
+    own["call"] = lambda: library["step_0"](30)
+    title, lines = shown(record(exc=caught(own["step_0"], 30)))
+    assert ("ZeroDivisionError: division by zero", "step_") == (title, lines[1][:5])
+    assert lines[1].endswith(", shop/steps.py:2")
+    assert "  … 20 frames in lib" in lines
+
+
 def test_own_frames_come_first_where_room_is_short():
     """Five own functions over a whole client: all five, and a line for each package."""
     httpx = pytest.importorskip("httpx")
@@ -580,7 +605,7 @@ def test_trace_of_loguru_is_no_part_of_the_key():
             fail(order)
     loguru.logger.remove(number)
     for ways in (seen, [record(made.getMessage()) for made in seen]):
-        assert "└" in str(ways[0].msg)
+        assert "'a', 'a'" in str(ways[0].msg)
         assert 1 == len(set(map(fingerprint, ways)))
         title, lines = shown(ways[0])
         assert ("ZeroDivisionError: division by zero", "Payment failed") == (title, lines[0])

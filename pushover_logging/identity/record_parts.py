@@ -30,6 +30,8 @@ _EXCEPTION_LINE = re.compile(
     r"\s*(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Timeout|Type)\w*(?::|\s*$)"
 )
 _MAX_JSON = 65_536
+_PLAIN = frozenset({int, float, bool, type(None)})
+_SHORTEST = len(TRACEBACK)  # characters of an argument that can hold a traceback
 _FORMAT_ERRORS = (TypeError, ValueError, LookupError, OverflowError)  # of the % operator
 
 
@@ -102,9 +104,12 @@ def carries_exception(record: logging.LogRecord) -> bool:
 
 def has_exception(args: object) -> bool:
     """Return True if an exception or a traceback is among a record's arguments."""
-    for arg in args.values() if isinstance(args, dict) else args:  # type: ignore[attr-defined]
+    for arg in args.values() if type(args) is dict else args:  # type: ignore[attr-defined]
         kind = type(arg)  # isinstance would also read the `__class__` of a proxy
-        if issubclass(kind, BaseException) or (issubclass(kind, str) and MARK in arg):
+        if kind is str:
+            if len(arg) > _SHORTEST and MARK in arg:
+                return True
+        elif kind not in _PLAIN and issubclass(kind, BaseException):
             return True
     return False
 

@@ -156,7 +156,7 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
         if inner:
             exceptions += _parsed_lines(inner)
             place = place or tracebacks.in_app_place(inner[0].frames)
-            if tracebacks.is_remote(each) and len(inner) > 0:
+            if tracebacks.is_remote(each):
                 continue
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
         entries.append(own)
