@@ -91,8 +91,9 @@ class PushoverHandler(logging.Handler):
             path = config.outbox(outbox, client.application)
             host = self._default_formatter.host
             self._settings = Settings(
-                make_client, rules, size, path, host, clock=self._clock, **times
-            )
+                make_client, rules, size, path, host, clock=self._clock,
+                text_of=self._default_formatter.one_line, **times,
+            )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
         if self._settings is None:

@@ -18,7 +18,13 @@ from enum import Enum
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.identity.fingerprint import TEMPLATE, GroupKey, call_key
-from pushover_logging.throttle.rules import NOTHING, UNREPORTED, Occurrences, PushInfo
+from pushover_logging.throttle.rules import (
+    NOTHING,
+    UNREPORTED,
+    Occurrences,
+    PushInfo,
+    ranked_texts,
+)
 from pushover_logging.throttle.store import OVERFLOW_KEY
 from pushover_logging.throttle.throttle import OVERFLOW, Counted, View
 
@@ -26,6 +32,7 @@ CAPACITY = 1024  # tallies
 MAX_CALLS = 2048  # that are remembered
 CANDIDATES = {False: 10, True: 5}  # undecided at a time, by whether they are CRITICAL
 _EVICTED_AT_ONCE = CAPACITY // 16
+MAX_TEXTS = 100  # of what a tally counts: the texts of the first records since it was drained
 _WITH_ARGS = 2  # parts of the key of a call with args: logger and template
 
 
@@ -48,7 +55,7 @@ class Tally:
 
     __slots__ = (
         "count", "group", "info", "key", "last", "level", "problem", "quiet_until", "reported",
-        "since", "unannounced", "undecided", "worst",
+        "since", "texts", "unannounced", "undecided", "worst",
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
@@ -65,12 +72,16 @@ class Tally:
         self.unannounced: bool = False
         self.info: PushInfo = PushInfo()
         self.group: GroupKey | None = None
+        self.texts: list[str] = []  # at most `MAX_TEXTS`, redacted
 
     def counted(self, source: str) -> Counted:
         """Return what is counted."""
         places = (self.group.place,) if self.group and self.group.place else ()
         sources = (source,) if source else ()
-        occurrences = Occurrences(self.count, self.since, self.last, self.worst, places, sources)
+        texts = ranked_texts(*(f"1 {text}" for text in self.texts))
+        occurrences = Occurrences(
+            self.count, self.since, self.last, self.worst, places, sources, texts=texts
+        )
         return Counted(
             self.key, self.problem, self.reported, occurrences, self.info, self.group,
             self.unannounced,
@@ -80,18 +91,27 @@ class Tally:
 class Dedup:
     """The tallies of one pipeline; ``source`` names this process in shared counts.
 
+    ``text_of`` returns what a record says on one line, redacted; it is called without the lock, and
+    may raise what the record's arguments raise.
+
     Any thread may call. ``lock``, the pipeline's, is over the tallies and the counters, and never
     over I/O or a text. A signal handler that logs may interrupt its own thread inside the lock, and
     enters it again: between two calls each tally is whole. A fork's child has a new Dedup.
     """
 
     def __init__(
-        self, lock: threading.RLock, counters: Counters, clock: Clock, source: str
+        self,
+        lock: threading.RLock,
+        counters: Counters,
+        clock: Clock,
+        source: str,
+        text_of: Callable[[logging.LogRecord], str] = lambda _: "",
     ) -> None:
         self._lock = lock
         self._counters = counters
         self._now: Callable[[], float] = clock.monotonic
         self._source = source
+        self._text_of = text_of
         self._tallies: dict[str, Tally] = {}
         self._calls: dict[tuple[object, ...], Tally] = {}
         self._dirty: dict[str, Tally] = {}  # with something counted
@@ -109,6 +129,7 @@ class Dedup:
             level, created = record.levelno, record.created
             if not 0 <= created <= MAX_UNIX_TIME:
                 return False
+            text = self._text_of(record) if len(tally.texts) < MAX_TEXTS else ""
         except Exception:  # noqa: BLE001  records also come from sockets, in any shape
             return False
         with self._lock:
@@ -121,6 +142,8 @@ class Dedup:
             tally.count += 1
             tally.last = created
             self._counters.counted += 1
+            if text:
+                tally.texts.append(text)
             return True
 
     def admit(self, key: str | None, level: int, created: float) -> Admission:
@@ -152,6 +175,17 @@ class Dedup:
             self._counters.pending += 1
             self._open[threading.get_ident()] = tally
             return Admission.ADMITTED
+
+    def note(self, key: str, record: logging.LogRecord) -> None:
+        """Remember what a record that `admit` counted says; an exception's words are not kept."""
+        tally = self._tallies.get(key)
+        if tally is None or len(tally.texts) >= MAX_TEXTS or record.exc_info or record.exc_text:
+            return
+        with contextlib.suppress(Exception):  # of the record's arguments
+            text = self._text_of(record)
+            with self._lock:
+                if text and tally.count:
+                    tally.texts.append(text)
 
     def resolve(self, key: str) -> None:
         """Let the next record of a problem be news; admits the record that ends it."""
@@ -250,6 +284,7 @@ class Dedup:
                     taken.append(tally.counted(self._source))
                     del self._dirty[tally.key]
                     tally.count, tally.unannounced, tally.quiet_until = 0, False, math.inf
+                    tally.texts = []
             detached, self._detached = self._detached, []
             for counted in detached:
                 wanted = keys is None or counted.key in keys
@@ -272,6 +307,9 @@ class Dedup:
                     self._begin(tally, more.level, more.since)
                     tally.last = more.last
                 tally.count += more.count
+                for numbered in more.texts:
+                    number, _, text = numbered.partition(" ")
+                    tally.texts += [text] * int(number)
                 tally.since = min(tally.since, more.since)
                 tally.last = max(tally.last, more.last)
                 tally.worst = max(tally.worst, more.level)
@@ -321,6 +359,7 @@ class Dedup:
             else:
                 self._overflow = self._overflow.plus(replace(counted.occurrences, places=()))
         tally.count, tally.level, tally.quiet_until = 0, UNREPORTED, -math.inf
+        tally.texts = []
 
     def _begin(self, tally: Tally, level: int, created: float) -> None:
         tally.since, tally.worst = created, level

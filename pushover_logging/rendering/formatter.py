@@ -20,7 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.identity.record_parts import message_text
+from pushover_logging.identity.record_parts import message_text, read_record
 from pushover_logging.levels import Levels
 from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
@@ -31,6 +31,7 @@ from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
 from pushover_logging.rendering.text import (
     clean,
+    first_line,
     largest_fitting,
     shortener,
     truncate,
@@ -39,6 +40,8 @@ from pushover_logging.rendering.text import (
 
 NO_MESSAGE = "(no message)"
 _Fields = Mapping[str, Any] | None
+_MAX_SEARCHED = 1_000  # characters of a message that are searched for secrets for one line of it
+_ONE_LINE = 80
 _LEVELS = Levels()
 _REDACTION = Redaction()
 
@@ -153,6 +156,11 @@ class PushoverFormatter(JsonFormatter):
     def redacted(self, text: str) -> str:
         """Return ``text`` as it can be sent: clean and without secrets."""
         return (self.redaction or _REDACTION)(clean(text))
+
+    def one_line(self, record: logging.LogRecord) -> str:
+        """Return the start of a record's message on one line, as a summary names it."""
+        text = first_line(read_record(record).text[:_MAX_SEARCHED])
+        return truncate(self.redacted(text), _ONE_LINE)
 
     def _time(self, record: logging.LogRecord) -> str:
         return self.formatTime(record, self.datefmt)

@@ -15,9 +15,11 @@ SUMMARY_PRIORITY = -1
 DIGEST_PRIORITY = -2  # of a digest at exit: nobody has to wake up for a count
 MAX_SOURCES = 100  # processes that a problem remembers between two summaries
 NO_TITLE = "(no title)"
+CALL_SITE = "call site:"  # how the key of different messages from one line starts
 _PLACES_ROOM = 300  # characters
 _ROOM = 80  # characters for a closing line and the host
 _MAX_HOSTS = 5
+_MAX_TEXTS = 5
 
 
 class Count(NamedTuple):
@@ -29,7 +31,8 @@ class Count(NamedTuple):
     summaries of this same count it refused. ``unannounced``: no push has reported the problem yet;
     ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
     those of the push that reported the problem, or should have; ``places`` are where it came from,
-    ``sources`` the processes that counted. ``repeats``: an emergency of it repeats.
+    ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
+    each with its number before it. ``repeats``: an emergency of it repeats.
     """
 
     key: str
@@ -51,6 +54,7 @@ class Count(NamedTuple):
     places: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     repeats: bool = False
+    texts: tuple[str, ...] = ()
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -68,9 +72,11 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     elif newcomers:
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
-        number = f"x{first.count}" if first.count > 1 else "1"
-        title = f"{number} more: {first.title}"
-        lines = [_sentences(first, at_exit=at_exit)]
+        texts = _texts(first)
+        title = f"{f'x{first.count}' if first.count > 1 else '1'} more: {first.title}"
+        if texts and not first.key.startswith(CALL_SITE):
+            title = f'{first.count} more like "{first.title}"'
+        lines = list(filter(None, [_sentences(first, at_exit=at_exit), texts]))
     else:
         title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
@@ -181,6 +187,19 @@ def _refusals(counts: Sequence[Count]) -> str:
     if number > 1:
         return f"The {number} pushes before were refused."
     return "The push before was refused." if number else ""
+
+
+def _texts(count: Count) -> str:
+    """Return what the records said if that differed: up to five texts, the most frequent first."""
+    found = [
+        (int(number), text) for number, _, text in (each.partition(" ") for each in count.texts)
+    ]
+    if not found or (len(found) == 1 and found[0][1].rstrip("…") in count.title):
+        return ""
+    are_all = sum(number for number, _ in found) == count.count
+    names = [f"x{number} {text}" if are_all else text for number, text in found[:_MAX_TEXTS]]
+    line = ", ".join(names) + (" and others" if len(found) > _MAX_TEXTS else "")
+    return line if are_all else f"Among them: {line}"
 
 
 def _places(places: Sequence[str]) -> str:

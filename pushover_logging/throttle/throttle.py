@@ -326,7 +326,9 @@ class Throttle:
         places = _places(candidate.group) if key != candidate.key else ()
         if verdict is Verdict.SUPPRESSED:
             at = candidate.created
-            rules.count(problem, Occurrences(1, at, at, candidate.level, places), now)
+            texts = (f"1 {candidate.info.title}",)
+            more = Occurrences(1, at, at, candidate.level, places, texts=texts)
+            rules.count(problem, more, now)
             rules.count_decided(problem, candidate.id)
             self._save(key, problem)
             return Decision(verdict, candidate, key, self._view(key))
