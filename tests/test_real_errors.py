@@ -409,9 +409,9 @@ def test_endless_frames_of_a_library_hide_no_own_frame():
     exec(compile(deep, "/v/site-packages/lib.py", "exec"), library)
     exec(compile(deep.replace("1 / 0", "call()"), "/srv/shop/steps.py", "exec"), own)
     own["call"] = lambda: library["step_0"](30)
-    title, lines = shown(record(exc=caught(own["step_0"], 30)))
-    assert ("ZeroDivisionError: division by zero", "step_") == (title, lines[1][:5])
-    assert lines[1].endswith(", shop/steps.py:2")
+    title, lines = shown(record("Job failed. " * 40, exc=caught(own["step_0"], 30)))
+    assert "ZeroDivisionError: division by zero" == title
+    assert [line for line in lines if line.endswith(", shop/steps.py:2")]
     assert "  … 20 frames in lib" in lines
 
 

@@ -72,9 +72,9 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     elif newcomers:
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
-        texts = _texts(first)
+        are_all, texts = _texts(first)
         title = f"{f'x{first.count}' if first.count > 1 else '1'} more: {first.title}"
-        if texts and not first.key.startswith(CALL_SITE):
+        if are_all and not first.key.startswith(CALL_SITE):
             title = f'{first.count} more like "{first.title}"'
         lines = list(filter(None, [_sentences(first, at_exit=at_exit), texts]))
     else:
@@ -189,17 +189,20 @@ def _refusals(counts: Sequence[Count]) -> str:
     return "The push before was refused." if number else ""
 
 
-def _texts(count: Count) -> str:
-    """Return what the records said if that differed: up to five texts, the most frequent first."""
-    found = [
-        (int(number), text) for number, _, text in (each.partition(" ") for each in count.texts)
-    ]
+def _texts(count: Count) -> tuple[bool, str]:
+    """Return whether the records said different things, all known, and a line that names them.
+
+    The line has up to five texts, the most frequent first. It is empty if all said what the title
+    says.
+    """
+    split = (numbered.partition(" ") for numbered in count.texts)
+    found = [(int(number), text) for number, _, text in split]
     if not found or (len(found) == 1 and found[0][1].rstrip("…") in count.title):
-        return ""
+        return False, ""
     are_all = sum(number for number, _ in found) == count.count
     names = [f"x{number} {text}" if are_all else text for number, text in found[:_MAX_TEXTS]]
     line = ", ".join(names) + (" and others" if len(found) > _MAX_TEXTS else "")
-    return line if are_all else f"Among them: {line}"
+    return are_all and len(found) > 1, line if are_all else f"Among them: {line}"
 
 
 def _places(places: Sequence[str]) -> str:
