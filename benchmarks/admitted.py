@@ -14,7 +14,7 @@ from benchmarks.timing import Effort, Turn, interleaved, profiled
 
 TARGET, TARGET_WITH_EXCEPTION = 0.5, 1.0
 FRAMES = 20
-BATCH = 8  # problems that are told at once: more would be a storm
+BATCH = 8  # problems that are reported at once: more would be a storm
 TEMPLATES = [f"Payment of %s failed at step {name}" for name in "abcdefgh"]
 WHY = (
     "Half of it is the formatter's: a phone gets a title and lines that fit, cleared of secrets, "

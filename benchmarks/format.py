@@ -4,7 +4,7 @@
 
 Four handlings are timed in turn, so that what else the machine does falls on each alike: the
 Message that PushoverHandler makes of a record, and what sentry-sdk's EventHandler does with it
-when its transport throws the event away; without an exception, and with one of 20 frames. Told are
+when its transport throws the event away; without an exception, and with one of 20 frames. Shown are
 the medians of the rounds with their quartiles in microseconds, and the ratio of the medians.
 """
 

@@ -26,7 +26,7 @@ TEXT = "Cannot reach the database for customer 1043"
 
 
 class _Arrivals(BaseHTTPRequestHandler):
-    """Tells when a request's first line is there, which the inbox does only once it has read it."""
+    """Notes when a request's first line is there: the inbox does only once it has read it all."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -57,7 +57,7 @@ def _serve(pipe: Connection) -> None:
 
 @contextmanager
 def arrivals() -> Iterator[tuple[str, Connection]]:
-    """Run the service that tells arrivals: its address, and a pipe of seconds."""
+    """Run the service that notes arrivals: its address, and a pipe of seconds."""
     mine, its = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(its,), daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""What a person who waits is told: which benchmark runs, and how far it is."""
+"""What a person who waits is shown: which benchmark runs, and how far it is."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Check:
 
     @property
     def is_met(self) -> bool:
-        """Tell whether the target is kept."""
+        """Return True if the target is kept."""
         return self.figure >= self.target if self.at_least else self.figure <= self.target
 
     def cells(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Result:
 
     @property
     def is_met(self) -> bool:
-        """Tell whether all targets are kept."""
+        """Return True if all targets are kept."""
         return all(one.is_met for one in self.checks)
 
     def data(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 Each framework on its real server, one process, twice at once: with the handler, which sends to an
 inbox of its own, and without, else alike. Requests go to the two in turn, a page that works and one
 that fails (a 500, whose traceback goes to a log that nobody reads in both). A round's figure is the
-ratio of its two medians; the median of all rounds is told with the lowest and the highest.
+ratio of its two medians; the median of all rounds is shown with the lowest and the highest.
 Needs the extra test.
 """
 

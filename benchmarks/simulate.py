@@ -80,12 +80,12 @@ class Event:
 
 @dataclass
 class Figures:
-    """What came of it: pushes as (second, what, title, records told), and operations by second."""
+    """What came of it: pushes as (second, what, title, records), and operations by second."""
 
     records: int = 0
     pushes: list[tuple[float, str, str, int]] = field(default_factory=list)
     born: dict[str, float] = field(default_factory=dict)
-    told: dict[str, float] = field(default_factory=dict)
+    reported: dict[str, float] = field(default_factory=dict)
     operations: Counter[int] = field(default_factory=Counter)
     total_operations: float = 0.0
 
@@ -134,7 +134,7 @@ class World:
         front, key = self.fronts[process], event.problem
         if front.admit(key, event.level, event.at) is not Admission.ADMITTED:
             front.describe(key, PushInfo(key), None)
-            front.update(self.shared.count(front.drain()))
+            front.handed_over(counts := front.counts(), self.shared.count(counts))
             return
         front.submitted()
         own = Candidate(next(self._ids), key, event.level, event.at, PushInfo(key))
@@ -145,7 +145,7 @@ class World:
             along = decision.included_count
             self._push(decision.verdict.value, key, 1 + (along.count if along else 0))
             view = self.shared.notified(own.id, [decision.key], decision)[decision.key]
-        front.settle(key, event.level, view, decision.key)
+        front.candidate_decided(key, event.level, view, decision.key)
 
     def _count(self, event: Event, number: int) -> None:
         occurrences = Occurrences(number, event.at, event.at + self.step, event.level)
@@ -158,21 +158,20 @@ class World:
             counts = self.shared.due(push_id := next(self._ids))
             self._operate(3)
             if counts:
-                told = sum(count.count for count in counts)
-                self._push("summary", ", ".join(count.title for count in counts[:3]), told)
+                reported = sum(count.count for count in counts)
+                self._push("summary", ", ".join(count.title for count in counts[:3]), reported)
                 for count in counts:
-                    self.figures.told.setdefault(count.key, self.clock.now)
+                    self.figures.reported.setdefault(count.key, self.clock.now)
                 views = self.shared.notified(push_id, [count.key for count in counts])
-                for key, view in views.items():
-                    for front in self.fronts.values():
-                        front.update_problem(key, view)
+                for front in self.fronts.values():
+                    front.update(views)
         self.figures.total_operations += self.processes * (until - self.clock.now) / POLL
         self.clock.now = until
 
-    def _push(self, what: str, title: str, told: int) -> None:
-        self.figures.pushes.append((self.clock.now, what, title, told))
+    def _push(self, what: str, title: str, reported: int) -> None:
+        self.figures.pushes.append((self.clock.now, what, title, reported))
         if what != "summary":
-            self.figures.told.setdefault(title, self.clock.now)
+            self.figures.reported.setdefault(title, self.clock.now)
 
     def _operate(self, number: float) -> None:
         self.figures.operations[int(self.clock.now)] += int(number)
@@ -186,7 +185,7 @@ class Outage:
         self.clock = Stopwatch()
         self.error = error or TemporaryError("no answer")
         self.is_away = False
-        self.records = self.told = 0
+        self.records = self.reported = 0
         self.attempts: list[float] = []
         self.pushes: list[tuple[float, Message]] = []
         given = {"token": "a" * 30, "user": "u" * 30, "level": 0, "host": None, **options}
@@ -245,9 +244,9 @@ class Outage:
             refused: bool = False,
         ) -> dict[str, View]:
             along = decision.included_count if decision else None
-            self.told += bool(decision)
+            self.reported += bool(decision)
             if not refused:
-                self.told += along.count if along else claimed.get(push_id, 0)
+                self.reported += along.count if along else claimed.get(push_id, 0)
             return notified(push_id, keys, decision, refused=refused)
 
         throttle.due = watched_due  # type: ignore[method-assign]
@@ -270,11 +269,11 @@ def emptied(url: str, processes: int, seconds: int, seed: int = 1) -> tuple[int,
     ids = map(str, itertools.count())
 
     def report(throttle: RedisThrottle) -> int:
-        told = 0
+        reported = 0
         while counts := throttle.due(push_id := next(ids), at_exit=True):
-            told += sum(count.count for count in counts)
+            reported += sum(count.count for count in counts)
             throttle.notified(push_id, [count.key for count in counts])
-        return told
+        return reported
 
     for second in range(seconds):
         for number, throttle in enumerate(fleet):
@@ -322,15 +321,19 @@ def recorded(path: Path) -> Iterator[Event]:
 
 def show(figures: Figures, seconds: float) -> None:
     """Print the figures."""
-    for at, what, title, told in figures.pushes[:40]:
-        print(f"{at / 3600:10.3f} h  {what:9}  x{told:<12,}  {title}")
+    for at, what, title, reported in figures.pushes[:40]:
+        print(f"{at / 3600:10.3f} h  {what:9}  x{reported:<12,}  {title}")
     print(f"records            {figures.records:,}")
     print(f"pushes             {len(figures.pushes):,}")
-    delays = [figures.told[one] - born for one, born in figures.born.items() if one in figures.told]
+    delays = [
+        figures.reported[one] - born
+        for one, born in figures.born.items()
+        if one in figures.reported
+    ]
     print(f"first-push delay   {max(delays, default=0):.1f} s at most")
-    print(f"problems untold    {len(figures.born.keys() - figures.told.keys())}")
-    told = sum(push[3] for push in figures.pushes)
-    print(f"records told       {told:,}")
+    print(f"never reported     {len(figures.born.keys() - figures.reported.keys())}")
+    reported = sum(push[3] for push in figures.pushes)
+    print(f"records reported   {reported:,}")
     months = max(1.0, seconds / (30 * DAY))
     print(f"quota spent        {len(figures.pushes) / months / QUOTA:.2%} of {QUOTA:,} a month")
     print(f"Redis operations   {figures.total_operations / seconds:,.0f} a second in the mean")
@@ -374,7 +377,8 @@ def main() -> None:
     if options.outage:
         outage = Outage()
         print(outage.play(options.problems, 10.0, (5.0, options.outage), options.days * DAY))
-        print(f"{outage.records:,} records, {outage.told:,} told by {len(outage.pushes):,} pushes")
+        counts = f"{outage.records:,} records, {outage.reported:,} reported"
+        print(f"{counts} by {len(outage.pushes):,} pushes")
         return
     if options.emptied:
         counted, reported, twice = emptied(options.emptied, options.processes, 1000)

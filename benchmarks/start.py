@@ -1,4 +1,4 @@
-"""What the library costs a program that has nothing to tell: import, set-up, exit."""
+"""What the library costs a program that logs nothing: import, set-up, exit."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def is_own(module: str) -> bool:
 
 def run(effort: Effort) -> Result:
     """Measure imports in new processes, set-up in this one, and exits in new ones."""
-    result = Result("9. A program that has nothing to tell")
+    result = Result("9. A program that logs nothing")
     programs = {"pass": "pass", BASE: BASE, OURS: OURS}
     imports = interleaved({name: loop(lambda it=it: imported(it)) for name, it in programs.items()},
                           effort)  # fmt: skip

@@ -128,8 +128,8 @@ def ratio(ours: Series, theirs: Series, base: Series | None = None) -> Series:
     floor = base.values if base else (0.0,) * len(ours.values)
     rounds = zip(ours.values, theirs.values, floor, strict=True)
     # A round in which theirs came out below the base says nothing; where all did, nothing is known.
-    told = [(one - low) / (other - low) for one, other, low in rounds if other > low]
-    return Series(tuple(told) or (math.inf,))
+    found = [(one - low) / (other - low) for one, other, low in rounds if other > low]
+    return Series(tuple(found) or (math.inf,))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

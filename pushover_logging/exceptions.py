@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class PushoverError(Exception):
     """The base class of all errors of this library."""
@@ -86,6 +84,4 @@ class RejectedError(DeliveryError):
 
 
 class Unreachable(Exception):  # noqa: N818  a state, which the sender answers; no user sees it
-    """The outbox's file or the shared store cannot be used; ``left`` is what was not done."""
-
-    left: list[Any] | None = None
+    """The outbox's file or the shared store cannot be used."""

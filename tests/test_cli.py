@@ -73,9 +73,9 @@ def test_other_hosts_are_let_in_with_a_warning(
     key = "0123456789abcdef" * 4
     options = ["--port", "0", "--speed", "60", "--encryption-key", key]
     assert 0 == main(["inbox", "--host", host, *options])
-    told = capsys.readouterr()
-    assert f"export PUSHOVER_ENCRYPTION_KEY={key}\n" in told.out
-    assert warned == ("everyone on the network can read the inbox" in told.err)
+    output = capsys.readouterr()
+    assert f"export PUSHOVER_ENCRYPTION_KEY={key}\n" in output.out
+    assert warned == ("everyone on the network can read the inbox" in output.err)
 
 
 def test_host_that_is_no_address_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,10 +104,10 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A port in use is an error on one line, with status 2."""
     with Inbox() as inbox:
         assert 2 == main(["inbox", "--port", str(inbox.port)])
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     where = f"127.0.0.1 port {inbox.port}"
-    assert told.startswith(f"pushover-logging: the inbox cannot listen on {where}: ")
-    assert 1 == told.count("\n")
+    assert output.startswith(f"pushover-logging: the inbox cannot listen on {where}: ")
+    assert 1 == output.count("\n")
 
 
 def test_number_that_is_no_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

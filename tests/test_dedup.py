@@ -23,32 +23,34 @@ def announced(dedup, key="disk", level=ERROR):
     """Let a problem be pushed and its window be open."""
     assert Admission.ADMITTED == dedup.admit(key, level, 1.0)
     dedup.submitted()
-    dedup.settle(key, level, View(level, 60.0))
+    dedup.candidate_decided(key, level, View(level, 60.0))
 
 
-def test_count_that_nobody_took_is_added_to_what_was_counted_since(dedup):
-    """The worst of both, and the time from the first to the last."""
+def test_count_that_nobody_took_is_there_with_what_was_counted_since(dedup):
+    """Each is forgotten when a throttle has taken it."""
     announced(dedup)
     dedup.admit("disk", WARNING, 2.0)
-    drained = dedup.drain()
+    (first,) = dedup.counts()
     dedup.admit("disk", WARNING, 3.0)
     dedup.admit("disk", ERROR, 4.0)
-    dedup.put_back(drained)
-    (counted,) = dedup.drain()
-    found = counted.occurrences
-    assert (3, 2.0, 4.0, ERROR) == (found.count, found.since, found.last, found.level)
+    again, second = dedup.counts()
+    assert first is again
+    found = second.occurrences
+    assert (2, 3.0, 4.0, ERROR) == (found.count, found.since, found.last, found.level)
+    dedup.handed_over([first], {})
+    assert [second] == dedup.counts()
 
 
 def test_count_that_nobody_took_outlives_its_tally(dedup):
     """The problem is over for this process, its count is not."""
     announced(dedup)
     dedup.admit("disk", ERROR, 2.0)
-    drained = dedup.drain()
     dedup.resolve("disk")
     dedup.submitted()
-    dedup.put_back(drained)
+    counts = dedup.counts()
+    assert [1] == [counted.occurrences.count for counted in counts]
     assert dedup.has_counts()
-    assert drained == dedup.drain()
+    dedup.handed_over(counts, {})
     assert not dedup.has_counts()
 
 

@@ -160,19 +160,19 @@ def test_filter_that_logs_does_no_harm(drive):
     """What a filter logs is a record like any other."""
     driven = drive(throttle=False)
 
-    def tell(record):
+    def log_again(record):
         if "again" not in record.msg:
             driven.log.error("filtered again")
         return True
 
-    driven.handler.addFilter(tell)
+    driven.handler.addFilter(log_again)
     driven.log.error("boom happened")
     driven.settle()
     assert ["filtered again", "boom happened"] == driven.titles
 
 
 def test_body_that_cannot_be_made_is_a_failure_of_that_record(drive, capsys):
-    """An admitted record whose formatter raises: counted, shown, and its problem is told later."""
+    """A formatter raises: the record is counted and shown, its problem is reported later."""
     driven = drive()
     driven.handler.setFormatter(logging.Formatter("%(missing)s"))
     driven.log.error("Cannot connect to %s", "db-7")
@@ -221,7 +221,7 @@ def test_interrupt_of_an_admitted_record(drive, monkeypatch):
     assert ["boom"] == [push["title"] for push in driven.inbox.messages]
 
 
-def test_worst_of_what_was_counted_is_told(drive):
+def test_worst_of_what_was_counted_is_reported(drive):
     """A CRITICAL was pushed; of its repeats the second is worse than the first."""
     driven = drive(throttle=60)
     for level in (logging.CRITICAL, logging.ERROR, logging.CRITICAL):
@@ -384,7 +384,7 @@ def test_record_in_the_middle_of_stats_waits_for_their_end(drive, monkeypatch, c
     assert "bad one" in capsys.readouterr().err
 
 
-def test_escalation_tells_what_came_before_it(drive):
+def test_escalation_reports_what_came_before_it(drive):
     """The count of the lower level goes along, wherever the throttle's state lives."""
     driven = drive()
     for level in (logging.WARNING, logging.WARNING, logging.WARNING):
@@ -393,13 +393,13 @@ def test_escalation_tells_what_came_before_it(drive):
     driven.log.error("Cannot connect to %s", "db-7")
     driven.settle()
     assert 2 == len(driven.titles)
-    driven.advance(310)  # over a file, who sends tells it with the counts of the others
-    told = [f"{push['title']} {push['message']}" for push in driven.inbox.messages]
-    assert 1 == sum("2 more at a lower level" in text or "x2 more" in text for text in told)
+    driven.advance(310)  # over a file, the leader reports it with the counts of the others
+    texts = [f"{push['title']} {push['message']}" for push in driven.inbox.messages]
+    assert 1 == sum("2 more at a lower level" in text or "x2 more" in text for text in texts)
 
 
 def test_digested_record_that_cannot_be_formatted_is_no_loss(drive, capsys):
-    """In a storm it is counted and told in the digest all the same, without its title."""
+    """In a storm it is counted and reported in the digest all the same, without its title."""
     driven = drive()
 
     class Broken(logging.Formatter):

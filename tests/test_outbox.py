@@ -1,6 +1,5 @@
 """The outbox in a file: what `emit` returned from is delivered, whatever happens to the process."""
 
-import concurrent.futures
 import contextlib
 import gc
 import logging
@@ -20,7 +19,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
 from conftest import Driven
 
-from pushover_logging import ConfigurationError, Message, PushoverClient, config
+from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
 from pushover_logging.outbox.queue import QueuedMessage
 from pushover_logging.storage.sqlite_file import Unavailable
@@ -245,12 +244,12 @@ def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatc
     log = logger_for(handler)
     log.error("before")
     assert handler.flush(10)
-    work_off, longest = type(handler._pipeline.outbox.file)._do, 0.0
+    do, longest = type(handler._pipeline.outbox.file)._do, 0.0
 
-    def slow(file, connection, works):
-        results = work_off(file, connection, works)
+    def slow(file, connection, jobs):
+        answers = do(file, connection, jobs)
         time.sleep(delay)  # as fsync does before a call returns
-        return results
+        return answers
 
     monkeypatch.setattr(type(handler._pipeline.outbox.file), "_do", slow)
     for number in range(5):
@@ -271,7 +270,7 @@ def test_handler_that_is_gone_leaves_nothing_open(program, path):
     import gc, logging, os, time
     from pushover_logging import PushoverHandler
     from pushover_logging.storage import sqlite_file
-    sqlite_file._BEAT = 0.1
+    sqlite_file._TICK = 0.1
 
     def use():
         handler = PushoverHandler(throttle=False)
@@ -500,7 +499,7 @@ def test_wall_clock_that_jumps(drive, path, jump):
 
 
 def test_endpoint_down_for_half_an_hour_with_three_processes(drive, path):
-    """One problem, one FIRST when it is back; nothing is set aside, nothing told twice."""
+    """One problem, one FIRST when it is back; nothing is set aside, nothing reported twice."""
     processes = [drive(outbox=path) for _ in range(3)]
     clock = processes[0].clock
     for one in processes[1:]:
@@ -567,6 +566,22 @@ def test_row_that_cannot_be_read_is_set_aside(stuck, path, payload):
     first.advance(100)
     assert ["next problem"] == first.titles
     assert {"set aside": 1} == first.handler.stats().dropped_by
+
+
+def test_problem_whose_message_is_set_aside_is_reported_again(drive, path):
+    """The throttle knows nothing of it: the next record of the problem is sent at once."""
+    driven = drive(outbox=path)
+    driven.inbox.fail_with(503, times=None)
+    driven.log.error("boom happened")
+    driven.settle()
+    change(path, "UPDATE message SET payload = '{}'")
+    driven.inbox.clear_faults()
+    driven.advance(100)
+    assert ({"set aside": 1}, []) == (driven.handler.stats().dropped_by, driven.titles)
+    driven.log.error("boom happened")
+    driven.advance(2)
+    assert ["boom happened"] == driven.titles
+    assert driven.handler.flush(0)
 
 
 def test_row_without_a_time_is_set_aside(stuck, path):
@@ -655,7 +670,7 @@ def test_command_whose_reader_has_left_says_nothing(path, handler_for):
 
 
 def test_command_finds_the_file_that_auto_is(tmp_path, command, monkeypatch):
-    """Whoever was told to set PUSHOVER_OUTBOX=auto need not know where that is."""
+    """A user who sets PUSHOVER_OUTBOX=auto need not know where that is."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
     monkeypatch.setenv("PUSHOVER_USER", OTHER_TOKEN)
@@ -801,8 +816,8 @@ def test_folder_that_is_not_there_is_made(program, inbox, tmp_path):
         """
     home = tmp_path / "home"
     home.mkdir()
-    told = program.run(source, HOME=str(home), XDG_STATE_HOME="", STATE_DIRECTORY="")
-    assert (0, "", "") == (told[0], told[1], told[2].replace("boom happened\n", ""))
+    ended = program.run(source, HOME=str(home), XDG_STATE_HOME="", STATE_DIRECTORY="")
+    assert (0, "", "") == (ended[0], ended[1], ended[2].replace("boom happened\n", ""))
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
     (made,) = home.rglob("*.sqlite")
     assert 0o700 == made.parent.stat().st_mode & 0o777
@@ -882,20 +897,6 @@ def test_insert_that_is_under_way_is_left_to_the_file(slow):
     future.set_result(driven.handler._pipeline.outbox.file.run(work))
     driven.advance(5)
     assert (["slow trouble"], 1) == (driven.titles, driven.handler.stats().sent)
-
-
-def test_insert_that_two_threads_confirm_is_confirmed_once(handler_for, path):
-    """The logging thread and the sender look at the same moment; one of them takes it."""
-    outbox = handler_for(outbox=path)._pipeline.outbox
-
-    class Confirmed(concurrent.futures.Future):
-        def done(self):
-            outbox._inserting.clear()  # as the other thread does
-            return True
-
-    outbox._inserting["a"] = Confirmed(), QueuedMessage("a", Message(message="boom"), 0.0)
-    assert [] == outbox._confirm("a")
-    assert 0 == len(outbox.memory)
 
 
 def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""Fork, multiprocessing, pools, servers and green threads: each process tells its own, once."""
+"""Fork, multiprocessing, pools, servers and green threads: each process reports its own, once."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def once(*expected):
 
 @OUTBOXES
 def test_fork_storm(program, inbox, outbox):
-    """60 children, forked from a storm's middle, 10 at a time: each tells its own within 5 s."""
+    """60 children, forked from a storm's middle, 10 at a time: each reports its own within 5 s."""
     code, out, err = program.run(
         """
         import logging, os, threading, time
@@ -47,7 +47,7 @@ def test_fork_storm(program, inbox, outbox):
             while going:
                 logging.error("parent %d", logged)
                 logged += 1
-                time.sleep(0.05)  # no faster than one connection can tell
+                time.sleep(0.05)  # no faster than one connection can carry
         thread = threading.Thread(target=storm)
         thread.start()
         children = []

@@ -100,7 +100,7 @@ def test_switched_off_but_for_its_own():
     ("(password=x", "'(password=***' ("),
 ])  # fmt: skip
 def test_what_is_no_pattern_is_refused(wrong, given):
-    """Told at construction: what was given, why it is none, and what it takes."""
+    """Reported at construction: what was given, why it is none, and what it takes."""
     with pytest.raises(ConfigurationError) as caught:
         Redaction(wrong)
     assert str(caught.value).startswith(f"redact: got {given}")

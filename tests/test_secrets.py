@@ -136,7 +136,7 @@ def test_key_of_anybody_is_in_no_error(drive, caplog):
     "html", "tags", "ttl", "redact", "outbox", "api_url", "url",
 ])  # fmt: skip
 def test_key_in_the_wrong_option_is_not_said(name):
-    """An easy slip: what is told of it is the option, and that it was something else."""
+    """An easy slip: the error names the option, and says that it got something else."""
     said = []
     for given in (f"{TOKEN} {USER}", [TOKEN], {TOKEN: USER}, {"DEBUG": {TOKEN: 1}}):
         try:

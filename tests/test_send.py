@@ -68,8 +68,8 @@ def test_text_comes_from_stdin(command, inbox):
 def test_text_that_is_too_long_is_cut(command, inbox, html):
     """At the service's limit, without breaking a tag, and with a warning on stderr."""
     text = "<b>" * html + "é" * 5000 + "</b>" * html
-    told = command.run("send", *["--html"] * html, "-", stdin=text.encode())
-    assert (0, b"", b"pushover-logging: the message is truncated at 1024 characters\n") == told
+    output = command.run("send", *["--html"] * html, "-", stdin=text.encode())
+    assert (0, b"", b"pushover-logging: the message is truncated at 1024 characters\n") == output
     message = inbox.messages[0]["message"]
     assert 1024 == len(message)
     assert message.endswith("…</b>" if html else "…")
@@ -144,8 +144,8 @@ def test_missing_variable_is_named(command):
 
 def test_switched_off_it_sends_nothing(command, inbox):
     """PUSHOVER_TOKEN=off is reported, and is not a failure."""
-    told = command.run("send", "x", PUSHOVER_TOKEN="off")
-    assert (0, b"", b"pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n") == told
+    output = command.run("send", "x", PUSHOVER_TOKEN="off")
+    assert (0, b"", b"pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n") == output
     assert [] == inbox.attempts
 
 
@@ -170,8 +170,8 @@ def test_what_was_not_sent_has_its_status(command, inbox, fault, status, said):
 def test_key_encrypts_what_is_sent(command, inbox):
     """PUSHOVER_ENCRYPTION_KEY counts here as well."""
     pytest.importorskip("cryptography")
-    told = command.run("send", "secret plan", PUSHOVER_ENCRYPTION_KEY="0123456789abcdef" * 4)
-    assert (0, b"", b"") == told
+    output = command.run("send", "secret plan", PUSHOVER_ENCRYPTION_KEY="0123456789abcdef" * 4)
+    assert (0, b"", b"") == output
     assert ("1", False) == (
         inbox.messages[0]["encrypted"],
         "secret plan" in inbox.messages[0]["message"],
@@ -213,8 +213,8 @@ def test_ctrl_c_ends_without_a_traceback(command, inbox):
         while not inbox.attempts and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=60)
-    assert (130, (b"", b"")) == (process.returncode, told)
+        output = process.communicate(timeout=60)
+    assert (130, (b"", b"")) == (process.returncode, output)
 
 
 def test_reader_that_leaves_is_no_traceback(command, inbox):

@@ -14,7 +14,7 @@ from pushover_logging.delivery import lifecycle, sender
 
 def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch):
     """After a rest it is closed; the next record opens another."""
-    monkeypatch.setattr(sender, "_IDLE", 0.05)
+    monkeypatch.setattr(sender, "_CONNECTION_IDLE", 0.05)
     handler = handler_for(throttle=False)
     log = logging.Logger("shop")
     log.addHandler(handler)
@@ -123,13 +123,13 @@ def test_at_most_two_requests_at_once(handler_for, inbox):
 
 
 def test_last_words_take_no_time_where_there_are_none(drive):
-    """Who closes with nothing to tell is done at once, whatever others of its file do."""
+    """A close with nothing to report takes no time, whatever others of its file do."""
     driven = drive()
     driven.log.error("boom happened")
     driven.settle()
     driven.handler._pipeline.thread.request_close()
     driven.advance(1)
-    assert driven.handler._pipeline.thread.is_settled()
+    assert driven.handler._pipeline.thread.is_drained()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_second_thread_ends_at_once(drive, monkeypatch):
     """A start that was cut off leaves a thread that nobody knows: another one changes nothing."""
     driven = drive()
     driven.log.error("boom happened")
-    monkeypatch.setattr(sender, "_ENDING", 0.01)
+    monkeypatch.setattr(sender, "_OLD_THREAD_END", 0.01)
     with driven.thread._stepping:
         driven.thread._run()
     assert [] == driven.titles

@@ -247,7 +247,7 @@ def slow_link(port, rate):
 
 @pytest.mark.process
 def test_largest_picture_over_a_slow_link_arrives(handler_for, inbox):
-    """5 MiB over 1 Mbit/s take 42 s, four times the limit for an answer: sent once, and told."""
+    """5 MiB over 1 Mbit/s take 42 s, four times the limit for an answer: sent, and once."""
     picture = bytes(ATTACHMENT_LIMIT)
     with slow_link(inbox.port, rate=125_000) as port:
         handler = handler_for(api_url=f"http://127.0.0.1:{port}", throttle=False, close_timeout=60)

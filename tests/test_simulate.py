@@ -23,7 +23,7 @@ def simulate(monkeypatch):
     return module
 
 
-def test_fleet_tells_one_incident_once(simulate, monkeypatch, capsys, tmp_path):
+def test_fleet_reports_one_incident_once(simulate, monkeypatch, capsys, tmp_path):
     """20: 1,000 hosts x 8 processes for 30 days: one FIRST, at most 40 pushes."""
     drawing = tmp_path / "incident.svg"
     monkeypatch.setattr(sys, "argv", ["simulate", "--plot", str(drawing)])
@@ -32,13 +32,13 @@ def test_fleet_tells_one_incident_once(simulate, monkeypatch, capsys, tmp_path):
     figures = {line[:18].strip(): line[18:].strip() for line in out.splitlines()}
     assert 1 == out.count("  first ")
     assert int(figures["pushes"]) <= 40
-    assert "0" == figures["problems untold"]
+    assert "0" == figures["never reported"]
     assert "a second in the mean" in figures["Redis operations"]
     assert drawing.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_incident_file_is_played(simulate, monkeypatch, capsys, tmp_path):
-    """Each line is an event; a new problem is told at its own second."""
+    """Each line is an event; a new problem is reported at its own second."""
     file = tmp_path / "incident.jsonl"
     file.write_text(
         '{"at": 0, "problem": "A", "number": 5}\n{"at": 12, "problem": "B", "process": 3}\n',
@@ -69,7 +69,7 @@ def test_outage_silences_no_problem_and_ends_in_no_flood(simulate, kind, problem
     assert 0 == stats.pending
     # Each that goes on is named again once the service is back, in a push of its own or a digest.
     outage.pass_until(DAY + 14_400)
-    assert outage.records == outage.told + outage.handler.stats().dropped_by.get("full", 0)
+    assert outage.records == outage.reported + outage.handler.stats().dropped_by.get("full", 0)
     back = [at for at, _ in outage.pushes]
     assert min(back) <= 7200 + (14_400 if kind == "refused" else 600)  # its windows have grown
     assert len(outage.pushes) <= 12 + 4 * problems

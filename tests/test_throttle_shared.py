@@ -43,7 +43,7 @@ STORM = """
 
 @pytest.fixture
 def storm(program, tmp_path):
-    """Start processes that log at once; each is told to go on by a line."""
+    """Start processes that log at once; a line lets each go on."""
     with ExitStack() as stack:
 
         def start(number, *, store="", outbox="", count=1000, seconds=1.0):
@@ -86,7 +86,7 @@ def place(request, tmp_path):
     return {"store": request.getfixturevalue("redis").url}
 
 
-def test_eight_processes_tell_one_problem_once(place, storm, inbox):
+def test_eight_processes_report_one_problem_once(place, storm, inbox):
     """8 x 1,000 equal errors within a second: one FIRST, one SUMMARY of exactly the rest."""
     processes = storm(8, **place)
     go(processes, "logged\n")
@@ -98,8 +98,8 @@ def test_eight_processes_tell_one_problem_once(place, storm, inbox):
     assert "8 processes on web-1" in inbox.messages[1]["message"]
 
 
-def test_processes_that_end_at_once_leave_no_count_untold(storm, inbox, tmp_path):
-    """The last words of a host, as when its server stops: whoever finds nobody else tells all."""
+def test_processes_that_end_at_once_leave_no_count_unreported(storm, inbox, tmp_path):
+    """The exit digest of a host, as when its server stops: the last process reports everything."""
     processes = storm(4, outbox=str(tmp_path / "outbox.sqlite"), count=25, seconds=0.1)
     go(processes, "logged\n")
     go(processes, "25 25 0\n")
@@ -113,7 +113,7 @@ TROUBLE = """
     from pushover_logging import PushoverHandler
     from pushover_logging.delivery import sender
 
-    sender._AWAY = 1.0
+    sender._STORE_RETRY = 1.0
     handler = PushoverHandler(throttle={"windows": [5, 60], "store": sys.argv[1]})
     log = logging.Logger("shop")
     log.addHandler(handler)
@@ -134,7 +134,7 @@ TROUBLE = """
 
 @pytest.mark.parametrize("trouble", ["stopped", "hung", "restarted empty", "emptied"])
 def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, trouble):
-    """Each process tells the problem once at most; counts are merged when Redis is back.
+    """Each process reports the problem at most once; counts are merged when Redis is back.
 
     What an emptied Redis had taken is handed over again.
     """
@@ -174,16 +174,16 @@ def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, troub
         away = [push for push in firsts if "duplicates are possible" in push["message"]]
         assert (len(firsts) if trouble in {"stopped", "hung"} else 0) == len(away)
         end = time.monotonic() + 15
-        while told(inbox) < sum(numbers) and time.monotonic() < end:
+        while reported(inbox) < sum(numbers) and time.monotonic() < end:
             time.sleep(0.05)
         for process in processes:
             process.stdin.close()
             process.wait(30)
-    assert sum(numbers) == told(inbox)
+    assert sum(numbers) == reported(inbox)
 
 
-def told(inbox):
-    """Return how many records the pushes tell."""
+def reported(inbox):
+    """Return how many records the pushes report."""
     counts = [push["title"][1:].partition(" more")[0] for push in inbox.messages]
     return sum(int(count) if count.isdecimal() else 1 for count in counts)
 
@@ -198,7 +198,7 @@ def say(processes, seconds):
 
 
 def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, program, inbox):
-    """13: in Redis the last words are nobody's; another process tells the count when it is due."""
+    """13: with Redis no exit digest reports the count; another process does when it is due."""
     other = handler_for(throttle={"store": redis.url, "windows": [3, 60]})
     other.handle(logging.makeLogRecord({"levelno": 40, "msg": "Another problem"}))
     code, _, err = program.run(f"""
@@ -263,7 +263,7 @@ def test_slow_redis_keeps_no_call_waiting_for_the_file(redis, handler_for, inbox
 
 
 def test_file_that_is_away_leaves_redis_to_decide(redis, handler_for, inbox, tmp_path):
-    """From memory as well, a problem that another host has told is not told again."""
+    """From memory as well, a problem that another host has reported is not reported again."""
     path = tmp_path / "outbox.sqlite"
     handlers = [handler_for(throttle=redis.url, outbox=path), handler_for(throttle=redis.url)]
     logs = [logging.Logger("shop") for _ in handlers]

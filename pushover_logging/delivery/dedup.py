@@ -1,7 +1,8 @@
 """The logging thread's side of the throttle: count a record of a known problem, or admit it.
 
-No rule is applied here. For each fingerprint there is a tally, which says up to which level and
-until when a record is a repetition; the sender drains the tallies and keeps them up to date.
+The sender applies the throttle's rules. Here each fingerprint has a tally, which says up to which
+level and until when a record is a repetition; the sender collects the counts and keeps the tallies
+up to date.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -29,11 +30,11 @@ from pushover_logging.throttle.store import OVERFLOW_KEY
 from pushover_logging.throttle.throttle import OVERFLOW, Counted, View
 
 CAPACITY = 1024  # tallies
-MAX_CALLS = 2048  # that are remembered
-CANDIDATES = {False: 10, True: 5}  # undecided at a time, by whether they are CRITICAL
+MAX_CALLS = 2048  # logging calls whose tally is cached
+CANDIDATES = {False: 10, True: 5}  # that may be undecided, by whether they are CRITICAL
 _EVICTED_AT_ONCE = CAPACITY // 16
-MAX_TEXTS = 100  # of what a tally counts: the texts of the first records since it was drained
-_WITH_ARGS = 2  # parts of the key of a call with args: logger and template
+MAX_TEXTS = 100  # of what a tally counts: those of the first records since it was taken
+_WITH_ARGS = 2  # the length of the `call_key` of a call with args: logger and template
 
 
 class Admission(Enum):
@@ -47,10 +48,11 @@ class Admission(Enum):
 class Tally:
     """What a process counted of one fingerprint, and how long a record is a repetition.
 
-    A record up to ``level`` is one while something is counted, or until the monotonic second
-    ``quiet_until``; that is infinity while a candidate is undecided. ``reported`` is the highest
-    level known to be reported, ``worst`` the highest one counted. ``problem`` is the key of the
-    problem that the counts go to: ``key``, or a group's.
+    A record at or below ``level`` is a repetition while ``count`` is not 0, and before the
+    monotonic second ``quiet_until``, which is infinity while a candidate is undecided or counts are
+    with the throttle. ``reported`` is the level that the throttle last gave as reported, ``worst``
+    the highest one counted. ``problem`` is the key of the problem that the counts go to: ``key``,
+    or a group's.
     """
 
     __slots__ = (
@@ -74,13 +76,13 @@ class Tally:
         self.group: GroupKey | None = None
         self.texts: list[str] = []  # at most `MAX_TEXTS`, redacted
 
-    def counted(self, source: str) -> Counted:
-        """Return what is counted."""
+    def counted(self, count: int, source: str) -> Counted:
+        """Return ``count`` records of it, as ``source`` counted them."""
         places = (self.group.place,) if self.group and self.group.place else ()
         sources = (source,) if source else ()
         texts = ranked_texts(*(f"1 {text}" for text in self.texts))
         occurrences = Occurrences(
-            self.count, self.since, self.last, self.worst, places, sources, texts=texts
+            count, self.since, self.last, self.worst, places, sources, texts=texts
         )
         return Counted(
             self.key, self.problem, self.reported, occurrences, self.info, self.group,
@@ -95,8 +97,9 @@ class Dedup:
     may raise what the record's arguments raise.
 
     Any thread may call. ``lock``, the pipeline's, is over the tallies and the counters, and never
-    over I/O or a text. A signal handler that logs may interrupt its own thread inside the lock, and
-    enters it again: between two calls each tally is whole. A fork's child has a new Dedup.
+    over I/O or a text. It is reentrant: a signal handler may log while its own thread holds it.
+    Python runs handlers at calls, so that at each call under the lock every tally is consistent. A
+    fork's child has a new Dedup.
     """
 
     def __init__(
@@ -114,14 +117,16 @@ class Dedup:
         self._text_of = text_of
         self._tallies: dict[str, Tally] = {}
         self._calls: dict[tuple[object, ...], Tally] = {}
-        self._dirty: dict[str, Tally] = {}  # with something counted
-        self._detached: list[Counted] = []  # counts whose tally is gone
-        self._overflow = NOTHING  # counts of those that had to go even from there
+        self._dirty: dict[str, Tally] = {}  # tallies with a count
+        self._outgoing: list[
+            Counted
+        ] = []  # counts that no throttle has confirmed; the tally may be gone
+        self._overflow = NOTHING  # counts that found no room there
         self._undecided = {False: 0, True: 0}
-        self._open: dict[int, Tally | None] = {}  # by thread: admitted, and not in the outbox yet
+        self._in_flight: dict[int, Tally | None] = {}  # by thread: admitted, not in the outbox yet
 
     def count(self, record: logging.LogRecord) -> bool:
-        """Count a record if its call is known and it repeats what is known; otherwise False."""
+        """Count a record that repeats another, if its call's tally is cached; return whether so."""
         try:
             tally = self._calls.get(call_key(record) or ())
             if tally is None:
@@ -147,11 +152,11 @@ class Dedup:
             return True
 
     def admit(self, key: str | None, level: int, created: float) -> Admission:
-        """Count a record, or admit it; ``key`` None is admitted always.
+        """Count a record, or admit it; without a ``key`` it is always admitted.
 
-        What is admitted needs a `submitted` or a `failed` of the same thread, what is unannounced a
-        `describe`. At most `CANDIDATES` are undecided: others are counted, and new problems among
-        them wait for a digest.
+        After ADMITTED the same thread must call `submitted` or `failed`, after UNANNOUNCED
+        `describe`. While `CANDIDATES` are undecided, further records are counted; a new problem
+        among them waits for a digest.
         """
         now = self._now()
         with self._lock:
@@ -171,9 +176,7 @@ class Dedup:
                 self._undecided[critical] += 1
                 tally.level, tally.quiet_until = level, math.inf
                 tally.undecided += 1
-            self._counters.admitted += 1
-            self._counters.pending += 1
-            self._open[threading.get_ident()] = tally
+            self._admit(tally)
             return Admission.ADMITTED
 
     def note(self, key: str, record: logging.LogRecord) -> None:
@@ -188,19 +191,17 @@ class Dedup:
                     tally.texts.append(text)
 
     def resolve(self, key: str) -> None:
-        """Let the next record of a problem be news; admits the record that ends it."""
+        """Forget a problem's tally, so that its next record is a candidate; admit the last one."""
         with self._lock:
             tally = self._tallies.pop(key, None)
             if tally is not None:
                 self._detach(tally)
-            self._counters.admitted += 1
-            self._counters.pending += 1
-            self._open[threading.get_ident()] = None
+            self._admit(None)
 
     def remember(self, record: logging.LogRecord, key: str) -> None:
-        """Know the tally of a call by what it says, if all such records have the same fingerprint.
+        """Cache the tally of a record's call for `count`.
 
-        They do not if args make the text.
+        Not if its records can have different fingerprints: if those depend on args.
         """
         with contextlib.suppress(Exception):
             call = call_key(record)
@@ -222,28 +223,30 @@ class Dedup:
             return group
 
     def is_known(self, key: str) -> bool:
-        """Return True if the group of the key's records is known already."""
+        """Return True if the group need not be computed: it is known, or the problem reported."""
         tally = self._tallies.get(key)
         return tally is not None and (tally.group is not None or tally.reported != UNREPORTED)
 
     def submitted(self) -> None:
         """Note that the outbox has what this thread admitted."""
-        self._open.pop(threading.get_ident(), None)
+        self._in_flight.pop(threading.get_ident(), None)
 
     def failed(self) -> bool:
-        """Count as failed what this thread admitted and has not submitted; False if nothing."""
+        """Count as failed what this thread admitted and did not submit; return whether it did."""
         with self._lock:
             thread = threading.get_ident()
-            if thread not in self._open:
+            if thread not in self._in_flight:
                 return False
-            tally = self._open.pop(thread)
+            tally = self._in_flight.pop(thread)
             self._counters.end("failed")
             if tally is not None:
                 self._decided(tally, tally.level, View(UNREPORTED, 0.0))
             return True
 
-    def settle(self, key: str, level: int, view: View, problem: str | None = None) -> None:
-        """Take what was decided of a candidate; ``problem`` is the problem's key, if a group's."""
+    def candidate_decided(
+        self, key: str, level: int, view: View, problem: str | None = None
+    ) -> None:
+        """Apply the decision on a candidate; ``problem`` is that of its group, if it joined one."""
         with self._lock:
             tally = self._tallies.get(key)
             if tally is None:
@@ -254,80 +257,54 @@ class Dedup:
             self._decided(tally, level, view)
 
     def update(self, views: Mapping[str, View]) -> None:
-        """Take what the throttle says of fingerprints."""
+        """Apply the throttle's views, each by a fingerprint or by the problem it counts for."""
         with self._lock:
-            for key, view in views.items():
-                tally = self._tallies.get(key)
-                if tally is not None:
+            for tally in self._tallies.values() if views else ():
+                view = views.get(tally.key) or views.get(tally.problem)
+                if view is not None:
                     self._follow(tally, view)
 
-    def update_problem(self, problem: str, view: View) -> None:
-        """Take what the throttle says of a problem, for all fingerprints that count for it."""
-        with self._lock:
-            for tally in self._tallies.values():
-                if tally.problem == problem:
-                    self._follow(tally, view)
+    def counts(self, keys: Collection[str] | None = None) -> list[Counted]:
+        """Return what is counted, of ``keys`` alone if given; each stays until it is `handed_over`.
 
-    def drain(self, keys: Collection[str] | None = None) -> list[Counted]:
-        """Take what is counted, of ``keys`` alone if given.
-
-        New problems stay while candidates are undecided: those came before them.
+        The count of a new problem is held back while candidates are undecided: those came first.
         """
         with self._lock:
-            if not self._dirty and not self._detached:
+            if not (self._dirty or self._outgoing or self._overflow.count):
                 return []
             undecided = any(self._undecided.values())
-            taken = []
             for tally in list(self._dirty.values()):
-                wanted = keys is None or tally.key in keys
-                if wanted and not (undecided and tally.unannounced):
-                    taken.append(tally.counted(self._source))
-                    del self._dirty[tally.key]
-                    tally.count, tally.unannounced, tally.quiet_until = 0, False, math.inf
-                    tally.texts = []
-            detached, self._detached = self._detached, []
-            for counted in detached:
-                wanted = keys is None or counted.key in keys
-                waits = not wanted or (undecided and counted.unannounced)
-                (self._detached if waits else taken).append(counted)
+                if (keys is None or tally.key in keys) and not (undecided and tally.unannounced):
+                    self._outgoing.append(self._taken(tally))
+                    tally.unannounced, tally.quiet_until = False, math.inf
             if keys is None and not undecided and self._overflow.count:
-                taken.append(Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW))
+                self._outgoing.append(
+                    Counted(OVERFLOW_KEY, OVERFLOW_KEY, 0, self._overflow, OVERFLOW)
+                )
                 self._overflow = NOTHING
-            return taken
+            return [
+                counted
+                for counted in self._outgoing
+                if (keys is None or counted.key in keys) and not (undecided and counted.unannounced)
+            ]
 
-    def put_back(self, counts: list[Counted]) -> None:
-        """Take back what was drained and could not be handed over."""
+    def handed_over(self, counts: Collection[Counted], views: Mapping[str, View]) -> None:
+        """Forget the counts that a throttle has recorded, and apply its views."""
+        taken = set(map(id, counts))
         with self._lock:
-            for counted in counts:
-                tally, more = self._tallies.get(counted.key), counted.occurrences
-                if tally is None:
-                    self._detached.append(counted)
-                    continue
-                if not tally.count:
-                    self._begin(tally, more.level, more.since)
-                    tally.last = more.last
-                tally.count += more.count
-                for numbered in more.texts:
-                    number, _, text = numbered.partition(" ")
-                    tally.texts += [text] * int(number)
-                tally.since = min(tally.since, more.since)
-                tally.last = max(tally.last, more.last)
-                tally.worst = max(tally.worst, more.level)
-                tally.unannounced = tally.unannounced or counted.unannounced
+            self._outgoing = [one for one in self._outgoing if id(one) not in taken]
+        self.update(views)
 
     def has_counts(self) -> bool:
-        """Return True if `drain` would return something."""
+        """Return True if something is counted that no throttle has taken."""
         with self._lock:
-            return bool(self._dirty or self._detached)
+            return bool(self._dirty or self._outgoing)
 
-    def open_ended(self) -> dict[str, str]:
-        """Return the fingerprints whose records are repetitions until the throttle says more.
-
-        Each has the key of its problem.
-        """
+    def awaiting_view(self) -> set[str]:
+        """Return the problems whose suppression has no end until the throttle gives a new view."""
         with self._lock:
             return {
-                tally.key: tally.problem
+                tally.problem
                 for tally in self._tallies.values()
                 if tally.quiet_until == math.inf and not tally.undecided
             }
@@ -341,7 +318,7 @@ class Dedup:
         return tally
 
     def _make_room(self) -> None:
-        """Forget a sixteenth of the tallies: the oldest without a count first."""
+        """Forget a sixteenth of the tallies: idle ones first, the oldest of them before others."""
         ranked = sorted(
             self._tallies.values(), key=lambda tally: (tally.undecided, tally.count > 0)
         )
@@ -350,20 +327,30 @@ class Dedup:
             self._detach(tally)
 
     def _detach(self, tally: Tally) -> None:
-        """Let go of a tally, which a call may still know: no record is its repetition any more."""
+        """Retire a tally: keep its count, and match no record, as a cached call may point to it."""
         if tally.count:
-            counted = tally.counted(self._source)
-            self._dirty.pop(tally.key, None)
-            if len(self._detached) < CAPACITY:
-                self._detached.append(counted)
+            counted = self._taken(tally)
+            if len(self._outgoing) < CAPACITY:
+                self._outgoing.append(counted)
             else:
                 self._overflow = self._overflow.plus(replace(counted.occurrences, places=()))
-        tally.count, tally.level, tally.quiet_until = 0, UNREPORTED, -math.inf
-        tally.texts = []
+        tally.level, tally.quiet_until = UNREPORTED, -math.inf
+
+    def _taken(self, tally: Tally) -> Counted:
+        """Return what is counted, and begin at zero; a record that interrupts is in one of both."""
+        del self._dirty[tally.key]
+        count, tally.count = tally.count, 0
+        counted, tally.texts = tally.counted(count, self._source), []
+        return counted
 
     def _begin(self, tally: Tally, level: int, created: float) -> None:
         tally.since, tally.worst = created, level
         self._dirty[tally.key] = tally
+
+    def _admit(self, tally: Tally | None) -> None:
+        self._counters.admitted += 1
+        self._counters.pending += 1
+        self._in_flight[threading.get_ident()] = tally
 
     def _add(self, tally: Tally, level: int, created: float) -> None:
         if not tally.count:
@@ -386,26 +373,26 @@ class Dedup:
 
 
 class ReentrancyGuard:
-    """Lets one record of a thread in at a time; what interrupts it is handled after it.
+    """Handles one record of a thread at a time; one that interrupts it is handled after it.
 
-    A record that comes from a signal handler or a ``__del__`` in the middle of another is left to
-    that call. ``_inside`` holds the threads that are in: each adds and removes itself, and what
-    interrupts before it is added, or after it is removed, does its own work whole. ``_deferred``
-    takes from any interruption without a lock. A fork's child has a new guard.
+    A signal handler or a ``__del__`` may log in the middle of another record: it is deferred, and
+    the interrupted call handles it. ``_inside`` are the threads that are handling a record: each
+    adds and removes itself, and an interruption just before or just after handles its own record.
+    Any interruption may append to ``_deferred`` without a lock. A fork's child has a new guard.
     """
 
     def __init__(self) -> None:
         self._inside: set[int] = set()
-        self._deferred: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self._deferred: deque[logging.LogRecord] = deque()
 
     def enter(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> None:
         """Call ``take`` with the record, and with those that were deferred meanwhile.
 
-        It returns False if this thread holds the pipeline's lock: then the record is deferred.
+        ``take`` returns False if this thread holds the pipeline's lock: the record is deferred.
         """
         thread = threading.get_ident()
         if thread in self._inside:
-            self._deferred.put(record)
+            self._deferred.append(record)
             return
         try:
             self._inside.add(thread)
@@ -423,13 +410,13 @@ class ReentrancyGuard:
 
         What a signal handler adds meanwhile waits for the next call: it could go on for ever.
         """
-        with contextlib.suppress(queue.Empty):  # if another thread was faster
-            for _ in range(self._deferred.qsize()):
-                if not self._takes(self._deferred.get_nowait(), take):
+        with contextlib.suppress(IndexError):  # if another thread was faster
+            for _ in range(len(self._deferred)):
+                if not self._takes(self._deferred.popleft(), take):
                     break
 
     def _takes(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> bool:
         taken = take(record)
         if not taken:
-            self._deferred.put(record)
+            self._deferred.append(record)
         return taken

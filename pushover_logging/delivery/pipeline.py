@@ -196,7 +196,7 @@ class Pipeline:
             raise
         self.dedup.submitted()
         for gone in evicted:
-            self.sender.evict(gone)
+            self.sender.record_eviction(gone)
         self.thread.wake()
         if lifecycle.has_exited():
             self.thread.wait(None)
