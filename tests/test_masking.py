@@ -466,3 +466,17 @@ def test_any_text_has_a_mask(text: str) -> None:
     """Nothing raises, and a word without hexadecimal digits is what it is."""
     letters = "".join(each for each in text if each.isalpha() and each not in "abcdefABCDEF")
     assert (True, letters) == (isinstance(mask(text), str), mask(letters))
+
+
+def test_quoted_word_before_a_colon_is_a_key_inside_braces_alone():
+    """The name of a host is none; the fields of JSON are, also on lines of their own."""
+    assert mask("Cannot connect to 'db7': timed out") == mask("Cannot connect to 'db8': timed out")
+    for text in ("{'%s': 5}", '{"a": 5, "%s": 7}', '{"a": 5,"%s":7}', '{\n  "%s": 5\n}'):
+        assert mask(text % "name") != mask(text % "size")
+
+
+def test_length_of_a_list_does_not_matter():
+    """One item or many have one mask; lists of different kinds differ."""
+    assert mask("lost [1]") == mask("lost [1, 2, 3]")
+    assert mask("web-1, web-2 are down") == mask("web-7 are down")
+    assert mask("['a', 'b'] is lost") == mask("['c'] is lost") != mask("[1] is lost")

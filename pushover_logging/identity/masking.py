@@ -65,7 +65,7 @@ _PATTERN = rf"""(?x)
       | (?=[EeMmDdRr])(?i:event|message|msg|err|error|detail|reason)=["']
       | (?:[A-Z]\w{{0,60}}(?:Error|Exception|Failure|Timeout|Warning)\()+(?:-?\d{{1,6}},\ )?
         b?["'](?=[\[<]?[\w.]{{1,60}},?\ )
-      | ["'][A-Za-z_]\w{{0,40}}["'](?=:)
+      | (?:(?<=[{{,])|(?<=[{{,]\s)|(?<=\ \ ))["'][A-Za-z_]\w{{0,40}}["'](?=:)  # a key of JSON
       )
     | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
       (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
@@ -132,6 +132,7 @@ _UNSPACED = (
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff"
     r"\uff01-\uff0f\uff1a-\uff20]"
 )
+_LIST = r"(<\w+>)(?:, \1)+"  # how many things there are does not distinguish problems
 # Groups of the pattern that share a placeholder with another.
 _PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
 
@@ -152,12 +153,13 @@ def mask(text: str) -> str:
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
     become ``<url>``, ``<email>`` and so on. Codes that distinguish problems stay: ``[Errno 28]``,
     ``HTTP 500``, ``status 502``, ``exit code 2``, ``ORA-00942``, the method and status of a request
-    line.
+    line. A list has the mask of one of its items.
     Only the first 2,048 characters are read and returned, in time linear in their number.
     """
     text = text[:MAX_CHARACTERS]
     found = _parts_of_shape(text.encode("utf-8", "surrogatepass").translate(_ZEROS))
-    return found if isinstance(found, str) else _join(text, found or _parts(text))
+    masked = found if isinstance(found, str) else _join(text, found or _parts(text))
+    return _compiled(_LIST).sub(r"\1", masked) if ">, <" in masked else masked
 
 
 def _join(text: str, parts: Sequence[_Part]) -> str:
