@@ -110,7 +110,7 @@ def test_configuration(program, inbox, name):
         ("All is lost", f"{place}\nCRITICAL · shop · web-1", "2"),
         ("Sync failed", f"{place}\ncustomer: ACME\n{level}", "0"),
         ("Sync failed", f"{place}\ncustomer: Initech\n{level}", "0"),
-        ("x1 more: Sync failed", shown(inbox)[3][1], "-2"),
+        ("1 more: Sync failed", shown(inbox)[3][1], "-2"),
     ] == shown(inbox)
     assert {"siren"} == {push["sound"] for push in inbox.messages if "sound" in push}
 

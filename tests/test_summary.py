@@ -140,7 +140,8 @@ def test_again_is_in_the_title():
 
 
 @pytest.mark.parametrize(("total", "line"), [
-    (1, "It lasted 2 min and came once."), (5, "It lasted 2 min and came 5 times."),
+    (1, "It lasted 2 min and came once."),
+    (2, "It lasted 2 min and came twice."), (5, "It lasted 2 min and came 5 times."),
 ])  # fmt: skip
 def test_resolution_says_how_long_its_problem_lasted(total, line):
     """To the user and device that got the problem, and quietly."""
