@@ -40,11 +40,13 @@ _MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
 _REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
 _CONTEXT_LINE = "During handling of the above"
 _CHAIN_LINES = ("The above exception was", _CONTEXT_LINE)
+_REMOTE = "RemoteTraceback"
 _QUOTES = ('"""', "'''")  # around the text of a remote traceback
-_ANY_HEADER = re.compile(rf"(?:[ |+]*Exception Group )?(?:Traceback|Stack) {re.escape(MARK)}")
+_ANY_HEADER = re.compile(
+    rf"(?:[ |+]{{0,40}}Exception Group )?(?:Traceback|Stack) {re.escape(MARK)}"
+)
 _ANY_FRAME = re.compile(r'^(.*?)(?:  |> )File "[^"]+", line \d+')
 _GROUP_MARGIN = re.compile(r"[ +]*\|[ |+]*")
-_REMOTE_HEAD = re.compile(r"(?:^|\n)(?:[\w.]*RemoteTraceback: *)?\n?(?:\"{3}|'{3})?\s*$")
 _COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
 _DIGITS = re.compile(r"\d")
 
@@ -325,11 +327,13 @@ def plain_traceback(text: str) -> str:
     """
     if MARK not in text:
         return text
+    if len(text) > 4 * _TEXT_END:
+        text = f"{text[: 2 * _TEXT_END]}\n{text[-2 * _TEXT_END :]}"
     if f"{MARK}\\n" in text and f"{MARK}\n" not in text:  # the repr of a text
         text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'")
     lines = _COLOURS.sub("", text).splitlines()
     for number, line in enumerate(lines):
-        header = _ANY_HEADER.search(line)
+        header = _ANY_HEADER.search(line) if MARK in line else None
         if header is None:
             continue
         margin = _margin(lines[number + 1 : number + 4])
@@ -367,7 +371,11 @@ def split_traceback(text: str) -> tuple[str, str]:
     if not found:
         return text, ""
     head = text[: found.start()]
-    return _REMOTE_HEAD.sub("", head) if head.endswith(_QUOTES) else head, text[found.start() :]
+    if head.rstrip().endswith(_QUOTES):  # those of another process's traceback
+        head = head.rstrip().rstrip("\"'").rstrip()
+        before, _, last = head.rpartition("\n")
+        head = before if last.rstrip(": ").endswith(_REMOTE) else head
+    return head, text[found.start() :]
 
 
 def parse_tracebacks(text: str) -> list[ParsedTraceback]:
