@@ -21,8 +21,12 @@ from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
 from pushover_logging.rendering.formatter import PushoverFormatter
-from pushover_logging.rendering.record_view import copy_record, with_valid_time
+from pushover_logging.rendering.record_view import copy_record, with_valid_fields
+from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+
+_RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
+_MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
 
 
 class PushoverHandler(logging.Handler):
@@ -84,6 +88,7 @@ class PushoverHandler(logging.Handler):
             name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
         }
         make_client = config.client_factory(account, api_url, timeout)
+        self._typos: set[object] = set()
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
         if make_client is not None:
@@ -139,8 +144,10 @@ class PushoverHandler(logging.Handler):
             pipeline = self._pipeline
             if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
                 return
-            record = with_valid_time(record, self._clock)
+            record = with_valid_fields(record, self._clock)
             self._current().guard.enter(record, self._submit)
+            if lifecycle.has_exited():
+                lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
 
@@ -151,7 +158,7 @@ class PushoverHandler(logging.Handler):
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
-        return self._compose(record, RecordKeys())[0]
+        return self._compose(with_valid_fields(record, self._clock), RecordKeys())[0]
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
@@ -213,13 +220,25 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord) -> bool:
+    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
         try:
-            return self._current().submit(record, self._compose)
+            return self._current().submit(record, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
             self.handleError(record)
             return True
+
+    def _warn_of_typos(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
+        """Warn once of each key of a record's ``pushover`` mapping that means nothing."""
+        given = getattr(record, "pushover", None)
+        strange: list[object] = [key for key in own if key not in _RECORD_KEYS]
+        if given is not None and not isinstance(given, Mapping):
+            strange = [f"a {type(given).__name__}, not a mapping"]
+        for key in strange:
+            if key not in self._typos and len(self._typos) < _MAX_TYPOS:
+                self._typos.add(key)
+                takes = ", ".join(sorted(_RECORD_KEYS))
+                warn("the pushover extra of a record: got %s, takes %s", redacted(key), takes)
 
     def _compose(
         self, record: logging.LogRecord, keys: RecordKeys
@@ -230,6 +249,7 @@ class PushoverHandler(logging.Handler):
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         fields = {**self._fields, **self._levels.fields(record.levelno)}
         own = pushover_extra(record)
+        self._warn_of_typos(record, own)
         fields.update((name, value) for name, value in own.items() if name in FIELDS)
         formatter, body = self.formatter, None
         if not isinstance(formatter, PushoverFormatter):

@@ -349,16 +349,17 @@ def fill(wrong, version):
 def test_file_that_was_never_an_outbox_is_left_as_it_is(
     handler_for, inbox, tmp_path, caplog, version
 ):
-    """Somebody named the wrong file: that is said, and what is logged goes through memory."""
+    """The wrong file was named: that is said, memory takes what is logged, and no exit waits."""
     wrong = tmp_path / "notes"
     fill(wrong, version)
     before = wrong.read_bytes()
-    for number in (1, 2):
-        logger_for(handler_for(outbox=wrong)).error(
-            "boom %s happened", ["early", "late"][number - 1]
-        )
+    for number, word in enumerate(("early", "late"), 1):
+        handler = handler_for(outbox=wrong)
+        logger_for(handler).error("boom %s happened", word)
         inbox.wait_for(number)
         assert number == caplog.text.count(f"{wrong} is not an outbox file; it is left as it is")
+        handler.close()
+        assert handler.flush(0)
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
 
 

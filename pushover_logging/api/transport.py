@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import http.client
 import io
 import logging
 import math
+import os
 import socket
-import time
+import weakref
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -16,9 +18,13 @@ from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
+from pushover_logging.clock import Clock
 from pushover_logging.exceptions import TemporaryError
+
+codecs.lookup("idna")  # the codec of host names, which the end of an interpreter cannot import
 
 MAX_ANSWER = 64 * 1024  # bytes
 UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate
@@ -52,11 +58,19 @@ class Transport:
         self._session: requests.Session | None = None
 
     def post(
-        self, path: str, data: Mapping[str, Any], files: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        data: Mapping[str, Any],
+        files: Mapping[str, Any] | None = None,
+        within: float | None = None,
     ) -> HttpResponse:
-        """POST ``data`` and ``files`` in the body, and return the answer."""
+        """POST ``data`` and ``files`` in the body, and return the answer.
+
+        ``within`` bounds the seconds until the answer begins, the connecting included.
+        """
         size = len(files["attachment"][1]) if files else len(data.get("attachment_base64", ""))
-        timeout = tuple(seconds + size / UPLOAD_RATE for seconds in self._timeout)
+        connect, read = (seconds + size / UPLOAD_RATE for seconds in self._timeout)
+        timeout = Timeout(total=within, connect=connect, read=read)
         try:
             return self._request("POST", path, timeout, data=data, files=files)
         except _FAILURES as error:
@@ -137,9 +151,8 @@ class DeadlineAdapter(HTTPAdapter):
         """Return the pool that requests would, with a deadline for its answers."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         kind = pool.ConnectionCls
-        if kind.response_class is not _DeadlineResponse:
-            attributes = {"response_class": _DeadlineResponse}
-            pool.ConnectionCls = type(kind.__name__, (kind,), attributes)
+        if not issubclass(kind, _Connection):
+            pool.ConnectionCls = type(kind.__name__, (_Connection, kind), {})
         self._pool = pool
         return pool
 
@@ -178,13 +191,13 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own
         """Read what is available. Raises TimeoutError after the deadline."""
         if self._deadline < math.inf:
-            left = self._deadline - time.monotonic()
+            left = self._deadline - Clock.monotonic()
             if left <= 0:
                 msg = "the answer was not complete at its deadline"
                 raise TimeoutError(msg)
             self._sock.settimeout(left)
         size = self._file.readinto1(buffer)
-        self._deadline = min(self._deadline, time.monotonic() + self._seconds)
+        self._deadline = min(self._deadline, Clock.monotonic() + self._seconds)
         return size
 
     def close(self) -> None:
@@ -194,3 +207,61 @@ class _DeadlineReader(io.RawIOBase):
             with contextlib.suppress(OSError):  # the socket is closed
                 self._sock.settimeout(self._seconds)
         super().close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """What the connections of urllib3 become: one that leaves descriptors of others alone.
+
+    A program can close the socket's number beneath it, as a daemon does that closes all, and open
+    a file that gets this number. Used by the sender's thread; by a fork's child once.
+    """
+
+    response_class = _DeadlineResponse
+    _identity = 0, 0
+
+    def connect(self) -> None:
+        """Connect, and remember which socket that is."""
+        super().connect()
+        found = os.fstat(self.sock.fileno())
+        self._identity = found.st_dev, found.st_ino
+        _CONNECTIONS.add(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  urllib3's
+        """Send a request; over a new connection if the socket is gone."""
+        if not self._is_own():
+            self.close()
+        super().request(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close the socket, but not what has its number now."""
+        if not self._is_own():
+            self._detach()
+        super().close()
+
+    def abandon(self) -> None:
+        """Close a fork's copy of the socket, which stays open in the parent."""
+        if self.sock is not None and self._is_own():
+            os.close(self._detach())
+
+    def _is_own(self) -> bool:
+        if self.sock is None:
+            return True
+        try:
+            found = os.fstat(self.sock.fileno())
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def _detach(self) -> int:
+        return int(getattr(self.sock, "socket", self.sock).detach())  # TLS within TLS wraps it
+
+
+_CONNECTIONS: weakref.WeakSet[_Connection] = weakref.WeakSet()
+"""Connections that may be open. Senders' threads add theirs; a fork's child abandons them."""
+
+
+def after_fork_in_child() -> None:
+    """Close the copies of the parent's connections while their numbers still mean them."""
+    for connection in list(_CONNECTIONS):
+        connection.abandon()
+    _CONNECTIONS.clear()

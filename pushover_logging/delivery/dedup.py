@@ -372,6 +372,10 @@ class Dedup:
             tally.quiet_until = self._now() + view.remaining
 
 
+Take = Callable[[logging.LogRecord, bool], bool]
+"""Takes a record, and waits for the disk or not; False if this thread holds the pipeline's lock."""
+
+
 class ReentrancyGuard:
     """Handles one record of a thread at a time; one that interrupts it is handled after it.
 
@@ -385,18 +389,15 @@ class ReentrancyGuard:
         self._inside: set[int] = set()
         self._deferred: deque[logging.LogRecord] = deque()
 
-    def enter(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> None:
-        """Call ``take`` with the record, and with those that were deferred meanwhile.
-
-        ``take`` returns False if this thread holds the pipeline's lock: the record is deferred.
-        """
+    def enter(self, record: logging.LogRecord, take: Take) -> None:
+        """Call ``take`` with the record, and with those that were deferred meanwhile."""
         thread = threading.get_ident()
         if thread in self._inside:
             self._deferred.append(record)
             return
         try:
             self._inside.add(thread)
-            if self._takes(record, take):
+            if self._takes(record, take, wait=True):
                 self.drain(take)
         finally:
             self._inside.discard(thread)
@@ -405,18 +406,18 @@ class ReentrancyGuard:
         """Return True if the calling thread is in the middle of a record."""
         return threading.get_ident() in self._inside
 
-    def drain(self, take: Callable[[logging.LogRecord], bool]) -> None:
-        """Take what was deferred so far.
+    def drain(self, take: Take) -> None:
+        """Take what was deferred so far; only the last waits for the disk, after all others.
 
         What a signal handler adds meanwhile waits for the next call: it could go on for ever.
         """
         with contextlib.suppress(IndexError):  # if another thread was faster
-            for _ in range(len(self._deferred)):
-                if not self._takes(self._deferred.popleft(), take):
+            for left in reversed(range(len(self._deferred))):
+                if not self._takes(self._deferred.popleft(), take, wait=not left):
                     break
 
-    def _takes(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> bool:
-        taken = take(record)
+    def _takes(self, record: logging.LogRecord, take: Take, *, wait: bool) -> bool:
+        taken = take(record, wait)
         if not taken:
             self._deferred.append(record)
         return taken

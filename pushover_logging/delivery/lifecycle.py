@@ -12,16 +12,18 @@ import logging
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import Any, Protocol
 
+from pushover_logging.api import transport
+from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 
 THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
+_ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
 
 
@@ -103,10 +105,15 @@ def threads_run() -> bool:
     version = getattr(uwsgi, "version", b"").split(b".")
     if [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS:
         return True
+    warn_of_no_thread("uWSGI runs without threads", "set enable-threads")
+    return False
+
+
+def warn_of_no_thread(why: str, remedy: str) -> None:
+    """Warn, once a process, that calls do the sender's work."""
     if not _process.has_warned_of_threads:
         _process.has_warned_of_threads = True
-        warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
-    return False
+        warn("%s: calls wait for the service; %s", why, remedy)
 
 
 def request_slot() -> threading.BoundedSemaphore:
@@ -145,7 +152,7 @@ def time_left(timeout: float) -> float:
     timeout = min(max(0.0, timeout), _LONGEST)  # also of what is not a number
     if _process.deadline is None:
         return timeout
-    return max(0.0, min(timeout, _process.deadline - time.monotonic()))
+    return max(0.0, min(timeout, _process.deadline - Clock.monotonic()))
 
 
 def may_wait() -> bool:
@@ -162,26 +169,44 @@ def _at_exit() -> None:
     senders = list(_SENDERS)
     timeout = max((sender.close_timeout for sender in senders), default=0.0)
     if _process.deadline is None:
-        _process.deadline = time.monotonic() + timeout
+        _process.deadline = Clock.monotonic() + timeout
     for sender in senders:
         sender.request_close()
     why = f"not sent within {timeout:g} s"
     try:
         for sender in senders:
             sender.wait(timeout)
+        _join_senders()
+        if storage := _storage():
+            storage.at_exit()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
-        _process.deadline, why = time.monotonic(), "not sent: the exit was interrupted"
+        _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
     _process.has_exited = True
-    unsent = [sender.unsent() for sender in senders]
+    report_unsent(why)
+
+
+def _join_senders() -> None:
+    """Let the threads that have nothing left to send end before their interpreter does.
+
+    One that runs on would end it with an error: a subinterpreter, or CPython without libgcc_s.
+    """
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME and thread is not threading.current_thread():
+            thread.join(time_left(_ENDING))
+
+
+def report_unsent(why: str = "not sent before the process ended") -> None:
+    """Write to stderr how many Messages are unsent beyond those that were reported before."""
+    unsent = [sender.unsent() for sender in list(_SENDERS)]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
-    if (lost, kept) != _process.reported:
-        _process.reported = (lost, kept)
-        _report(lost, why)
-        _report(kept, f"{why}, and left in the outbox")
+    lost_before, kept_before = _process.reported
+    _process.reported = (lost, kept)
+    _report(lost - lost_before, why)
+    _report(kept - kept_before, f"{why}, and left in the outbox")
 
 
 def _report(number: int, what: str) -> None:
-    if number and sys.stderr is not None:
+    if number > 0 and sys.stderr is not None:
         subject = "message was" if number == 1 else "messages were"
         sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
 
@@ -201,6 +226,7 @@ def _after_fork_in_child() -> None:
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()
+    transport.after_fork_in_child()
     if storage := _storage():
         storage.after_fork_in_child()
     for owner in list(_OWNERS):

@@ -28,7 +28,7 @@ from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, RejectedError, Unreachable
-from pushover_logging.identity.fingerprint import EXPLICIT
+from pushover_logging.identity.fingerprint import EXPLICIT, JOB
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
@@ -67,6 +67,7 @@ _CONNECTION_IDLE = 30.0  # seconds after which a connection that nobody needs is
 _OLD_THREAD_END = 1.0  # seconds that a new thread waits for the old one to end
 _EXIT_GRACE = 1.0  # seconds without a send after `flush`, in which the process can exit
 _INLINE_RETRY = 0.05  # seconds between two attempts of a `wait` that sends itself
+_SHORTEST = 0.001  # seconds that a send may take at least
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may drift between two looks
 _UPLOAD_RATE = 64 * 1024  # bytes a second, as the transport has it
 _TOO_OLD = f"{DROPPED}: {TOO_OLD}"
@@ -128,6 +129,7 @@ class Sender:
     host: str | None
     max_age: float
     lease: float
+    deadline: float | None = None  # of a call that sends by itself: when it goes on
     closing: bool = False  # set by any thread
     used_at: float = 0.0
     last_error: str | None = None
@@ -219,10 +221,10 @@ class Sender:
         try:
             return self._step(hurried=hurried)
         except Exception as error:  # noqa: BLE001  nothing is sent any more if the thread ends
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            # Without its text, which may hold a secret.
-            what = f"{type(error).__name__} in {where.name}, {Path(where.filename).name}"
-            self.last_error = f"the sender failed: {what}:{where.lineno}"
+            # Without the source, which is read by an import, and its text, which may hold a secret.
+            *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+            name, file = frame.f_code.co_name, Path(frame.f_code.co_filename).name
+            self.last_error = f"the sender failed: {type(error).__name__} in {name}, {file}:{line}"
             self._retry.back_off()
             if not self._has_warned_of_fault:
                 self._has_warned_of_fault = True
@@ -368,7 +370,11 @@ class Sender:
             if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
                     self.client.cancel_by_tag(emergency_tag(count.key))
-            self.client.send(message)
+            if self.deadline is None:
+                self.client.send(message)
+            else:
+                left = self.deadline - Clock.monotonic()
+                self.client.send(message, within=max(left, _SHORTEST))
 
     # -- what becomes of a Message
 
@@ -698,7 +704,7 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
     if decision.no_emergency:
         message = replace(message, priority=PRIORITIES["high"])
         message = noted(message, f"no emergency: {decision.no_emergency}")
-    elif message.priority == EMERGENCY and key.startswith(EXPLICIT):
+    elif message.priority == EMERGENCY and key.startswith((EXPLICIT, JOB)):
         # Only a problem with a name can be resolved.
         tags = ",".join(filter(None, (message.tags, emergency_tag(key))))
         message = replace(message, tags=tags)
@@ -806,7 +812,9 @@ class SenderThread:
                 self._clock.start_thread(self._run, lifecycle.THREAD_NAME)
             elif inline:
                 self._send_inline()
-        except RuntimeError:  # at the interpreter's end, or at the system's limit
+        except RuntimeError as error:  # at the interpreter's end, or at the system's limit
+            if "interpreter shutdown" not in str(error):
+                lifecycle.warn_of_no_thread("no thread can start", "allow the process more threads")
             if inline:
                 self._send_inline()
 
@@ -865,14 +873,16 @@ class SenderThread:
         )
 
     def _send_inline(self) -> None:
-        deadline = time.monotonic() + lifecycle.time_left(self.close_timeout)
+        deadline = Clock.monotonic() + lifecycle.time_left(self.close_timeout)
         try:
             lifecycle.enter_sender()
-            while time.monotonic() < deadline and not self.is_drained():
+            self._sender.deadline = deadline
+            while Clock.monotonic() < deadline and not self.is_drained():
                 if self.step() > 0:
                     break
             self._sender.resign()
         finally:
+            self._sender.deadline = None
             lifecycle.leave_sender()
 
     def _is_hurried(self) -> bool:

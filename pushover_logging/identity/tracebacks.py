@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import linecache
 import os
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
+from opcode import opmap
 from types import FrameType, TracebackType
 from typing import NamedTuple, TypeGuard
 
@@ -22,6 +24,7 @@ _KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
 _TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
+_RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
 
 _EXTENSIONS = (".so", ".pyd")  # of compiled modules
 _SESSIONS = ("<stdin>", "<string>", "<console>", "<ipython-input")  # sources that no file has
@@ -142,14 +145,7 @@ def _arose_deeper(exc: BaseException, handled: BaseException) -> bool:
 def _is_raise(entry: TracebackType) -> bool:
     """Return True if the entry's instruction is a ``raise`` statement's."""
     code = entry.tb_frame.f_code.co_code
-    return code[entry.tb_lasti] in _raise_instructions() if entry.tb_lasti < len(code) else True
-
-
-@cache
-def _raise_instructions() -> frozenset[int]:
-    from opcode import opmap  # noqa: PLC0415  most programs never need it
-
-    return frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
+    return code[entry.tb_lasti] in _RAISES if entry.tb_lasti < len(code) else True
 
 
 def root_cause(exc: BaseException) -> BaseException:
@@ -280,7 +276,9 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
     """Return the frame of a traceback's entry; linecache keeps the file of its code."""
     code, namespace = entry.tb_frame.f_code, entry.tb_frame.f_globals
     lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
-    line = linecache.getline(code.co_filename, lineno, namespace).strip()
+    line = ""
+    with contextlib.suppress(Exception):  # it imports, which the end of an interpreter refuses
+        line = linecache.getline(code.co_filename, lineno, namespace).strip()
     module = str(namespace.get("__name__", ""))
     return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
 

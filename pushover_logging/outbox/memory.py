@@ -35,7 +35,7 @@ class MemoryOutbox:
         """Return how many Messages wait or are being sent."""
         return self._length
 
-    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+    def put(self, queued: QueuedMessage, *, wait: bool = True) -> list[QueuedMessage]:  # noqa: ARG002  a file's
         """Add a Message. When full the lowest priority goes first, the newest of equals.
 
         A Message that is being sent stays; the new one itself goes if nothing is below it.

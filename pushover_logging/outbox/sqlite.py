@@ -148,14 +148,17 @@ class FileOutbox:
 
     # -- any thread
 
-    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+    def put(self, queued: QueuedMessage, *, wait: bool = True) -> list[QueuedMessage]:
         """Insert a Message, durable on return; if the file is not there in time memory takes it.
 
-        A commit that is under way after `CALL_PATIENCE` is left to the file. Returns the Messages
-        that had to go for it.
+        A commit that is under way after `CALL_PATIENCE` is left to the file, and so is one that the
+        caller does not ``wait`` for. Returns the Messages that had to go for it.
         """
         if self._calls.is_open():
             return self.memory.put(queued)
+        if not wait:
+            self._submit(queued)
+            return []
         try:
             concurrent.futures.wait([self._submit(queued)], CALL_PATIENCE)
         finally:  # also if a signal handler raised
@@ -316,10 +319,13 @@ class FileOutbox:
         return evicted
 
     def is_last(self) -> bool:
-        """Return True, at exit, if no other process may have counts to report.
+        """Return True, at exit, if no other process may report the counts that are in the file.
 
-        Each leaves before it looks: if several end at once, at least one finds nobody.
+        Each leaves before it looks: if several end at once, at least one finds nobody. False if the
+        file cannot be used: then nobody waits for it.
         """
+        if self._calls.is_open():
+            return False
         try:
             self.file.locks.release(self._emitter, _COUNTING + self._emitter)
             return not self.file.locks.is_held(_COUNTING, _EMITTER_LIMIT)

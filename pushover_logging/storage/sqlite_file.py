@@ -79,9 +79,10 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._within: dict[int, sqlite3.Connection] = {}  # by thread, while it does jobs
         self._identity = 0, 0
+        self._descriptors: list[int] = []  # the connection's
         self._stamp: object = None  # of the file, after this process wrote to it
         self._suspect = 0, 0  # the identity of a file that seemed damaged
-        self._is_paused = False
+        self._is_paused = self._is_ending = False
         self._warnings: list[str] = []
 
     def run(self, work: Work[T], patience: float = PATIENCE) -> T:
@@ -189,10 +190,22 @@ class SqliteFile:
         if not self._is_paused:
             _CUT_OFF[str(self.path)] = self._connection
 
+    def end_writer(self) -> None:
+        """End the thread once it has done what waits; later work is done by its callers."""
+        with self._lock:
+            self._is_ending = True
+            with contextlib.suppress(RuntimeError):  # it is awake already
+                self._wakeup.release()
+            writer = self._writer
+        if writer is not None:
+            writer.join(PATIENCE)
+
     # -- the writer
 
     def _has_writer(self) -> bool:
         with self._lock:
+            if self._is_ending:
+                return False
             if self._writer is not None and self._writer.is_alive():
                 with contextlib.suppress(RuntimeError):  # it is awake already
                     self._wakeup.release()
@@ -213,7 +226,8 @@ class SqliteFile:
                 if self._jobs or is_leading:
                     self._work_off()
             with self._lock:
-                if not (has_news or is_leading or self._jobs):
+                is_needed = not self._is_ending and (has_news or is_leading)
+                if not (is_needed or self._jobs):
                     self._writer = None
                     return
 
@@ -307,18 +321,20 @@ class SqliteFile:
 
     def _begin(self) -> sqlite3.Connection:
         """Begin a transaction in the file that is there now."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = Clock.monotonic() + PATIENCE
         while True:
             try:
                 return self._try_to_begin()
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
+                if "locked" not in str(error) or Clock.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
 
     def _try_to_begin(self) -> sqlite3.Connection:
         if self.unusable:
             raise Unavailable(self.unusable)
+        if self._connection is not None and not self._is_own():
+            self._close()
         is_as_left = self._stamp == self.stamp() is not None
         if not (is_as_left or self._connection is None or self._is_in_place()):
             self._close()
@@ -336,11 +352,13 @@ class SqliteFile:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         found = self.path.stat()
         self._identity = found.st_dev, found.st_ino
+        others = _descriptors_of(self._identity)
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
         )
         try:
             version = self._check(connection)
+            self._descriptors = sorted(_descriptors_of(self._identity) - others)
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
             if version < len(self._migrations):
@@ -377,10 +395,22 @@ class SqliteFile:
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
     def _close(self) -> None:
+        """Close the connection; one whose descriptor a program has closed is kept for ever.
+
+        SQLite would go on to read, write or close what has that number by now.
+        """
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is not None and self._is_own():
             with contextlib.closing(connection), contextlib.suppress(sqlite3.Error):
                 connection.rollback()
+        elif connection is not None:
+            _LOST.append(connection)
+
+    def _is_own(self) -> bool:
+        with contextlib.suppress(OSError):
+            found = map(os.fstat, self._descriptors)
+            return all((each.st_dev, each.st_ino) == self._identity for each in found)
+        return False
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):
@@ -434,6 +464,18 @@ def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
                         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
 
 
+def _descriptors_of(identity: tuple[int, int]) -> set[int]:
+    """Return the numbers under which this process has a file open; none if that is not shown."""
+    numbers = set()
+    with contextlib.suppress(OSError):  # a chroot without /dev
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208  Path says no more
+            with contextlib.suppress(OSError):  # the folder itself is closed by now
+                found = os.fstat(int(name))
+                if (found.st_dev, found.st_ino) == identity:
+                    numbers.add(int(name))
+    return numbers
+
+
 def _is_damage(error: BaseException) -> bool:
     """Return True if SQLite complains of the file itself."""
     if isinstance(error, UnicodeDecodeError):
@@ -454,6 +496,8 @@ def _is_owned(lock: threading.RLock) -> bool:
 
 _CUT_OFF: dict[str, sqlite3.Connection | None] = {}
 """Connections that a fork cut off, by path: its child must neither close nor use them."""
+_LOST: list[sqlite3.Connection] = []
+"""Connections whose descriptors the program has closed: they must neither be closed nor used."""
 _FILES: weakref.WeakValueDictionary[str, SqliteFile] = weakref.WeakValueDictionary()
 """One object a real path and process. `setdefault` is atomic if two threads make handlers."""
 
@@ -465,6 +509,12 @@ def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFi
     if real in _CUT_OFF:
         file.unusable = f"{real}: the process forked while a transaction was under way"
     return file
+
+
+def at_exit() -> None:
+    """Let no thread outlive the interpreter."""
+    for file in list(_FILES.values()):
+        file.end_writer()
 
 
 def before_fork() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.identity.fingerprint import JOB, GroupKey
 from pushover_logging.message import EMERGENCY
 from pushover_logging.rendering.summary import Count
 from pushover_logging.throttle.limits import (
@@ -367,12 +367,17 @@ class Throttle:
         is_scarce = self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL
         if verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
             return Verdict.SUPPRESSED
-        created = candidate.created if self._is_shared else math.inf
-        if not is_scarce and self._limits.allow(candidate.level, self._now, created):
+        if not is_scarce and self._is_free(candidate):
             return verdict
         self.rules.hold(problem, verdict, candidate.level)
         problem.describe(candidate.info)
         return Verdict.SUPPRESSED
+
+    def _is_free(self, candidate: Candidate) -> bool:
+        if candidate.key.startswith(JOB):
+            return self._limits.allow_job(self._now)
+        created = candidate.created if self._is_shared else math.inf
+        return self._limits.allow(candidate.level, self._now, created)
 
     def _no_emergency(self, problem: Problem, candidate: Candidate) -> str:
         """Return what speaks against an emergency; if nothing does, it repeats from now on."""
