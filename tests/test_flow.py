@@ -573,3 +573,23 @@ def test_summary_names_what_differed_of_free_texts(drive):
     push = driven.inbox.messages[-1]
     assert "1 more: Order 7 failed" == push["title"]
     assert "x1 Order 8 failed" == push["message"].splitlines()[1]
+
+
+def test_record_without_a_text_is_counted(drive):
+    """There is nothing to name of it."""
+    driven = drive(throttle={"windows": [60]})
+    for _ in range(4):
+        driven.log.error("")
+    driven.advance(60)
+    assert 3 == driven.handler.stats().suppressed
+    assert 1 == len(driven.inbox.messages[-1]["message"].splitlines()) - 1
+
+
+def test_repetition_whose_arguments_have_no_text_is_counted(drive):
+    """Its template says which problem it is; a summary names what it can."""
+    driven = drive()
+    driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.log.error("Cannot connect to %s", Mute())
+    driven.settle()
+    assert (1, 0) == (driven.handler.stats().suppressed, driven.handler.stats().failed)

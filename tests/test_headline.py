@@ -1,7 +1,12 @@
 """Which words of an exception's text are its headline, and which name a host."""
 
+import logging
+import time
+
 import pytest
 
+from pushover_logging import PushoverFormatter
+from pushover_logging.identity.fingerprint import fingerprint
 from pushover_logging.identity.headline import (
     address_in,
     address_in_text,
@@ -53,6 +58,43 @@ def test_rest_of_a_text_stays():
     """The lines after the first, without a library's links."""
     noise = "  For further information visit https://errors.pydantic.dev/2/v/missing"
     assert ("no price", ["  for order 5"]) == headline(f"no price\n  for order 5\n{noise}")
+
+
+HEADER = "Traceback (most recent call last):\n"
+SLOW = {
+    "spaces": " " * 16_000 + "http",
+    "colons": "a:\n" * 8_000,
+    "words": "read connect " * 2_000,
+    "addresses": "to " + "a.b-" * 5_000,
+    "errors": '{"event": "x", "exception": "' + "Error" * 10_000 + '"}',
+    "bars": "|" * 100_000 + HEADER + "x",
+    "headers": f'web-1 | {HEADER}web-1 |   File "a.py", line 3, in x\n' * 3_000 + "E: x",
+    "quotes": "\n" * 100_000 + f'x"""\n{HEADER}E: x',
+    "frames": HEADER + '  File "' * 10_000,
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_no_text_is_slow(kind):
+    """Whatever a record says: within half a second of CPU time, which is far more than it takes."""
+    started = time.process_time()
+    for exc_info in (None, (ValueError, ValueError(SLOW[kind]), None)):
+        made = logging.makeLogRecord(
+            {"msg": SLOW[kind], "levelno": logging.ERROR, "exc_info": exc_info, "created": 5.0}
+        )
+        assert fingerprint(made)
+        assert PushoverFormatter().message(made).title
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(("args", "text"), [
+    (5, "5 failed"), (("a",), "a failed"), ([5], "[5] failed"), ({"a": 1}, "{'a': 1} failed"),
+])  # fmt: skip
+def test_arguments_of_any_kind(args, text):
+    """What came over a socket has whatever its sender put there."""
+    made = logging.makeLogRecord({"msg": "%s failed", "args": args, "levelno": logging.ERROR})
+    assert text == PushoverFormatter().message(made).title
+    assert fingerprint(made)
 
 
 NOTHING = [

@@ -162,3 +162,9 @@ def test_note_is_the_last_line():
         == noted(Message(message="text"), "duplicates are possible").message
     )
     assert 1024 == len(noted(Message(message="x" * 1024), "cut").message)
+
+
+def test_texts_of_a_damaged_store_are_texts():
+    """Another process can have written anything: each counts once."""
+    message = summary([count(2, texts=("x y", "2 z"))], None)
+    assert "Among them: y, z" == message.message.splitlines()[1]

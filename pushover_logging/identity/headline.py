@@ -15,8 +15,8 @@ _ERROR_LINES = 4096  # characters at the end of a command's stderr
 
 # What libraries add to each of their errors.
 _NOISE = re.compile(
-    r"(?i)\s*[(;]?\s*(?:for (?:further|more) information,? (?:visit|see|check)"
-    r"|for documentation on this error, please visit|background on this error at):?\s+https?://\S+"
+    r"(?i)\s{0,9}[(;]?\s{0,9}(?:for (?:further|more) information,? (?:visit|see|check)"
+    r"|for documentation on this error, please visit|background on this error at):?\s{1,9}https?://\S+"
 )
 _GRPC = re.compile(r"<\w+ of RPC that terminated with:")
 _GRPC_FIELD = re.compile(r'\s*(status|details) = (?:StatusCode\.)?"?(.*?)"?$')

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pushover_logging.identity.tracebacks import (
@@ -29,6 +29,7 @@ _STACK_FIELDS = ("stack", "stack_info")
 _EXCEPTION_LINE = re.compile(
     r"\s*(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Timeout|Type)\w*(?::|\s*$)"
 )
+_MAX_NAME = 200  # characters of a text that can name an exception
 _MAX_JSON = 65_536
 _PLAIN = frozenset({int, float, bool, type(None)})
 _SHORTEST = len(TRACEBACK)  # characters of an argument that can hold a traceback
@@ -104,7 +105,7 @@ def carries_exception(record: logging.LogRecord) -> bool:
 
 def has_exception(args: object) -> bool:
     """Return True if an exception or a traceback is among a record's arguments."""
-    for arg in args.values() if type(args) is dict else args:  # type: ignore[attr-defined]
+    for arg in _each(args):
         kind = type(arg)  # isinstance would also read the `__class__` of a proxy
         if kind is str:
             if len(arg) > _SHORTEST and MARK in arg:
@@ -114,6 +115,13 @@ def has_exception(args: object) -> bool:
     return False
 
 
+def _each(args: object) -> Iterable[Any]:
+    """Return the arguments of a record, which can be any object in one of makeLogRecord."""
+    if type(args) is tuple:
+        return args
+    return args.values() if type(args) is dict else ()
+
+
 def message_text(record: logging.LogRecord) -> str:
     """Return `LogRecord.getMessage`; if the arguments do not fit, they stand below the template.
 
@@ -121,7 +129,7 @@ def message_text(record: logging.LogRecord) -> str:
     """
     args: Any = record.args
     if args and has_exception(args):
-        if isinstance(args, dict):
+        if type(args) is dict:
             args = {key: _named(arg) for key, arg in args.items()}
         else:
             args = tuple(map(_named, args))
@@ -179,8 +187,7 @@ def _exception(record: logging.LogRecord) -> tuple[tuple[BaseException, ...], ob
     exc_text = record.exc_text
     if isinstance(exc_text, str) and exc_text.strip() not in {"", _NO_EXCEPTION}:
         return (), None, plain_traceback(exc_text)
-    args: Any = record.args or ()
-    given = [record.msg, *(args.values() if isinstance(args, dict) else args)]
+    given = [record.msg, *_each(record.args)]
     return tuple(each for each in given if issubclass(type(each), BaseException)), None, ""
 
 
@@ -195,7 +202,7 @@ def _without_exceptions(
         found = info[1] if is_exc_info(info) else info
         if isinstance(found, BaseException):
             exceptions = exceptions or (found,)
-        elif isinstance(value, str) and (MARK in value or _EXCEPTION_LINE.match(value)):
+        elif isinstance(value, str) and (MARK in value or _EXCEPTION_LINE.match(value[:_MAX_NAME])):
             text = value.strip()
             exc_text = exc_text or ("" if text == _NO_EXCEPTION else plain_traceback(text))
         elif name != "exc_info":

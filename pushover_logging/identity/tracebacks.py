@@ -8,7 +8,8 @@ import linecache
 import os
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
+from opcode import opmap
 from types import FrameType, TracebackType
 from typing import NamedTuple, TypeGuard
 
@@ -23,6 +24,7 @@ _KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
 _TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
+_RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
 
 _EXTENSIONS = (".so", ".pyd")  # of compiled modules
 _SESSIONS = ("<stdin>", "<string>", "<console>", "<ipython-input")  # sources that no file has
@@ -41,11 +43,13 @@ _MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
 _REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
 _CONTEXT_LINE = "During handling of the above"
 _CHAIN_LINES = ("The above exception was", _CONTEXT_LINE)
+_REMOTE = "RemoteTraceback"
 _QUOTES = ('"""', "'''")  # around the text of a remote traceback
-_ANY_HEADER = re.compile(rf"(?:[ |+]*Exception Group )?(?:Traceback|Stack) {re.escape(MARK)}")
+_ANY_HEADER = re.compile(
+    rf"(?:[ |+]{{0,40}}Exception Group )?(?:Traceback|Stack) {re.escape(MARK)}"
+)
 _ANY_FRAME = re.compile(r'^(.*?)(?:  |> )File "[^"]+", line \d+')
 _GROUP_MARGIN = re.compile(r"[ +]*\|[ |+]*")
-_REMOTE_HEAD = re.compile(r"(?:^|\n)(?:[\w.]*RemoteTraceback: *)?\n?(?:\"{3}|'{3})?\s*$")
 _COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
 _DIGITS = re.compile(r"\d")
 
@@ -141,14 +145,7 @@ def _arose_deeper(exc: BaseException, handled: BaseException) -> bool:
 def _is_raise(entry: TracebackType) -> bool:
     """Return True if the entry's instruction is a ``raise`` statement's."""
     code = entry.tb_frame.f_code.co_code
-    return code[entry.tb_lasti] in _raise_instructions() if entry.tb_lasti < len(code) else True
-
-
-@cache
-def _raise_instructions() -> frozenset[int]:
-    from opcode import opmap  # noqa: PLC0415  most programs never need it
-
-    return frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
+    return code[entry.tb_lasti] in _RAISES if entry.tb_lasti < len(code) else True
 
 
 def root_cause(exc: BaseException) -> BaseException:
@@ -328,11 +325,13 @@ def plain_traceback(text: str) -> str:
     """
     if MARK not in text:
         return text
+    if len(text) > 4 * _TEXT_END:
+        text = f"{text[: 2 * _TEXT_END]}\n{text[-2 * _TEXT_END :]}"
     if f"{MARK}\\n" in text and f"{MARK}\n" not in text:  # the repr of a text
         text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'")
     lines = _COLOURS.sub("", text).splitlines()
     for number, line in enumerate(lines):
-        header = _ANY_HEADER.search(line)
+        header = _ANY_HEADER.search(line) if MARK in line else None
         if header is None:
             continue
         margin = _margin(lines[number + 1 : number + 4])
@@ -370,7 +369,11 @@ def split_traceback(text: str) -> tuple[str, str]:
     if not found:
         return text, ""
     head = text[: found.start()]
-    return _REMOTE_HEAD.sub("", head) if head.endswith(_QUOTES) else head, text[found.start() :]
+    if head.rstrip().endswith(_QUOTES):  # those of another process's traceback
+        head = head.rstrip().rstrip("\"'").rstrip()
+        before, _, last = head.rpartition("\n")
+        head = before if last.rstrip(": ").endswith(_REMOTE) else head
+    return head, text[found.start() :]
 
 
 def parse_tracebacks(text: str) -> list[ParsedTraceback]:

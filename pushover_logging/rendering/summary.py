@@ -196,7 +196,8 @@ def _texts(count: Count) -> tuple[bool, str]:
     says.
     """
     split = (numbered.partition(" ") for numbered in count.texts)
-    found = [(int(number), text) for number, _, text in split]
+    # What another process has put into a shared store can be anything.
+    found = [(int(number) if number.isdecimal() else 1, text) for number, _, text in split]
     if not found or (len(found) == 1 and found[0][1].rstrip("…") in count.title):
         return False, ""
     are_all = sum(number for number, _ in found) == count.count

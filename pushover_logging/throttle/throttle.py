@@ -181,10 +181,9 @@ class Throttle:
         level = decision.candidate.level if decision else 0
         group = decision.candidate.group if decision else None
         for claimed in keys:
-            key, problem = claimed, self._get(claimed)
-            for name in _group_names(group) if problem is None else ():
-                if problem is None:  # it became part of that meanwhile
-                    key, problem = name, self._get(name)
+            names = (claimed, *_group_names(group))  # it can be part of a group by now
+            known = ((name, found) for name in names if (found := self._get(name)) is not None)
+            key, problem = next(known, (claimed, None))
             if problem is None:
                 continue
             shown = problem.reporting
