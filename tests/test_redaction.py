@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pushover_logging import ConfigurationError
 from pushover_logging.rendering import redaction
+from pushover_logging.rendering import secret_patterns as patterns
 from pushover_logging.rendering.redaction import Redaction, names_secret, redacted
 
 SECRET = "s3cr3tS3cr3t"
@@ -52,23 +53,28 @@ def test_default_set_leaves(text):
 
 
 @given(st.data())
-def test_no_pattern_is_passed_over(data):
-    """Whatever fits one of the default patterns is looked at with all of them."""
-    patterns = [redaction._NAME, *redaction._PATTERNS[1:]]  # the first, of URLs, is tried below
-    texts = st.sampled_from(patterns).flatmap(
-        lambda pattern: st.from_regex(re.compile(pattern, re.IGNORECASE | re.ASCII))
-    )
-    assert redaction._can_match(data.draw(texts))
-    assert redaction._can_match("postgres://app:x@db")
+def test_no_name_is_passed_over(data):
+    """Each name contains a sign, so that its text is looked at."""
+    name = data.draw(st.from_regex(re.compile(patterns.NAMES, re.ASCII)))
+    assert any(sign in name for sign in patterns.NAME_SIGNS)
 
 
-@pytest.mark.parametrize("text", ["pa\u017fsword=x", "sess\u0131on_id=x", "sess\u0130on_id=x",
-                                  "to\u212aen=x", "cred\u0131entials=x"])  # fmt: skip
-def test_letters_with_more_than_two_cases_are_seen(text):
-    """As far as a pattern takes them for its own."""
-    found = any(pattern.search(text) for pattern in redaction._default_patterns())
-    assert redaction._can_match(text) or not found
-    assert found == ("***" in Redaction()(text))
+@pytest.mark.parametrize(("signs", "pattern"), [
+    (signs, pattern) for signs, found in patterns.KINDS for pattern in found
+])  # fmt: skip
+@given(data=st.data())
+def test_no_pattern_is_passed_over(signs, pattern, data):
+    """Whatever fits one of the default patterns has a sign, so that it is looked at."""
+    folded = redaction._fold(data.draw(st.from_regex(re.compile(pattern, re.ASCII))))
+    assert any(sign in folded for sign in signs)
+
+
+@pytest.mark.parametrize("pattern", patterns.LONG_KINDS)
+@given(data=st.data())
+def test_no_key_is_passed_over(pattern, data):
+    """Whatever fits the pattern of a key has a long word."""
+    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    assert re.search(r"(?a)[\w-]{20}", text) or "/" in text or "+" in text
 
 
 def test_patterns_are_added():
