@@ -192,8 +192,8 @@ sshpass -p'{}' ssh host
 redis-cli -h cache -a {} ping
 ['redis-cli', '-a', '{}', 'ping']
 docker login -u ann -p {} registry.example
-mongodump --host db -p {}
-ldapsearch -D cn=admin -w {} -b dc=x
+mongodump --host db -u app -p {}
+["docker", "login", "-u", "ann", "-p", "{}"]
 ['tool', '--password', '{}']
 tool --api-key {} --verbose
 tool --db-password={} --verbose
@@ -256,6 +256,7 @@ File "/srv/webhooks/handlers.py", line 5
 GET /hooks/pre-commit 404
 Bearer authentication required
 author: Ann, authority: none
+card 4242 4242 4242 4241 is no card
 session closed: timeout
 signature mismatch: expected 3 arguments
 token: invalid
@@ -271,9 +272,7 @@ Kennwort falsch
 compass: 128.5 degrees
 """
 TABLE = [
-    line
-    for text in (SHAPES, URLS, NAMED, WRITINGS, COMMANDS)
-    for line in text.strip().splitlines()
+    line for text in (SHAPES, URLS, NAMED, WRITINGS, COMMANDS) for line in text.strip().splitlines()
 ]
 KEPT = [line.replace(r"\n", "\n") for line in STAYS.strip().splitlines()]
 PLACE = re.compile(r"\{(?:([a-z0-9]+) ([0-9]+))?\}")

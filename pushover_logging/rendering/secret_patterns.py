@@ -32,8 +32,8 @@ _SENTENCE = (
 # a space for a quote, "0" for a digit, and "?" for what Latin-1 lacks.
 _END = r"s?(?:_?0{1,3}|_?(?:str|text|value|new|old|confirm(?:ation)?|again))?(?![a-z0_])"
 _PASSWORD = (
-    r"(?:(?:password|passwort|passphrase|passcode|(?<![a-z])passe|pwd|kennwort|contrase[ñn]a|senha"
-    r"|wachtwoord|(?<=[_a-z])passwd|(?<![a-z])(?:passwd(?!:)|pw|otp|psk|cvv|cvc)"
+    r"(?:(?:password|passwort|passphrase|passcode|(?<![a-z])passe|pwd|kennwort|contrase[ñn]a"
+    r"|(?<=[_a-z])passwd|(?<![a-z])(?:passwd(?!:)|pw|otp|psk|cvv|cvc)"
     rf"|(?<![a-z])pin(?![ =:]{{1,3}}0{{1,2}}(?!0))|(?<=_)pass){_END}"
     r"|(?<![a-z])(?:storepass|keypass))"
 )
@@ -46,7 +46,7 @@ _PLAIN_KEY = "".join(rf"(?<!{word}_)" for word in _PLAIN_KEYS)
 _TOKEN = (
     r"(?:(?:secret(?:_?(?:access_?)?key)?|credential|(?<![a-z])cred"
     r"|(?:api|access|private|encryption|signing|auth|account|ssh|subscription)[_ ]?key"
-    rf"|private_?key_?id|(?<=[a-z0]_){_PLAIN_KEY}key|(?<=_)auth|signature|jwt"
+    rf"|private_?key_?id|(?<=[a-z0]_){_PLAIN_KEY}key|(?<=_)auth|signature"
     rf"|(?<![a-z])session(?:_?(?:id|key))?|(?<=[a-z]_)session_?id){_END}"
     r"|(?<!ken )(?<!next)(?<!(?:next|page)[ _])token(?:_?0{1,2}|_(?:str|text|value))?(?![a-z0_])"
     r"|(?<![a-z])passwd(?=:)|(?<![a-z_])pass(?!: test|[ =:]{1,3}0{1,5}(?![a-z0]))(?![a-z0_]))"
@@ -54,9 +54,9 @@ _TOKEN = (
 _HEADER = r"(?:authorization|(?:set_)?cookie|x_api_key|x_auth_token)"
 _QUERY = r"(?<=[?&])(?:key|sig|code(?!=0{1,3}(?![a-z0]))|auth|app_?id|hmac)(?==)"
 NAMES = rf"(?P<header>{_HEADER})|(?P<password>{_PASSWORD})|(?P<token>{_TOKEN})|(?P<query>{_QUERY})"
-NAME_SIGNS = (
-    *("pass", "pw", "secret", "cred", "key", "token", "auth", "cookie", "session", "sig", "jwt"),
-    *("pin", "otp", "psk", "cv", "kennw", "?", "&", "ñ"),
+NAME_SIGNS = (  # long ones are found faster
+    *("pass", "secret", "cred", "token", "key", "auth", "cookie", "session", "signature", "pw"),
+    *("kennw", "pin", "otp", "psk", "cvv", "contrase", "?", "&"),
 )
 """Every name contains one of these."""
 FIELD_NAME = (
@@ -74,9 +74,13 @@ _PERCENT = (
     r"(?:%(?:25){0,2}22)?%(?:25){0,2}3[ad](?:%(?:25){0,2}22)?"
     r"((?:(?!%(?:25){0,2}2[26])[^\s\"'&<>]){1,4096})"
 )
-_ELEMENT = r"(?:\s[^<>\n]{0,256})?>(?:<!\[CDATA\[)?([^<>\n]{1,512})(?:\]\]>)?</"
-_IS = rf"""\s(?:provided|given|used|value|is|was)\s?:?\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"""
-_PYDANTIC = r"[^\s]{0,64}\n[\0\s]{0,8}[^\n]{0,300}?input_value=([^\n]{1,4096}?)(?=, input_type=|\n|\Z)"
+_ELEMENT = r"(?:\s[\w:.-]{1,32}=[^<>\n]{0,256})?>(?:<!\[CDATA\[)?([^<>\n]{1,512})(?:\]\]>)?</"
+_IS = (
+    rf"""\s(?:provided|given|used|value|is|was)\s?:?\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"""
+)
+_PYDANTIC = (
+    r"[^\s]{0,64}\n[\0\s]{0,8}[^\n]{0,300}?input_value=([^\n]{1,4096}?)(?=, input_type=|\n|\Z)"
+)
 _PYDANTIC_ERRORS = (
     r"""["']\s?,?\s?[)\]][^{}\n]{0,400}?["']input["']:\s?"""
     rf"({_QUOTED}|[^\s,}}]{{1,4096}})"
@@ -109,7 +113,7 @@ _KEY = (
     r"|xox[a-z](?:\.xox[bp])?-|xapp-|hf_|api_org_|npm_|pypi-|AIza|shp(?:at|ca|pa|ss)_|do[opr]_v1_"
     r"|sntry[su]_|gl(?:sa|c)_|pplx-|gsk_|xai-|rubygems_|xkeysib-|lin_api_|ntn_|pul-|dapi|sq0[a-z]{3}-"
     r"|EAA[A-Z]|AGE-SECRET-KEY-1|PMAK-|pscale_[a-z]{2,5}_|GOCSPX-|LTAI|SK|key-|sha256~)"
-    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))(?![a-z]+[_-][a-z_-]+\b)[\w-]{18,512}"
+    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{18,512}"
     r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}|ya29)\.[\w-]{20,512}(?:\.[\w-]{1,512})?"
     r"|[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,38}"  # a Discord bot
     r"|\d{8,10}:[\w-]{30,64}"  # a Telegram bot, after "bot" in a URL
@@ -124,10 +128,12 @@ _PEM = (
     r"((?:[^-\0]|-(?!----)){20,16384})"
 )
 # In the text of an exception, each line of a PEM block stands alone.
-_PEM_LINE = r"(?m:^(?=[^\n]{0,64}[A-Z])(?=[^\n]{0,64}[a-z])(?=[^\n]{0,64}\d)[A-Za-z0-9+/]{60,76}={0,2}$)"
+_PEM_LINE = (
+    r"(?m:^(?=[^\n]{0,64}[A-Z])(?=[^\n]{0,64}[a-z])(?=[^\n]{0,64}\d)[A-Za-z0-9+/]{60,76}={0,2}$)"
+)
 _USER_INFO = (
-    r"://(?!\[)(?:[^\s:/@]{0,256}:(?!\d{1,5}(?:[/?#]|$))"
-    r"""(?:([^\s?"'<>]{1,256})(?<!/)|([^\s"'<>]{1,256}))(?=@)|([^\s:/@]{20,256})(?=@))"""
+    r"://(?=[^\s@]{0,256}@)(?!\[)(?:[^\s:/@]{0,256}:(?!\d{1,5}(?:[/?#]|$))"
+    r"""([^\s?"'<>]{1,256}(?<!/)(?=@)|[^\s"'<>]{1,256}(?=@))|([^\s:/@]{20,256})(?=@))"""
 )
 _APPRISE = (  # the schemes of https://github.com/caronc/apprise that carry nothing but tokens
     r"(?i:\b(?:tgram|discord|slack|msteams|workflows?|ifttt|pover|pbul|pushed|prowl|join|spush"
@@ -135,21 +141,24 @@ _APPRISE = (  # the schemes of https://github.com/caronc/apprise that carry noth
     r"|revolt|zulip|pagerduty|opsgenie|signl4|simplepush|sns|ses|vonage|nexmo|plivo|lametric"
     r""")://([^\s"'<>]{1,1024}))"""
 )
-_FLAG = r"""[^\n|;]{0,256}?[\s"']"""
+_FLAG = r"""[^\n|;]{0,200}?[\s"']"""
+_ARGUMENT = rf"({_QUOTED}|(?![\"'])[^\s\"',]{{1,256}})"
 _COMMAND = (
-    r"(?<![\w-])(?i:"
-    rf"(?:mysql|mariadb)[\w-]{{0,16}}(?=[\s\"']){_FLAG}(?-i:-p)"
-    rf"|sshpass{_FLAG}(?-i:-p)(?:\s{{1,2}}|[\"'],\s?)?"
-    rf"|(?:redis-cli{_FLAG}-a|(?:docker|podman|helm)\s[^\n|;]{{0,32}}login{_FLAG}-p"
-    rf"|mongo\w{{0,8}}{_FLAG}(?-i:-p)|ldap\w{{1,8}}{_FLAG}-w|sqlcmd{_FLAG}(?-i:-P))"
-    r"""(?:\s{1,2}|["'],\s?))"""
-    rf"({_QUOTED}|(?![\"'])[^\s\"',]{{1,256}})"
+    rf"(?:mysql[\w-]{{0,16}}(?=[\s\"']){_FLAG}-p|sshpass{_FLAG}-p(?:\s{{1,2}}|[\"'],\s?)?"
+    rf"|redis-cli{_FLAG}-a(?:\s{{1,2}}|[\"'],\s?)){_ARGUMENT}"
+)
+_CLIENT = (  # for these -p is a password only beside a user
+    r"""(?:mariadb|mongo|sqlcmd|(?:docker|podman|helm)[\s"',]{1,4}login)"""
+    rf"(?=[^\n|;]{{0,200}}?(?:[ \"']-[uU]|--user)){_FLAG}-(?:p|P\b)(?:\s{{1,2}}|[\"'],\s?)?{_ARGUMENT}"
 )
 _USER = (
-    r"""(?<![\w-])(?:-u|--user|--proxy-user)(?:\s{1,2}|=|["'],\s?)["']?[^\s:"'/]{1,128}:"""
+    r"""(?:[ "']-u|--user)(?:\s{1,2}|=|["'],\s?)["']?[^\s:"'/]{1,128}:"""
     r"""(?!\d{1,6}\b)([^\s"']{1,256})"""
 )
-CARD = r"(?<![\w.+/-])([2-6](?:\d[ -]?){11,17}\d)(?![\w-])"
+CARD = (
+    r"(?<![\w.+/-])([2-6]\d{3}(?:\d{9,15}|(?: \d{4}){2} \d{1,7}|(?:-\d{4}){2}-\d{1,7})"
+    r"|3[47]\d\d[ -]\d{6}[ -]\d{5})(?![\w-])"
+)
 _BEARER = r"(?i:\bbearer\s{1,2}((?=[\w.~+/-]{0,64}\d)[\w.~+/-]{8,4096}={0,2}))"
 _CJK = r"""(?:密码|密碼|口令|パスワード|비밀번호|пароль)["']?\s?(?:[:：=]|[为為是])?\s?["']?([!#-&(-~]{4,256})"""
 _AUTH = rf"""\bauth=\(["'][^"'\n]{{0,256}}["'],\s?({_QUOTED})"""
@@ -162,11 +171,17 @@ KINDS = (
     (("bearer",), (_BEARER,)),
     (("auth=",), (_AUTH,)),
     (("?",), (_CJK,)),
-    ((" _",), (_COMMAND, _USER)),
-    (("[p", "g row"), (_BOUND,)),
+    (("mysql", "sshpass", "redis_cli"), (_COMMAND,)),
+    ((" _u", "__user"), (_CLIENT, _USER)),
+    (("[parameters", "failing row"), (_BOUND,)),
     (("0000 0000", "0000_0000", "0000000000000"), (CARD,)),
 )
 """Signs, of which every match of the patterns contains one (folded as names are), and patterns."""
+SIGNS = (
+    *(*NAME_SIGNS, "://", "eyj", "bearer", "mysql", "redis_cli", " _u", "__user"),
+    *("[parameters", "failing row", "0000 0000", "0000_0000", "0000000000000"),
+)
+"""Every text that a name or a pattern of `KINDS` matches contains one of these, folded."""
 LONG_WORD = 20
 LONG_KINDS = (rf"(?<![A-Za-z0-9])(?:bot)?({_KEY})", _WEBHOOK, _PEM_LINE)
 """Patterns that match only a text with so many of ``A-Za-z0-9_-`` in a row."""
