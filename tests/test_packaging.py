@@ -114,7 +114,7 @@ def test_core_needs_two_packages(distribution):
 def test_extras(distribution):
     """An extra is there from the day that something uses it."""
     extras = set(distribution.metadata.get_all("Provides-Extra"))
-    assert {"docs", "encryption", "inbox", "redis", "test"} == extras
+    assert {"docs", "encryption", "inbox", "redis", "test", "test-libraries"} == extras
 
 
 def test_inbox_extra_brings_its_framework(distribution):

@@ -1,5 +1,6 @@
 """The kinds of secrets that `redact` knows, each in words of real programs, and what must stay."""
 
+# ruff: noqa: E501  the texts are as programs write them
 import random
 import re
 import string
@@ -167,6 +168,8 @@ La contraseña = {}
 口令={}
 1 validation error for Login\npassword\n  String should have at least 20 characters [type=string_too_short, input_value='{}', input_type=str]
 1 validation error for Settings\ndb.api_key\n  Value error, no [type=value_error, input_value='{}', input_type=str]
+1 validation error for Login password String should have at least 9 characters [type=x, input_value='{}', input_type=str]
+{"error": "1 validation error for Login\\n  password\\n  String is short [type=x, input_value='{}', input_type=str]"}
 [{'type': 'too_short', 'loc': ('body', 'password'), 'msg': 'no', 'input': '{}', 'ctx': {'a': 1}}]
 {"detail":[{"type":"x","loc":["body","pin"],"msg":"no","input":"{digits 6}"}]}
 [SQL: INSERT INTO users (name, password) VALUES (?, ?)]\n[parameters: ('ann', '{}')]\n(Background on this error at: x)
@@ -311,3 +314,22 @@ def test_no_more_than_three_in_a_hundred_leak():
 def test_text_without_a_secret_stays(text):
     """Forty and more that only sound like it."""
     assert text == Redaction()(text)
+
+
+@pytest.mark.parametrize("name", [
+    *("pass", "pw", "pin", "otp", "psk", "cvv", "cvc", "creds", "session", "ssh_key", "stripe_key"),
+    *("Subscription-Key", "private_key_id", "auth", "hmac", "appid", "db_password", "apiKey"),
+    *("contraseña", "Passwort", "accessToken", "set-cookie"),
+])  # fmt: skip
+def test_field_of_such_a_name_is_hidden(name):
+    """Whatever its value is."""
+    assert names_secret(name)
+
+
+@pytest.mark.parametrize("name", [
+    *("code", "primary_key", "cache_key", "key", "passenger", "spin", "pinned", "tokens", "author"),
+    *("session_count", "keyboard", "password_age", "next_token", "max_tokens"),
+])  # fmt: skip
+def test_field_of_another_name_is_shown(name):
+    """Names that only begin or end like these."""
+    assert not names_secret(name)

@@ -24,16 +24,16 @@ _WORDS = (
     r"|with|wrong|yes|you|your)(?![^\s.,;:!?)\]}\"']))"
 )
 _SENTENCE = (
-    r"""(?!b?["'][a-z][a-z' ]{0,80}\b(?:are|be|can|cannot|does|do|have|has|invalid|is|may|must|not"""
-    r"""|required|should|too|was)\b)"""
+    r"""(?!b?["'][a-z][a-z' ]{0,80}\b(?:are|be|can|cannot|does|do|have|has|invalid|is|may|must"""
+    r"""|not|required|should|too|was)\b)"""
 )
 
-# Names are searched in a text as `redaction.folded` makes it: in lower case, with "_" for "-",
+# Names are searched in a text as `redaction._fold` makes it: in lower case, with "_" for "-",
 # a space for a quote, "0" for a digit, and "?" for what Latin-1 lacks.
 _END = r"s?(?:_?0{1,3}|_?(?:str|text|value|new|old|confirm(?:ation)?|again))?(?![a-z0_])"
 _PASSWORD = (
     r"(?:(?:password|passwort|passphrase|passcode|(?<![a-z])passe|pwd|kennwort|contrase[ñn]a"
-    r"|(?<=[_a-z])passwd|(?<![a-z])(?:passwd(?!:)|pw|otp|psk|cvv|cvc)"
+    r"|(?<=[_a-z])passwd|(?<![a-z])(?:passwd(?!:)|pw|otp|psk|cvv)"
     rf"|(?<![a-z])pin(?![ =:]{{1,3}}0{{1,2}}(?!0))|(?<=_)pass){_END}"
     r"|(?<![a-z])(?:storepass|keypass))"
 )
@@ -47,7 +47,7 @@ _TOKEN = (
     r"(?:(?:secret(?:_?(?:access_?)?key)?|credential|(?<![a-z])cred"
     r"|(?:api|access|private|encryption|signing|auth|account|ssh|subscription)[_ ]?key"
     rf"|private_?key_?id|(?<=[a-z0]_){_PLAIN_KEY}key|(?<=_)auth|signature"
-    rf"|(?<![a-z])session(?:_?(?:id|key))?|(?<=[a-z]_)session_?id){_END}"
+    rf"|session_?id|(?<![a-z])session(?:_?key)?){_END}"
     r"|(?<!ken )(?<!next)(?<!(?:next|page)[ _])token(?:_?0{1,2}|_(?:str|text|value))?(?![a-z0_])"
     r"|(?<![a-z])passwd(?=:)|(?<![a-z_])pass(?!: test|[ =:]{1,3}0{1,5}(?![a-z0]))(?![a-z0_]))"
 )
@@ -59,9 +59,7 @@ NAME_SIGNS = (  # long ones are found faster
     *("kennw", "pin", "otp", "psk", "cvv", "contrase", "?", "&"),
 )
 """Every name contains one of these."""
-FIELD_NAME = (
-    rf"(?:{_HEADER}|{_PASSWORD}|{_TOKEN}|(?<!token)(?<=token)s|(?<![a-z])(?:auth|hmac|app_?id))$"
-)
+FIELD_NAME = rf"(?:{_HEADER}|{_PASSWORD}|{_TOKEN}|(?<![a-z])(?:auth|hmac|app_?id|cvc))$"
 """The name of a field that holds a secret; folded."""
 
 _PAIR = (
@@ -78,8 +76,9 @@ _ELEMENT = r"(?:\s[\w:.-]{1,32}=[^<>\n]{0,256})?>(?:<!\[CDATA\[)?([^<>\n]{1,512}
 _IS = (
     rf"""\s(?:provided|given|used|value|is|was)\s?:?\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"""
 )
-_PYDANTIC = (
-    r"[^\s]{0,64}\n[\0\s]{0,8}[^\n]{0,300}?input_value=([^\n]{1,4096}?)(?=, input_type=|\n|\Z)"
+_PYDANTIC = (  # below the name of a field; an extra has all of it on one line
+    r"[^\s\\]{0,64}(?:\\{1,4}n|[\0\s]){1,10}[^\n\[]{0,200}+\[type=\w{1,64}, input_value="
+    r"""([^\n]{1,4096}?)(?=["']?, input_type=|\n|\Z)"""
 )
 _PYDANTIC_ERRORS = (
     r"""["']\s?,?\s?[)\]][^{}\n]{0,400}?["']input["']:\s?"""
@@ -98,7 +97,7 @@ VALUES = {
     "token": "|".join((
         *_COMMON,
         rf"""\s?:\s{{0,2}}{_NOTHING}{_SENTENCE}((?=.[^"'\n]{{7}}){_QUOTED}|{_MIXED})""",
-        rf"""\s["']((?=[^"'\s]{{0,64}}\d)[^"'\s]{{8,256}})(?=["'])""",
+        r"""\s["']((?=[^"'\s]{0,64}\d)[^"'\s]{8,256})(?=["'])""",
     )),
     "query": rf"={_NOTHING}({_SIMPLE})",
 }  # fmt: skip
@@ -111,8 +110,8 @@ _KEY = (
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"
     r"|(?:sk-|[sr]k_(?:live|test|prod)_|whsec_|gh[oprsu]_|github_pat_|gl(?:[a-z]{2,5})-"
     r"|xox[a-z](?:\.xox[bp])?-|xapp-|hf_|api_org_|npm_|pypi-|AIza|shp(?:at|ca|pa|ss)_|do[opr]_v1_"
-    r"|sntry[su]_|gl(?:sa|c)_|pplx-|gsk_|xai-|rubygems_|xkeysib-|lin_api_|ntn_|pul-|dapi|sq0[a-z]{3}-"
-    r"|EAA[A-Z]|AGE-SECRET-KEY-1|PMAK-|pscale_[a-z]{2,5}_|GOCSPX-|LTAI|SK|key-|sha256~)"
+    r"|sntry[su]_|gl(?:sa|c)_|pplx-|gsk_|xai-|rubygems_|xkeysib-|lin_api_|ntn_|pul-|dapi"
+    r"|sq0[a-z]{3}-|EAA[A-Z]|AGE-SECRET-KEY-1|PMAK-|pscale_[a-z]{2,5}_|GOCSPX-|LTAI|SK|key-|sha256~)"
     r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{18,512}"
     r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}|ya29)\.[\w-]{20,512}(?:\.[\w-]{1,512})?"
     r"|[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,38}"  # a Discord bot
@@ -149,7 +148,8 @@ _COMMAND = (
 )
 _CLIENT = (  # for these -p is a password only beside a user
     r"""(?:mariadb|mongo|sqlcmd|(?:docker|podman|helm)[\s"',]{1,4}login)"""
-    rf"(?=[^\n|;]{{0,200}}?(?:[ \"']-[uU]|--user)){_FLAG}-(?:p|P\b)(?:\s{{1,2}}|[\"'],\s?)?{_ARGUMENT}"
+    rf"(?=[^\n|;]{{0,200}}?(?:[ \"']-[uU]|--user)){_FLAG}-(?:p|P\b)"
+    rf"(?:\s{{1,2}}|[\"'],\s?)?{_ARGUMENT}"
 )
 _USER = (
     r"""(?:[ "']-u|--user)(?:\s{1,2}|=|["'],\s?)["']?[^\s:"'/]{1,128}:"""
@@ -160,7 +160,10 @@ CARD = (
     r"|3[47]\d\d[ -]\d{6}[ -]\d{5})(?![\w-])"
 )
 _BEARER = r"(?i:\bbearer\s{1,2}((?=[\w.~+/-]{0,64}\d)[\w.~+/-]{8,4096}={0,2}))"
-_CJK = r"""(?:密码|密碼|口令|パスワード|비밀번호|пароль)["']?\s?(?:[:：=]|[为為是])?\s?["']?([!#-&(-~]{4,256})"""
+_OTHER_ALPHABETS = (  # "password", and what follows it in ASCII
+    r"""(?:密码|密碼|口令|パスワード|비밀번호|пароль)["']?\s?[:\uff1a=为為是]?\s?["']?"""
+    r"""([!#-&(-~]{4,256})"""
+)
 _AUTH = rf"""\bauth=\(["'][^"'\n]{{0,256}}["'],\s?({_QUOTED})"""
 _BOUND = r"\[parameters: ([^\n]{0,4096}[^\n\]])|(?i:failing row contains )\(([^\n]{1,4096})\)"
 
@@ -170,7 +173,7 @@ KINDS = (
     (("private key",), (_PEM,)),
     (("bearer",), (_BEARER,)),
     (("auth=",), (_AUTH,)),
-    (("?",), (_CJK,)),
+    (("?",), (_OTHER_ALPHABETS,)),
     (("mysql", "sshpass", "redis_cli"), (_COMMAND,)),
     ((" _u", "__user"), (_CLIENT, _USER)),
     (("[parameters", "failing row"), (_BOUND,)),
