@@ -179,6 +179,14 @@ DETAIL:  Failing row contains (1, ann, {}, null).
 [('user', 'ann'), ('password', '{}')]
 requests.get(url, auth=('ann', '{}'))
 password={'value': '{}'}
+login with password {}
+password -> {}
+password for ann: {}
+Passwort für ann: {}
+mot de passe « {} »
+&lt;password&gt;{}&lt;/password&gt;
+<input name="password" value="{}">
+\\u0022password\\u0022:\\u0022{}\\u0022
 SecretStr token=SecretStr('{}')
 """
 COMMANDS = r"""
@@ -269,6 +277,16 @@ tokens: 512, max_tokens=100
 ['authorization', 'content-type']
 --password is required
 mysql: [Warning] Using a password on the command line interface can be insecure.
+chpasswd: line 3: user bob does not exist
+Authorization: required
+password = getpass()
+password={password}
+TypeError: login() missing 1 required positional argument: 'password'
+column "password" does not exist
+Missing fields: password, email
+tracking 9400111899223197428490
+https://example.com/webhooks/stripe
+2026-11-29 18:00:00 - shop - ERROR - failed
 input_value='abc' under no secret
 Kennwort falsch
 密码错误

@@ -23,7 +23,7 @@ from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_l
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
 from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate
 
-_SEPARATOR = "\n\0\n"  # no default pattern matches across it
+_SEPARATOR = "\n\0\n"  # no default pattern hides it
 _MAX_LINE = 1_000  # characters of a line that are searched for secrets
 _FRAME_LINE, _FRAME_TIMES = itemgetter(0), itemgetter(1)  # of a frame of `ExceptionLines`
 T = TypeVar("T")

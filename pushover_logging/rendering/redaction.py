@@ -15,6 +15,7 @@ HIDDEN = "***"
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
 _MAX_VALUE = 160  # characters of a value that an error shows
+_MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its end
 _MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
 
 _FOLD = bytes.maketrans(
@@ -25,9 +26,9 @@ _LONG_WORD = b"a" * patterns.LONG_WORD
 
 
 @cache
-def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     # At first use: the import of the package stays fast.
-    return re.compile(pattern, re.ASCII | flags)
+    return re.compile(pattern, re.ASCII)
 
 
 def _fold(text: str) -> str:
@@ -49,6 +50,7 @@ def _without_known(text: str) -> str:
 
 
 def _without_signed(text: str, folded: str) -> str:
+    """Return ``text`` without what the patterns match whose signs it has."""
     if any(sign in folded for sign in patterns.NAME_SIGNS):
         text = _without_named(text, folded)
     for signs, found in patterns.KINDS:
@@ -71,11 +73,11 @@ def _without_named(text: str, folded: str) -> str:
         start, end = name.span()
         if start < position:
             continue  # inside a value that is hidden
-        value = _compiled(patterns.VALUES[str(name.lastgroup)], re.IGNORECASE).match(text, end)
+        value = _compiled(patterns.VALUES[str(name.lastgroup)]).match(text, end)
         if value is None and text[end : end + 1] in {" ", '"', "'"}:
             before = text[max(position, start - _MAX_OPTION) : start]
             if "-" in before and _compiled(patterns.OPTION).search(before):
-                value = _compiled(patterns.OPTION_VALUE, re.IGNORECASE).match(text, end)
+                value = _compiled(patterns.OPTION_VALUE).match(text, end)
         if value is not None:
             parts += [text[position : value.start()], _hide(value)]
             position = value.end()
@@ -111,9 +113,13 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
     return text
 
 
-@lru_cache(maxsize=512)
 def names_secret(name: str) -> bool:
     """Return True if a field of this name holds a secret, whatever its value looks like."""
+    return _ends_in_secret_name(name[-_MAX_NAME:])
+
+
+@lru_cache(maxsize=512)
+def _ends_in_secret_name(name: str) -> bool:
     return _compiled(patterns.FIELD_NAME).search(_fold(name)) is not None
 
 

@@ -7,12 +7,12 @@ class that the next part cannot match, so that no text makes the search slow.
 
 # A value; its closing quote is not part of it.
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
-_SIMPLE = r"""(?!["'])[^\s"'&,;)\]}>]{1,4096}"""
+_SIMPLE = r"""(?!["'])[^\s\0"'&,;)\]}>]{1,4096}"""
 _MIXED = r"(?=[\w.+/=~-]{0,64}\d)[\w.+/=~-]{8,4096}"  # what plain language does not contain
 # A list, an object or a mapping around the value.
 _WITHIN = r"(?:(?:[\w.]{0,64}[(\[{]){1,2}(?=b?[\"'])(?:[\"']\w{0,32}[\"']:\s?)?)?+"
 _NOTHING = (
-    r"""(?!b?["']?(?:(?:none|null|nil|true|false|undefined)\b|\*\*|%s\b"""
+    r"""(?!b?["']?(?:(?:none|null|nil|true|false|undefined)\b|\*\*|%s\b|\{\w{0,32}\}|[\w.]{1,64}\(\)"""
     r"""|[\[<(]?(?:redacted|filtered|hidden|masked)\b))"""
 )
 # Words that follow a name in plain language, and words that make a sentence of a value.
@@ -33,8 +33,8 @@ _SENTENCE = (
 _END = r"s?(?:_?0{1,3}|_?(?:str|text|value|new|old|confirm(?:ation)?|again))?(?![a-z0_])"
 _PASSWORD = (
     r"(?:(?:password|passwort|passphrase|passcode|(?<![a-z])passe|pwd|kennwort|contrase[ñn]a"
-    r"|(?<=[_a-z])passwd|(?<![a-z])(?:passwd(?!:)|pw|otp|psk|cvv)"
-    rf"|(?<![a-z])pin(?![ =:]{{1,3}}0{{1,2}}(?!0))|(?<=_)pass){_END}"
+    r"|(?<=_)passwd|passwd(?!:)|(?<![a-z])(?:pw|otp|psk|cvv)"
+    rf"|(?<![a-z])pin(?![ =:]{{1,3}}0{{1,2}}(?![a-z0]))|(?<=_)pass){_END}"
     r"|(?<![a-z])(?:storepass|keypass))"
 )
 # Keys of databases and caches, which no secret stands behind.
@@ -49,7 +49,7 @@ _TOKEN = (
     rf"|private_?key_?id|(?<=[a-z0]_){_PLAIN_KEY}key|(?<=_)auth|signature"
     rf"|session_?id|(?<![a-z])session(?:_?key)?){_END}"
     r"|(?<!ken )(?<!next)(?<!(?:next|page)[ _])token(?:_?0{1,2}|_(?:str|text|value))?(?![a-z0_])"
-    r"|(?<![a-z])passwd(?=:)|(?<![a-z_])pass(?!: test|[ =:]{1,3}0{1,5}(?![a-z0]))(?![a-z0_]))"
+    r"|passwd(?=:)|(?<![a-z_])pass(?!: test|[ =:]{1,3}0{1,5}(?![a-z0]))(?![a-z0_]))"
 )
 _HEADER = r"(?:authorization|(?:set_)?cookie|x_api_key|x_auth_token)"
 _QUERY = r"(?<=[?&])(?:key|sig|code(?!=0{1,3}(?![a-z0]))|auth|app_?id|hmac)(?==)"
@@ -63,16 +63,21 @@ FIELD_NAME = rf"(?:{_HEADER}|{_PASSWORD}|{_TOKEN}|(?<![a-z])(?:auth|hmac|app_?id
 """The name of a field that holds a secret; folded."""
 
 _PAIR = (
-    r"""(?:["'\])]{0,3}\s{0,2}(?:=>|:=|={1,3})\s{0,2}|["']\s{0,2}:\s{0,2})"""
+    r"""(?:["'\])]{0,3}\s{0,2}(?:[=-]>|:=|={1,3})\s{0,2}|["']\s{1,2}value=|["']\s{0,2}:\s{0,2})"""
     rf"(?:{_WITHIN}{_NOTHING}{_SENTENCE}b?({_QUOTED}|{_SIMPLE}))"
 )
 _TUPLE = rf"""["'],\s?b?(?!["'][a-z_ ]{{1,32}}["'])({_QUOTED})["'][)\]]"""
-_ESCAPED = r"""\\{1,8}["']\s?[:,=]>?\s?\\{1,8}["']([^"'\\\n]{1,4096})"""  # JSON in JSON
+_ESCAPED = (  # JSON in JSON
+    r"""\\{1,8}(?:["']|u0022)\s?[:,=]>?\s?\\{1,8}(?:["']|u0022)([^"'\\\n]{1,4096})"""
+)
 _PERCENT = (
     r"(?:%(?:25){0,2}22)?%(?:25){0,2}3[ad](?:%(?:25){0,2}22)?"
     r"((?:(?!%(?:25){0,2}2[26])[^\s\"'&<>]){1,4096})"
 )
-_ELEMENT = r"(?:\s[\w:.-]{1,32}=[^<>\n]{0,256})?>(?:<!\[CDATA\[)?([^<>\n]{1,512})(?:\]\]>)?</"
+_ELEMENT = (
+    r"(?:\s[\w:.-]{1,32}=[^<>\n]{0,256})?(?:>|&gt;)"
+    r"(?:<!\[CDATA\[)?([^<>\n]{1,512}?)(?:\]\]>)?(?:<|&lt;)/"
+)
 _IS = (
     rf"""\s(?:provided|given|used|value|is|was)\s?:?\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"""
 )
@@ -81,30 +86,39 @@ _PYDANTIC = (  # below the name of a field; an extra has all of it on one line
     r"""([^\n]{1,4096}?)(?=["']?, input_type=|\n|\Z)"""
 )
 _PYDANTIC_ERRORS = (
-    r"""["']\s?,?\s?[)\]][^{}\n]{0,400}?["']input["']:\s?"""
+    r"""["']\s?,?\s?[)\]][^{}\n]{0,250}?["']input["']:\s?"""
     rf"({_QUOTED}|[^\s,}}]{{1,4096}})"
 )
 _COMMON = (_PAIR, _TUPLE, _ESCAPED, _PERCENT, _ELEMENT, _IS, _PYDANTIC, _PYDANTIC_ERRORS)
+_HEADER_VALUE = (
+    rf"""["']\s{{0,2}}[:,=]\s{{0,2}}(?!b?["'][a-z-]{{1,24}}["'])b?({_QUOTED})"""
+    rf"""|\s?[:=]\s?+(?!["']){_WORDS}([^\r\n"']{{1,4096}})"""
+)
 # Plain language continues after a colon or a space as well: a value has to look like a secret.
+_PASSWORD_VALUES = (
+    *_COMMON,
+    (
+        r"(?:\s(?:for|of|f\xfcr|pour|para)\s[^\s:]{1,64})?"
+        rf"\s?:[ \t]{{0,2}}{_NOTHING}{_SENTENCE}{_WORDS}({_QUOTED}|{_SIMPLE})"
+    ),
+    rf"""\s["'«„“]\s?{_WORDS}([^"'\s«»“”]{{1,256}})(?=\s?["'»“”])""",
+    rf"\s((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})",
+)
+_TOKEN_VALUES = (
+    *_COMMON,
+    rf"""\s?:\s{{0,2}}{_NOTHING}{_SENTENCE}((?=.[^"'\n]{{7}}){_QUOTED}|{_MIXED})""",
+    r"""\s["']((?=[^"'\s]{0,64}\d)[^"'\s]{8,256})(?=["'])""",
+)
 VALUES = {
-    "header": rf"""["']\s{{0,2}}[:,=]\s{{0,2}}(?!b?["'][a-z-]{{1,24}}["'])b?({_QUOTED})"""
-    r"""|\s?[:=]\s?(?!["'])([^\r\n"']{1,4096})""",
-    "password": "|".join((
-        *_COMMON,
-        rf"""\s?:[ \t]{{0,2}}{_NOTHING}{_SENTENCE}{_WORDS}({_QUOTED}|{_SIMPLE})""",
-        rf"""\s["']{_WORDS}([^"'\s]{{1,256}})(?=["'])""",
-    )),
-    "token": "|".join((
-        *_COMMON,
-        rf"""\s?:\s{{0,2}}{_NOTHING}{_SENTENCE}((?=.[^"'\n]{{7}}){_QUOTED}|{_MIXED})""",
-        r"""\s["']((?=[^"'\s]{0,64}\d)[^"'\s]{8,256})(?=["'])""",
-    )),
-    "query": rf"={_NOTHING}({_SIMPLE})",
-}  # fmt: skip
+    "header": f"(?i){_HEADER_VALUE}",
+    "password": f"(?i){'|'.join(_PASSWORD_VALUES)}",
+    "token": f"(?i){'|'.join(_TOKEN_VALUES)}",
+    "query": f"(?i)={_NOTHING}({_SIMPLE})",
+}
 """What follows a name of each kind, with the value as its group."""
 OPTION = r"(?<![\w-])--?[\w-]{0,32}\Z"
 """What stands before a name that is a command's option."""
-OPTION_VALUE = rf"""(?:\s{{1,2}}|["'],\s?){_WORDS}({_QUOTED}|(?!["'-])[^\s"']{{1,4096}})"""
+OPTION_VALUE = rf"""(?i)(?:\s{{1,2}}|["'],\s?){_WORDS}({_QUOTED}|(?!["'-])[^\s\0"']{{1,4096}})"""
 
 _KEY = (
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"
@@ -152,7 +166,7 @@ _CLIENT = (  # for these -p is a password only beside a user
     rf"(?:\s{{1,2}}|[\"'],\s?)?{_ARGUMENT}"
 )
 _USER = (
-    r"""(?:[ "']-u|--user)(?:\s{1,2}|=|["'],\s?)["']?[^\s:"'/]{1,128}:"""
+    r"""(?:[ "']-u|--user)(?:\s{1,2}|=|["'],\s?)?["']?[^\s:"'/]{1,128}:"""
     r"""(?!\d{1,6}\b)([^\s"']{1,256})"""
 )
 CARD = (
@@ -165,7 +179,7 @@ _OTHER_ALPHABETS = (  # "password", and what follows it in ASCII
     r"""([!#-&(-~]{4,256})"""
 )
 _AUTH = rf"""\bauth=\(["'][^"'\n]{{0,256}}["'],\s?({_QUOTED})"""
-_BOUND = r"\[parameters: ([^\n]{0,4096}[^\n\]])|(?i:failing row contains )\(([^\n]{1,4096})\)"
+_BOUND = r"\[parameters: ([^\n]{0,4096}[^\n\]])|(?i:failing row contains )\(([^\n]{1,2048})\)"
 
 KINDS = (
     (("://",), (_USER_INFO, _APPRISE)),
