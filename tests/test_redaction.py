@@ -150,6 +150,14 @@ def test_only_the_start_of_a_text_is_looked_at():
     assert "x" * 16_384 == Redaction()("x" * 16_385)
 
 
+@pytest.mark.parametrize("text", [
+    "password={}", "Authorization: Bearer {}", "[parameters: ('{}',)]", "ya29.{}", "x.{}.y token={}",
+])  # fmt: skip
+def test_long_secret_is_hidden_whole(text):
+    """However long it is."""
+    assert "s3cr3t" not in Redaction()(text.replace("{}", "s3cr3t" * 600))
+
+
 def test_names_of_secrets():
     """A field is hidden by its name, whatever its value looks like."""
     named = ["password", "db_token", "Authorization", "db_pass", "api_keys", "password2",

@@ -7,7 +7,7 @@ class that the next part cannot match, so that no text makes the search slow.
 
 # A value; its closing quote is not part of it.
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
-_SIMPLE = r"""(?!["'])[^\s\0"'&,;)\]}>]{1,4096}"""
+_SIMPLE = r"""(?!["'])[^\s\0"'&,;)\]}>]+"""
 _MIXED = r"(?=[\w.+/=~-]{0,64}\d)[\w.+/=~-]{8,4096}"  # what plain language does not contain
 # A list, an object or a mapping around the value.
 _WITHIN = r"(?:(?:[\w.]{0,64}[(\[{]){1,2}(?=b?[\"'])(?:[\"']\w{0,32}[\"']:\s?)?)?+"
@@ -126,8 +126,8 @@ _KEY = (
     r"|xox[a-z](?:\.xox[bp])?-|xapp-|hf_|api_org_|npm_|pypi-|AIza|shp(?:at|ca|pa|ss)_|do[opr]_v1_"
     r"|sntry[su]_|gl(?:sa|c)_|pplx-|gsk_|xai-|rubygems_|xkeysib-|lin_api_|ntn_|pul-|dapi"
     r"|sq0[a-z]{3}-|EAA[A-Z]|AGE-SECRET-KEY-1|PMAK-|pscale_[a-z]{2,5}_|GOCSPX-|LTAI|SK|key-|sha256~)"
-    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{18,512}"
-    r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}|ya29)\.[\w-]{20,512}(?:\.[\w-]{1,512})?"
+    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{18,4096}"
+    r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}|ya29)\.[\w-]{20,4096}(?:\.[\w-]{1,4096})?"
     r"|[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,38}"  # a Discord bot
     r"|\d{8,10}:[\w-]{30,64}"  # a Telegram bot, after "bot" in a URL
 )
@@ -179,7 +179,7 @@ _OTHER_ALPHABETS = (  # "password", and what follows it in ASCII
     r"""([!#-&(-~]{4,256})"""
 )
 _AUTH = rf"""\bauth=\(["'][^"'\n]{{0,256}}["'],\s?({_QUOTED})"""
-_BOUND = r"\[parameters: ([^\n]{0,4096}[^\n\]])|(?i:failing row contains )\(([^\n]{1,2048})\)"
+_BOUND = r"\[parameters: ([^\n]*[^\n\]])|(?i:failing row contains )\(([^\n]*[^\n)])"
 
 KINDS = (
     (("://",), (_USER_INFO, _APPRISE)),
