@@ -121,7 +121,7 @@ def _sqlite_lengths(effort: Effort) -> Line:
             outbox = FileOutbox(path, "ab" * 8, memory, lock, Clock(), has_throttle=False)
             for _ in range(length):
                 memory.put(_queued())
-            outbox.recover()  # inserts them all in one transaction
+            outbox.recover()  # the writer inserts them before it leads
             outbox.lead()
             line[length] = 1e6 * loop(partial(_through, outbox))(effort.of(50, 10))
             line[length] /= effort.of(50, 10)

@@ -145,7 +145,7 @@ class World:
             along = decision.included_count
             self._push(decision.verdict.value, key, 1 + (along.count if along else 0))
             view = self.shared.notified(own.id, [decision.key], decision)[decision.key]
-        front.settle(key, event.level, view, decision.key)
+        front.candidate_decided(key, event.level, view, decision.key)
 
     def _count(self, event: Event, number: int) -> None:
         occurrences = Occurrences(number, event.at, event.at + self.step, event.level)

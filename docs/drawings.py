@@ -7,6 +7,7 @@ picture is not what this script draws.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -230,18 +231,17 @@ TRIP = [  # from, to, what happens, the function that does it
     (2, 1, "the most urgent one", "outbox.memory:MemoryOutbox.claim"),
     (2, 3, "FIRST? claim the problem", "throttle.throttle:Throttle.decide"),
     (2, 4, "one POST", "api.client:PushoverClient.send"),
-    (2, 0, "until when to count", "delivery.dedup:Dedup.settle"),
+    (2, 0, "until when to count", "delivery.dedup:Dedup.candidate_decided"),
     (2, 3, "accepted: open the window", "throttle.throttle:Throttle.notified"),
     (2, 1, "finished", "outbox.memory:MemoryOutbox.ack"),
 ]
 
 
 def function(name: str) -> Callable[..., Any]:
-    """Return the function that a step names."""
+    """Return the function that a step names, without its decorators."""
     module, _, path = name.partition(":")
     start: Any = import_module(f"pushover_logging.{module}")
-    found: Callable[..., Any] = reduce(getattr, path.split("."), start)
-    return found
+    return inspect.unwrap(reduce(getattr, path.split("."), start))
 
 
 def trip() -> str:

@@ -7,9 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 MAX_UNIX_TIME = 253_402_300_799.0
 """The end of the year 9999, the last of `datetime`."""
+
+
+def _real_monotonic() -> Callable[[], float]:
+    # What freezes time replaces `time.monotonic`, perhaps before this module is imported, and each
+    # module's own name for it; it leaves this function alone. Windows does not have it.
+    if hasattr(time, "clock_gettime"):
+        return partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    return time.monotonic  # pragma: no cover  Windows
 
 
 class Clock:
@@ -17,10 +26,10 @@ class Clock:
 
     ``monotonic()`` are seconds that never run backwards, of which only differences have a meaning;
     ``time()`` is the wall clock's Unix time in seconds; ``uniform(low, high)`` is a random number.
-    All three are bound at import: a program that freezes time does not stop the sender.
+    All three are bound at import, and a program that freezes time does not stop ``monotonic``.
     """
 
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    monotonic: Callable[[], float] = staticmethod(_real_monotonic())
     time: Callable[[], float] = staticmethod(time.time)
     uniform: Callable[[float, float], float] = staticmethod(random.uniform)
 

@@ -173,14 +173,28 @@ def outbox(given: object, application: str) -> Path | None:
     try:
         auto = given == "auto"
         path = state_folder() / f"{application}.sqlite" if auto else Path(given).expanduser()
+        if not path.is_absolute():
+            path = _working_folder() / path  # the program may change it later
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         is_folder = False  # it might be created or become accessible later
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home folder
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # RuntimeError: no home, or no working directory
         raise invalid(redacted(given), "outbox", "a path that is valid on this system") from error
     if is_folder:
         raise invalid(redacted(given), "outbox", "the path of a file, not of a folder")
     return path
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        msg = "the working directory was deleted"
+        raise RuntimeError(msg) from error
 
 
 def host(given: object) -> str | None:
@@ -207,6 +221,13 @@ def number(name: str, given: object, *, low: float) -> float:
     if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
     raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
+
+
+def boolean(name: str, given: object) -> bool:
+    """Return ``given`` if it is True or False."""
+    if isinstance(given, bool):
+        return given
+    raise invalid(redacted(given), name, "True or False")
 
 
 def encryption_key(given: object) -> str | None:

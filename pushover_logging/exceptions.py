@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class PushoverError(Exception):
     """The base class of all errors of this library."""
@@ -45,15 +43,22 @@ class TemporaryError(DeliveryError):
 
     ``timed_out`` is True if the response did not come in time. ``may_have_arrived`` is True if the
     request was sent but no response came: the service can have delivered it, and a retry can be a
-    duplicate.
+    duplicate. ``is_unforeseen`` is True if then something else than the network failed, such as a
+    library's hook, which can fail each time.
     """
 
     def __init__(
-        self, text: str, *, timed_out: bool = False, may_have_arrived: bool = False
+        self,
+        text: str,
+        *,
+        timed_out: bool = False,
+        may_have_arrived: bool = False,
+        is_unforeseen: bool = False,
     ) -> None:
         super().__init__(text)
         self.timed_out = timed_out
         self.may_have_arrived = may_have_arrived
+        self.is_unforeseen = is_unforeseen
 
 
 class QuotaError(DeliveryError):
@@ -86,6 +91,4 @@ class RejectedError(DeliveryError):
 
 
 class Unreachable(Exception):  # noqa: N818  a state, which the sender answers; no user sees it
-    """The outbox's file or the shared store cannot be used; ``left`` is what was not done."""
-
-    left: list[Any] | None = None
+    """The outbox's file or the shared store cannot be used."""

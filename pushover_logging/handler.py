@@ -20,8 +20,12 @@ from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
 from pushover_logging.rendering.formatter import PushoverFormatter
-from pushover_logging.rendering.record_view import copy_record, with_valid_time
+from pushover_logging.rendering.record_view import copy_record, with_valid_fields
+from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+
+_RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
+_MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
 
 
 class PushoverHandler(logging.Handler):
@@ -64,9 +68,10 @@ class PushoverHandler(logging.Handler):
         encryption_key: str | None = None,
         capacity: int = 1000,
         max_age: float = 86_400,
-        close_timeout: float = 5.0,
+        close_timeout: float = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
+        terminate: bool = False,
         clock: Clock | None = None,
     ) -> None:
         given = locals()
@@ -83,6 +88,8 @@ class PushoverHandler(logging.Handler):
             name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
         }
         make_client = config.client_factory(account, api_url, timeout)
+        self._typos: set[object] = set()
+        terminate = config.boolean("terminate", terminate)
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
         if make_client is not None:
@@ -98,6 +105,8 @@ class PushoverHandler(logging.Handler):
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
         lifecycle.register_owner(self)
+        if terminate:
+            lifecycle.hook_termination()
         self._build(self._settings).take_over()
 
     def __repr__(self) -> str:
@@ -112,9 +121,21 @@ class PushoverHandler(logging.Handler):
         return pipeline
 
     def after_fork(self) -> None:
-        """Drop the parent's pipeline and build one of this process."""
+        """Drop the parent's pipeline, build one of this process, and take over as that."""
         if self._settings is not None:
-            self._build(self._settings)
+            self._build(self._settings).take_over()
+
+    def take_over(self) -> None:
+        """Have what processes that are gone left in the outbox sent; returns at once."""
+        if self._pipeline is not None:
+            self._current().take_over()
+
+    def is_inside(self) -> bool:
+        """Return True if the calling thread is in the middle of a record."""
+        pipeline = self._pipeline
+        return pipeline is not None and (
+            pipeline.guard.is_inside() or pipeline._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        )
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Filter and emit, without the handler's lock.
@@ -137,8 +158,10 @@ class PushoverHandler(logging.Handler):
             pipeline = self._pipeline
             if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
                 return
-            record = with_valid_time(record, self._clock)
+            record = with_valid_fields(record, self._clock)
             self._current().guard.enter(record, self._submit)
+            if lifecycle.has_exited():
+                lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
             self.handleError(record)
 
@@ -149,7 +172,7 @@ class PushoverHandler(logging.Handler):
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
-        return self._compose(record, RecordKeys())[0]
+        return self._compose(with_valid_fields(record, self._clock), RecordKeys())[0]
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
@@ -181,8 +204,9 @@ class PushoverHandler(logging.Handler):
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until nothing waits to be sent, at most ``timeout`` seconds.
 
-        None waits ``close_timeout`` seconds. Returns False if something still waits. Does not wait
-        at all if the calling thread holds logging's own lock.
+        That includes what processes that are gone left in the outbox. None waits ``close_timeout``
+        seconds. Returns False if something still waits. Does not wait at all if the calling thread
+        holds logging's own lock.
         """
         if self._pipeline is None:
             return True
@@ -190,6 +214,8 @@ class PushoverHandler(logging.Handler):
         pipeline.guard.drain(self._submit)
         if not pipeline.guard.is_inside():
             pipeline.dedup.failed()
+            if timeout != 0:  # else nothing waits for what it finds
+                pipeline.take_over()
         done = pipeline.thread.wait(timeout)
         pipeline.guard.drain(self._submit)
         return done
@@ -211,13 +237,26 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord) -> bool:
+    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
         try:
-            return self._current().submit(record, self._compose)
+            lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
+            return self._current().submit(record, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
             self.handleError(record)
             return True
+
+    def _warn_of_typos(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
+        """Warn once of each key of a record's ``pushover`` mapping that means nothing."""
+        given = getattr(record, "pushover", None)
+        strange: list[object] = [key for key in own if key not in _RECORD_KEYS]
+        if given is not None and not isinstance(given, Mapping):
+            strange = [f"a {type(given).__name__}, not a mapping"]
+        for key in strange:
+            if key not in self._typos and len(self._typos) < _MAX_TYPOS:
+                self._typos.add(key)
+                takes = ", ".join(sorted(_RECORD_KEYS))
+                warn("the pushover extra of a record: got %s, takes %s", redacted(key), takes)
 
     def _compose(
         self, record: logging.LogRecord, keys: RecordKeys
@@ -228,6 +267,7 @@ class PushoverHandler(logging.Handler):
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         fields = {**self._fields, **self._levels.fields(record.levelno)}
         own = pushover_extra(record)
+        self._warn_of_typos(record, own)
         fields.update((name, value) for name, value in own.items() if name in FIELDS)
         formatter, body = self.formatter, None
         if not isinstance(formatter, PushoverFormatter):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +17,9 @@ from pushover_logging.identity.tracebacks import subexceptions
 _UNCAUGHT = "Uncaught exception in %s"
 _INSTALLED: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
 """The handlers that `install` put on the root logger."""
+_HOOKS: weakref.WeakSet[Callable[..., None]] = weakref.WeakSet()
+"""The hooks that `install` has put into `sys` and `threading`."""
+_STATE = threading.local()  # `is_inside`: this thread is in a hook of ours
 
 
 def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
@@ -23,10 +28,11 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
     which shows what Python showed on stderr until then (the first handler on root disables that),
     and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
-    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. A second
-    call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
+    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
+    lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
+    second call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
     """
-    handler = PushoverHandler(**options)
+    handler = PushoverHandler(**{"terminate": True, **options})
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_stderr_handler(root))
@@ -49,25 +55,47 @@ def _stderr_handler(root: logging.Logger) -> logging.Handler:
 
 
 def _chain_hooks(root: logging.Logger) -> None:
-    if getattr(sys.excepthook, "logs_to_pushover", False):
-        return
-    previous_hook, previous_thread_hook = sys.excepthook, threading.excepthook
+    """Put a hook before those of the program and its threads, unless ours is the first already.
+
+    A notebook puts its own before ours, so that a later call adds another: of those that call each
+    other for one exception, the outermost alone logs it.
+    """
 
     def log(exc: BaseException | None, where: str) -> None:
-        if exc is not None and _is_failure(exc):
+        if exc is not None and not _is_inner() and _is_failure(exc):
             root.critical(_UNCAUGHT, where, exc_info=(type(exc), exc, exc.__traceback__))
 
     def main_hook(kind: type[BaseException], exc: BaseException, tb: TracebackType | None) -> None:
         log(exc, "the program")
-        previous_hook(kind, exc, tb)
+        with _inside():
+            previous_hook(kind, exc, tb)
 
     def thread_hook(args: threading.ExceptHookArgs) -> None:
         log(args.exc_value, f"thread {args.thread.name if args.thread else '?'}")
-        previous_thread_hook(args)
+        with _inside():
+            previous_thread_hook(args)
 
-    main_hook.logs_to_pushover = True  # type: ignore[attr-defined]
-    sys.excepthook = main_hook
-    threading.excepthook = thread_hook
+    previous_hook, previous_thread_hook = sys.excepthook, threading.excepthook
+    if previous_hook not in _HOOKS:
+        _HOOKS.add(main_hook)
+        sys.excepthook = main_hook
+    if previous_thread_hook not in _HOOKS:
+        _HOOKS.add(thread_hook)
+        threading.excepthook = thread_hook
+
+
+@contextlib.contextmanager
+def _inside() -> Iterator[None]:
+    """Let the hooks that are called within the block leave the logging to this one."""
+    before, _STATE.is_inside = _is_inner(), True
+    try:
+        yield
+    finally:
+        _STATE.is_inside = before
+
+
+def _is_inner() -> bool:
+    return getattr(_STATE, "is_inside", False)
 
 
 def _is_failure(exc: object) -> bool:

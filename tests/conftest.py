@@ -145,9 +145,12 @@ def handler_for(inbox):
         assert adds_up(one.stats()), one.stats()
         pipeline = one._pipeline
         inbox.clear_faults()
-        for queue in pipeline.sender._memory._queues.values():
-            queue.clear()  # what a test left behind must not reach the next one's inbox
-        pipeline.counters.pending = 0
+        with pipeline._lock:  # what a test left behind must not reach the next one's inbox
+            for queue in pipeline.sender._memory._queues.values():
+                pipeline.counters.pending -= len(queue)
+                queue.clear()
+            if pipeline.sender._file is not None:
+                pipeline.counters.pending = 0
         pipeline.thread.request_close()
         thread = pipeline.thread.thread
         drop(one)

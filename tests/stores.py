@@ -96,7 +96,7 @@ class Stores:
             file = throttle.store._outbox.file
             file.run(lambda connection: connection.execute(update, (text, name)))
         else:
-            self.client.set(f"{throttle.store._prefix}{name}", text)
+            self.client.hset(f"{throttle.store._prefix}{name}", "item", text)
 
     def empty(self):
         """Lose all that Redis keeps, as after a restart."""

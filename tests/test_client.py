@@ -254,12 +254,12 @@ def test_unknown_user_and_device_are_refused(client, inbox):
 
 
 @pytest.mark.parametrize("user", ["", "short", f"{USER},{GROUP}", 5])
-def test_only_one_well_shaped_key_is_validated(client, user):
+def test_only_one_well_shaped_key_is_validated(client, inbox, user):
     """Any other value is refused at once, masked, and without a request."""
     with pytest.raises(ConfigurationError, match=r"user: got \*\*\*") as caught:
         client.validate(user)
     assert USER not in str(caught.value)
-    assert None is client._transport._session
+    assert 0 == sum(connection.requests for connection in inbox.connections)
 
 
 def test_limits_are_the_accounts(client, inbox):
@@ -394,7 +394,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch):
             assert came.recv(1000).startswith(b"CONNECT api.example:443 ")
         client.close()
         monkeypatch.setenv("no_proxy", "api.example")
-        assert {} == transport._new_session("https://api.example").proxies
+        assert {} == transport._Connection("https://api.example")._session.proxies
 
 
 def test_nothing_of_the_environment_comes_between_a_program_and_its_inbox(

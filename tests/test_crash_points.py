@@ -160,14 +160,16 @@ class Life:
         number = sum(item.get("counted", {}).get("count", 0) for item in items)
         if self.kind in {"redis", "both"}:
             client = self.stores.client
-            number += sum(int(client.hget(key, "n") or 0) for key in client.keys("{*}:count:*"))
-            items = [json.loads(client.get(key)) for key in client.scan_iter("{*", _type="string")]
+            hashes = [client.hgetall(key) for key in client.scan_iter("{*", _type="hash")]
+            number += sum(int(found.get(b"n", 0)) for found in hashes)
+            items = [json.loads(found[b"item"]) for found in hashes if b"item" in found]
         number += sum(item.get("reporting", {}).get("count", 0) for item in items)
         decided = {}
         for item in items:
-            decided.update(item.get("decided", {}))
+            for found, verdict in item.get("decided", {}).items():
+                decided[found] = verdict.partition(" ")[0]
         return number + sum(
-            not payload["resolves"] and decided.get(found) not in {"reported", "counted"}
+            not payload["resolves"] and decided.get(found) not in {"reported", "suppressed"}
             for found, payload in rows
         )
 

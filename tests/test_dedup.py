@@ -23,7 +23,7 @@ def announced(dedup, key="disk", level=ERROR):
     """Let a problem be pushed and its window be open."""
     assert Admission.ADMITTED == dedup.admit(key, level, 1.0)
     dedup.submitted()
-    dedup.settle(key, level, View(level, 60.0))
+    dedup.candidate_decided(key, level, View(level, 60.0))
 
 
 def test_count_that_nobody_took_is_there_with_what_was_counted_since(dedup):

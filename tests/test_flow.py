@@ -475,7 +475,7 @@ def test_last_counts_that_do_not_get_through_are_not_said_again(drive):
     driven.handler._pipeline.thread.request_close()
     driven.advance(1)
     assert 2 == len(driven.inbox.attempts)
-    assert driven.handler._pipeline.thread.is_settled()
+    assert driven.handler._pipeline.thread.is_drained()
 
 
 def test_again_and_escalated_say_so(drive):

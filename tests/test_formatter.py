@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pushover_logging import Message, PushoverFormatter
-from pushover_logging.rendering.record_view import with_valid_time
+from pushover_logging.rendering.record_view import with_valid_fields
 
 
 def record(msg="boom happened", args=(), level=logging.ERROR, exc=None, **extra):
@@ -106,9 +106,9 @@ def test_record_without_a_valid_time_gets_one(created):
             return 5.0
 
     made = record()
-    assert made is with_valid_time(made, Clock())
+    assert made is with_valid_fields(made, Clock())
     made.created = created
-    assert 5.0 == with_valid_time(made, Clock()).created
+    assert 5.0 == with_valid_fields(made, Clock()).created
     assert made.created is created
 
 

@@ -1,6 +1,5 @@
 """The outbox in a file: what `emit` returned from is delivered, whatever happens to the process."""
 
-import concurrent.futures
 import contextlib
 import gc
 import logging
@@ -20,7 +19,7 @@ pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
 from conftest import Driven
 
-from pushover_logging import ConfigurationError, Message, PushoverClient, config
+from pushover_logging import ConfigurationError, PushoverClient, config
 from pushover_logging.cli import main
 from pushover_logging.outbox.queue import QueuedMessage
 from pushover_logging.storage.sqlite_file import Unavailable
@@ -245,12 +244,12 @@ def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatc
     log = logger_for(handler)
     log.error("before")
     assert handler.flush(10)
-    work_off, longest = type(handler._pipeline.outbox.file)._do, 0.0
+    do, longest = type(handler._pipeline.outbox.file)._do, 0.0
 
-    def slow(file, connection, works):
-        results = work_off(file, connection, works)
+    def slow(file, connection, jobs):
+        answers = do(file, connection, jobs)
         time.sleep(delay)  # as fsync does before a call returns
-        return results
+        return answers
 
     monkeypatch.setattr(type(handler._pipeline.outbox.file), "_do", slow)
     for number in range(5):
@@ -271,7 +270,7 @@ def test_handler_that_is_gone_leaves_nothing_open(program, path):
     import gc, logging, os, time
     from pushover_logging import PushoverHandler
     from pushover_logging.storage import sqlite_file
-    sqlite_file._BEAT = 0.1
+    sqlite_file._TICK = 0.1
 
     def use():
         handler = PushoverHandler(throttle=False)
@@ -350,16 +349,17 @@ def fill(wrong, version):
 def test_file_that_was_never_an_outbox_is_left_as_it_is(
     handler_for, inbox, tmp_path, caplog, version
 ):
-    """Somebody named the wrong file: that is said, and what is logged goes through memory."""
+    """The wrong file was named: that is said, memory takes what is logged, and no exit waits."""
     wrong = tmp_path / "notes"
     fill(wrong, version)
     before = wrong.read_bytes()
-    for number in (1, 2):
-        logger_for(handler_for(outbox=wrong)).error(
-            "boom %s happened", ["early", "late"][number - 1]
-        )
+    for number, word in enumerate(("early", "late"), 1):
+        handler = handler_for(outbox=wrong)
+        logger_for(handler).error("boom %s happened", word)
         inbox.wait_for(number)
         assert number == caplog.text.count(f"{wrong} is not an outbox file; it is left as it is")
+        handler.close()
+        assert handler.flush(0)
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))
 
 
@@ -567,6 +567,22 @@ def test_row_that_cannot_be_read_is_set_aside(stuck, path, payload):
     first.advance(100)
     assert ["next problem"] == first.titles
     assert {"set aside": 1} == first.handler.stats().dropped_by
+
+
+def test_problem_whose_message_is_set_aside_is_reported_again(drive, path):
+    """The throttle knows nothing of it: the next record of the problem is sent at once."""
+    driven = drive(outbox=path)
+    driven.inbox.fail_with(503, times=None)
+    driven.log.error("boom happened")
+    driven.settle()
+    change(path, "UPDATE message SET payload = '{}'")
+    driven.inbox.clear_faults()
+    driven.advance(100)
+    assert ({"set aside": 1}, []) == (driven.handler.stats().dropped_by, driven.titles)
+    driven.log.error("boom happened")
+    driven.advance(2)
+    assert ["boom happened"] == driven.titles
+    assert driven.handler.flush(0)
 
 
 def test_row_without_a_time_is_set_aside(stuck, path):
@@ -882,20 +898,6 @@ def test_insert_that_is_under_way_is_left_to_the_file(slow):
     future.set_result(driven.handler._pipeline.outbox.file.run(work))
     driven.advance(5)
     assert (["slow trouble"], 1) == (driven.titles, driven.handler.stats().sent)
-
-
-def test_insert_that_two_threads_confirm_is_confirmed_once(handler_for, path):
-    """The logging thread and the sender look at the same moment; one of them takes it."""
-    outbox = handler_for(outbox=path)._pipeline.outbox
-
-    class Confirmed(concurrent.futures.Future):
-        def done(self):
-            outbox._inserting.clear()  # as the other thread does
-            return True
-
-    outbox._inserting["a"] = Confirmed(), QueuedMessage("a", Message(message="boom"), 0.0)
-    assert [] == outbox._confirm("a")
-    assert 0 == len(outbox.memory)
 
 
 def test_insert_that_fails_late_finds_memory_full(slow, monkeypatch, caplog):

@@ -242,7 +242,7 @@ def test_multiprocessing_child_with_a_hanging_endpoint_ends_in_time(program, inb
 
 @OUTBOXES
 def test_thread_that_cannot_start(program, inbox, outbox):
-    """`Thread.start` raising RuntimeError, as at the end of an interpreter: no traceback, sent."""
+    """`Thread.start` raising RuntimeError, as where the system refuses: one warning, sent."""
     code, _, err = program.run(
         """
         import logging, threading
@@ -255,7 +255,8 @@ def test_thread_that_cannot_start(program, inbox, outbox):
         """,
         **outbox,
     )
-    assert (0, "") == (code, err)
+    warning = "no thread can start: calls wait for the service; allow the process more threads\n"
+    assert (0, warning) == (code, err)
     assert once("boom happened") == titles(inbox)
 
 

@@ -151,7 +151,7 @@ def test_only_the_start_of_a_text_is_looked_at():
 
 
 @pytest.mark.parametrize("text", [
-    "password={}", "Authorization: Bearer {}", "[parameters: ('{}',)]", "ya29.{}", "x.{}.y token={}",
+    "password={}", "Authorization: Bearer {}", "[parameters: ('{}',)]", "ya29.{}",
 ])  # fmt: skip
 def test_long_secret_is_hidden_whole(text):
     """However long it is."""

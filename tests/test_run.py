@@ -114,6 +114,19 @@ def test_counts_that_are_due_are_sent_by_any_next_run(cron):
     assert (0, ["x2 more: sync failed: exit status 1"]) == cron.run(6, "--name", "other", "true")
 
 
+def test_first_failure_of_each_job_of_a_night_is_reported(cron):
+    """Thirty an hour, however close together; beyond that a digest names them, by the next run."""
+    for number in range(30):
+        told = [f"job {number} failed: exit status 1"]
+        assert (1, told) == cron.run(number / 30, "--name", f"job {number}", "--", "false")
+    for number in (30, 31):
+        assert (1, []) == cron.run(1, "--name", f"job {number}", "--", "false")
+    assert (1, []) == cron.run(1.5, "--name", "job 31", "--", "false")
+    status, new = cron.run(4, "--name", "other", "--", "true")
+    assert (0, 1) == (status, len(new))
+    assert {"job 30", "job 31"} == set(re.findall(r"job \d+", cron.inbox.messages[-1]["message"]))
+
+
 def test_failure_is_reported_with_the_end_of_its_output(command, inbox):
     """How it ended is the title; how long it took, where, and its last lines are under it."""
     script = "echo first; echo second >&2; exit 3"

@@ -8,20 +8,22 @@ from types import SimpleNamespace
 
 import pytest
 
+from pushover_logging.api import transport
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle, sender
 
 
 def test_connection_that_nobody_needs_is_closed(handler_for, inbox, monkeypatch):
     """After a rest it is closed; the next record opens another."""
-    monkeypatch.setattr(sender, "_IDLE", 0.05)
+    monkeypatch.setattr(sender, "_CONNECTION_IDLE", 0.05)
     handler = handler_for(throttle=False)
     log = logging.Logger("shop")
     log.addHandler(handler)
     log.error("first trouble")
     inbox.wait_for(1)
+    assert handler.flush(10)
     deadline = time.monotonic() + 10
-    while handler._pipeline._client._transport._session is not None and time.monotonic() < deadline:
+    while transport._IDLE_CONNECTIONS and time.monotonic() < deadline:
         time.sleep(0.01)
     log.error("second trouble")
     inbox.wait_for(2)
@@ -129,7 +131,7 @@ def test_last_words_take_no_time_where_there_are_none(drive):
     driven.settle()
     driven.handler._pipeline.thread.request_close()
     driven.advance(1)
-    assert driven.handler._pipeline.thread.is_settled()
+    assert driven.handler._pipeline.thread.is_drained()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_second_thread_ends_at_once(drive, monkeypatch):
     """A start that was cut off leaves a thread that nobody knows: another one changes nothing."""
     driven = drive()
     driven.log.error("boom happened")
-    monkeypatch.setattr(sender, "_ENDING", 0.01)
+    monkeypatch.setattr(sender, "_OLD_THREAD_END", 0.01)
     with driven.thread._stepping:
         driven.thread._run()
     assert [] == driven.titles

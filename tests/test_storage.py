@@ -197,7 +197,7 @@ def test_work_that_has_begun_is_waited_for(threaded, monkeypatch):
 
 def test_writer_ends_and_starts_again(threaded, monkeypatch):
     """A thread without work is none of the process's; the next call starts another."""
-    monkeypatch.setattr(sqlite_file, "_BEAT", 0.05)
+    monkeypatch.setattr(sqlite_file, "_TICK", 0.05)
     add(threaded, "first")
     writer = threaded._writer
     writer.join(10)

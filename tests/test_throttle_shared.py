@@ -113,7 +113,7 @@ TROUBLE = """
     from pushover_logging import PushoverHandler
     from pushover_logging.delivery import sender
 
-    sender._AWAY = 1.0
+    sender._STORE_RETRY = 1.0
     handler = PushoverHandler(throttle={"windows": [5, 60], "store": sys.argv[1]})
     log = logging.Logger("shop")
     log.addHandler(handler)

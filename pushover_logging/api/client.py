@@ -129,8 +129,10 @@ class PushoverClient:
         """Return the API's address; no secret."""
         return f"{type(self).__name__}(api_url={self.api_url!r})"
 
-    def send(self, message: Message) -> Sent:
+    def send(self, message: Message, *, within: float | None = None) -> Sent:
         """Send ``message`` with one request, which is not retried.
+
+        ``within`` is the seconds after which it is given up even if ``timeout`` is longer.
 
         Raises RejectedError if the same Message must not be sent again, QuotaError with the seconds
         until sending is allowed again, TemporaryError if a later try can succeed.
@@ -139,7 +141,7 @@ class PushoverClient:
         kind = message.attachment_type or "application/octet-stream"
         upload = message.attachment
         files = None if upload is None else {"attachment": ("image", upload, kind)}
-        answer = self._post("/1/messages.json", data, files)
+        answer = self._post("/1/messages.json", data, files, within)
         return Sent(str(answer.get("request", "")), answer.get("receipt"))
 
     def validate(self, user: str | None = None, device: str | None = None) -> Validation:
@@ -217,8 +219,15 @@ class PushoverClient:
         """Close the connection; a later call opens a new one."""
         self._transport.close()
 
-    def _post(self, path: str, data: Mapping[str, Any], files: Any = None) -> dict[str, Any]:  # noqa: ANN401  requests' own
-        return self._read(self._transport.post(path, {"token": self._token, **data}, files))
+    def _post(
+        self,
+        path: str,
+        data: Mapping[str, Any],
+        files: Any = None,  # noqa: ANN401  requests' own
+        within: float | None = None,
+    ) -> dict[str, Any]:
+        answer = self._transport.post(path, {"token": self._token, **data}, files, within)
+        return self._read(answer)
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._read(self._transport.get(path, self._token))

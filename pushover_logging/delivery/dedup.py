@@ -1,7 +1,8 @@
 """The logging thread's side of the throttle: count a record of a known problem, or admit it.
 
-No rule is applied here. For each fingerprint there is a tally, which says up to which level and
-until when a record is a repetition; the sender drains the tallies and keeps them up to date.
+The sender applies the throttle's rules. Here each fingerprint has a tally, which says up to which
+level and until when a record is a repetition; the sender collects the counts and keeps the tallies
+up to date.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from pushover_logging.throttle.store import OVERFLOW_KEY
 from pushover_logging.throttle.throttle import OVERFLOW, Counted, View
 
 CAPACITY = 1024  # tallies
-MAX_CALLS = 2048  # that are remembered
-CANDIDATES = {False: 10, True: 5}  # undecided at a time, by whether they are CRITICAL
+MAX_CALLS = 2048  # logging calls whose tally is cached
+CANDIDATES = {False: 10, True: 5}  # that may be undecided, by whether they are CRITICAL
 _EVICTED_AT_ONCE = CAPACITY // 16
-_WITH_ARGS = 2  # parts of the key of a call with args: logger and template
+_WITH_ARGS = 2  # the length of the `call_key` of a call with args: logger and template
 
 
 class Admission(Enum):
@@ -40,10 +41,11 @@ class Admission(Enum):
 class Tally:
     """What a process counted of one fingerprint, and how long a record is a repetition.
 
-    A record up to ``level`` is one while something is counted, or until the monotonic second
-    ``quiet_until``; that is infinity while a candidate is undecided. ``reported`` is the highest
-    level known to be reported, ``worst`` the highest one counted. ``problem`` is the key of the
-    problem that the counts go to: ``key``, or a group's.
+    A record at or below ``level`` is a repetition while ``count`` is not 0, and before the
+    monotonic second ``quiet_until``, which is infinity while a candidate is undecided or counts are
+    with the throttle. ``reported`` is the level that the throttle last gave as reported, ``worst``
+    the highest one counted. ``problem`` is the key of the problem that the counts go to: ``key``,
+    or a group's.
     """
 
     __slots__ = (
@@ -81,8 +83,9 @@ class Dedup:
     """The tallies of one pipeline; ``source`` names this process in shared counts.
 
     Any thread may call. ``lock``, the pipeline's, is over the tallies and the counters, and never
-    over I/O or a text. A signal handler that logs may interrupt its own thread inside the lock, and
-    enters it again: between two calls each tally is whole. A fork's child has a new Dedup.
+    over I/O or a text. It is reentrant: a signal handler may log while its own thread holds it.
+    Python runs handlers at calls, so that at each call under the lock every tally is consistent. A
+    fork's child has a new Dedup.
     """
 
     def __init__(
@@ -94,14 +97,16 @@ class Dedup:
         self._source = source
         self._tallies: dict[str, Tally] = {}
         self._calls: dict[tuple[object, ...], Tally] = {}
-        self._dirty: dict[str, Tally] = {}  # with something counted
-        self._outgoing: list[Counted] = []  # what a throttle is to take; its tally may be gone
-        self._overflow = NOTHING  # counts for which there is no room even there
+        self._dirty: dict[str, Tally] = {}  # tallies with a count
+        self._outgoing: list[
+            Counted
+        ] = []  # counts that no throttle has confirmed; the tally may be gone
+        self._overflow = NOTHING  # counts that found no room there
         self._undecided = {False: 0, True: 0}
-        self._open: dict[int, Tally | None] = {}  # by thread: admitted, and not in the outbox yet
+        self._in_flight: dict[int, Tally | None] = {}  # by thread: admitted, not in the outbox yet
 
     def count(self, record: logging.LogRecord) -> bool:
-        """Count a record if its call is known and it repeats what is known; otherwise False."""
+        """Count a record that repeats another, if its call's tally is cached; return whether so."""
         try:
             tally = self._calls.get(call_key(record) or ())
             if tally is None:
@@ -124,11 +129,11 @@ class Dedup:
             return True
 
     def admit(self, key: str | None, level: int, created: float) -> Admission:
-        """Count a record, or admit it; ``key`` None is admitted always.
+        """Count a record, or admit it; without a ``key`` it is always admitted.
 
-        What is admitted needs a `submitted` or a `failed` of the same thread, what is unannounced a
-        `describe`. At most `CANDIDATES` are undecided: others are counted, and new problems among
-        them wait for a digest.
+        After ADMITTED the same thread must call `submitted` or `failed`, after UNANNOUNCED
+        `describe`. While `CANDIDATES` are undecided, further records are counted; a new problem
+        among them waits for a digest.
         """
         now = self._now()
         with self._lock:
@@ -152,7 +157,7 @@ class Dedup:
             return Admission.ADMITTED
 
     def resolve(self, key: str) -> None:
-        """Let the next record of a problem be news; admits the record that ends it."""
+        """Forget a problem's tally, so that its next record is a candidate; admit the last one."""
         with self._lock:
             tally = self._tallies.pop(key, None)
             if tally is not None:
@@ -160,9 +165,9 @@ class Dedup:
             self._admit(None)
 
     def remember(self, record: logging.LogRecord, key: str) -> None:
-        """Know the tally of a call by what it says, if all such records have the same fingerprint.
+        """Cache the tally of a record's call for `count`.
 
-        They do not if args make the text.
+        Not if its records can have different fingerprints: if those depend on args.
         """
         with contextlib.suppress(Exception):
             call = call_key(record)
@@ -184,28 +189,30 @@ class Dedup:
             return group
 
     def is_known(self, key: str) -> bool:
-        """Return True if the group of the key's records is known already."""
+        """Return True if the group need not be computed: it is known, or the problem reported."""
         tally = self._tallies.get(key)
         return tally is not None and (tally.group is not None or tally.reported != UNREPORTED)
 
     def submitted(self) -> None:
         """Note that the outbox has what this thread admitted."""
-        self._open.pop(threading.get_ident(), None)
+        self._in_flight.pop(threading.get_ident(), None)
 
     def failed(self) -> bool:
-        """Count as failed what this thread admitted and has not submitted; False if nothing."""
+        """Count as failed what this thread admitted and did not submit; return whether it did."""
         with self._lock:
             thread = threading.get_ident()
-            if thread not in self._open:
+            if thread not in self._in_flight:
                 return False
-            tally = self._open.pop(thread)
+            tally = self._in_flight.pop(thread)
             self._counters.end("failed")
             if tally is not None:
                 self._decided(tally, tally.level, View(UNREPORTED, 0.0))
             return True
 
-    def settle(self, key: str, level: int, view: View, problem: str | None = None) -> None:
-        """Take what was decided of a candidate; ``problem`` is the problem's key, if a group's."""
+    def candidate_decided(
+        self, key: str, level: int, view: View, problem: str | None = None
+    ) -> None:
+        """Apply the decision on a candidate; ``problem`` is that of its group, if it joined one."""
         with self._lock:
             tally = self._tallies.get(key)
             if tally is None:
@@ -216,7 +223,7 @@ class Dedup:
             self._decided(tally, level, view)
 
     def update(self, views: Mapping[str, View]) -> None:
-        """Take what the throttle says of fingerprints, or of the problems that they count for."""
+        """Apply the throttle's views, each by a fingerprint or by the problem it counts for."""
         with self._lock:
             for tally in self._tallies.values() if views else ():
                 view = views.get(tally.key) or views.get(tally.problem)
@@ -224,9 +231,9 @@ class Dedup:
                     self._follow(tally, view)
 
     def counts(self, keys: Collection[str] | None = None) -> list[Counted]:
-        """Return what is counted, of ``keys`` alone if given; it stays until it is `handed_over`.
+        """Return what is counted, of ``keys`` alone if given; each stays until it is `handed_over`.
 
-        New problems wait while candidates are undecided: those came before them.
+        The count of a new problem is held back while candidates are undecided: those came first.
         """
         with self._lock:
             if not (self._dirty or self._outgoing or self._overflow.count):
@@ -248,7 +255,7 @@ class Dedup:
             ]
 
     def handed_over(self, counts: Collection[Counted], views: Mapping[str, View]) -> None:
-        """Forget what a throttle has taken, and take what it says of those fingerprints."""
+        """Forget the counts that a throttle has recorded, and apply its views."""
         taken = set(map(id, counts))
         with self._lock:
             self._outgoing = [one for one in self._outgoing if id(one) not in taken]
@@ -259,8 +266,8 @@ class Dedup:
         with self._lock:
             return bool(self._dirty or self._outgoing)
 
-    def open_ended(self) -> set[str]:
-        """Return the problems whose records are repetitions until the throttle says more."""
+    def awaiting_view(self) -> set[str]:
+        """Return the problems whose suppression has no end until the throttle gives a new view."""
         with self._lock:
             return {
                 tally.problem
@@ -277,7 +284,7 @@ class Dedup:
         return tally
 
     def _make_room(self) -> None:
-        """Forget a sixteenth of the tallies: the oldest without a count first."""
+        """Forget a sixteenth of the tallies: idle ones first, the oldest of them before others."""
         ranked = sorted(
             self._tallies.values(), key=lambda tally: (tally.undecided, tally.count > 0)
         )
@@ -286,7 +293,7 @@ class Dedup:
             self._detach(tally)
 
     def _detach(self, tally: Tally) -> None:
-        """Let go of a tally, which a call may still know: no record is its repetition any more."""
+        """Retire a tally: keep its count, and match no record, as a cached call may point to it."""
         if tally.count:
             counted = self._taken(tally)
             if len(self._outgoing) < CAPACITY:
@@ -296,7 +303,7 @@ class Dedup:
         tally.level, tally.quiet_until = UNREPORTED, -math.inf
 
     def _taken(self, tally: Tally) -> Counted:
-        """Return what is counted, and count from zero; an interruption counts before or after."""
+        """Return what is counted, and begin at zero; a record that interrupts is in one of both."""
         del self._dirty[tally.key]
         count, tally.count = tally.count, 0
         return tally.counted(count, self._source)
@@ -308,7 +315,7 @@ class Dedup:
     def _admit(self, tally: Tally | None) -> None:
         self._counters.admitted += 1
         self._counters.pending += 1
-        self._open[threading.get_ident()] = tally
+        self._in_flight[threading.get_ident()] = tally
 
     def _add(self, tally: Tally, level: int, created: float) -> None:
         if not tally.count:
@@ -330,31 +337,32 @@ class Dedup:
             tally.quiet_until = self._now() + view.remaining
 
 
-class ReentrancyGuard:
-    """Lets one record of a thread in at a time; what interrupts it is handled after it.
+Take = Callable[[logging.LogRecord, bool], bool]
+"""Takes a record, and waits for the disk or not; False if this thread holds the pipeline's lock."""
 
-    A record that comes from a signal handler or a ``__del__`` in the middle of another is left to
-    that call. ``_inside`` holds the threads that are in: each adds and removes itself, and what
-    interrupts before it is added, or after it is removed, does its own work whole. ``_deferred``
-    takes from any interruption without a lock. A fork's child has a new guard.
+
+class ReentrancyGuard:
+    """Handles one record of a thread at a time; one that interrupts it is handled after it.
+
+    A signal handler or a ``__del__`` may log in the middle of another record: it is deferred, and
+    the interrupted call handles it. ``_inside`` are the threads that are handling a record: each
+    adds and removes itself, and an interruption just before or just after handles its own record.
+    Any interruption may append to ``_deferred`` without a lock. A fork's child has a new guard.
     """
 
     def __init__(self) -> None:
         self._inside: set[int] = set()
         self._deferred: deque[logging.LogRecord] = deque()
 
-    def enter(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> None:
-        """Call ``take`` with the record, and with those that were deferred meanwhile.
-
-        It returns False if this thread holds the pipeline's lock: then the record is deferred.
-        """
+    def enter(self, record: logging.LogRecord, take: Take) -> None:
+        """Call ``take`` with the record, and with those that were deferred meanwhile."""
         thread = threading.get_ident()
         if thread in self._inside:
             self._deferred.append(record)
             return
         try:
             self._inside.add(thread)
-            if self._takes(record, take):
+            if self._takes(record, take, wait=True):
                 self.drain(take)
         finally:
             self._inside.discard(thread)
@@ -363,18 +371,18 @@ class ReentrancyGuard:
         """Return True if the calling thread is in the middle of a record."""
         return threading.get_ident() in self._inside
 
-    def drain(self, take: Callable[[logging.LogRecord], bool]) -> None:
-        """Take what was deferred so far.
+    def drain(self, take: Take) -> None:
+        """Take what was deferred so far; only the last waits for the disk, after all others.
 
         What a signal handler adds meanwhile waits for the next call: it could go on for ever.
         """
         with contextlib.suppress(IndexError):  # if another thread was faster
-            for _ in range(len(self._deferred)):
-                if not self._takes(self._deferred.popleft(), take):
+            for left in reversed(range(len(self._deferred))):
+                if not self._takes(self._deferred.popleft(), take, wait=not left):
                     break
 
-    def _takes(self, record: logging.LogRecord, take: Callable[[logging.LogRecord], bool]) -> bool:
-        taken = take(record)
+    def _takes(self, record: logging.LogRecord, take: Take, *, wait: bool) -> bool:
+        taken = take(record, wait)
         if not taken:
             self._deferred.append(record)
         return taken

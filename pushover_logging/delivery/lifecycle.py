@@ -1,4 +1,4 @@
-"""What happens to all senders of a process at once: its exit, a fork, and who may send.
+"""What happens to all senders of a process at once: its end, a fork, and who may send.
 
 ``_SENDERS`` and ``_OWNERS`` are written when a handler is made, and read by the exit hook and a
 fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
@@ -8,21 +8,27 @@ fork's child; they are WeakSets and keep nothing alive: a thread with a backlog 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
-import time
 import weakref
+from types import FrameType
 from typing import Any, Protocol
 
+from pushover_logging.api import transport
+from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 
 THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
 REQUESTS_AT_ONCE = 2  # https://pushover.net/api#friendly: concurrent connections
 _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
+_ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
+_AGAIN = 0.01  # seconds after which a signal comes again that came in the middle of a call
 
 
 class _Sender(Protocol):
@@ -35,6 +41,8 @@ class _Sender(Protocol):
 
 class _Owner(Protocol):
     def after_fork(self) -> None: ...
+    def take_over(self) -> None: ...
+    def is_inside(self) -> bool: ...
 
 
 class _Process:
@@ -46,7 +54,7 @@ class _Process:
         self.has_exited = False
         self.has_warned_of_threads = False
         self.reported = (0, 0)  # a multiprocessing child may run both hooks
-        self.slots = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+        self.slots: dict[object, threading.BoundedSemaphore] = {}  # by the kind of locks in it
 
 
 _SENDERS: weakref.WeakSet[_Sender] = weakref.WeakSet()
@@ -63,7 +71,7 @@ def register(sender: _Sender) -> None:
 
 
 def register_owner(owner: _Owner) -> None:
-    """Call ``owner.after_fork`` in each fork's child."""
+    """Call ``owner.after_fork`` in each fork's child, and ``owner.take_over`` at exit."""
     _OWNERS.add(owner)
 
 
@@ -80,6 +88,18 @@ def hook_exit() -> None:
     if process and util and process.parent_process() and not _process.has_hooked_child:
         _process.has_hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
+        hook_termination()  # which is how a pool that is left by ``with`` ends its workers
+
+
+def hook_termination() -> None:
+    """Have SIGTERM wait for the senders as the exit does, if it has its default action.
+
+    The process then dies by it as it would have. No effect in another thread than the main one,
+    which alone may set this. A fork's child inherits it, and a program that is executed does not.
+    """
+    with contextlib.suppress(ValueError):  # not the main thread, or a subinterpreter's
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _at_termination)
 
 
 def has_exited() -> bool:
@@ -103,15 +123,24 @@ def threads_run() -> bool:
     version = getattr(uwsgi, "version", b"").split(b".")
     if [int(part) if part.isdigit() else 0 for part in version] >= _UWSGI_WITH_THREADS:
         return True
-    if not _process.has_warned_of_threads:
-        _process.has_warned_of_threads = True
-        warn("uWSGI runs without threads: calls wait for the service; set enable-threads")
+    warn_of_no_thread("uWSGI runs without threads", "set enable-threads")
     return False
 
 
+def warn_of_no_thread(why: str, remedy: str) -> None:
+    """Warn, once a process, that calls do the sender's work."""
+    if not _process.has_warned_of_threads:
+        _process.has_warned_of_threads = True
+        warn("%s: calls wait for the service; %s", why, remedy)
+
+
 def request_slot() -> threading.BoundedSemaphore:
-    """Return the semaphore that keeps all senders of the process within two requests at once."""
-    return _process.slots
+    """Return the semaphore that keeps all senders of the process within two requests at once.
+
+    It is of the kind that `threading` makes now: gevent and eventlet put theirs in place.
+    """
+    made = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+    return _process.slots.setdefault(threading.Lock, made)
 
 
 def enter_sender() -> None:
@@ -145,7 +174,7 @@ def time_left(timeout: float) -> float:
     timeout = min(max(0.0, timeout), _LONGEST)  # also of what is not a number
     if _process.deadline is None:
         return timeout
-    return max(0.0, min(timeout, _process.deadline - time.monotonic()))
+    return max(0.0, min(timeout, _process.deadline - Clock.monotonic()))
 
 
 def may_wait() -> bool:
@@ -158,30 +187,82 @@ def may_wait() -> bool:
     return threading.get_ident() not in _THREADS and not (owned is not None and owned())
 
 
-def _at_exit() -> None:
-    senders = list(_SENDERS)
-    timeout = max((sender.close_timeout for sender in senders), default=0.0)
+def _at_termination(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal's
+    """Do what an exit does, and die by the signal; the program itself does nothing more.
+
+    It interrupts the main thread anywhere, also an exit that waits. In the middle of a call that
+    holds a lock a sender would wait for that: then the signal comes again after a moment.
+    """
+    deadline = _deadline()
+    is_inside = not may_wait() or any(owner.is_inside() for owner in list(_OWNERS))
+    if is_inside and Clock.monotonic() < deadline:
+        main = threading.get_ident()
+        again = threading.Timer(_AGAIN, lambda: signal.pthread_kill(main, number))
+        again.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread can start
+            again.start()
+            return
+    try:
+        _at_exit()
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        os._exit(128 + number)  # the default action does nothing to a container's first process
+
+
+def _deadline() -> float:
+    """Return when the process ends at the latest, from the first call on."""
     if _process.deadline is None:
-        _process.deadline = time.monotonic() + timeout
+        _process.deadline = Clock.monotonic() + _close_timeout()
+    return _process.deadline
+
+
+def _close_timeout() -> float:
+    return max((sender.close_timeout for sender in list(_SENDERS)), default=0.0)
+
+
+def _at_exit() -> None:
+    for owner in list(_OWNERS):
+        owner.take_over()
+    senders, timeout = list(_SENDERS), _close_timeout()
+    _deadline()
     for sender in senders:
         sender.request_close()
     why = f"not sent within {timeout:g} s"
     try:
         for sender in senders:
             sender.wait(timeout)
+        _join_senders()
+        if storage := _storage():
+            storage.at_exit()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
-        _process.deadline, why = time.monotonic(), "not sent: the exit was interrupted"
+        _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
     _process.has_exited = True
-    unsent = [sender.unsent() for sender in senders]
+    report_unsent(why)
+
+
+def _join_senders() -> None:
+    """Let the threads that have nothing left to send end before their interpreter does.
+
+    One that runs on would end it with an error: a subinterpreter, or CPython without libgcc_s.
+    """
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME and thread is not threading.current_thread():
+            thread.join(time_left(_ENDING))
+
+
+def report_unsent(why: str = "not sent before the process ended") -> None:
+    """Write to stderr how many Messages are unsent beyond those that were reported before."""
+    unsent = [sender.unsent() for sender in list(_SENDERS)]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
-    if (lost, kept) != _process.reported:
-        _process.reported = (lost, kept)
-        _report(lost, why)
-        _report(kept, f"{why}, and left in the outbox")
+    lost_before, kept_before = _process.reported
+    _process.reported = (lost, kept)
+    _report(lost - lost_before, why)
+    _report(kept - kept_before, f"{why}, and left in the outbox")
 
 
 def _report(number: int, what: str) -> None:
-    if number and sys.stderr is not None:
+    if number > 0 and sys.stderr is not None:
         subject = "message was" if number == 1 else "messages were"
         sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
 
@@ -201,6 +282,7 @@ def _after_fork_in_child() -> None:
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()
+    transport.after_fork_in_child()
     if storage := _storage():
         storage.after_fork_in_child()
     for owner in list(_OWNERS):

@@ -122,8 +122,8 @@ class Pipeline:
         if not isinstance(self.outbox, MemoryOutbox) and self.outbox.look():
             self.thread.wake(inline=False)
 
-    def submit(self, record: logging.LogRecord, compose: Compose) -> bool:
-        """Count a record or put its Message into the outbox.
+    def submit(self, record: logging.LogRecord, compose: Compose, *, wait: bool = True) -> bool:
+        """Count a record or put its Message into the outbox; ``wait`` for the disk.
 
         Returns False if this call interrupts its own thread while that holds the lock; nothing has
         happened then. Raises what the record's own arguments raise, counted as a failure.
@@ -139,7 +139,7 @@ class Pipeline:
                 self.dedup.failed()
             raise
         if admission is not Admission.COUNTED:
-            self._put(record, keys, compose, admission)
+            self._put(record, keys, compose, admission, wait=wait)
         return True
 
     def _admitted(self, record: logging.LogRecord) -> tuple[RecordKeys, Admission]:
@@ -155,7 +155,13 @@ class Pipeline:
         return keys, admission
 
     def _put(
-        self, record: logging.LogRecord, keys: RecordKeys, compose: Compose, admission: Admission
+        self,
+        record: logging.LogRecord,
+        keys: RecordKeys,
+        compose: Compose,
+        admission: Admission,
+        *,
+        wait: bool,
     ) -> None:
         try:
             message, oversized = compose(record, keys)
@@ -181,14 +187,14 @@ class Pipeline:
             self.dedup.failed()
             raise
         try:
-            evicted = self.outbox.put(queued)
+            evicted = self.outbox.put(queued, wait=wait)
         except BaseException:  # a signal handler raised: it may be there all the same
             if self.outbox.has(queued):
                 self.dedup.submitted()
             raise
         self.dedup.submitted()
         for gone in evicted:
-            self.sender.evict(gone)
+            self.sender.record_eviction(gone)
         self.thread.wake()
         if lifecycle.has_exited():
             self.thread.wait(None)

@@ -79,6 +79,9 @@ class RetryPolicy:
             self._has_warned_of_quota = True
             self._quota.open_for(error.wait)
             return True
+        if isinstance(error, TemporaryError) and error.is_unforeseen and queued.may_have_arrived:
+            warn("a message may have arrived twice and is not sent again: %s", error)
+            return False
         queued.timeouts += isinstance(error, TemporaryError) and error.timed_out
         queued.may_have_arrived |= isinstance(error, TemporaryError) and error.may_have_arrived
         if queued.timeouts >= _TIMEOUTS_OF_ATTACHMENT and queued.message.attachment:

@@ -1,7 +1,8 @@
-"""The sender of one handler: a thread that syncs, claims, decides, sends and acknowledges.
+"""The background sender of one handler.
 
-`Sender.step` does the next thing and returns how long there is none after it; `SenderThread` calls
-it, and is what a program's threads talk to: they wake it, and wait for it.
+It claims Messages from the outbox, asks the throttle, sends, and records the result. `Sender.step`
+does the next piece of work and returns the seconds until there is more. `SenderThread` runs it in a
+loop; other threads wake it or wait for it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import DeliveryError, RejectedError, Unreachable
-from pushover_logging.identity.fingerprint import EXPLICIT
+from pushover_logging.identity.fingerprint import EXPLICIT, JOB
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
@@ -54,23 +55,27 @@ from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Thr
 if TYPE_CHECKING:  # Windows has no fcntl, and most programs do without SQLite
     from pushover_logging.outbox.sqlite import Ended, FileOutbox
 
-SYNC_INTERVAL = 1.0  # seconds between two looks at what processes share
+SYNC_INTERVAL = 1.0  # seconds between two syncs of the shared state
 _HURRIED_INTERVAL = 0.1  # the same while a thread waits for the sender, as at exit
-_IDLE_INTERVAL = 2.0  # seconds between two looks for what a process that is gone left behind
-_AWAY = 30.0  # seconds for which a shared store that does not answer is left alone
-_POLL = 10.0  # seconds after which a process without news asks what is due
-_WAIT = 1.0  # seconds until a Message is decided whose problem another process is reporting
-_DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a thread may go on
+_LOOK_INTERVAL = 2.0  # seconds between two checks for Messages that a dead process left
+_STORE_RETRY = 30.0  # seconds until a shared store that did not answer is asked again
+_POLL = 10.0  # the longest time in seconds between two queries for what is due
+_DECIDE_AGAIN = 1.0  # seconds before a Message is decided again while another push is under way
+_DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a thread may log on
 _LONGEST_WAIT = 3600.0
-_IDLE = 30.0  # seconds after which a connection that nobody needs is closed
-_ENDING = 1.0  # seconds that the thread before may take for its last steps
-_GRACE = 1.0  # seconds in which the process can end after a thread waited
-_INLINE = 0.05  # seconds between two tries of a wait without a thread
-_JUMP = 2.0  # seconds by which the wall clock may drift between two looks
+_CONNECTION_IDLE = 30.0  # seconds after which a connection that nobody needs is closed
+_OLD_THREAD_END = 1.0  # seconds that a new thread waits for the old one to end
+_EXIT_GRACE = 1.0  # seconds without a send after `flush`, in which the process can exit
+_INLINE_RETRY = 0.05  # seconds between two attempts of a `wait` that sends itself
+_SHORTEST = 0.001  # seconds that a send may take at least
+_CLOCK_JUMP = 2.0  # seconds by which the wall clock may drift between two looks
 _UPLOAD_RATE = 64 * 1024  # bytes a second, as the transport has it
-_EXPIRED = f"{DROPPED}: {TOO_OLD}"
+_TOO_OLD = f"{DROPPED}: {TOO_OLD}"
 _UNREACHABLE = "the shared state cannot be reached: duplicates are possible"
-_ONLY = {QuotaLevel.LOW: "only new and worse problems", QuotaLevel.SCARCE: "only critical problems"}
+_STILL_SENT = {
+    QuotaLevel.LOW: "only new and worse problems",
+    QuotaLevel.SCARCE: "only critical problems",
+}
 T = TypeVar("T")
 
 
@@ -81,7 +86,7 @@ class _Push:
     ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
     ``decision`` is None for a summary, and for a Message that no throttle is asked about. A push
     without an ``outcome`` was not answered, and is sent again. ``view`` is what processes have to
-    know of its problem since: an estimate until the throttle has taken the outcome.
+    know of its problem since: an estimate until the throttle has recorded the outcome.
     """
 
     queued: QueuedMessage
@@ -94,20 +99,22 @@ class _Push:
     view: View = UNKNOWN
 
     @property
-    def is_sent(self) -> bool:
-        """Return True if the throttle lets it be sent, and waits for the answer."""
+    def awaits_answer(self) -> bool:
+        """Return True if the throttle approved this push, and must get the service's answer."""
         return self.is_summary or (self.decision is not None and self.decision.verdict in PUSHED)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sender:
-    """Sends what waits in ``outbox``, one thing at a time. The one thread that steps calls it.
+    """Sends what waits in ``outbox``, one Message at a time.
 
     ``local`` is this process's own throttle, ``shared`` the one that processes share, if any;
-    ``is_in_file``: that is in the outbox's file, and changes together with it. ``_unwritten`` are
-    pushes whose end is written into the file with the next claim, ``_owed`` those that a shared
-    store in which they are claimed could not be told about. ``host`` is named in summaries. Times
-    are in seconds.
+    ``is_in_file``: it is in the outbox's file, so that one transaction changes both. ``host`` is
+    named in summaries. Times are in seconds. ``_unwritten`` are pushes whose result the file's next
+    transaction records; ``_owed`` are those whose result Redis, which was away, has to get yet.
+
+    The thread that runs `step` changes everything here, but for what other threads may call: see
+    the first section. A fork's child makes a new Sender.
     """
 
     client: PushoverClient
@@ -122,10 +129,11 @@ class Sender:
     host: str | None
     max_age: float
     lease: float
+    deadline: float | None = None  # of a call that sends by itself: when it goes on
     closing: bool = False  # set by any thread
     used_at: float = 0.0
     last_error: str | None = None
-    _quota: QuotaLevel = QuotaLevel.ENOUGH
+    _quota_level: QuotaLevel = QuotaLevel.ENOUGH
     _unwritten: list[_Push] = field(default_factory=list)
     _owed: list[_Push] = field(default_factory=list)
     _unwritten_pause: float = 0.0  # that the service asked for
@@ -144,42 +152,42 @@ class Sender:
     _file: FileOutbox | None = None
     _memory: MemoryOutbox = field(init=False)
     _retry: RetryPolicy = field(init=False)
-    _store: CircuitBreaker = field(init=False)
+    _store_breaker: CircuitBreaker = field(init=False)
     _drift: float = 0.0
 
     def __post_init__(self) -> None:
-        """Make its own parts."""
+        """Find the memory that an outbox in a file falls back on."""
         if isinstance(self.outbox, MemoryOutbox):
             self._memory = self.outbox
         else:
             self._file, self._memory = self.outbox, self.outbox.memory
         self._retry = RetryPolicy(self.clock)
-        self._store = CircuitBreaker(self.clock, _AWAY)
+        self._store_breaker = CircuitBreaker(self.clock, _STORE_RETRY)
         self._drift = self.clock.time() - self.clock.monotonic()
 
     # -- called by other threads
 
-    def evict(self, queued: QueuedMessage) -> None:
-        """Count a Message that had to go; the next record of its problem is a candidate again.
+    def record_eviction(self, queued: QueuedMessage) -> None:
+        """Count an evicted Message as dropped; its problem's next record is a candidate again.
 
-        A full outbox is warned of once an episode.
+        Warns once, until the outbox has been empty.
         """
         with self.lock:
             self.counters.end(f"{DROPPED}: {FULL}")
             if queued.key is not None and not queued.resolves:
-                self.dedup.settle(queued.key, queued.level, UNKNOWN)
+                self.dedup.candidate_decided(queued.key, queued.level, UNKNOWN)
         if not self._has_warned_of_full:
             self._has_warned_of_full = True
             warn("the outbox is full: the least urgent messages are dropped, see stats()")
 
-    def close(self) -> None:
-        """End when the backlog is out, with a digest of what is counted."""
+    def begin_close(self) -> None:
+        """Begin to close: send the backlog, then a digest of what is counted."""
         self.closing = True
         self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
-    def is_settled(self, *, at_exit: bool) -> bool:
-        """Return True if nothing waits; ``at_exit``: and no count either."""
+    def is_drained(self, *, at_exit: bool) -> bool:
+        """Return True if nothing waits; ``at_exit``: and every count is reported."""
         if self.counters.pending or self._unwritten:
             return False
         if self._file is not None and not self._file.is_idle():
@@ -199,24 +207,24 @@ class Sender:
     def resign(self) -> None:
         """Let another process send for the account."""
         if self._file is not None:
-            self._catch_up()
+            self._flush_results()
             self._file.resign()
 
     # -- the steps
 
     def step(self, *, hurried: bool) -> float:
-        """Do the next thing; return the seconds until there is more to do, 0 for at once.
+        """Do the next piece of work; return the seconds until there is more, 0 for at once.
 
-        ``hurried``: a thread waits for it. A fault that nobody foresaw, of ours or of what the
-        program brought along, costs a pause, and is warned of once.
+        ``hurried``: a thread waits for it. An unexpected exception, of this library or of the
+        program's code, is warned of once and delays the next step.
         """
         try:
             return self._step(hurried=hurried)
         except Exception as error:  # noqa: BLE001  nothing is sent any more if the thread ends
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            # Without its text, which may hold a secret.
-            what = f"{type(error).__name__} in {where.name}, {Path(where.filename).name}"
-            self.last_error = f"the sender failed: {what}:{where.lineno}"
+            # Without the source, which is read by an import, and its text, which may hold a secret.
+            *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+            name, file = frame.f_code.co_name, Path(frame.f_code.co_filename).name
+            self.last_error = f"the sender failed: {type(error).__name__} in {name}, {file}:{line}"
             self._retry.back_off()
             if not self._has_warned_of_fault:
                 self._has_warned_of_fault = True
@@ -227,12 +235,12 @@ class Sender:
         wait = min(self._watch_quota(), self._sync(hurried=hurried))
         pause = self._retry.pause()
         if pause > 0:
-            self._catch_up()
+            self._flush_results()
             return min(pause, wait)
         if self.closing:
             self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
-            self._catch_up()
+            self._flush_results()
             self.client.close()
             return wait
         blocked = self._retry.blocked_users()
@@ -242,7 +250,7 @@ class Sender:
         self._has_warned_of_full = False
         now = self.clock.monotonic()
         if self._file is not None:
-            self._catch_up()
+            self._flush_results()
             if now - self._busy_at >= SYNC_INTERVAL:
                 self._file.resign()
         waits = [wait, self.local.next_due(), *blocked.values()]
@@ -250,7 +258,7 @@ class Sender:
         return max(0.0, min(waits))
 
     def _may_send(self, file: FileOutbox) -> bool:
-        """Return True if this process leads, or has something of its own memory to send."""
+        """Return True if this process leads, or its memory holds something to send."""
         is_due = self.shared is not None and self._is_shared_due()
         wanted = file.wants_leader() or is_due or self._is_last
         if not file.is_leading and wanted and file.lead():
@@ -258,7 +266,7 @@ class Sender:
                 self._retry.respect(file.not_before - self.clock.time())
             if self.shared is not None:
                 self.shared.look_at_all()
-        if self._retry.pause() > 0:  # the service asked the leader before
+        if self._retry.pause() > 0:  # the service asked the previous leader to wait
             return False
         return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
@@ -272,61 +280,61 @@ class Sender:
             return False
         queued, decision = push.queued, push.decision
         if decision is None and self._is_too_old(queued):
-            self._end(push, _EXPIRED, View(0, math.inf))
+            self._finish(push, _TOO_OLD, View(0, math.inf))
         elif decision is None or decision.verdict in PUSHED:
             self._retry.redirect(queued)
             self._send(push)
         elif decision.verdict is Verdict.WAIT:
-            self._waiting[queued.id] = now + _WAIT
-            self._settle(push)
+            self._waiting[queued.id] = now + _DECIDE_AGAIN
+            self._record_result(push)
         else:
             reported = decision.verdict is Verdict.REPORTED  # before a crash
-            self._end(push, SENT if reported else SUPPRESSED, decision.view)
+            self._finish(push, SENT if reported else SUPPRESSED, decision.view)
         return True
 
     def _claim(self, blocked: Collection[str | None]) -> _Push | None:
         """Claim a Message and decide it: in one transaction if the throttle is in the file too."""
         queued, file = self._memory.claim(blocked, self._waiting), self._file
         if queued is not None or file is None or not file.is_leading:
-            return None if queued is None else self._decided(queued)
+            return None if queued is None else self._decide(queued)
         shared = self.shared if self.is_in_file else None
         counts = [] if shared is None else self.dedup.counts()
 
         def work() -> tuple[Mapping[str, View], QueuedMessage | None, Decision | None]:
             views = {} if shared is None else shared.count(counts)
             found = file.claim(blocked, self._waiting)
-            if shared is None or found is None or not self._asks(found):
+            if shared is None or found is None or not self._is_throttled(found):
                 return views, found, None
             return views, found, shared.decide(self._candidate(found))
 
         try:
-            views, queued, decision = self._write(file, work)
+            views, queued, decision = self._in_transaction(file, work)
         except Unreachable:
             return None
         self.dedup.handed_over(counts, views)
         if queued is None or shared is None or decision is None:
-            return None if queued is None else self._decided(queued)
+            return None if queued is None else self._decide(queued)
         return _claimed(queued, shared, decision)
 
-    def _decided(self, queued: QueuedMessage) -> _Push:
+    def _decide(self, queued: QueuedMessage) -> _Push:
         """Decide a claimed Message, outside of the file's transactions."""
         is_local = self.is_in_file and queued.row is None
         throttle = (None if is_local else self._reachable()) or self.local
-        if not self._asks(queued):
+        if not self._is_throttled(queued):
             return _Push(queued, throttle)
         try:
             self._hand_over(throttle, {queued.key or ""})
             decision = throttle.decide(self._candidate(queued))
         except Unreachable as error:
-            self._leave_alone(error)
-            return self._decided(queued)
+            self._open_breaker(error)
+            return self._decide(queued)
         except BaseException:
-            self._settle(_Push(queued, self.local))
+            self._record_result(_Push(queued, self.local))
             raise
         return _claimed(queued, throttle, decision)
 
     def _send(self, push: _Push) -> None:
-        """Send a Message, and let its answer decide what becomes of it."""
+        """Send a Message, and act on the service's answer."""
         queued = push.queued
         self.used_at = self.clock.monotonic()
         try:
@@ -337,11 +345,11 @@ class Sender:
             self.last_error = str(error)
             if self._retry.should_retry(error, queued):
                 self._unwritten_pause = self._retry.requested_pause()
-                self._settle(push)
+                self._record_result(push)
             else:
-                self._end(push, f"{REJECTED}: {error}")
+                self._finish(push, f"{REJECTED}: {error}")
         except BaseException:
-            self._settle(push)
+            self._record_result(push)
             raise
         else:
             self._has_warned_of_fault = False
@@ -349,12 +357,12 @@ class Sender:
             with self.lock:
                 self.counters.possible_duplicates += queued.may_have_arrived
                 self.counters.summaries += push.is_summary
-            self._end(push, SENT)
+            self._finish(push, SENT)
 
     def _post(self, push: _Push) -> None:
         message, decision = push.queued.message, push.decision
         if decision is not None:
-            message = _worded(message, decision)
+            message = _apply_verdict(message, decision)
             if push.throttle is self.local and self.shared is not None and not self.is_in_file:
                 message = noted(message, _UNREACHABLE)
         with lifecycle.request_slot():
@@ -362,14 +370,18 @@ class Sender:
             if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
                     self.client.cancel_by_tag(emergency_tag(count.key))
-            self.client.send(message)
+            if self.deadline is None:
+                self.client.send(message)
+            else:
+                left = self.deadline - Clock.monotonic()
+                self.client.send(message, within=max(left, _SHORTEST))
 
     # -- what becomes of a Message
 
-    def _end(self, push: _Push, outcome: str, view: View = UNKNOWN) -> None:
-        """End a Message: in the counters at once, then in the throttle and the outbox."""
+    def _finish(self, push: _Push, outcome: str, view: View = UNKNOWN) -> None:
+        """Finish a Message: update the counters now, and record the result."""
         queued, push.outcome, push.view = push.queued, outcome, view
-        if push.is_sent and not push.is_summary:
+        if push.awaits_answer and not push.is_summary:
             push.view = View(queued.level, push.throttle.rules.windows[0])
         is_own = self._file is None or queued.row is None or self._file.forget(queued)
         if is_own and not push.is_summary:
@@ -377,56 +389,56 @@ class Sender:
                 self.counters.end(outcome)
                 if queued.key is not None and not queued.resolves:
                     problem = push.keys[0] if push.keys else queued.key
-                    self.dedup.settle(queued.key, queued.level, push.view, problem)
-        self._settle(push)
+                    self.dedup.candidate_decided(queued.key, queued.level, push.view, problem)
+        self._record_result(push)
 
-    def _settle(self, push: _Push) -> None:
-        """Have throttle and outbox take what became of a push, together if both are in the file."""
+    def _record_result(self, push: _Push) -> None:
+        """Record a push's result in throttle and outbox, together if both are in the file."""
         if not self._is_in_file(push):
             try:
-                self._notify(push)
+                self._update_throttle(push)
             except Unreachable as error:
-                self._leave_alone(error)
+                self._open_breaker(error)
                 self._owed.append(push)
             if push.queued.row is None:
-                self._put_away(push)
+                self._update_outbox(push)
                 return
         self._unwritten.append(push)
         if push.is_summary:
-            self._catch_up()
+            self._flush_results()
 
     def _is_in_file(self, push: _Push) -> bool:
         return self.is_in_file and push.throttle is self.shared
 
-    def _notify(self, push: _Push) -> None:
-        """Have a push's throttle take what became of it. Raises Unreachable; may be repeated."""
+    def _update_throttle(self, push: _Push) -> None:
+        """Record a push's result in its throttle. Raises Unreachable; may be repeated."""
         queued, outcome, throttle = push.queued, push.outcome, push.throttle
-        if outcome == _EXPIRED:
+        if outcome == _TOO_OLD:
             if queued.key is not None and not queued.resolves:
                 throttle.withdrawn(self._candidate(queued))
         elif not outcome and push.keys:
             throttle.released(queued.id, push.keys)
-        elif outcome and push.is_sent:
+        elif outcome and push.awaits_answer:
             is_refused = outcome.startswith(REJECTED) and not push.at_exit
             views = throttle.notified(queued.id, push.keys, push.decision, refused=is_refused)
             self.dedup.update(views)
             push.view = next(iter(views.values()), UNKNOWN)
 
-    def _put_away(self, push: _Push) -> None:
-        """Forget a Message that has ended; put another one back."""
+    def _update_outbox(self, push: _Push) -> None:
+        """Acknowledge a finished Message, or put an unfinished one back into the outbox."""
         if not push.is_summary and push.outcome:
             self.outbox.ack(push.queued, push.outcome, push.view)
         elif not push.is_summary:
             self.outbox.retry(push.queued)
 
-    def _write(self, file: FileOutbox, work: Callable[[], T]) -> T:
-        """Do ``work`` and write what became of pushes, in one transaction. Raises Unreachable."""
+    def _in_transaction(self, file: FileOutbox, work: Callable[[], T]) -> T:
+        """Do ``work`` and record the results of pushes, in one transaction. Raises Unreachable."""
 
         def whole() -> T:
             for push in self._unwritten:
                 if self._is_in_file(push):
-                    self._notify(push)
-                self._put_away(push)
+                    self._update_throttle(push)
+                self._update_outbox(push)
             if self._unwritten_pause > 0 and file.is_leading:
                 file.pause(self._unwritten_pause)
             return work()
@@ -440,11 +452,11 @@ class Sender:
         self._unwritten_pause = 0.0
         return result
 
-    def _catch_up(self) -> None:
-        """Write what became of pushes, if anything has to be written."""
+    def _flush_results(self) -> None:
+        """Record the results of pushes in the file, if there are any."""
         if self._file is not None and (self._unwritten or self._unwritten_pause):
             with contextlib.suppress(Unreachable):
-                self._write(self._file, bool)
+                self._in_transaction(self._file, bool)
 
     # -- summaries
 
@@ -454,7 +466,7 @@ class Sender:
         if shared is not None and self._is_shared_due() and self._may_report():
             if self._summarise(shared, blocked):
                 return True
-            self._plan(self._ask(shared.next_due, _AWAY))
+            self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
         return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
 
     def _send_exit_digest(self) -> bool:
@@ -472,7 +484,7 @@ class Sender:
         return reported
 
     def _look_at_exit(self) -> None:
-        """See, once this process has nothing left, if it is the last of the host that counted."""
+        """Once nothing is pending, see if this is the host's last process that may have counts."""
         if self._looks_at_exit and not self.counters.pending:
             self._looks_at_exit = False
             self._synced_at = -math.inf  # what is counted must be there before others look
@@ -485,7 +497,7 @@ class Sender:
     ) -> bool:
         """Send a Message about counts that are due; return False if there are none.
 
-        ``at_exit``: about all of them, and what the service refuses ends there.
+        ``at_exit``: about all counts, due or not; a refused one is not tried again.
         """
         push_id, nothing = secrets.token_hex(8), list[Count]()
         counts = self._ask(
@@ -501,8 +513,8 @@ class Sender:
     def _is_shared_due(self) -> bool:
         return self.clock.monotonic() >= self._shared_due_at
 
-    def _plan(self, seconds: float) -> None:
-        """Ask the shared store again after so long, or after a while; a file is looked at too."""
+    def _schedule_shared(self, seconds: float) -> None:
+        """Query the shared store after ``seconds``; Redis after the longest poll at the latest."""
         poll = math.inf if self.is_in_file else _POLL + self.clock.uniform(0, 1)
         self._shared_due_at = self.clock.monotonic() + min(seconds, poll)
 
@@ -533,10 +545,10 @@ class Sender:
                 return interval
             self._stamp = stamp
         self._watch_clock()
-        watched = () if self._reachable() is None else self.dedup.open_ended()
+        watched = () if self._reachable() is None else self.dedup.awaiting_view()
         if self._has_news(watched):
             self._exchange(watched)
-        elif file is not None and now >= self._looked_at + _IDLE_INTERVAL:
+        elif file is not None and now >= self._looked_at + _LOOK_INTERVAL:
             self._looked_at = now
             if file.look():
                 self._shared_due_at = 0.0
@@ -558,7 +570,7 @@ class Sender:
         return self._file.wants_leader() or self._file.is_leading or len(self._memory) > 0
 
     def _exchange(self, watched: Collection[str]) -> None:
-        """Hand over what is counted; learn what became of ``watched`` problems and of own rows."""
+        """Hand over what is counted; fetch the views of ``watched`` problems, and own outcomes."""
         file, shared, due = self._file, self._reachable(), math.inf
         rows: Sequence[Ended] = []
         try:
@@ -568,20 +580,20 @@ class Sender:
                 due, rows = self._exchange_in_file(file, shared, watched)
             else:
                 while self._owed:
-                    self._notify(self._owed[0])
+                    self._update_throttle(self._owed[0])
                     del self._owed[0]
                 self._hand_over(shared)
                 self.dedup.update(shared.views({*watched, *shared.unsettled()}))
                 due = shared.next_due()
         except Unreachable as error:
-            self._leave_alone(error)
+            self._open_breaker(error)
             self._hand_over(self.local)
         if file is not None and not self.is_in_file:
             with contextlib.suppress(Unreachable):
-                rows = self._write(file, file.sync)
-        self._plan(due)
+                rows = self._in_transaction(file, file.sync)
+        self._schedule_shared(due)
         if file is not None:
-            self._learn(file, rows)
+            self._apply_outcomes(file, rows)
 
     def _exchange_in_file(
         self, file: FileOutbox, shared: Throttle, watched: Collection[str]
@@ -592,27 +604,29 @@ class Sender:
             views = {**shared.count(counts), **shared.views(watched)}
             return views, shared.next_due(), file.sync()
 
-        views, due, rows = self._write(file, work)
+        views, due, rows = self._in_transaction(file, work)
         self.dedup.handed_over(counts, views)
         return due, rows
 
-    def _learn(self, file: FileOutbox, rows: Sequence[Ended]) -> None:
-        """Take what became of this handler's rows, and give the file what memory took for it."""
+    def _apply_outcomes(self, file: FileOutbox, rows: Sequence[Ended]) -> None:
+        """Apply the outcomes of this handler's rows; move into the file what memory held for it."""
         for emitted, row in file.ended(rows):
             with self.lock:
                 self.counters.end(row.outcome)
                 if emitted.key is not None and not emitted.resolves:
-                    self.dedup.settle(emitted.key, emitted.level, View(row.level, row.remaining))
+                    self.dedup.candidate_decided(
+                        emitted.key, emitted.level, View(row.level, row.remaining)
+                    )
         for gone in file.recover():
-            self.evict(gone)
+            self.record_eviction(gone)
 
     def _reachable(self) -> Throttle | None:
         """Return the shared throttle, None while it cannot be asked."""
-        return None if self.shared is None or self._store.is_open() else self.shared
+        return None if self.shared is None or self._store_breaker.is_open() else self.shared
 
-    def _leave_alone(self, error: Unreachable) -> None:
-        """Decide alone for a while; a file has its own warning, and is tried again soon."""
-        if not self.is_in_file and self._store.fail():
+    def _open_breaker(self, error: Unreachable) -> None:
+        """Decide alone for a while; a file has a breaker and a warning of its own."""
+        if not self.is_in_file and self._store_breaker.fail():
             warn("%s: this process decides alone", error)
 
     def _ask(self, ask: Callable[[], T], default: T) -> T:
@@ -620,12 +634,12 @@ class Sender:
         try:
             return ask()
         except Unreachable as error:
-            self._leave_alone(error)
+            self._open_breaker(error)
             return default
 
     # -- time and quota
 
-    def _asks(self, queued: QueuedMessage) -> bool:
+    def _is_throttled(self, queued: QueuedMessage) -> bool:
         """Return True if the throttle decides a Message."""
         return queued.key is not None and not self._is_too_old(queued)
 
@@ -635,7 +649,7 @@ class Sender:
     def _watch_clock(self) -> None:
         """Let the shared throttle look at all its problems if the wall clock has jumped."""
         drift = self.clock.time() - self.clock.monotonic()
-        if abs(drift - self._drift) > _JUMP and self.shared is not None:
+        if abs(drift - self._drift) > _CLOCK_JUMP and self.shared is not None:
             self.shared.look_at_all()
             self._shared_due_at = 0.0
         self._drift = drift
@@ -644,14 +658,16 @@ class Sender:
         """Let the throttles know how much is left; return the seconds until that changes."""
         quota, left, level = self.client.quota, 0.0, QuotaLevel.ENOUGH
         if quota is not None:
-            left = quota.reset - 1 - self.clock.time()  # a whole second: it may come early
+            left = (
+                quota.reset - 1 - self.clock.time()
+            )  # it is rounded to a second, and may come early
             if left > 0:
                 level = quota_level(quota.remaining, quota.limit)
-            if level > self._quota:
-                given = quota.remaining, quota.limit, _ONLY[level]
+            if level > self._quota_level:
+                given = quota.remaining, quota.limit, _STILL_SENT[level]
                 warn("%d of %d messages are left: %s come", *given)
-        if level is not self._quota:
-            self._quota, self._shared_due_at = level, 0.0
+        if level is not self._quota_level:
+            self._quota_level, self._shared_due_at = level, 0.0
             for throttle in filter(None, (self.local, self.shared)):
                 throttle.set_quota_level(level)
         return left if level > QuotaLevel.ENOUGH else math.inf
@@ -672,7 +688,7 @@ class Sender:
 
 
 def _claimed(queued: QueuedMessage, throttle: Throttle, decision: Decision) -> _Push:
-    """Return a push as it was decided; one that waits for another's has claimed nothing."""
+    """Return a decided push; with WAIT it has claimed nothing."""
     keys = () if decision.verdict is Verdict.WAIT else (decision.key,)
     return _Push(queued, throttle, decision, keys)
 
@@ -682,13 +698,13 @@ def emergency_tag(key: str) -> str:
     return f"problem-{key.rpartition(':')[2]}"
 
 
-def _worded(message: Message, decision: Decision) -> Message:
-    """Return a Message as its verdict has it read."""
+def _apply_verdict(message: Message, decision: Decision) -> Message:
+    """Return the Message worded for its verdict."""
     count, key = decision.included_count, decision.key
     if decision.no_emergency:
         message = replace(message, priority=PRIORITIES["high"])
         message = noted(message, f"no emergency: {decision.no_emergency}")
-    elif message.priority == EMERGENCY and key.startswith(EXPLICIT):
+    elif message.priority == EMERGENCY and key.startswith((EXPLICIT, JOB)):
         # Only a problem with a name can be resolved.
         tags = ",".join(filter(None, (message.tags, emergency_tag(key))))
         message = replace(message, tags=tags)
@@ -704,10 +720,10 @@ def _worded(message: Message, decision: Decision) -> Message:
 class SenderThread:
     """The thread that steps a `Sender`: when it starts, rests and ends, and who waits for it.
 
-    At most one thread steps: ``_starting`` is held by a call that starts it or, if no thread can
-    start, steps itself; ``_stepping`` by the thread. It alone sets ``_is_busy``. ``_wakeup`` and
-    the waiters are bare locks, which any thread and any signal handler may release; they are made
-    with the thread, so that a monkey-patched program gets patched ones.
+    At most one thread steps: ``_starting`` is held while a call starts the thread or, if none can
+    start, sends inline; ``_stepping`` is held by the thread. It alone sets ``_is_busy``.
+    ``_wakeup`` and the waiters are bare locks, which any thread and any signal handler may release;
+    they are made with the thread, so that a monkey-patched program gets patched ones.
     """
 
     def __init__(
@@ -725,7 +741,7 @@ class SenderThread:
         lifecycle.register(self)
 
     def wake(self, *, inline: bool = True) -> None:
-        """Have the thread step; starts it if there is none.
+        """Wake the thread, and start it if there is none.
 
         ``inline``: this call sends by itself if no thread can start.
         """
@@ -739,7 +755,7 @@ class SenderThread:
                 self._start(inline=inline)
             # Else another thread starts it just now, or sends inline, and finds the Message.
         finally:
-            try:  # noqa: SIM105  a context manager would leave a signal the time to raise
+            try:  # noqa: SIM105  with a context manager, a signal handler could raise before it
                 self._starting.release()
             except RuntimeError:  # it is another thread's
                 pass
@@ -753,13 +769,13 @@ class SenderThread:
         waiter = _Wakeup()
         try:
             self._waiters.append(waiter)
-            while self._is_busy or not self.is_settled():
+            while self._is_busy or not self.is_drained():
                 if left <= 0 or not lifecycle.may_wait():
-                    return self.is_settled()
+                    return self.is_drained()
                 began, waited = time.monotonic(), 0.0
                 self.wake()
                 # Without a thread `wake` has sent what can be sent now.
-                step = left if self.thread is not None else min(left, _INLINE)
+                step = left if self.thread is not None else min(left, _INLINE_RETRY)
                 if not waiter.wait(step):
                     waited = step  # also if a test lets time stand still
                 left -= max(waited, time.monotonic() - began)
@@ -770,17 +786,17 @@ class SenderThread:
 
     def request_close(self) -> None:
         """End the thread when the backlog and the digest are out; returns at once."""
-        self._sender.close()
-        if not self.is_settled() or self.thread is not None:
+        self._sender.begin_close()
+        if not self.is_drained() or self.thread is not None:
             self.wake()
 
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
         return self._sender.unsent()
 
-    def is_settled(self) -> bool:
+    def is_drained(self) -> bool:
         """Return True if nothing waits to be sent; once closing, no count either."""
-        return self._sender.is_settled(at_exit=self._sender.closing)
+        return self._sender.is_drained(at_exit=self._sender.closing)
 
     def step(self) -> float:
         """Do the next thing; return the seconds until there is more to do."""
@@ -792,16 +808,18 @@ class SenderThread:
             if lifecycle.threads_run():
                 self._wakeup = _Wakeup()
                 self._wakeup.set()
-                # The thread says itself that it runs: set here, that could be after its end.
+                # `_run` sets `thread`: set here, that could be after the thread's end.
                 self._clock.start_thread(self._run, lifecycle.THREAD_NAME)
             elif inline:
                 self._send_inline()
-        except RuntimeError:  # no thread starts: at the interpreter's end, and by the system
+        except RuntimeError as error:  # at the interpreter's end, or at the system's limit
+            if "interpreter shutdown" not in str(error):
+                lifecycle.warn_of_no_thread("no thread can start", "allow the process more threads")
             if inline:
                 self._send_inline()
 
     def _run(self) -> None:
-        if not self._stepping.acquire(timeout=_ENDING):
+        if not self._stepping.acquire(timeout=_OLD_THREAD_END):
             return  # another thread runs, and is not about to end
         self.thread = threading.current_thread()
         lifecycle.enter_sender()
@@ -811,13 +829,13 @@ class SenderThread:
                 wait = self.step()
                 self._is_busy = False
                 idle = wait > 0 or self._is_hurried()
-                if idle and self.is_settled():
+                if idle and self.is_drained():
                     closing = self._sender.closing
                     had_waiters = self._end_waits(closing=closing)
                     if closing:
                         break
                     if had_waiters:
-                        continue  # a Message that was put meanwhile has used its wakeup
+                        continue  # a Message put meanwhile may have used its wakeup
                 if wait > 0:
                     self._rest(wait)
         finally:
@@ -828,7 +846,7 @@ class SenderThread:
             finally:
                 self.thread = None
                 self._stepping.release()
-        if not self._sender.is_settled(at_exit=False):  # put while this thread was ending
+        if not self._sender.is_drained(at_exit=False):  # put while this thread was ending
             self.wake()
 
     def _end_waits(self, *, closing: bool) -> bool:
@@ -841,13 +859,13 @@ class SenderThread:
         for waiter in waiters:
             waiter.set()
         if waiters and not closing:
-            # The process may end now: not in the middle of another process's Message.
+            # Let the process end before this thread begins with another process's Message.
             self._wakeup.wait(0)
-            self._rest(_GRACE if self.is_settled() else 0)
+            self._rest(_EXIT_GRACE if self.is_drained() else 0)
         return bool(waiters)
 
     def _rest(self, seconds: float) -> None:
-        idle = self._sender.used_at + _IDLE - self._clock.monotonic()
+        idle = self._sender.used_at + _CONNECTION_IDLE - self._clock.monotonic()
         if idle <= 0:
             self._client.close()
         self._wakeup.wait(
@@ -855,14 +873,16 @@ class SenderThread:
         )
 
     def _send_inline(self) -> None:
-        deadline = time.monotonic() + lifecycle.time_left(self.close_timeout)
+        deadline = Clock.monotonic() + lifecycle.time_left(self.close_timeout)
         try:
             lifecycle.enter_sender()
-            while time.monotonic() < deadline and not self.is_settled():
+            self._sender.deadline = deadline
+            while Clock.monotonic() < deadline and not self.is_drained():
                 if self.step() > 0:
                     break
             self._sender.resign()
         finally:
+            self._sender.deadline = None
             lifecycle.leave_sender()
 
     def _is_hurried(self) -> bool:

@@ -23,6 +23,7 @@ from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
 EXPLICIT = "explicit:"
+JOB = "job:"  # an explicit one, of a `JobName`
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
@@ -44,6 +45,12 @@ class GroupKey(NamedTuple):
 
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
+
+
+class JobName(str):
+    """The fingerprint of the failures of one job, which have a rate of their own."""
+
+    __slots__ = ()
 
 
 class RecordKeys(NamedTuple):
@@ -122,7 +129,7 @@ def _fingerprint(record: logging.LogRecord, extra: Mapping[str, Any], values: _T
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
-    return _key(EXPLICIT, str(name), *values)
+    return _key(JOB if isinstance(name, JobName) else EXPLICIT, str(name), *values)
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:

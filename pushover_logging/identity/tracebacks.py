@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import re
@@ -150,7 +151,9 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
     """Return the frame of a traceback's entry; linecache keeps the file of its code."""
     code, namespace = entry.tb_frame.f_code, entry.tb_frame.f_globals
     lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
-    line = linecache.getline(code.co_filename, lineno, namespace).strip()
+    line = ""
+    with contextlib.suppress(Exception):  # it imports, which the end of an interpreter refuses
+        line = linecache.getline(code.co_filename, lineno, namespace).strip()
     module = str(namespace.get("__name__", ""))
     return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
 

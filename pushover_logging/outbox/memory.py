@@ -35,7 +35,7 @@ class MemoryOutbox:
         """Return how many Messages wait or are being sent."""
         return self._length
 
-    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+    def put(self, queued: QueuedMessage, *, wait: bool = True) -> list[QueuedMessage]:  # noqa: ARG002  a file's
         """Add a Message. When full the lowest priority goes first, the newest of equals.
 
         A Message that is being sent stays; the new one itself goes if nothing is below it.
@@ -50,7 +50,10 @@ class MemoryOutbox:
             self._bytes += queued.size
             queue.append(queued)
             evicted: list[QueuedMessage] = []
-            while self._is_full() and (lowest := self._lowest()):
+            while self._length > self._capacity or self._bytes > self._capacity_bytes:
+                lowest = next((queue for queue in reversed(self._queues.values()) if queue), None)
+                if lowest is None:
+                    break
                 evicted.append(lowest.pop())
                 self._forget(evicted[-1])
             return evicted
@@ -58,7 +61,10 @@ class MemoryOutbox:
     def claim(
         self, blocked_users: Collection[str | None], waiting: Collection[str]
     ) -> QueuedMessage | None:
-        """Return the most urgent Message; see `Outbox`."""
+        """Return the most urgent Message: by priority, then by age.
+
+        None for ``blocked_users``, and none of the ids that are ``waiting``.
+        """
         with self._lock:
             for queue in self._queues.values():
                 for queued in queue:
@@ -85,9 +91,3 @@ class MemoryOutbox:
     def _forget(self, queued: QueuedMessage) -> None:
         self._length -= 1
         self._bytes -= queued.size
-
-    def _is_full(self) -> bool:
-        return self._length > self._capacity or self._bytes > self._capacity_bytes
-
-    def _lowest(self) -> deque[QueuedMessage] | None:
-        return next((queue for queue in reversed(self._queues.values()) if queue), None)

@@ -1,11 +1,10 @@
-"""A Message that waits to be sent, its JSON, and what an outbox does with it."""
+"""A Message that waits to be sent, and its JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 from pushover_logging.identity.fingerprint import GroupKey
 from pushover_logging.message import ATTACHMENT_LIMIT, Message
@@ -18,7 +17,7 @@ FULL, TOO_OLD, SET_ASIDE, FILE_LOST = "full", "too old", "set aside", "file lost
 
 @dataclass(slots=True, eq=False)
 class QueuedMessage:
-    """One Message of the outbox, of one record. The sender alone changes it after `Outbox.put`.
+    """One Message of the outbox, of one record. The sender alone changes it after it was put.
 
     ``id`` is random. ``key`` is the problem's fingerprint, None if the throttle is not asked;
     ``level`` and ``created`` (Unix time) are the record's. ``resolves``: it ends the problem.
@@ -52,30 +51,6 @@ class QueuedMessage:
         self.message = replace(
             self.message, attachment=None, attachment_base64=None, attachment_type=None
         )
-
-
-class Outbox(Protocol):
-    """What a pipeline asks of an outbox. None of it raises."""
-
-    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
-        """Add a Message; return those that had to go for it. Called by any thread."""
-
-    def claim(
-        self, blocked_users: Collection[str | None], waiting: Collection[str]
-    ) -> QueuedMessage | None:
-        """Return the most urgent Message: by priority, then by age.
-
-        None for ``blocked_users``, and none of the ids that are ``waiting``.
-        """
-
-    def ack(self, queued: QueuedMessage, outcome: str) -> None:
-        """Forget a claimed Message, which has come to an end."""
-
-    def retry(self, queued: QueuedMessage) -> None:
-        """Put a claimed Message back."""
-
-    def has(self, queued: QueuedMessage) -> bool:
-        """Return True if it waits here; asked after a `put` that was interrupted."""
 
 
 _MESSAGE = [one.name for one in fields(Message) if one.name != "attachment"]

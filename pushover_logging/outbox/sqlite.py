@@ -70,11 +70,18 @@ MIGRATIONS = (
     )
     """,
 )
+_KEPT = REJECTED, f"{DROPPED}: {SET_ASIDE}"  # outcomes whose rows a person can look at
+_UNKNOWN = -1, 0.0  # a view of a problem that nothing is known of
 _IS_DUE = (
     "SELECT 1 FROM message WHERE account = ? AND outcome IS NULL UNION ALL "
     "SELECT 1 FROM item WHERE account = ? AND due <= ?"
 )
-_EMITTED = "SELECT {} FROM message WHERE emitter = ?"
+# A row with the leader's epoch alone if nothing waits; none if nobody leads.
+_NEXT = """
+    SELECT epoch, seq, user, id, put_at, payload, attachment, deaths FROM leader
+    LEFT JOIN message ON message.account = leader.account AND outcome IS NULL
+    WHERE leader.account = ? ORDER BY (deaths >= 2), priority DESC, seq
+"""
 
 
 class Emitted(NamedTuple):
@@ -102,9 +109,10 @@ class FileOutbox:
 
     `put` is called by any thread, the rest by the sender. ``_lock``, the pipeline's, is over
     ``_own``, the ids that this handler emitted and that are not finished, and ``_inserting``, those
-    of them whose commit is not known yet. Work that the sender hands to `together` is one
-    transaction, which the writer's thread runs while the sender waits. ``has_throttle``: its state
-    is in the file too. A fork's child makes a new outbox, with a new emitter.
+    of them whose commit is not known yet. ``_inherited`` counts the rows that it took over. Work
+    that the sender hands to `together` is one transaction, which the writer's thread runs while the
+    sender waits. ``has_throttle``: its state is in the file too. A fork's child makes a new outbox,
+    with a new emitter.
     """
 
     def __init__(  # noqa: PLR0913  the parts of a pipeline
@@ -128,34 +136,31 @@ class FileOutbox:
         self._lock = lock
         self._clock = clock
         self._own: dict[str, Emitted] = {}
-        self._inherited: set[str] = set()
         self._inserting: dict[str, tuple[concurrent.futures.Future[None], QueuedMessage]] = {}
         self._calls = CircuitBreaker(clock, AWAY)
         self._sender = CircuitBreaker(clock, _RETRY)
         self._warning = ""
         self._has_warned = self._may_inherit = False
-        self._epoch = 0
+        self._inherited = self._epoch = 0
         self._last_beat: tuple[object, float] = None, 0.0
         self._beat_at = -math.inf
-        self.file.leaders.add(self)
         weakref.finalize(self, self.file.locks.release, self._emitter).atexit = False
 
     # -- any thread
 
-    def put(self, queued: QueuedMessage) -> list[QueuedMessage]:
+    def put(self, queued: QueuedMessage, *, wait: bool = True) -> list[QueuedMessage]:
         """Insert a Message, durable on return; if the file is not there in time memory takes it.
 
-        A commit that is under way after `CALL_PATIENCE` is left to the file. Returns the Messages
-        that had to go for it.
+        A commit that is under way after `CALL_PATIENCE` is left to the file, and so is one that the
+        caller does not ``wait`` for. Returns the Messages that had to go for it.
         """
         if self._calls.is_open():
             return self.memory.put(queued)
-        future: concurrent.futures.Future[None] = concurrent.futures.Future()
-        evicted = []
+        if not wait:
+            self._submit(queued)
+            return []
         try:
-            insert = self._registered(queued, future)
-            self.file.submit(insert, future)
-            concurrent.futures.wait([future], CALL_PATIENCE)
+            concurrent.futures.wait([self._submit(queued)], CALL_PATIENCE)
         finally:  # also if a signal handler raised
             evicted = self._confirm(queued.id)
         return evicted
@@ -182,6 +187,8 @@ class FileOutbox:
 
     def together(self, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction. Raises Unreachable, and then nothing has happened."""
+        if self.file.is_within():
+            return work()
         if self._sender.is_open():
             msg = f"{self.file.path} is left alone"
             raise Unreachable(msg)
@@ -197,7 +204,7 @@ class FileOutbox:
     def lead(self) -> bool:
         """Become the account's leader, unless another process is; return True if this is."""
         with contextlib.suppress(Unreachable):
-            self.is_leading = self.together(lambda: self.file.run(self._lead))
+            self.is_leading = self.together(self._lead)
             self._may_inherit = False
         return self.is_leading
 
@@ -207,25 +214,46 @@ class FileOutbox:
             self.is_leading = False
             self.file.locks.release(self._emitter, self._offset)
 
-    def beat(self, connection: sqlite3.Connection) -> None:
-        """Show that this leader lives."""
-        if self._still_leads(connection):
-            self._adopt(connection)
-            connection.execute(
-                "UPDATE leader SET beat = beat + 1 WHERE account = ?", (self._account,)
-            )
+    def beat(self, _: sqlite3.Connection) -> None:
+        """Show, if it is time, that this leader lives, unless another has passed it by."""
+        if self.is_leading and self._clock.monotonic() >= self._beat_at + _BEAT:
+            found = self._execute("SELECT epoch FROM leader WHERE account = ?", self._account)
+            if self._still_leads(found.fetchone()):
+                self._execute("UPDATE leader SET beat = beat + 1 WHERE account = ?", self._account)
+                self._adopt()
 
     def claim(
         self, blocked_users: Collection[str | None], waiting: Collection[str]
     ) -> QueuedMessage | None:
-        """Return the account's most urgent row, marked as being sent. Part of `together`."""
-        return self.file.run(lambda connection: self._claim(connection, blocked_users, waiting))
+        """Return the account's most urgent row, marked as being sent. Part of `together`.
+
+        None for ``blocked_users``, and none of the ids that are ``waiting``.
+        """
+        rows = self._execute(_NEXT, self._account)
+        row = rows.fetchone()
+        if not self._still_leads(row):
+            return None
+        while row is not None and row[1] is not None:
+            _, seq, user, message_id, *rest = row
+            if user not in blocked_users and message_id not in waiting:
+                try:
+                    queued = self._queued(seq, message_id, *rest)
+                except (ValueError, TypeError, OverflowError) as error:  # others have damaged it
+                    outcome = f"{DROPPED}: {SET_ASIDE}: it cannot be read: {error}"
+                    self._end(outcome, _UNKNOWN, "seq = ?", seq)
+                else:
+                    self._execute("UPDATE message SET sending = 1 WHERE seq = ?", seq)
+                    return queued
+            row = rows.fetchone()
+        return None
 
     def forget(self, queued: QueuedMessage) -> bool:
         """Note that a Message is finished, before that is written; return True if it was own."""
-        return self._pop(queued.id) is not None
+        is_own = self._pop(queued.id) is not None
+        self._inherited = max(0, self._inherited - (not is_own))
+        return is_own
 
-    def ack(self, queued: QueuedMessage, outcome: str, view: tuple[int, float] = (-1, 0.0)) -> None:
+    def ack(self, queued: QueuedMessage, outcome: str, view: tuple[int, float] = _UNKNOWN) -> None:
         """Finish a claimed Message. Part of `together`.
 
         The emitter deletes a row when it has read its outcome; this handler's own is deleted at
@@ -233,8 +261,11 @@ class FileOutbox:
         """
         if queued.row is None:
             self.memory.ack(queued, outcome, view)
-        else:
-            self.file.run(lambda connection: self._finish(connection, queued, outcome, view))
+            return
+        row = queued.row, queued.id
+        delete = "DELETE FROM message WHERE seq = ? AND id = ? AND emitter = ?"
+        if outcome.startswith(_KEPT) or not self._execute(delete, *row, self._emitter).rowcount:
+            self._end(outcome, view, "seq = ? AND id = ?", *row)
 
     def retry(self, queued: QueuedMessage) -> None:
         """Put a claimed Message back, as it is now. Part of `together`."""
@@ -253,8 +284,25 @@ class FileOutbox:
         self._execute("UPDATE leader SET not_before = ? WHERE account = ?", until, self._account)
 
     def sync(self) -> list[Ended]:
-        """Return what became of this handler's rows; adopt those of others that are gone."""
-        return self.file.run(self._sync)
+        """Return what became of this handler's rows. Part of `together`."""
+        ours = self._emitter
+        finished = "FROM message WHERE emitter = ? AND outcome IS NOT NULL"
+        rows = self._execute(f"SELECT id, outcome, level, remaining {finished}", ours)
+        if ended := [Ended(*row) for row in rows]:
+            self._execute(f"DELETE {finished} AND NOT is_kept", ours)
+            self._execute("UPDATE message SET emitter = 0 WHERE emitter = ? AND is_kept", ours)
+        with self._lock:
+            own = set(self._own)
+            waiting = own - self._inserting.keys() - {row.id for row in ended}
+        (count,) = self._execute("SELECT COUNT(*) FROM message WHERE emitter = ?", ours).fetchone()
+        if count != len(waiting) + self._inherited:
+            rows = self._execute("SELECT id FROM message WHERE emitter = ?", ours)
+            there = {message_id for (message_id,) in rows}
+            self._inherited = len(there - own)
+            if lost := waiting - there:  # with the file that they were in
+                self._warning = f"messages that waited in it are lost: {len(lost)}"
+                ended += [Ended(message_id, f"{DROPPED}: {FILE_LOST}") for message_id in lost]
+        return ended
 
     def ended(self, rows: Iterable[Ended]) -> list[tuple[Emitted, Ended]]:
         """Take what `sync` returned, once that is committed; return this handler's own."""
@@ -263,31 +311,21 @@ class FileOutbox:
 
     def recover(self) -> list[QueuedMessage]:
         """Insert what memory took while the file was away; return what had to go from there."""
-        inserting = list(self._inserting.items())
-        evicted = [
-            gone for key, (future, _) in inserting if future.done() for gone in self._confirm(key)
-        ]
-        waiting: list[QueuedMessage] = []
-        while (queued := self.memory.claim((), ())) is not None:
-            waiting.append(queued)
-        if waiting:
-            inserts = [self._registered(queued, None) for queued in waiting]
-            try:
-                self.together(lambda: self.file.run(lambda to: [insert(to) for insert in inserts]))
-            except Unreachable:
-                for queued in reversed(waiting):
-                    self._pop(queued.id)
-                    self.memory.retry(queued)
-            else:
-                for queued in waiting:
-                    self.memory.ack(queued, "", (-1, 0.0))
+        done = [key for key, (future, _) in list(self._inserting.items()) if future.done()]
+        evicted = [gone for message_id in done for gone in self._confirm(message_id)]
+        while not self._calls.is_open() and (queued := self.memory.claim((), ())) is not None:
+            self._submit(queued)
+            self.memory.ack(queued, "", _UNKNOWN)
         return evicted
 
     def is_last(self) -> bool:
-        """Return True, at exit, if no other process may have counts to report.
+        """Return True, at exit, if no other process may report the counts that are in the file.
 
-        Each leaves before it looks: if several end at once, at least one finds nobody.
+        Each leaves before it looks: if several end at once, at least one finds nobody. False if the
+        file cannot be used: then nobody waits for it.
         """
+        if self._calls.is_open():
+            return False
         try:
             self.file.locks.release(self._emitter, _COUNTING + self._emitter)
             return not self.file.locks.is_held(_COUNTING, _EMITTER_LIMIT)
@@ -302,10 +340,8 @@ class FileOutbox:
 
     # -- the ids of this handler
 
-    def _registered(
-        self, queued: QueuedMessage, future: concurrent.futures.Future[None] | None
-    ) -> Callable[[sqlite3.Connection], None]:
-        """Return what inserts a Message, whose id is this handler's from now on."""
+    def _submit(self, queued: QueuedMessage) -> concurrent.futures.Future[None]:
+        """Have a Message inserted, whose id is this handler's from now on."""
         put_at = self._clock.time() - (self._clock.monotonic() - queued.put_at)
         values = (
             queued.id, self._account, self._emitter, queued.message.priority, queued.message.user,
@@ -321,26 +357,25 @@ class FileOutbox:
                 values,
             )
 
+        future: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._lock:
-            if future is not None:
-                self._inserting[queued.id] = future, queued
+            self._inserting[queued.id] = future, queued
             self._own[queued.id] = Emitted(queued.key, queued.level, queued.resolves)
-        return insert
+        self.file.submit(insert, future)
+        return future
 
     def _confirm(self, message_id: str) -> list[QueuedMessage]:
         """Note that an insert is committed; if it will never be, memory takes the Message.
 
         One that is under way is left to the file. Returns what had to go from memory.
         """
-        future, queued = self._inserting.get(message_id, (None, None))
-        if future is None or queued is None or not (future.done() or future.cancel()):
-            return []
         with self._lock:
-            if self._inserting.pop(message_id, None) is None:
+            future, queued = self._inserting.get(message_id, (None, None))
+            if future is None or queued is None or not (future.done() or future.cancel()):
                 return []
-            error: BaseException | None = Unavailable(f"{self.file.path} is busy")
-            if not future.cancelled():
-                error = future.exception()
+            del self._inserting[message_id]
+            busy = Unavailable(f"{self.file.path} is busy")
+            error = busy if future.cancelled() else future.exception()
             if error is None:
                 self._has_warned = False
                 return []
@@ -351,7 +386,6 @@ class FileOutbox:
     def _pop(self, message_id: str) -> Emitted | None:
         with self._lock:
             self._inserting.pop(message_id, None)
-            self._inherited.discard(message_id)
             return self._own.pop(message_id, None)
 
     def _go_away(self, error: BaseException) -> None:
@@ -363,183 +397,95 @@ class FileOutbox:
 
     # -- within a transaction
 
-    def _execute(self, statement: str, *values: object) -> None:
-        self.file.run(lambda connection: connection.execute(statement, values))
+    def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self.file.run(lambda connection: connection.execute(statement, values))
 
     def _show_presence(self) -> None:
         """Let other processes see that this handler lives."""
         for start in (_EMITTERS, _COUNTING):
             self.file.locks.try_acquire(start + self._emitter, self._emitter)
 
-    def _claim(
-        self,
-        connection: sqlite3.Connection,
-        blocked_users: Collection[str | None],
-        waiting: Collection[str],
-    ) -> QueuedMessage | None:
-        if not self._still_leads(connection):
-            return None
-        rows = connection.execute(
-            "SELECT user, seq, id, put_at, payload, attachment, deaths FROM message "
-            "WHERE account = ? AND outcome IS NULL ORDER BY (deaths >= 2), priority DESC, seq",
-            (self._account,),
-        )
-        for user, *row in rows:
-            seq, message_id = row[:2]
-            if user in blocked_users or message_id in waiting:
-                continue
-            try:
-                queued = self._queued(row)
-            except (ValueError, TypeError, OverflowError) as error:  # others have damaged it
-                self._set_aside(connection, seq, f"it cannot be read: {error}")
-                continue
-            connection.execute("UPDATE message SET sending = 1 WHERE seq = ?", (seq,))
-            return queued
-        return None
-
-    def _queued(self, row: Sequence[Any]) -> QueuedMessage:
-        seq, message_id, put_at, payload, image, deaths = row
+    def _queued(  # noqa: PLR0913, PLR0917  the columns of a row
+        self, seq: int, message_id: str, put_at: float, payload: str, image: bytes, deaths: int
+    ) -> QueuedMessage:
         age = max(0.0, self._clock.time() - float(put_at))
         queued = from_json(message_id, payload, image, self._clock.monotonic() - age)
         queued.may_have_arrived = queued.may_have_arrived or int(deaths) > 0
         queued.row = seq
         return queued
 
-    def _finish(
-        self,
-        connection: sqlite3.Connection,
-        queued: QueuedMessage,
-        outcome: str,
-        view: tuple[int, float],
-    ) -> None:
-        is_kept = outcome.startswith(REJECTED)
-        if not is_kept:
-            deleted = connection.execute(
-                "DELETE FROM message WHERE seq = ? AND id = ? AND emitter = ?",
-                (queued.row, queued.id, self._emitter),
-            )
-            if deleted.rowcount:
-                return
-        connection.execute(
-            "UPDATE message SET outcome = ?, is_kept = ?, sending = 0, level = ?, remaining = ?, "
-            "emitter = CASE emitter WHEN ? THEN 0 ELSE emitter END WHERE seq = ? AND id = ?",
-            (outcome[:_LONGEST], is_kept, *view, self._emitter, queued.row, queued.id),
-        )
-        if is_kept:
-            self._prune(connection)
-
-    def _set_aside(self, connection: sqlite3.Connection, seq: int, why: str) -> None:
-        connection.execute(
-            "UPDATE message SET outcome = ?, is_kept = 1, sending = 0 WHERE seq = ?",
-            (f"{DROPPED}: {SET_ASIDE}: {why}"[:_LONGEST], seq),
-        )
-        self._prune(connection)
-
-    def _prune(self, connection: sqlite3.Connection) -> None:
-        """Keep the newest of what is kept for a person, once its emitter has read it."""
-        connection.execute(
-            "DELETE FROM message WHERE account = ? AND is_kept AND emitter = 0 AND seq NOT IN "
-            "(SELECT seq FROM message WHERE account = ? AND is_kept ORDER BY seq DESC LIMIT ?)",
-            (self._account, self._account, SET_ASIDE_KEPT),
-        )
-
-    def _sync(self, connection: sqlite3.Connection) -> list[Ended]:
-        if self.is_leading and self._clock.monotonic() - self._beat_at >= _BEAT:
-            self.beat(connection)
-        ours = (self._emitter,)
-        ended = [
-            Ended(*row)
-            for row in connection.execute(
-                _EMITTED.format("id, outcome, level, remaining") + " AND outcome IS NOT NULL", ours
-            )
-        ]
-        with self._lock:
-            known = self._own.keys() | self._inherited
-            known -= self._inserting.keys()
-        ((number,),) = connection.execute(_EMITTED.format("COUNT(*)"), ours)
-        if number < len(known):  # a row is gone with the file that it was in
-            there = {
-                message_id for (message_id,) in connection.execute(_EMITTED.format("id"), ours)
-            }
-            lost = known - there
-            if number := len(self._own.keys() & lost):
-                self._warning = f"messages that waited in it are lost: {number}"
-            ended += [Ended(message_id, f"{DROPPED}: {FILE_LOST}") for message_id in lost]
-        for statement in (
-            "DELETE FROM message WHERE emitter = ? AND outcome IS NOT NULL AND NOT is_kept",
-            "UPDATE message SET emitter = 0 WHERE emitter = ? AND is_kept",
-        ):
-            connection.execute(statement, ours)
-        return ended
+    def _end(self, outcome: str, view: tuple[int, float], which: str, *values: object) -> None:
+        """Write what became of rows; of those that are kept for a person, the newest stay."""
+        is_kept = outcome.startswith(_KEPT)
+        change = "sending = 0, outcome = ?, is_kept = ?, level = ?, remaining = ?"
+        statement = f"UPDATE message SET {change} WHERE {which}"  # noqa: S608  our own words
+        self._execute(statement, outcome[:_LONGEST], is_kept, *view, *values)
+        if is_kept:  # its emitter has to read it first
+            self._execute(
+                "DELETE FROM message WHERE account = ? AND is_kept AND emitter = 0 AND seq NOT IN "
+                "(SELECT seq FROM message WHERE account = ? AND is_kept ORDER BY seq DESC LIMIT ?)",
+                self._account, self._account, SET_ASIDE_KEPT,
+            )  # fmt: skip
 
     # -- leadership
 
-    def _lead(self, connection: sqlite3.Connection) -> bool:
+    def _lead(self) -> bool:
         """Take the account's lock, or pass by a leader that shows no sign of life."""
         self._show_presence()
+        account, now = self._account, self._clock.monotonic()
         if not self.file.locks.try_acquire(self._offset, self._emitter):
-            now = self._clock.monotonic()
-            beat = connection.execute(
-                "SELECT epoch, beat FROM leader WHERE account = ?", (self._account,)
-            ).fetchone()
+            found = self._execute("SELECT epoch, beat FROM leader WHERE account = ?", account)
+            beat = found.fetchone()
             if beat != self._last_beat[0]:
                 self._last_beat = beat, now
             if now - self._last_beat[1] < SILENCE:
                 return False
-        connection.execute(
+        self._execute(
             "INSERT INTO leader (account, epoch, beat) VALUES (?, 1, 0) "
             "ON CONFLICT DO UPDATE SET epoch = epoch + 1",
-            (self._account,),
+            account,
         )
-        self._epoch, self.not_before = connection.execute(
-            "SELECT epoch, not_before FROM leader WHERE account = ?", (self._account,)
-        ).fetchone()
-        connection.execute(
+        found = self._execute("SELECT epoch, not_before FROM leader WHERE account = ?", account)
+        self._epoch, self.not_before = found.fetchone()
+        self._execute(
             "UPDATE message SET deaths = deaths + 1, sending = 0 WHERE account = ? AND sending = 1",
-            (self._account,),
+            account,
         )
-        for (seq,) in connection.execute(
-            "SELECT seq FROM message WHERE account = ? AND outcome IS NULL AND deaths >= ?",
-            (self._account, DEATHS_TO_SET_ASIDE),
-        ).fetchall():
-            why = f"{DEATHS_TO_SET_ASIDE} processes died while it was being sent"
-            self._set_aside(connection, seq, why)
-        self._adopt(connection)
+        why = f"{DEATHS_TO_SET_ASIDE} processes died while it was being sent"
+        died = "account = ? AND outcome IS NULL AND deaths >= ?"
+        self._end(f"{_KEPT[1]}: {why}", _UNKNOWN, died, account, DEATHS_TO_SET_ASIDE)
+        self._adopt()
+        self.file.leaders.add(self)
         return True
 
-    def _still_leads(self, connection: sqlite3.Connection) -> bool:
-        """Return False if another process has passed this one by."""
-        (epoch,) = connection.execute(
-            "SELECT epoch FROM leader WHERE account = ?", (self._account,)
-        ).fetchone() or (0,)
-        if epoch != self._epoch:
+    def _still_leads(self, leader: Sequence[Any] | None) -> bool:
+        """Return False if another process has passed this one by; ``leader`` has its epoch."""
+        if leader is None or leader[0] != self._epoch:
             self.resign()
         elif self.is_leading:  # if it passed another by, that has let go meanwhile
             self.file.locks.try_acquire(self._offset, self._emitter)
         return self.is_leading
 
-    def _adopt(self, connection: sqlite3.Connection) -> None:
+    def _adopt(self) -> None:
         """Take over the rows of handlers that are gone; nobody waits for their outcomes."""
         self._beat_at = self._clock.monotonic()
-        emitters = connection.execute(
-            "SELECT DISTINCT emitter FROM message WHERE account = ? AND emitter != ?",
-            (self._account, self._emitter),
-        ).fetchall()
-        for (emitter,) in emitters:
-            if emitter and self.file.locks.is_held(_EMITTERS + emitter):
-                continue
-            waiting = connection.execute(
-                _EMITTED.format("id") + " AND account = ? AND outcome IS NULL",
-                (emitter, self._account),
-            ).fetchall()
-            with self._lock:
-                self._inherited.update(message_id for (message_id,) in waiting)
-            connection.execute(
-                "UPDATE message SET emitter = CASE WHEN outcome IS NULL THEN ? ELSE 0 END "
-                "WHERE account = ? AND emitter = ?",
-                (self._emitter, self._account, emitter),
-            )
-        connection.execute(
+        others = self._execute(
+            "SELECT DISTINCT emitter FROM message WHERE account = ? AND emitter != ? "
+            "AND (emitter OR outcome IS NULL)",
+            self._account, self._emitter,
+        )  # fmt: skip
+        for (emitter,) in others.fetchall():
+            if not (emitter and self.file.locks.is_held(_EMITTERS + emitter)):
+                self._inherited += self._execute(
+                    "UPDATE message SET emitter = ? "
+                    "WHERE account = ? AND emitter = ? AND outcome IS NULL",
+                    self._emitter, self._account, emitter,
+                ).rowcount  # fmt: skip
+                self._execute(
+                    "UPDATE message SET emitter = 0 WHERE account = ? AND emitter = ?",
+                    self._account, emitter,
+                )  # fmt: skip
+        self._execute(
             "DELETE FROM message WHERE emitter = 0 AND outcome IS NOT NULL AND NOT is_kept"
         )
 
@@ -558,20 +504,14 @@ class ListedMessage(NamedTuple):
 def list_messages(connection: sqlite3.Connection) -> list[ListedMessage]:
     """Return all Messages, in the order in which they are sent, those set aside last."""
     rows = connection.execute(
-        "SELECT seq, account, put_at, priority, payload, outcome FROM message "
+        "SELECT seq, account, put_at, priority, payload, replace(outcome, ?, '') FROM message "
         "WHERE outcome IS NULL OR is_kept "
-        "ORDER BY is_kept, account, (deaths >= 2), priority DESC, seq"
+        "ORDER BY is_kept, account, (deaths >= 2), priority DESC, seq",
+        (f"{DROPPED}: ",),
     )
     return [
-        ListedMessage(
-            seq,
-            account,
-            put_at,
-            priority,
-            _title(payload),
-            outcome and outcome.removeprefix(f"{DROPPED}: "),
-        )
-        for seq, account, put_at, priority, payload, outcome in rows
+        ListedMessage(seq, account, put_at, priority, _title(payload), why)
+        for seq, account, put_at, priority, payload, why in rows
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -11,7 +12,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.tracebacks import MARK, split_traceback
+from pushover_logging.levels import level_number
 from pushover_logging.message import MESSAGE_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
@@ -26,6 +29,11 @@ from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, trunc
 _SEPARATOR = "\n\0\n"  # no default pattern hides it
 _MAX_LINE = 1_000  # characters of a line that are searched for secrets
 _FRAME_LINE, _FRAME_TIMES = itemgetter(0), itemgetter(1)  # of a frame of `ExceptionLines`
+# Of a record that lacks them; the two that are checked for themselves are not among these.
+_DEFAULTS: Mapping[str, Any] = {
+    **dict.fromkeys(vars(logging.LogRecord("", 0, "", 0, "", (), None))),
+    "name": "", "msg": "", "args": (), "pathname": "", "filename": "", "module": "", "lineno": 0,
+}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -37,14 +45,44 @@ def copy_record(record: logging.LogRecord) -> logging.LogRecord:
     return copied
 
 
-def with_valid_time(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
-    """Return ``record``, or a copy with the current time if its own, of any object, is invalid."""
-    created = getattr(record, "created", None)
-    if isinstance(created, (float, int)) and 0 <= created <= MAX_UNIX_TIME:
-        return record
-    record = copy_record(record)  # other handlers get the original
-    record.created = clock.time()
-    return record
+def with_valid_fields(record: logging.LogRecord, clock: Clock) -> logging.LogRecord:
+    """Return ``record`` if it is a LogRecord with all its fields, else a copy that is one.
+
+    Records come from sockets, from other libraries and from `logging.makeLogRecord`, in any shape:
+    fields may be missing, or be in slots, properties or the keys of a mapping. A level that is none
+    is ERROR, a time that is none is the current one. Raises what the record's `getMessage` raises.
+    """
+    fields = getattr(record, "__dict__", {})
+    is_whole = isinstance(record, logging.LogRecord) and not hasattr(type(record), "__slots__")
+    if is_whole and fields.keys() >= _DEFAULTS.keys() and type(fields["levelno"]) is int:
+        created = fields["created"]
+        if isinstance(created, (float, int)) and 0 <= created <= MAX_UNIX_TIME:
+            return record
+    slots = (vars(kind).get("__slots__", ()) for kind in type(record).__mro__)
+    names = {name for own in slots for name in ((own,) if isinstance(own, str) else own)}
+    found: dict[str, Any] = dict(record) if isinstance(record, Mapping) else {}
+    found.update(fields)
+    for name in {*_DEFAULTS, *names} - {"__dict__", "__weakref__"}:
+        if hasattr(record, name):
+            found[name] = getattr(record, name)
+    if getattr(type(record), "getMessage", None) not in {None, logging.LogRecord.getMessage}:
+        found.update(msg=record.getMessage(), args=())
+    if not isinstance(found.get("created"), (float, int)) or not (
+        0 <= found["created"] <= MAX_UNIX_TIME
+    ):
+        found["created"] = clock.time()
+    found["levelno"] = _level_of(found)
+    found.setdefault("levelname", logging.getLevelName(found["levelno"]))
+    made = object.__new__(logging.LogRecord)
+    made.__dict__.update({**_DEFAULTS, **found})
+    return made
+
+
+def _level_of(fields: Mapping[str, Any]) -> int:
+    for level in (fields.get("levelno"), fields.get("levelname")):
+        with contextlib.suppress(ConfigurationError):
+            return level_number(int(level) if isinstance(level, float) else level)
+    return logging.ERROR
 
 
 class _CachedProperty(Generic[T]):

@@ -79,16 +79,17 @@ class FileLock:
                 fcntl.fcntl(descriptor, _WAIT, _request(fcntl.F_WRLCK, offset))
             yield
         finally:
-            if descriptor >= 0:
-                with contextlib.suppress(OSError):
-                    fcntl.fcntl(descriptor, _SET, _request(fcntl.F_UNLCK, offset))
+            with contextlib.suppress(OSError, ValueError):  # it was not opened
+                fcntl.fcntl(descriptor, _SET, _request(fcntl.F_UNLCK, offset))
 
     def close(self) -> None:
         """Close the file, and lose all locks; those of a fork's parent stay with that."""
         self._owners.clear()
         descriptor, self._descriptor = self._descriptor, -1
-        if self._is_ours(descriptor):
-            os.close(descriptor)
+        with contextlib.suppress(OSError):  # other code has closed it, and may use its number
+            found = os.fstat(descriptor)
+            if (found.st_dev, found.st_ino) == self._identity:
+                os.close(descriptor)
 
     __del__ = close
 
@@ -97,30 +98,16 @@ class FileLock:
 
         All locks in the old one are lost then: other processes lock in the new file.
         """
-        if not (self._is_ours(self._descriptor) and self._is_in_place()):
-            self.close()
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self.path, flags, 0o600)
-            self._identity = _identity(os.fstat(self._descriptor))
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
+                return self._descriptor
+        self.close()
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self.path, flags, 0o600)
+        found = os.fstat(self._descriptor)
+        self._identity = found.st_dev, found.st_ino
         return self._descriptor
-
-    def _is_in_place(self) -> bool:
-        try:
-            return _identity(self.path.lstat()) == self._identity
-        except OSError:
-            return False
-
-    def _is_ours(self, descriptor: int) -> bool:
-        """Return True if the number still means our file: another thread may have closed it."""
-        try:
-            return descriptor >= 0 and _identity(os.fstat(descriptor)) == self._identity
-        except OSError:
-            return False
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
 
 
 def _request(kind: int, offset: int, length: int = 1) -> bytes:

@@ -26,18 +26,22 @@ from pushover_logging.storage.file_lock import FileLock
 PATIENCE = 2.0  # seconds for which the writer tries to begin a transaction
 FORK_PATIENCE = 0.25  # seconds that a fork waits for the end of a transaction
 _POLL = 0.001  # seconds between two tries to begin: SQLite's own waits grow to 100 ms
-_BEAT = 4.0  # seconds between two beats of a leader; a writer without work ends after as many
+_TICK = (
+    1.0  # seconds between two transactions of a leader; a writer without work ends after as many
+)
 _SECOND_LOOK = 0.05  # seconds, at least, after which a file that seems damaged is read again
 _APPLICATION = 0x50757368  # "Push", https://sqlite.org/pragma.html#pragma_application_id
 _TURN = 2**62  # the offset of the lock that brings processes in an order
 # UnicodeDecodeError: SQLite names a part of a damaged file, and the name is not UTF-8 any more.
 _FAULTS = (sqlite3.Error, UnicodeDecodeError, OSError)
+_NOT_OURS = "{} is not an outbox file; it is left as it is"
 _DAMAGE = (
     "malformed", "not a database", "unsupported file format",
     "no such table", "no such column", "has no column",
 )  # fmt: skip
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+_Job = tuple[Future[Any], Work[Any]]
 
 
 class Unavailable(Exception):  # noqa: N818  a state of the file, which callers answer
@@ -45,7 +49,7 @@ class Unavailable(Exception):  # noqa: N818  a state of the file, which callers 
 
 
 class Leader(Protocol):
-    """A handler that may lead its account; ``beat`` shows that it lives."""
+    """A handler that has led its account; ``beat`` shows that it still does, if that is due."""
 
     is_leading: bool
 
@@ -57,8 +61,8 @@ class SqliteFile:
 
     ``_lock`` is over the writer's start and end. ``_gate`` is held while the connection is in use:
     the writer, or the caller if no thread can start; a fork waits for it, so that no transaction
-    is cut in two. A process that dies in a transaction leaves a journal, from which the next one
-    rolls back.
+    is cut in two. The same thread alone writes ``_within`` and ``leaders``; any thread may read
+    them. A process that dies in a transaction leaves a journal, from which the next one rolls back.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str], clock: Clock) -> None:
@@ -66,18 +70,19 @@ class SqliteFile:
         self.locks: FileLock = FileLock(path.with_name(f"{path.name}.lock"))
         self.leaders: weakref.WeakSet[Leader] = weakref.WeakSet()
         self.unusable = ""  # why all work fails
-        self._is_known = self.locks.path.exists()  # a damaged outbox has its locks beside it
         self._migrations = migrations
         self._clock = clock
         self._lock, self._gate = threading.RLock(), threading.RLock()
-        self._jobs: deque[tuple[Future[Any], Work[Any]]] = deque()
+        self._jobs: deque[_Job] = deque()
         self._wakeup = threading.Lock()
         self._writer: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
-        self._within: sqlite3.Connection | None = None  # while jobs are done
+        self._within: dict[int, sqlite3.Connection] = {}  # by thread, while it does jobs
         self._identity = 0, 0
+        self._descriptors: list[int] = []  # the connection's
+        self._stamp: object = None  # of the file, after this process wrote to it
         self._suspect = 0, 0  # the identity of a file that seemed damaged
-        self._is_new = self._is_paused = False
+        self._is_paused = self._is_ending = False
         self._warnings: list[str] = []
 
     def run(self, work: Work[T], patience: float = PATIENCE) -> T:
@@ -86,8 +91,9 @@ class SqliteFile:
         Within other work it is part of that one's transaction. Raises Unavailable, and then nothing
         has happened; also if the work has not begun after ``patience`` seconds.
         """
-        if self._within is not None and _is_owned(self._gate):
-            return work(self._within)
+        connection = self._within.get(threading.get_ident())
+        if connection is not None:
+            return work(connection)
         future: Future[T] = Future()
         self.submit(work, future)
         try:
@@ -97,6 +103,10 @@ class SqliteFile:
                 msg = f"{self.path} is busy"
                 raise Unavailable(msg) from error
             return future.result()
+
+    def is_within(self) -> bool:
+        """Return True if the calling thread does work in a transaction."""
+        return threading.get_ident() in self._within
 
     def submit(self, work: Work[T], future: Future[T]) -> None:
         """Have work done by the writer, or by this call if no thread can start.
@@ -180,10 +190,22 @@ class SqliteFile:
         if not self._is_paused:
             _CUT_OFF[str(self.path)] = self._connection
 
+    def end_writer(self) -> None:
+        """End the thread once it has done what waits; later work is done by its callers."""
+        with self._lock:
+            self._is_ending = True
+            with contextlib.suppress(RuntimeError):  # it is awake already
+                self._wakeup.release()
+            writer = self._writer
+        if writer is not None:
+            writer.join(PATIENCE)
+
     # -- the writer
 
     def _has_writer(self) -> bool:
         with self._lock:
+            if self._is_ending:
+                return False
             if self._writer is not None and self._writer.is_alive():
                 with contextlib.suppress(RuntimeError):  # it is awake already
                     self._wakeup.release()
@@ -197,35 +219,29 @@ class SqliteFile:
 
     def _write(self) -> None:
         wakeup = self._wakeup
-        beat_at = used_at = time.monotonic()
         while True:
-            if self._jobs:
-                with self._gate:
+            has_news = wakeup.acquire(timeout=_TICK)
+            with self._gate:
+                is_leading = any(leader.is_leading for leader in self.leaders)
+                if self._jobs or is_leading:
                     self._work_off()
-                used_at = time.monotonic()
-            else:
-                wakeup.acquire(timeout=max(0.0, beat_at + _BEAT - time.monotonic()))
-            if time.monotonic() < beat_at + _BEAT:
-                continue
-            beat_at = time.monotonic()
-            leaders = [leader for leader in self.leaders if leader.is_leading]
-            self._jobs.extend((Future(), leader.beat) for leader in leaders)
             with self._lock:
-                if not self._jobs and beat_at >= used_at + _BEAT:
+                is_needed = not self._is_ending and (has_news or is_leading)
+                if not (is_needed or self._jobs):
                     self._writer = None
                     return
 
     def _work_off(self) -> None:
         """Do all that waits in one transaction; called with the gate held."""
-        jobs: list[tuple[Future[Any], Work[Any]]] = []
+        jobs: list[_Job] = []
         try:
-            if not self._is_known and self.path.exists() and not self.is_outbox():
-                raise Unavailable(_not_an_outbox(self.path))  # noqa: TRY301  as any other fault
-            self._is_known = True
+            if not self.locks.path.exists() and self.path.exists() and not self.is_outbox():
+                # A damaged outbox has its locks beside it: this is another program's file.
+                raise Unavailable(_NOT_OURS.format(self.path))  # noqa: TRY301  as any other fault
             with self.locks.turn(_TURN):
                 connection = self._begin()
                 self._take(jobs)
-                results = self._do(connection, [work for _, work in jobs])
+                answers = self._do(connection, jobs)
         except BaseException as error:
             unavailable = self._undo(error)
             self._take(jobs)
@@ -234,10 +250,10 @@ class SqliteFile:
             if not isinstance(error, Exception):  # of a signal handler, in the calling thread
                 raise
             return
-        for (future, _), (result, failure) in zip(jobs, results, strict=True):
-            future.set_result(result) if failure is None else future.set_exception(failure)
+        for answer, value in answers:
+            answer(value)
 
-    def _take(self, jobs: list[tuple[Future[Any], Work[Any]]]) -> None:
+    def _take(self, jobs: list[_Job]) -> None:
         """Add what waits, and is not cancelled, to the jobs that are done."""
         while self._jobs:
             job = self._jobs.popleft()
@@ -245,29 +261,39 @@ class SqliteFile:
                 jobs.append(job)
 
     def _do(
-        self, connection: sqlite3.Connection, works: Sequence[Work[Any]]
-    ) -> list[tuple[Any, Exception | None]]:
-        """Do works in the transaction that was begun, and commit; one that fails fails alone."""
-        results: list[tuple[Any, Exception | None]] = []
-        self._within, several = connection, len(works) > 1
+        self, connection: sqlite3.Connection, jobs: Sequence[_Job]
+    ) -> list[tuple[Callable[[Any], None], Any]]:
+        """Do jobs in the transaction that was begun, and commit; one that fails fails alone.
+
+        Returns how each future gets its answer, and the answer.
+        """
+        answers: list[tuple[Callable[[Any], None], Any]] = []
+        several = len(jobs) > 1
+        self._within[threading.get_ident()] = connection
         try:
-            for work in works:
+            for leader in self.leaders:
+                leader.beat(connection)
+            for future, work in jobs:
                 if several:
                     connection.execute("SAVEPOINT work")
                 try:
-                    results.append((work(connection), None))
+                    answers.append((future.set_result, work(connection)))
                 except Exception as error:
                     if not connection.in_transaction or _is_damage(error):
                         raise
                     connection.execute("ROLLBACK TO work" if several else "ROLLBACK")
                     is_fault = isinstance(error, _FAULTS)
-                    results.append((None, self._unavailable(error) if is_fault else error))
+                    answer = self._unavailable(error) if is_fault else error
+                    answers.append((future.set_exception, answer))
             if connection.in_transaction:
-                connection.execute("COMMIT")
+                self._commit(connection)
         finally:
-            self._within = None
-        self._is_new = False
-        return results
+            self._within.clear()
+        return answers
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        connection.execute("COMMIT")
+        self._stamp = self.stamp()
 
     def _undo(self, error: BaseException) -> Unavailable:
         """Leave nothing of a transaction that failed; return what its callers get.
@@ -275,19 +301,18 @@ class SqliteFile:
         A file that seems damaged is read again later; if it still does, it is moved aside.
         """
         with contextlib.suppress(*_FAULTS, Unavailable):
-            if self._connection is not None:
-                self._connection.rollback()
-            if "locked" not in str(error):
-                self._close()
+            self._close()
             if _is_damage(error):
                 if self._suspect == self._identity:
                     self._quarantine(error)
                 else:
                     self._suspect = self._identity
                     time.sleep(_SECOND_LOOK)
-        return error if isinstance(error, Unavailable) else self._unavailable(error)
+        return self._unavailable(error)
 
     def _unavailable(self, error: BaseException) -> Unavailable:
+        if isinstance(error, Unavailable):
+            return error
         unavailable = Unavailable(f"{self.path}: {error}")
         unavailable.__cause__ = error
         return unavailable
@@ -296,26 +321,29 @@ class SqliteFile:
 
     def _begin(self) -> sqlite3.Connection:
         """Begin a transaction in the file that is there now."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = Clock.monotonic() + PATIENCE
         while True:
             try:
-                return self._begun()
+                return self._try_to_begin()
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
+                if "locked" not in str(error) or Clock.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
 
-    def _begun(self) -> sqlite3.Connection:
+    def _try_to_begin(self) -> sqlite3.Connection:
         if self.unusable:
             raise Unavailable(self.unusable)
-        if self._connection is not None and not self._is_in_place():
+        if self._connection is not None and not self._is_own():
+            self._close()
+        is_as_left = self._stamp == self.stamp() is not None
+        if not (is_as_left or self._connection is None or self._is_in_place()):
             self._close()
             self._warnings.append(f"{self.path} was deleted, replaced or emptied while it was open")
         if self._connection is None:
             self._connection = self._open()
-            self._is_new = True
         self._connection.execute("BEGIN EXCLUSIVE")  # nothing after it has to wait
-        self._migrate(self._connection)
+        if not is_as_left:  # another process wrote, perhaps one of another version
+            self._migrate(self._connection)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
@@ -324,13 +352,19 @@ class SqliteFile:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         found = self.path.stat()
         self._identity = found.st_dev, found.st_ino
+        others = _descriptors_of(self._identity)
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
         )
         try:
-            self._check(connection)
+            version = self._check(connection)
+            self._descriptors = sorted(_descriptors_of(self._identity) - others)
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
+            if version < len(self._migrations):
+                connection.execute("BEGIN EXCLUSIVE")
+                self._migrate(connection)
+                connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
@@ -342,11 +376,9 @@ class SqliteFile:
 
     def _check(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's schema. Raises Unavailable if it is not ours."""
-        version, application = connection.execute(
-            "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id"
-        ).fetchone()
-        if application != _APPLICATION and not _is_ours(connection):
-            raise Unavailable(_not_an_outbox(self.path))
+        if not _is_ours(connection):
+            raise Unavailable(_NOT_OURS.format(self.path))
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
             raise Unavailable(msg)
@@ -363,15 +395,27 @@ class SqliteFile:
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
     def _close(self) -> None:
+        """Close the connection; one whose descriptor a program has closed is kept for ever.
+
+        SQLite would go on to read, write or close what has that number by now.
+        """
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        if connection is not None and self._is_own():
+            with contextlib.closing(connection), contextlib.suppress(sqlite3.Error):
+                connection.rollback()
+        elif connection is not None:
+            _LOST.append(connection)
+
+    def _is_own(self) -> bool:
+        with contextlib.suppress(OSError):
+            found = map(os.fstat, self._descriptors)
+            return all((each.st_dev, each.st_ino) == self._identity for each in found)
+        return False
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):
             found = self.path.stat()
-            is_same = (found.st_dev, found.st_ino) == self._identity
-            return is_same and (found.st_size > 0 or self._is_new)
+            return (found.st_dev, found.st_ino) == self._identity and found.st_size > 0
         return False
 
     def _quarantine(self, error: BaseException) -> None:
@@ -387,10 +431,9 @@ class SqliteFile:
         with contextlib.suppress(FileNotFoundError):
             journal.rename(aside.with_name(f"{aside.name}-journal"))
         self._warnings.append(f"{self.path} is damaged ({error}): it was moved to {aside}")
-        connection = self._begun()
+        connection = self._try_to_begin()
         _salvage(aside, connection)
-        connection.execute("COMMIT")
-        self._is_new = False
+        self._commit(connection)
 
 
 class _Closing(sqlite3.Connection):
@@ -421,6 +464,18 @@ def _salvage(damaged: Path, connection: sqlite3.Connection) -> None:
                         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
 
 
+def _descriptors_of(identity: tuple[int, int]) -> set[int]:
+    """Return the numbers under which this process has a file open; none if that is not shown."""
+    numbers = set()
+    with contextlib.suppress(OSError):  # a chroot without /dev
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208  Path says no more
+            with contextlib.suppress(OSError):  # the folder itself is closed by now
+                found = os.fstat(int(name))
+                if (found.st_dev, found.st_ino) == identity:
+                    numbers.add(int(name))
+    return numbers
+
+
 def _is_damage(error: BaseException) -> bool:
     """Return True if SQLite complains of the file itself."""
     if isinstance(error, UnicodeDecodeError):
@@ -435,16 +490,14 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
-def _not_an_outbox(path: Path) -> str:
-    return f"{path} is not an outbox file; it is left as it is"
-
-
 def _is_owned(lock: threading.RLock) -> bool:
     return lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  as Condition asks
 
 
 _CUT_OFF: dict[str, sqlite3.Connection | None] = {}
 """Connections that a fork cut off, by path: its child must neither close nor use them."""
+_LOST: list[sqlite3.Connection] = []
+"""Connections whose descriptors the program has closed: they must neither be closed nor used."""
 _FILES: weakref.WeakValueDictionary[str, SqliteFile] = weakref.WeakValueDictionary()
 """One object a real path and process. `setdefault` is atomic if two threads make handlers."""
 
@@ -456,6 +509,12 @@ def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFi
     if real in _CUT_OFF:
         file.unusable = f"{real}: the process forked while a transaction was under way"
     return file
+
+
+def at_exit() -> None:
+    """Let no thread outlive the interpreter."""
+    for file in list(_FILES.values()):
+        file.end_writer()
 
 
 def before_fork() -> None:

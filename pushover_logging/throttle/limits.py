@@ -21,6 +21,7 @@ DIGESTS = (60.0, 300.0, 900.0, 3600.0)  # seconds until a storm's digests; the l
 DAY = 86_400.0
 CLOCKS_DIFFER = 5.0  # seconds, between a record's clock and the store's
 EMERGENCIES = 5  # an hour
+JOBS = 30  # failures of jobs an hour
 HOUR = 3600.0
 GROUPING = 300.0  # seconds within which newcomers of one group become one problem
 CALL_SITE, ROOT_CAUSE = "call site", "root cause"  # how the names of groups start
@@ -60,6 +61,7 @@ class Limits:
     exceeded: bool = False
     daily_at: float = 0.0
     emergencies: tuple[float, ...] = ()
+    jobs: tuple[float, ...] = ()
 
     def refresh(self, now: float) -> None:
         """Bring back what a clock that jumped has left too far ahead."""
@@ -70,6 +72,8 @@ class Limits:
         self.daily_at = min(self.daily_at, now + DAY)
         if self.emergencies:
             self.emergencies = tuple(at for at in self.emergencies if now - HOUR < at <= now)
+        if self.jobs:
+            self.jobs = tuple(at for at in self.jobs if now - HOUR < at <= now)
 
     def allow(self, level: int, now: float, created: float) -> bool:
         """Return True if a push goes out at once; otherwise it waits for a digest, in a storm.
@@ -90,6 +94,17 @@ class Limits:
                 self.pushes_at = max(self.pushes_at, now) + EVERY
         if free:
             return not self.digest_at or created < self.storm_since + CLOCKS_DIFFER
+        self.begin_storm(now)
+        return False
+
+    def allow_job(self, now: float) -> bool:
+        """Return True if a job's failure goes out at once: a night's jobs may fail together.
+
+        Problems of other kinds do not hold it back, nor does it hold those back.
+        """
+        if len(self.jobs) < JOBS:
+            self.jobs = (*self.jobs, now)
+            return True
         self.begin_storm(now)
         return False
 

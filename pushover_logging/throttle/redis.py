@@ -5,9 +5,8 @@ if nothing of it has changed meanwhile (COMMIT); otherwise it is made again. Wha
 part of that: thousands of processes may count one problem in the same second. Each process has a
 running total for each problem; ADD sets it and adds the difference, so that it may be repeated.
 
-A problem's counts have a random incarnation, and numbers of the pushes that took and settled them.
-With each answer a process learns how much of its total is settled, which means reported. In a new
-incarnation, as after a restart or FLUSHALL of Redis, its total starts from what is not.
+With each answer a process learns how much of its total is settled, which means reported. If Redis
+has lost its total, as after a restart or FLUSHALL, that starts again from what is not.
 
 Every key of an account has one hash tag, so that a cluster keeps them together, and an expiry.
 """
@@ -20,9 +19,11 @@ import math
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError, Unreachable
 from pushover_logging.throttle.limits import GROUPING
@@ -61,79 +62,76 @@ KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
 _MARGIN = 60.0
 _TRIES = 5
 _PAUSE = 0.01  # seconds, for each failed try
-_FIELDS = ("n", "tally", "all", "incarnation", "taken", "settled")
 T = TypeVar("T")
 
-# Counts that others have damaged are gone: each process hands its own over again.
+# An item is a hash: its JSON in ``item``, and for a problem the number of what is counted in ``n``,
+# the rest of those Occurrences as JSON in ``tally``, and each process's total. ``phase`` goes up
+# when a push takes the count and when that is settled, and down when the count is put back: it is
+# odd while a push is on its way. If others have damaged a number, the item is lost.
 _SOUND = """
-local function make_sound(counts)
-  local numbers = redis.call('HMGET', counts, 'n', 'all', 'taken', 'settled')
-  for at = 1, 4 do
-    local number = numbers[at]
+local function make_sound(key)
+  for _, number in pairs(redis.call('HMGET', key, 'n', 'phase')) do
     if number and not (#number < 16 and string.match(number, '^%-?%d+$')) then
-      redis.call('DEL', counts)
-      return
+      redis.call('DEL', key)
     end
   end
 end
 """
 
-# KEYS: for each item the item and its counts. ARGV: the names of the counts' fields.
+# KEYS: the items. ARGV: the process.
 LOAD = (
     _SOUND
     + """
 local time = redis.call('TIME')
 local values = {string.format('%d.%06d', time[1], time[2])}
-for at = 1, #KEYS, 2 do
-  make_sound(KEYS[at + 1])
-  values[#values + 1] = redis.call('GET', KEYS[at])
-  values[#values + 1] = redis.call('HMGET', KEYS[at + 1], unpack(ARGV))
+for _, key in ipairs(KEYS) do
+  make_sound(key)
+  values[#values + 1] = redis.call('HMGET', key, 'item', 'n', 'tally', 'phase', 'p:' .. ARGV[1])
 end
 return values
 """
 )
 
-# KEYS: what is due, what is known, then each item and its counts. ARGV for each item: its name,
-# what it was, what it is, milliseconds to live, when it is due, by how much its count changes and
-# what that is as JSON, the changes of taken and settled, and what of it this process counted; at
-# the end the process, and a name for a new incarnation. What is deleted must not have been counted
-# meanwhile: its count is somewhere else now. A change that is empty is of a damaged item: its
-# counts go too, and each process hands its own over again.
+# KEYS: what is due, what is known, then the items. ARGV: the process, then for each item its name,
+# what it was, what it is, milliseconds to live, when it is due, by how much its count and its phase
+# change, and what the count is as JSON. A count that grows, without a push that puts it back, is
+# this process's own. What is deleted must not have been counted meanwhile: its count is somewhere
+# else now. A change that is empty is of a damaged item: its counts go too, and each process hands
+# its own over again.
 COMMIT = """
-local per, process, incarnation = 10, ARGV[#ARGV - 1], ARGV[#ARGV]
-for at = 3, #KEYS, 2 do
-  local first = (at - 3) / 2 * per
-  if (redis.call('GET', KEYS[at]) or '') ~= ARGV[first + 2] then return 0 end
-  local n = tonumber(redis.call('HGET', KEYS[at + 1], 'n') or 0) or 0
-  local change = tonumber(ARGV[first + 6])
-  if ARGV[first + 3] == '' and change and n + change ~= 0 then return 0 end
+local function arguments(at)
+  local first = (at - 3) * 8 + 2
+  return unpack(ARGV, first, first + 7)
+end
+for at = 3, #KEYS do
+  local _, before, value, _, _, change = arguments(at)
+  if (redis.call('HGET', KEYS[at], 'item') or '') ~= before then return 0 end
+  local n = redis.call('HGET', KEYS[at], 'n') or 0
+  if value == '' and change ~= '' and n + change ~= 0 then return 0 end
 end
 local time = redis.call('TIME')
-for at = 3, #KEYS, 2 do
-  local first, counts = (at - 3) / 2 * per, KEYS[at + 1]
-  local name, before, value, lives, due = unpack(ARGV, first + 1, first + 5)
-  local change, tally, taken, settled, own = unpack(ARGV, first + 6, first + 10)
+for at = 3, #KEYS do
+  local key = KEYS[at]
+  local name, _, value, lives, due, change, phase, tally = arguments(at)
+  if change == '' then redis.call('DEL', key)
+  elseif change ~= '0' then
+    local left = redis.call('HINCRBY', key, 'n', change)
+    if left > 0 then redis.call('HSET', key, 'tally', tally)
+    else redis.call('HDEL', key, 'n', 'tally') end
+  end
+  if phase ~= '0' then redis.call('HINCRBY', key, 'phase', phase)
+  elseif (tonumber(change) or 0) > 0 then
+    redis.call('HINCRBY', key, 'p:' .. ARGV[1], change)
+  end
   if value == '' then
-    redis.call('DEL', KEYS[at])
+    redis.call('HDEL', key, 'item')
     redis.call('ZREM', KEYS[2], name)
   else
-    redis.call('SET', KEYS[at], value, 'PX', lives)
+    redis.call('HSET', key, 'item', value)
     redis.call('ZADD', KEYS[2], time[1], name)
+    if due == '' and redis.call('HEXISTS', key, 'n') == 1 then due = time[1] end
   end
-  if change == '' then redis.call('DEL', counts)
-  elseif change ~= '0' then
-    local left = redis.call('HINCRBY', counts, 'n', change)
-    if left > 0 then redis.call('HSET', counts, 'tally', tally)
-    else redis.call('HDEL', counts, 'n', 'tally') end
-  end
-  if own ~= '0' then
-    redis.call('HSETNX', counts, 'incarnation', incarnation)
-    redis.call('HINCRBY', counts, 'p:' .. process, own)
-  end
-  if change ~= '' and taken ~= '0' then redis.call('HINCRBY', counts, 'taken', taken) end
-  if change ~= '' and settled ~= '0' then redis.call('HINCRBY', counts, 'settled', settled) end
-  redis.call('PEXPIRE', counts, lives)
-  if value ~= '' and due == '' and redis.call('HEXISTS', counts, 'n') == 1 then due = time[1] end
+  redis.call('PEXPIRE', key, lives)
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
@@ -141,10 +139,10 @@ for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
 return 1
 """
 
-# KEYS: what is due, the problem, its counts. ARGV: name, process, incarnation that it knows, total,
-# what of that is not settled, since, last and so on as JSON, a CRITICAL's level and seconds,
-# milliseconds to live, a name for a new incarnation.
-# Answers nothing if that takes a decision: also on what others have damaged.
+# KEYS: what is due, the problem. ARGV: name, process, its total, what of that is not
+# settled (the total if Redis has lost the one before), since, last and so on as JSON, a CRITICAL's
+# level and seconds, milliseconds to live. Answers 1 if Redis knew a total of the process, else 0;
+# nothing if that takes a decision: also on what others have damaged.
 ADD = (
     _SOUND
     + """
@@ -152,51 +150,59 @@ local function decoded(text)
   local ok, value = pcall(cjson.decode, text or '')
   return ok and type(value) == 'table' and value or nil
 end
-local one, counts = decoded(redis.call('GET', KEYS[2])), KEYS[3]
+local function finite(value) return type(value) == 'number' and math.abs(value) < 1e12 end
+local key, own = KEYS[2], 'p:' .. ARGV[2]
+make_sound(key)
+local one = decoded(redis.call('HGET', key, 'item'))
 if not one or one.resolved then return false end
-make_sound(counts)
-local function finite(value)
-  local number = tonumber(value)
-  return number and math.abs(number) < 1e12 and number or nil
-end
-local function kept(name) return tonumber(redis.call('HGET', counts, name) or 0) or 0 end
-redis.call('HSETNX', counts, 'incarnation', ARGV[10])
-local incarnation = redis.call('HGET', counts, 'incarnation')
-local total = incarnation == ARGV[3] and ARGV[4] or ARGV[5]
-local more = total - kept('p:' .. ARGV[2])
+local known = redis.call('HGET', key, own)
+local more = (known and ARGV[3] or ARGV[4]) - (known or 0)
 if more > 0 then
-  local time = redis.call('TIME')
-  local now, new = time[1] + time[2] / 1000000, cjson.decode(ARGV[6])
-  local tally = kept('n') > 0 and decoded(redis.call('HGET', counts, 'tally')) or new
-  tally.since = math.min(finite(tally.since) or new.since, new.since)
-  tally.last = math.max(finite(tally.last) or new.last, new.last)
-  tally.level = math.max(finite(tally.level) or new.level, new.level)
+  local time, new = redis.call('TIME'), cjson.decode(ARGV[5])
+  local now = time[1] + time[2] / 1000000
+  local tally = decoded(redis.call('HGET', key, 'tally'))
+  if not (tally and finite(tally.since) and finite(tally.last) and finite(tally.level)) then
+    tally = new
+  end
+  tally.since = math.min(tally.since, new.since)
+  tally.last = math.max(tally.last, new.last)
+  tally.level = math.max(tally.level, new.level)
   for name, most in pairs({places = 20, sources = 100}) do
     local list = type(tally[name]) == 'table' and tally[name] or {}
     for _, value in ipairs(new[name]) do
-      local known = #list >= most
-      for _, other in ipairs(list) do known = known or other == value end
-      if not known then list[#list + 1] = value end
+      local is_known = #list >= most
+      for _, other in ipairs(list) do is_known = is_known or other == value end
+      if not is_known then list[#list + 1] = value end
     end
     tally[name] = list
   end
   local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
-  if tally.level >= tonumber(ARGV[7]) then
-    tally.report_by = math.min(finite(tally.report_by) or math.huge, now + ARGV[8])
+  if tally.level >= tonumber(ARGV[6]) then
+    tally.report_by = math.min(finite(tally.report_by) and tally.report_by or math.huge,
+                               now + ARGV[7])
     due = math.min(due, tally.report_by)
   end
-  redis.call('HINCRBY', counts, 'n', more)
-  redis.call('HINCRBY', counts, 'all', more)
-  redis.call('HSET', counts, 'p:' .. ARGV[2], total, 'tally', cjson.encode(tally))
+  redis.call('HINCRBY', key, 'n', more)
+  redis.call('HINCRBY', key, own, more)
+  redis.call('HSET', key, 'tally', cjson.encode(tally))
   local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[9]) end
+  for at = 1, 2 do redis.call('PEXPIRE', KEYS[at], ARGV[8]) end
 end
-return {incarnation, kept('taken'), kept('settled')}
+return known and 1 or 0
 """
 )
+
+
+class _Loaded(NamedTuple):
+    """What a transaction has read of an item; ``reporting`` is how many a push was reporting."""
+
+    raw: str
+    is_problem: bool = False
+    counted: Occurrences = NOTHING
+    reporting: int = 0
 
 
 class RedisStore:
@@ -224,15 +230,11 @@ class RedisStore:
             msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
             raise ConfigurationError(msg, option="throttle") from error
         self.process: str = secrets.token_hex(8)
-        self.own: dict[str, tuple[int, Problem]] = {}  # counted by the last transaction
-        self.states: dict[str, tuple[str, int, int, int]] = {}
-        self._begin()
-
-    def _begin(self) -> None:
+        # Of the transaction under way, or the last one:
+        self.states: dict[str, tuple[int, int | None]] = {}  # phase, and this process's total
+        self.own: dict[str, tuple[int, Problem]] = {}  # what it has counted
         self._time: float | None = None
-        self._is_within = False
-        self._raw: dict[str, str] = {}
-        self._counts: dict[str, tuple[Occurrences, int, int]] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._written: dict[str, tuple[Item | None, float | None]] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
@@ -240,13 +242,13 @@ class RedisStore:
         try:
             for number in range(_TRIES):
                 time.sleep(number * random.uniform(0, _PAUSE))  # noqa: S311  apart from the others
-                self._begin()
-                self._is_within = True
+                self._time = None
+                self.states, self.own, self._loaded, self._written = {}, {}, {}, {}
                 result = work()
                 if not self._written or self._commits():
                     return result
         finally:
-            self._begin()
+            self._time = None
         text = f"the shared throttle changed under {_TRIES} decisions in a row"
         raise Unreachable(text)
 
@@ -258,28 +260,22 @@ class RedisStore:
         return float(seconds + micros / 1e6)
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
-        """Return the items that there are; one that others have damaged counts as absent.
-
-        ``states`` has the incarnation of each problem's counts, the numbers of pushes that took and
-        settled them, and this process's total.
-        """
+        """Return the items that there are; one that others have damaged counts as absent."""
         wanted = list(names)
-        keys = [key for name in wanted for key in self._keys(name)]
-        hashed = [*_FIELDS, f"p:{self.process}"]
-        now, *values = self._call(lambda: self._load(keys, hashed))
-        if self._is_within and self._time is None:
-            self._time = float(now)
+        keys = [self._prefix + name for name in wanted]
+        now, *values = self._call(lambda: self._load(keys, [self.process]))
+        self._time = self._time or float(now)
         items: dict[str, Item] = {}
-        for name, raw, counts in zip(wanted, values[::2], values[1::2], strict=True):
-            self._raw[name] = raw or ""
+        for name, (raw, n, tally, phase, total) in zip(wanted, values, strict=True):
+            self.states[name] = int(phase or 0), None if total is None else int(total)
+            self._loaded[name] = _Loaded(raw or "")
             item = from_json(name, raw) if raw else None
-            n, tally, ever, incarnation, *numbers = counts
-            taken, settled, own = (int(number or 0) for number in numbers)
-            self.states[name] = incarnation or "", taken, settled, own
             if isinstance(item, Problem):
-                counted, total = _counted(n, tally), int(ever or 0)
-                self._counts[name] = counted, item.reporting.count, total
-                item.counted, item.total = counted, item.total + total
+                counted = _counted(n, tally)
+                self._loaded[name] = _Loaded(
+                    raw, is_problem=True, counted=counted, reporting=item.reporting.count
+                )
+                item.counted, item.total = counted, item.total + counted.count
                 item.last = max(item.last, counted.last)
             if item is not None:
                 items[name] = item
@@ -295,10 +291,9 @@ class RedisStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        end = "+inf" if before == math.inf else before
         key = self._prefix + "due"
         found: Sequence[tuple[str, float]] = self._call(
-            lambda: self._redis.zrangebyscore(key, "-inf", end, 0, limit, withscores=True)
+            lambda: self._redis.zrangebyscore(key, "-inf", before, 0, limit, withscores=True)
         )
         return found
 
@@ -314,60 +309,54 @@ class RedisStore:
         found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
         return found[: SHARED_CAPACITY // 16]
 
-    def add(self, name: str, total: Total, found: Counted) -> list[Any] | None:
-        """Set a process's total of a problem; None if the problem has to be made first."""
-        values: list[str | float] = [
-            name, self.process, total.incarnation, total.count, total.count - total.settled,
-            _tally(found.occurrences), logging.CRITICAL, CRITICAL_WINDOW, int(KEPT * 1000),
-            secrets.token_hex(8),
-        ]  # fmt: skip
-        keys = [self._prefix + "due", *self._keys(name)]
-        answer: list[Any] | None = self._call(lambda: self._add(keys, values))
-        return answer
+    def add(self, name: str, total: int, unsettled: int, found: Counted) -> bool | None:
+        """Set this process's total of a problem, or ``unsettled`` if Redis knows none of it.
 
-    def _keys(self, name: str) -> tuple[str, str]:
-        return self._prefix + name, f"{self._prefix}count:{name}"
+        Returns True if it knew one; None if the problem has to be made first.
+        """
+        values: list[str | float] = [
+            name, self.process, total, unsettled, _tally(found.occurrences), logging.CRITICAL,
+            CRITICAL_WINDOW, int(KEPT * 1000),
+        ]  # fmt: skip
+        keys = [self._prefix + "due", self._prefix + name]
+        answer = self._call(lambda: self._add(keys, values))
+        return None if answer is None else bool(answer)
 
     def _commits(self) -> bool:
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
-        values: list[Any] = []
-        self.own = {}
+        values: list[Any] = [self.process]
         for name, (item, due) in self._written.items():
-            keys += self._keys(name)
+            keys.append(self._prefix + name)
             values += self._arguments(name, item, due)
-        values += [self.process, secrets.token_hex(8)]
         return bool(self._call(lambda: self._commit(keys, values)))
 
     def _arguments(self, name: str, item: Item | None, due: float | None) -> list[Any]:
         """Return what COMMIT has to know of an item; see there."""
-        before, reporting, total = self._counts.get(name, (NOTHING, 0, 0))
+        before, counted, lives, value = self._loaded[name], NOTHING, KEPT, ""
         change: int | str = 0
-        counted, taken, settled, own = NOTHING, 0, 0, 0
-        lives, value = KEPT if name == LIMITS else GROUPING, ""
-        if item is None:
-            is_sound = name in self._counts
-            change, taken, settled, lives = -before.count if is_sound else "", 1, 1, KEPT
-        elif isinstance(item, Problem):
-            counted, more = item.counted, item.counted.count - before.count
-            change = more
-            if item.reporting.count != reporting:
-                taken = 1 if item.reporting.count else 0
-                if reporting and not item.reporting.count:
-                    settled, taken = (0, -1) if more >= reporting else (1, 0)
-            elif more > 0:
-                own = more
-                self.own[name] = own, item
-            if more < 0:  # what was counted meanwhile came since then
-                counted = replace(before, since=before.last, places=(), sources=())
-            lives = KEPT
+        phase = 0
+        if isinstance(item, Problem):
+            counted = item.counted
+            change = counted.count - before.counted.count
+            phase = bool(item.reporting.count) - bool(before.reporting)
+            if phase < 0 and change < before.reporting:
+                phase = 1  # it was not put back, so it is settled
+            if change > 0 and not phase:
+                self.own[name] = change, item
             if due is None:
                 lives = max(0.0, item.until - self.now()) + self._rules.cooling_time(item)
-            item = replace(item, counted=NOTHING, total=item.total - total)
-        if item is not None:
-            value = to_json(item)
+            value = to_json(replace(item, counted=NOTHING, total=item.total - counted.count))
+            if change < 0:  # what was counted meanwhile came since then
+                counted = replace(before.counted, since=before.counted.last, places=(), sources=())
+        elif item is not None:
+            lives, value = KEPT if name == LIMITS else GROUPING, to_json(item)
+        elif before.is_problem:  # as if all of it had been taken and settled
+            change, phase = -before.counted.count, 3 if before.reporting else 2
+        else:
+            change = ""
         return [
-            name, self._raw[name], value, int((lives + _MARGIN) * 1000),
-            "" if due is None else due, change, _tally(counted), taken, settled, own,
+            name, before.raw, value, int((lives + _MARGIN) * 1000), "" if due is None else due,
+            change, phase, _tally(counted),
         ]  # fmt: skip
 
     def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
@@ -380,36 +369,49 @@ class RedisStore:
 
 @dataclass(slots=True)
 class Total:
-    """What a process has counted of one problem, in the store's ``incarnation`` of its counts.
+    """What a process has counted of one problem; ``known`` is what Redis had of that at last.
 
-    ``settled`` of it is reported. Each of ``marks`` says that ``count`` was what it is when the
-    store had taken so many pushes' counts: it is settled with the next one. ``found`` is the last
-    count, from which a lost problem is made again.
+    ``settled`` of it is reported. Each of ``marks`` is a phase of the problem, and what is settled
+    once that is reached. ``found`` is the last count, from which a lost problem is made again.
+
+    ``count`` is what the sender was answered. If an answer was lost, the sender reports that count
+    another way, and ``known`` is ahead: the next counts add nothing until they have made up for it.
+    So a total that is ahead must be kept; one made anew from Redis' own number would not know it.
     """
 
     found: Counted
-    incarnation: str = ""
-    count: int = 0
-    settled: int = 0
+    count: int
+    settled: int
+    known: int
     marks: list[tuple[int, int]] = field(default_factory=list)
 
-    def learn(self, incarnation: str, taken: int, settled: int, known: int) -> bool:
-        """Take the store's word, which has ``known`` of this total; return False if it lacks some.
+    @property
+    def unsettled(self) -> int:
+        """Return how much is not reported."""
+        return max(0, self.count - self.settled)
 
-        In another incarnation that is what is not settled.
+    def learn(self, phase: int, known: int | None) -> None:
+        """Take what Redis has; ``known`` None if that is lost, and starts from what is unsettled.
+
+        The counts that it knows are settled with the push that takes the next counts, or, as far as
+        a push on its way has them, with that.
         """
-        if incarnation != self.incarnation:
-            return self.count <= self.settled
-        while self.marks and self.marks[0][0] <= settled:
+        if known is None:
+            self.count, self.settled, self.marks = self.unsettled, 0, []
+        self.known = known or 0
+        while self.marks and self.marks[0][0] <= phase:
             self.settled = self.marks.pop(0)[1]
-        if known > self.settled:
-            self.marks = [mark for mark in self.marks if mark[0] != taken + 1]
-            self.marks.append((taken + 1, known))
-        return known >= self.count
+        next_settled = phase + 2 + phase % 2
+        self.marks = [mark for mark in self.marks if mark[0] < next_settled]
+        self.marks.append((next_settled, self.known))
 
 
 class RedisThrottle(Throttle):
-    """The rules over a `RedisStore`, and this process's totals. Raises Unreachable."""
+    """The rules over a `RedisStore`, and this process's totals. Raises Unreachable.
+
+    The sender's thread alone has the totals. Each is forgotten once it is settled, and Redis has it
+    as it is; so they are as few as the problems that this process has lately counted.
+    """
 
     def __init__(self, url: str, account: str, rules: Rules) -> None:
         self._redis = RedisStore(url, account, rules)
@@ -417,37 +419,42 @@ class RedisThrottle(Throttle):
         super().__init__(self._redis, rules, is_shared=True)
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
-        """Add what this process counted; Unreachable has a list of what no total has."""
+        """Add what this process counted; its totals are raised once all of that is answered."""
         problems: dict[str, str] = {}
-        left = list(counted)
-        try:
-            while left:
-                found = left[0]
-                if found.problem not in self._totals:
-                    super().views([found.problem])
-                total = self._total(found.problem, found)
-                total.count += found.occurrences.count
-                total.found = found
-                del left[0]
-                problems[found.key] = self._hand_over(found.problem)
-            views = self.views(set(problems.values()))
-        except Unreachable as error:
-            error.left = left
-            raise
+        more: Counter[str] = Counter()
+        super().views({found.problem for found in counted} - self._totals.keys())
+        for found in counted:
+            self._total(found.problem, found)
+        for found in counted:
+            key, number = found.problem, found.occurrences.count
+            if not self._is_added(key, more[key] + number, found):
+                key = self._transaction(partial(self._placed, found))
+                if not self._is_added(key, more[key] + number, found):
+                    text = "the shared throttle lost a problem that was just made"
+                    raise Unreachable(text)
+            more[key] += number
+            problems[found.key] = key
+        views = super().views(set(problems.values()))
+        for key, number in more.items():
+            self._totals[key].count += number
         return {key: views[problem] for key, problem in problems.items()}
 
     def views(self, keys: Collection[str]) -> dict[str, View]:
-        """Return what a process has to know of problems; hand over what Redis has lost or lacks."""
+        """Return what a process has to know of problems; hand over again what Redis has lost."""
         views = super().views(keys)
-        states = self._redis.states
-        for key in keys:
-            total = self._totals.get(key)
-            if total is None:
-                continue
-            if not total.learn(*states[key]):
-                self._hand_over(key)
-                views[key] = super().views([key])[key]
-            elif total.settled >= total.count:
+        for key in self._totals.keys() & set(keys):
+            total = self._totals[key]
+            lost = total.count - total.known
+            if lost > 0:
+                occurrences = replace(total.found.occurrences, count=lost)
+                found = total.found._replace(problem=key, occurrences=occurrences)
+                total.count -= lost  # perhaps it is part of a group's problem by now
+                try:
+                    views[key] = self.count([found])[found.key]
+                except Unreachable:
+                    total.count += lost
+                    raise
+            if not total.unsettled and total.known == total.count:
                 del self._totals[key]
         return views
 
@@ -455,63 +462,37 @@ class RedisThrottle(Throttle):
         """Return the problems of which this process has a total that is not all reported."""
         return self._totals.keys()
 
-    def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
-        self._redis.own, self._redis.states = {}, {}
-        result = super()._transaction(work, names)
+    def _transaction(self, work: Callable[[], T]) -> T:
+        try:
+            result = super()._transaction(work)
+        finally:
+            for name in self._totals.keys() & self._redis.states.keys():
+                self._totals[name].learn(*self._redis.states[name])
         for name, (count, problem) in self._redis.own.items():
             occurrences = replace(problem.counted, count=count)
             info = PushInfo(problem.title, problem.user, problem.device, problem.priority)
             found = Counted(name, name, problem.level, occurrences, info)
-            self._total(name, found).count += count
+            total = self._total(name, found)
+            total.count += count
+            total.known += count
         return result
 
     def _total(self, key: str, found: Counted) -> Total:
         """Return this process's total of a problem; one that it forgot is all settled."""
         total = self._totals.get(key)
         if total is None:
-            incarnation, _, _, own = self._redis.states[key]
-            total = self._totals[key] = Total(found, incarnation, own, own)
+            known = self._redis.states[key][1] or 0
+            total = self._totals[key] = Total(found, known, known, known)
+        total.found = found
         return total
 
-    def _hand_over(self, key: str) -> str:
-        """Have Redis know this process's total of a problem; return the key that it goes by there.
-
-        It may be repeated. If there is no answer, that is what the next call does.
-        """
-        found = self._totals[key].found
-        if self._is_added(key, found):
-            return key
-        target = self._transaction(lambda: self._placed(found), [found.key, key])
-        if target != key:
-            self._move(key, target, found)
-        if not self._is_added(target, found):
-            text = "the shared throttle lost a problem that was just made"
-            raise Unreachable(text)
-        return target
-
-    def _is_added(self, key: str, found: Counted) -> bool:
-        total = self._totals[key]
-        answer = self._redis.add(key, total, found)
-        if answer is None:
-            return False
-        incarnation, taken, settled = answer
-        if incarnation != total.incarnation:
-            total.count -= total.settled
-            total.incarnation, total.settled, total.marks = incarnation, 0, []
-        total.learn(incarnation, taken, settled, total.count)
-        return True
-
-    def _move(self, key: str, target: str, found: Counted) -> None:
-        """Let what Redis does not have of a total be part of another problem's."""
-        total = self._totals[key]
-        incarnation, _, _, known = self._redis.states[key]
-        if incarnation != total.incarnation:
-            del self._totals[key]
-            known = total.settled
-        moved, total.count = total.count - known, known
-        whole = self._total(target, found)
-        whole.count += moved
-        whole.found = found
+    def _is_added(self, key: str, more: int, found: Counted) -> bool:
+        """Have Redis know this process's total with ``more``; False if it has no such problem."""
+        total = self._total(key, found)
+        is_known = self._redis.add(key, total.count + more, total.unsettled + more, found)
+        if is_known is False:
+            total.learn(0, None)
+        return is_known is not None
 
     def _placed(self, found: Counted) -> str:
         key, problem = self._place(found)

@@ -37,7 +37,6 @@ MAX_DECIDED = 16  # decisions that a problem remembers
 LEASE = 30.0  # seconds that a claim lasts: longer than one attempt to send takes
 MAX_LEASE = 600.0
 _UNSENT = 86_400.0  # seconds for which a decision is remembered that no answer has followed
-_REPORTED, _COUNTED = "reported", "counted"
 
 
 class Verdict(Enum):
@@ -52,6 +51,7 @@ class Verdict(Enum):
     WAIT = "wait"  # another push of the problem is on its way
 
 
+_FINAL = {Verdict.REPORTED.value, Verdict.SUPPRESSED.value}
 PUSHED = frozenset({Verdict.FIRST, Verdict.AGAIN, Verdict.ESCALATED, Verdict.RESOLVED})
 
 
@@ -140,8 +140,9 @@ class Problem:
         """Remember how its push reads and where it goes."""
         self.title, self.user, self.device, self.priority = info
 
-    def reports(self, key: str, shown: Occurrences, next_window: float, now: float) -> Count:
-        """Return ``shown`` as a push reports it."""
+    def report(self, key: str, next_window: float, now: float) -> Count:
+        """Return what the claimed push shows."""
+        shown = self.reporting
         return Count(
             key=key,
             count=shown.count,
@@ -237,14 +238,19 @@ class Rules:
 
         A verdict to push holds until another push of the problem was answered.
         """
-        known, _, notices = problem.decided.get(message_id, "").partition(" ")
-        if known == _REPORTED:
-            return Verdict.REPORTED
-        if known == _COUNTED:
-            return Verdict.SUPPRESSED
-        if known and int(notices) == problem.notices:
-            return Verdict(known)
+        decided, _, notices = problem.decided.get(message_id, "").partition(" ")
+        if decided in _FINAL or (decided and int(notices) == problem.notices):
+            return Verdict(decided)
         return None
+
+    def remember(self, problem: Problem, message_id: str, verdict: Verdict) -> None:
+        """Remember what was decided of an id, among the last `MAX_DECIDED` of them."""
+        kept = dict(problem.decided)  # a problem of a store is copied, not this
+        kept.pop(message_id, None)
+        kept[message_id] = f"{verdict.value} {problem.notices}"
+        if len(kept) > MAX_DECIDED:
+            del kept[next(iter(kept))]
+        problem.decided = kept
 
     def claim(
         self, problem: Problem, message_id: str, verdict: Verdict, now: float, lease: float
@@ -253,7 +259,7 @@ class Rules:
         if problem.claimed_by != message_id and verdict is not Verdict.FIRST:
             problem.reporting, problem.counted = problem.counted, NOTHING
         problem.claimed_by, problem.claimed_until = message_id, now + lease
-        self._decide(problem, message_id, f"{verdict.value} {problem.notices}")
+        self.remember(problem, message_id, verdict)
 
     def claim_summary(self, problem: Problem, key: str, summary_id: str, now: float) -> Count:
         """Let a summary report what is counted; return that."""
@@ -261,8 +267,7 @@ class Rules:
         step = self._next_step(problem)
         problem.reporting, problem.counted = problem.counted, NOTHING
         problem.claimed_by, problem.claimed_until = summary_id, now + LEASE
-        next_window = self._length(step, problem.reporting.level)
-        return problem.reports(key, problem.reporting, next_window, now)
+        return problem.report(key, self._length(step, problem.reporting.level), now)
 
     def release(self, problem: Problem, push_id: str, now: float) -> None:
         """Free a push's claim: it was not answered, and what it shows is counted as before.
@@ -274,47 +279,48 @@ class Rules:
             if problem.level == UNREPORTED:
                 problem.until = now + self.windows[0]
 
-    def notify(
-        self, problem: Problem, push_id: str, verdict: Verdict | None, level: int, now: float
+    def notify(  # noqa: PLR0913  a push and its answer
+        self,
+        problem: Problem,
+        push_id: str,
+        verdict: Verdict | None,
+        level: int,
+        now: float,
+        *,
+        refused: bool = False,
     ) -> bool:
         """Take the answer to a record's push, or to a summary (``verdict`` None): open the window.
 
-        Returns False if it was taken before, or another push has taken over.
+        What a ``refused`` push showed is counted as before. Returns False if the answer was taken
+        before, or another push has taken over.
         """
-        if verdict is None and problem.claimed_by != push_id:
+        is_summary, is_owner = verdict is None, problem.claimed_by == push_id
+        if self.remembered(problem, push_id) is Verdict.REPORTED or (is_summary and not is_owner):
             return False
-        if self.remembered(problem, push_id) is Verdict.REPORTED:
-            return False
-        reported = NOTHING
-        if problem.claimed_by == push_id:
-            reported, problem.reporting, problem.claimed_by = problem.reporting, NOTHING, ""
+        shown = NOTHING
+        if is_owner:
+            shown, problem.reporting, problem.claimed_by = problem.reporting, NOTHING, ""
         problem.notices += 1
+        if not is_summary:
+            self.remember(problem, push_id, Verdict.REPORTED)
         if verdict is Verdict.RESOLVED:
-            self._decide(problem, push_id, _REPORTED)
             return True
-        if verdict is None:
-            problem.step, problem.level = self._next_step(problem), reported.level
+        if is_summary:
+            problem.step, problem.level = self._next_step(problem), shown.level
             problem.announced = problem.announced or problem.unannounced
-            problem.refused, problem.refusals = False, 0
         else:
             problem.step = problem.step + 1 if verdict is Verdict.AGAIN else 0
             problem.level = level
             problem.escalations += verdict is Verdict.ESCALATED
-            self._decide(problem, push_id, _REPORTED)
+        if refused:
+            problem.counted = shown.plus(problem.counted)
+            problem.refused = problem.refused or not is_summary
+            problem.refusals += is_summary
+        elif is_summary:
+            problem.refused, problem.refusals = False, 0
         problem.unannounced = False
         problem.until = now + self.window(problem)
         return True
-
-    def refuse(
-        self, problem: Problem, push_id: str, verdict: Verdict | None, level: int, now: float
-    ) -> None:
-        """Take the service's refusal of a push: the window opens, and what it showed is counted."""
-        refused, refusals = problem.refused, problem.refusals
-        shown = problem.reporting if problem.claimed_by == push_id else NOTHING
-        if self.notify(problem, push_id, verdict, level, now) and not problem.resolved:
-            problem.counted = shown.plus(problem.counted)
-            problem.refused = refused or verdict is not None
-            problem.refusals = refusals + (verdict is None)
 
     def count(self, problem: Problem, more: Occurrences, now: float) -> None:
         """Count records that are not reported now; a CRITICAL is reported within the hour."""
@@ -323,10 +329,6 @@ class Rules:
         problem.total += more.count
         problem.last = max(problem.last, more.last)
         problem.counted = problem.counted.plus(more)
-
-    def count_decided(self, problem: Problem, message_id: str) -> None:
-        """Remember that the record of an id was counted."""
-        self._decide(problem, message_id, _COUNTED)
 
     def hold(self, problem: Problem, verdict: Verdict, level: int) -> None:
         """Let a digest report the problem, because the limits leave no room for a push."""
@@ -342,14 +344,6 @@ class Rules:
     def _unclaim(self, problem: Problem) -> None:
         problem.counted = problem.reporting.plus(problem.counted)
         problem.reporting, problem.claimed_by = NOTHING, ""
-
-    def _decide(self, problem: Problem, message_id: str, decision: str) -> None:
-        kept = dict(problem.decided)  # a problem of a store is copied, not this
-        kept.pop(message_id, None)
-        kept[message_id] = decision
-        if len(kept) > MAX_DECIDED:
-            del kept[next(iter(kept))]
-        problem.decided = kept
 
 
 def union(known: tuple[str, ...], more: tuple[str, ...], limit: int) -> tuple[str, ...]:

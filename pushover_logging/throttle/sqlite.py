@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pushover_logging.clock import Clock
@@ -59,9 +60,7 @@ class SqliteStore:
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return the items that there are."""
         items: dict[str, Item] = {}
-        wanted = list(names)
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
+        for part in _parts(names):
             marks = ", ".join("?" * len(part))
             statement = f"SELECT name, value FROM item WHERE account = ? AND name IN ({marks})"  # noqa: S608  our own words
             for name, value in self._do(statement, *part):
@@ -88,6 +87,7 @@ class SqliteStore:
         """Return a sixteenth of the problems, the longest unchanged, those with a count last."""
         self._room -= 1
         if self._room < 0:
+            self._write()
             ((number,),) = self._do("SELECT COUNT(*) FROM item WHERE account = ?")
             self._room = min(SHARED_CAPACITY - number, _AT_ONCE)  # other processes add some too
         if self._room > 0:
@@ -99,15 +99,20 @@ class SqliteStore:
         return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]
 
     def _write(self) -> None:
-        rows = [(name, to_json(item), due) for name, (item, due) in self._written.items()]
-        for start in range(0, len(rows), _AT_ONCE):
-            part = rows[start : start + _AT_ONCE]
-            marks = ", ".join(["(?, ?, ?, ?)"] * len(part))
-            values = [value for row in part for value in (self._account, *row)][1:]
-            self._do(f"INSERT OR REPLACE INTO item VALUES {marks}", *values)  # noqa: S608  our own words
+        for part in _parts(self._written.items()):
+            rows = [(name, to_json(item), due) for name, (item, due) in part]
+            marks = ", ".join(["(?, ?, ?)"] * len(rows))
+            statement = f"INSERT OR REPLACE INTO item SELECT ?, * FROM (VALUES {marks})"  # noqa: S608  our own words
+            self._do(statement, *itertools.chain(*rows))
+        self._written = {}
 
     def _do(self, statement: str, *values: object) -> list[Any]:
         def execute(connection: sqlite3.Connection) -> list[Any]:
             return connection.execute(statement, (self._account, *values)).fetchall()
 
         return self._outbox.together(lambda: self._outbox.file.run(execute))
+
+
+def _parts(items: Iterable[T]) -> Iterator[Sequence[T]]:
+    every = list(items)
+    return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))

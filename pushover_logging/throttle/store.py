@@ -7,25 +7,26 @@ by `Throttle`, within `Store.transaction`.
 from __future__ import annotations
 
 import copy
+import functools
+import heapq
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import is_dataclass
+from operator import itemgetter
+from types import UnionType
+from typing import Any, Protocol, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.throttle.limits import Group, Limits
-from pushover_logging.throttle.rules import UNREPORTED, Occurrences, Problem
+from pushover_logging.throttle.rules import UNREPORTED, Problem
 
 MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
-_NEW_AT_ONCE = 66  # items of one transaction, for which there has to be room
 LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwise
 MEMBERS = "members:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
 Item: TypeAlias = Problem | Group | Limits
-_TYPES: dict[type, set[type]] = {str: {str}, bool: {bool}, type(None): {str, type(None)}}
-DAMAGE = (TypeError, ValueError, AttributeError, RecursionError, OverflowError)  # of JSON
+DAMAGE = (TypeError, ValueError, LookupError, AttributeError, RecursionError, OverflowError)
 T = TypeVar("T")
 
 
@@ -61,21 +62,15 @@ class MemoryStore:
         self._clock = clock
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
-        self._written: dict[str, tuple[Item | None, float | None]] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work``; if it raises, nothing of what it saved is kept."""
-        self._written = {}
-        result = work()
-        for name, (item, due) in self._written.items():
-            self._due.pop(name, None)
-            if item is None:
-                self._items.pop(name, None)
-            else:
-                self._items[name] = item
-                if due is not None:
-                    self._due[name] = due
-        return result
+        before = self._items.copy(), self._due.copy()
+        try:
+            return work()
+        except BaseException:
+            self._items, self._due = before
+            raise
 
     def now(self) -> float:
         """Return the monotonic clock's seconds."""
@@ -83,35 +78,31 @@ class MemoryStore:
 
     def load(self, names: Iterable[str]) -> Mapping[str, Item]:
         """Return copies of the named items."""
-        items = {}
-        for name in names:
-            if name in self._items:
-                items[name] = copy.copy(self._items[name])
-        return items
+        return {name: copy.copy(self._items[name]) for name in names if name in self._items}
 
     def save(self, name: str, item: Item, due: float | None) -> None:
-        """Keep an item."""
-        self._written[name] = item, due
+        """Keep an item, the last of those that are due at the same time."""
+        self.delete(name)
+        self._items[name] = item
+        if due is not None:
+            self._due[name] = due
 
     def delete(self, name: str) -> None:
         """Forget an item."""
-        self._written[name] = None, None
+        self._items.pop(name, None)
+        self._due.pop(name, None)
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        first = min(self._due.values(), default=math.inf)  # which is asked at each step
-        if first > before or first == math.inf:
-            return []
-        if limit == 1:
-            return [("", first)]
-        return sorted((item for item in self._due.items() if item[1] <= before), key=_time)[:limit]
+        first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
+        return [found for found in first if found[1] <= before]
 
     def oldest(self) -> Sequence[str]:
         """Return a sixteenth of the problems if there is no room for another.
 
         Those without a count go first, the longest unchanged of them before others.
         """
-        if len(self._items) < MEMORY_CAPACITY - _NEW_AT_ONCE:
+        if len(self._items) < MEMORY_CAPACITY:
             return ()
         problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
@@ -120,7 +111,7 @@ class MemoryStore:
 
 def to_json(item: Item) -> str:
     """Return an item as JSON, without the fields that have their default."""
-    return json.dumps(_changed(item), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=_changed)
 
 
 def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others may have damaged
@@ -129,65 +120,37 @@ def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others
     if name == LIMITS or name.startswith(MEMBERS):
         kind = Limits if name == LIMITS else Group
     try:
-        return restored(kind, json.loads(text))
+        item: Item = restored(kind, json.loads(text))
     except DAMAGE:
         return None
+    return item
 
 
 def _changed(item: Any) -> dict[str, Any]:  # noqa: ANN401  any dataclass
-    data = {}
-    for field in fields(item):
-        value = getattr(item, field.name)
-        if value != _default(field):
-            data[field.name] = _changed(value) if isinstance(value, Occurrences) else value
-    return data
+    values = ((name, getattr(item, name)) for name in item.__slots__)
+    default = type(item)()
+    return {name: value for name, value in values if value != getattr(default, name)}
 
 
-def _default(field: Field[Any]) -> Any:  # noqa: ANN401  any field's
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def restored(kind: type[T], data: Mapping[str, Any]) -> T:
-    """Return a ``kind`` of what JSON holds; each value must be of the type of its default."""
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in known:
-            raise TypeError(name)
-        default = _default(known[name])
-        checked = _finite if "float" in str(known[name].type) else _text
-        if isinstance(default, Occurrences):
-            values[name] = restored(Occurrences, value)
-        elif isinstance(default, float):
-            values[name] = _finite(value)
-        elif isinstance(default, tuple) and isinstance(value, list):
-            values[name] = tuple(map(checked, value))
-        elif isinstance(default, dict) and isinstance(value, dict):
-            values[name] = {key: checked(one) for key, one in value.items()}
-        elif type(value) is int and type(default) is int and abs(value) < MAX_UNIX_TIME:
-            values[name] = max(UNREPORTED, value)
-        elif isinstance(default, (str, bool, type(None))) and type(value) in _TYPES[type(default)]:
-            values[name] = value
-        else:
-            raise TypeError(name)
-    return kind(**values)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
+def restored(kind: Any, value: Any) -> Any:  # noqa: ANN401  as its annotation says
+    """Return the value of JSON as a ``kind``: a dataclass, or the type of one's field."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        types = _types(kind)
+        return kind(**{name: restored(types[name], given) for name, given in value.items()})
+    if origin is tuple and isinstance(value, list):
+        return tuple(restored(arguments[0], given) for given in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: restored(arguments[1], given) for key, given in value.items()}
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) not in (arguments if origin is UnionType else (kind,)):
         raise TypeError(value)
-    return value
+    if kind in {int, float} and not abs(value) <= MAX_UNIX_TIME:  # so is NaN
+        raise ValueError(value)
+    return max(UNREPORTED, value) if kind is int else value
 
 
-def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(value)
-    if not abs(value) <= MAX_UNIX_TIME:  # so is NaN
-        raise TypeError(value)
-    return float(value)
-
-
-def _time(item: tuple[str, float]) -> float:
-    return item[1]
+@functools.cache
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)

@@ -6,14 +6,15 @@ takes what the logging threads counted, and `due` claims what a summary is to re
 
 from __future__ import annotations
 
+import copy
+import functools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.identity.fingerprint import JOB, GroupKey
 from pushover_logging.message import EMERGENCY
 from pushover_logging.rendering.summary import Count
 from pushover_logging.throttle.limits import (
@@ -38,10 +39,10 @@ from pushover_logging.throttle.rules import (
 from pushover_logging.throttle.store import LIMITS, MEMBERS, OVERFLOW_KEY, SHARED_CAPACITY, Store
 
 OVERFLOW = PushInfo("other problems")
-_COUNTED_AT_ONCE = 64  # fingerprints; room for new ones is made between transactions
 _HELD = 1.0  # seconds until what was due, and cannot be reported, is looked at again
 _AT_ONCE = 500  # problems that one look for what is due takes
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Candidate:
     resolves: bool = False
     expire: float = 0.0
     lease: float = LEASE
+
+    def occurrence(self) -> Occurrences:
+        """Return the record as one that is counted."""
+        places = (self.group.place,) if self.group and self.group.place else ()
+        return Occurrences(1, self.created, self.created, self.level, places)
 
 
 class Counted(NamedTuple):
@@ -109,6 +115,18 @@ class Decision:
     no_emergency: str = ""
 
 
+def _in_transaction(
+    method: Callable[Concatenate[Throttle, P], T],
+) -> Callable[Concatenate[Throttle, P], T]:
+    """Have a method change the store as a whole, and do so again if another process was faster."""
+
+    @functools.wraps(method)
+    def whole(throttle: Throttle, /, *args: P.args, **options: P.kwargs) -> T:
+        return throttle._transaction(lambda: method(throttle, *args, **options))  # noqa: SLF001  its own
+
+    return whole
+
+
 class Throttle:
     """The rules over ``store``. Called by one sender's thread. Raises what the store raises.
 
@@ -121,25 +139,26 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
-        # Of the transaction under way:
+        # Of the transaction under way; the time and the limits from the first `_load` on:
         self._items: dict[str, object] = {}
-        self._limits, self._limits_changed = Limits(), False
+        self._limits = Limits()
         self._now = 0.0
 
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
         self._quota, self._look_at_all = level, True
 
+    @_in_transaction
     def decide(self, candidate: Candidate) -> Decision:
         """Return what becomes of a candidate; one to send has claimed its problem.
 
         The same candidate may be decided again, after a failed send or a crash: it is counted once.
         """
         group = candidate.group
-        names = [candidate.key, *([group.group, MEMBERS + group.group] if group else ())]
-        decide = self._resolve if candidate.resolves else self._decide
-        return self._transaction(lambda: decide(candidate), names)
+        self._load([candidate.key, *([group.group, MEMBERS + group.group] if group else ())])
+        return self._resolve(candidate) if candidate.resolves else self._decide(candidate)
 
+    @_in_transaction
     def notified(
         self,
         push_id: str,
@@ -152,87 +171,77 @@ class Throttle:
 
         Returns what processes have to know of the problems since.
         """
-
-        def work() -> dict[str, View]:
-            views = {}
-            now, answered = self._now, False
-            verdict = decision.verdict if decision else None
-            level = decision.candidate.level if decision else 0
-            group = decision.candidate.group if decision else None
-            for claimed in keys:
-                key, problem = claimed, self._get(claimed)
-                if problem is None and group is not None:  # it became part of that meanwhile
-                    key, problem = group.group, self._get(group.group)
-                if problem is None:
-                    continue
-                shown = problem.reporting
-                if refused:
-                    self.rules.refuse(problem, push_id, verdict, level, now)
-                else:
-                    answered |= self.rules.notify(problem, push_id, verdict, level, now)
-                if refused and problem.resolved and shown.count:
-                    self._count_overflow(shown)
-                self._save(key, problem)
-                views[key] = self._view(key)
-            if verdict is None and (answered or refused):
-                self._limits.count_summary(now, self._quota)
-                if not self._has_unannounced():  # the digest may be of several Messages
-                    self._limits.end_digest(now)
-                self._limits_changed = True
-            return views
-
-        return self._transaction(work, keys)
-
-    def released(self, push_id: str, keys: Sequence[str]) -> None:
-        """Free the claim of a push that was not answered; nothing else has changed."""
-
-        def work() -> None:
-            for key in keys:
-                problem = self._get(key)
-                if problem is not None and problem.claimed_by == push_id:
-                    self.rules.release(problem, push_id, self._now)
-                    self._save(key, problem)
-
-        self._transaction(work, keys)
-
-    def withdrawn(self, candidate: Candidate) -> None:
-        """Let a digest report a record that can no longer be sent."""
-        occurrences = Occurrences(
-            1, candidate.created, candidate.created, candidate.level, _places(candidate.group)
-        )
-        key, level = candidate.key, UNREPORTED
-        counted = Counted(key, key, level, occurrences, candidate.info, candidate.group, True)  # noqa: FBT003  its last field
-
-        def work() -> None:
-            problem = self._present(key)
-            if problem is not None:
-                self.rules.release(problem, candidate.id, self._now)
-                problem.unannounced = True
-                problem.level = max(problem.level, candidate.level)
-                self._save(key, problem)
-            self._count(counted)
-
-        self._transaction(work, [key])
-
-    def count(self, counted: Sequence[Counted]) -> dict[str, View]:
-        """Add what a process counted; return what it has to know of each fingerprint."""
-        views: dict[str, View] = {}
-        for start in range(0, len(counted), _COUNTED_AT_ONCE):
-            part = counted[start : start + _COUNTED_AT_ONCE]
-            names = {name for found in part for name in (found.key, found.problem)}
-            views.update(self._transaction(partial(self._count_all, part), names))
+        self._load(keys)
+        views, is_news = {}, False
+        verdict = decision.verdict if decision else None
+        level = decision.candidate.level if decision else 0
+        group = decision.candidate.group if decision else None
+        for claimed in keys:
+            key, problem = claimed, self._get(claimed)
+            if problem is None and group is not None:  # it became part of that meanwhile
+                key, problem = group.group, self._get(group.group)
+            if problem is None:
+                continue
+            shown = problem.reporting
+            is_news |= self.rules.notify(
+                problem, push_id, verdict, level, self._now, refused=refused
+            )
+            if refused and problem.resolved:
+                self._count_overflow(shown)
+            self._save(key, problem)
+            views[key] = self._view(key)
+        if verdict is None and is_news:
+            self._limits.count_summary(self._now, self._quota)
+            due = filter(None, self._due(self._now).values())
+            # The digest may be of several Messages.
+            if not any(problem.unannounced and not problem.claimed_by for problem in due):
+                self._limits.end_digest(self._now)
         return views
 
+    @_in_transaction
+    def released(self, push_id: str, keys: Sequence[str]) -> None:
+        """Free the claim of a push that was not answered; nothing else has changed."""
+        self._load(keys)
+        for key in keys:
+            problem = self._get(key)
+            if problem is not None:
+                self.rules.release(problem, push_id, self._now)
+                self._save(key, problem)
+
+    @_in_transaction
+    def withdrawn(self, candidate: Candidate) -> None:
+        """Let a digest report a record that can no longer be sent."""
+        key, info, group = candidate.key, candidate.info, candidate.group
+        problem = self._present(key)
+        if problem is not None:
+            self.rules.release(problem, candidate.id, self._now)
+            problem.unannounced = True
+            problem.level = max(problem.level, candidate.level)
+            self._save(key, problem)
+        occurrence = candidate.occurrence()
+        self._count(Counted(key, key, UNREPORTED, occurrence, info, group, unannounced=True))
+
+    @_in_transaction
+    def count(self, counted: Sequence[Counted]) -> dict[str, View]:
+        """Add what a process counted; return what it has to know of each fingerprint.
+
+        If this raises `Unreachable`, the caller still has all the counts. It may repeat the call,
+        with what has been counted since, or have another throttle count them.
+        """
+        self._load(name for found in counted for name in (found.key, found.problem))
+        return {found.key: self._view(self._count(found)) for found in counted}
+
+    @_in_transaction
     def views(self, keys: Collection[str]) -> dict[str, View]:
         """Return what a process has to know of problems."""
-        return (
-            self._transaction(lambda: {key: self._view(key) for key in keys}, keys) if keys else {}
-        )
+        self._load(keys)
+        return {key: self._view(key) for key in keys}
 
     def unsettled(self) -> Collection[str]:
         """Return the problems of which this process has a count that the store may still lose."""
         return ()
 
+    @_in_transaction
     def due(
         self, summary_id: str, *, at_exit: bool = False, blocked_users: Collection[str | None] = ()
     ) -> list[Count]:
@@ -240,55 +249,37 @@ class Throttle:
 
         ``at_exit``: all counts are. Nothing for ``blocked_users`` is.
         """
-
-        def work() -> list[Count]:
-            now, everything = self._now, at_exit or self._look_at_all
-            names = [name for name, _ in self.store.due(math.inf if everything else now, _AT_ONCE)]
-            self._load(names)
-            ready: list[tuple[str, Problem]] = []
-            for name in names:
-                problem = self._get(name)
-                if problem is None:  # others have damaged or removed it
-                    self._delete(name)
-                    continue
-                if not problem.claimed_by and problem.counted.count:
-                    at = self._limits.due_at(problem, now, self._quota)
-                    if (at_exit or at <= now) and problem.user not in blocked_users:
-                        ready.append((name, problem))
-                        continue
-                self._save(name, problem, not_before=now + _HELD)
-            self._look_at_all = False
-            if not ready:
-                self._limits_changed |= self._limits.end_digest(now)
-                return []
-            first = ready[0][1]
-            together = [
-                (name, problem)
-                for name, problem in ready
-                if (problem.user, problem.device) == (first.user, first.device)
-            ]
-            counts = []
-            for name, problem in together:
-                counts.append(self.rules.claim_summary(problem, name, summary_id, now))
-                self._save(name, problem)
-            return counts
-
-        return self._transaction(work, ())
+        before = math.inf if at_exit or self._look_at_all else self.store.now()
+        counts: list[Count] = []
+        for name, problem in self._due(before).items():
+            if problem is None:
+                self._delete(name)
+            elif (
+                problem.counted.count
+                and not problem.claimed_by
+                and problem.user not in blocked_users
+                and (at_exit or self._limits.due_at(problem, self._now, self._quota) <= self._now)
+            ):
+                first = counts[0] if counts else problem
+                if (problem.user, problem.device) == (first.user, first.device):
+                    counts.append(self.rules.claim_summary(problem, name, summary_id, self._now))
+                    self._save(name, problem)
+            else:
+                self._save(name, problem, not_before=self._now + _HELD)
+        self._look_at_all = False
+        if not counts:
+            self._limits.end_digest(self._now)
+        return counts
 
     def look_at_all(self) -> None:
         """Let the next `due` look at everything, because the clock has jumped."""
         self._look_at_all = True
 
+    @_in_transaction
     def has_counts(self) -> bool:
         """Return True if something is counted that no push has reported."""
-
-        def work() -> bool:
-            names = [name for name, _ in self.store.due(math.inf, SHARED_CAPACITY)]
-            self._load(names)
-            problems = map(self._get, names)
-            return any(problem is not None and problem.counted.count for problem in problems)
-
-        return self._transaction(work, ())
+        found = self._due(math.inf, SHARED_CAPACITY)
+        return any(problem and problem.counted.count for problem in found.values())
 
     def next_due(self) -> float:
         """Return the seconds until `due` may find something, infinity if nothing is known."""
@@ -300,39 +291,31 @@ class Throttle:
     # -- one candidate
 
     def _decide(self, candidate: Candidate) -> Decision:
-        now, rules, key = self._now, self.rules, candidate.key
-        before = self._get(key)
-        problem = self._present(key)
-        if problem is None and candidate.group is not None:
-            key, problem = self._grouped(key, candidate.group, candidate.created)
+        now, rules = self._now, self.rules
+        key, problem = self._find(candidate.key, candidate.group, candidate.created)
         if problem is None:
             self._make_room()
-            problem = rules.begin(now, candidate.created, before)
+            problem = rules.begin(now, candidate.created, self._get(key))
         known = rules.remembered(problem, candidate.id)
         if known in {Verdict.REPORTED, Verdict.SUPPRESSED}:
             return Decision(known, candidate, key, self._view(key))
         verdict = known or rules.verdict(problem, candidate.level, now)
         if verdict in PUSHED and problem.claimed_by not in {"", candidate.id}:
             return Decision(Verdict.WAIT, candidate, key, UNKNOWN)
-        if verdict is Verdict.AGAIN and known is None and not self._may_report_again(candidate):
-            verdict = Verdict.SUPPRESSED
-        elif verdict in PUSHED and known is None and not self._allows(candidate):
-            rules.hold(problem, verdict, candidate.level)
-            problem.describe(candidate.info)
-            verdict = Verdict.SUPPRESSED
-        places = _places(candidate.group) if key != candidate.key else ()
+        if known is None and verdict in PUSHED:
+            verdict = self._limited(verdict, problem, candidate)
         if verdict is Verdict.SUPPRESSED:
-            at = candidate.created
-            rules.count(problem, Occurrences(1, at, at, candidate.level, places), now)
-            rules.count_decided(problem, candidate.id)
+            self._add(key, problem, candidate.occurrence(), candidate.key)
+            rules.remember(problem, candidate.id, verdict)
             self._save(key, problem)
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += known is None
         problem.began = min(problem.began, candidate.created)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
-        shown = problem.reporting
-        included = problem.reports(key, shown, rules.windows[0], now) if shown.count else None
+        included = None
+        if problem.reporting.count:
+            included = problem.report(key, rules.windows[0], now)
         no_emergency = self._no_emergency(problem, candidate)
         self._save(key, problem)
         return Decision(verdict, candidate, key, self._view(key), included, no_emergency)
@@ -370,30 +353,25 @@ class Throttle:
                 self._count_overflow(counted)
                 return quiet
             self._limits.count_summary(now, self._quota)
-            self._limits_changed = True
         self.rules.claim(problem, candidate.id, Verdict.RESOLVED, now, candidate.lease)
         self._save(key, problem)
-        included = problem.reports(key, problem.reporting, 0.0, now)
+        included = problem.report(key, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
 
-    def _has_unannounced(self) -> bool:
-        names = [name for name, _ in self.store.due(self._now, _AT_ONCE)]
-        self._load(names)
-        problems = [self._items[name] for name in names]
-        return any(
-            isinstance(problem, Problem) and problem.unannounced and not problem.claimed_by
-            for problem in problems
-        )
+    def _limited(self, verdict: Verdict, problem: Problem, candidate: Candidate) -> Verdict:
+        """Return what quota and rate leave of a verdict; what they hold back waits for a digest."""
+        is_scarce = self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL
+        if verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
+            return Verdict.SUPPRESSED
+        if not is_scarce and self._is_free(candidate):
+            return verdict
+        self.rules.hold(problem, verdict, candidate.level)
+        problem.describe(candidate.info)
+        return Verdict.SUPPRESSED
 
-    def _may_report_again(self, candidate: Candidate) -> bool:
-        if self._quota is QuotaLevel.SCARCE:
-            return candidate.level >= logging.CRITICAL
-        return self._quota is QuotaLevel.ENOUGH
-
-    def _allows(self, candidate: Candidate) -> bool:
-        if self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL:
-            return False
-        self._limits_changed = True
+    def _is_free(self, candidate: Candidate) -> bool:
+        if candidate.key.startswith(JOB):
+            return self._limits.allow_job(self._now)
         created = candidate.created if self._is_shared else math.inf
         return self._limits.allow(candidate.level, self._now, created)
 
@@ -405,17 +383,23 @@ class Throttle:
             return "an emergency of it repeats already"
         if not self._limits.allow_emergency(self._now):
             return "one of many emergencies within an hour"
-        self._limits_changed = True
         problem.emergency, problem.emergency_until = candidate.id, self._now + candidate.expire
         return ""
 
-    def _grouped(self, key: str, group: GroupKey, created: float) -> tuple[str, Problem | None]:
-        """Return what a newcomer goes by: its own key, or the one problem of its whole group."""
+    # -- problems
+
+    def _find(self, key: str, group: GroupKey | None, created: float) -> tuple[str, Problem | None]:
+        """Return what a record goes by: its own key, or that of the one problem of its group."""
+        problem = self._present(key)
+        if problem is not None or group is None:
+            return key, problem
         whole = self._present(group.group)
         if whole is not None and whole.level != UNREPORTED:
             return group.group, whole
         name, now = MEMBERS + group.group, self._now
-        members = self._group(name)
+        self._load([name])
+        found = self._items[name]
+        members = found if isinstance(found, Group) else Group()
         if not members.should_merge(group.group, key, now):
             self._items[name] = members
             self.store.save(name, members, None)
@@ -433,57 +417,50 @@ class Throttle:
             whole.title = f"different messages from {group.place}"
         return group.group, whole
 
-    # -- counts
+    def _place(self, found: Counted) -> tuple[str, Problem]:
+        """Return the problem that a process's count goes to, with its key."""
+        since, last = found.occurrences.since, found.occurrences.last
+        key = found.key if self._present(found.problem) is None else found.problem
+        before = self._get(key)
+        is_over = before is not None and before.resolved
+        if before is not None and is_over and last <= before.last:  # it came before the end
+            return OVERFLOW_KEY, self._overflow(since)
+        key, problem = self._find(key, found.group, since)
+        if problem is None:
+            self._make_room()
+            problem = self._begin_reported(key, since, found.level, found.info)
+        # The process does not know that it is over, or its own candidate would report it.
+        is_stale = is_over and found.level != UNREPORTED
+        if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
+            problem.unannounced, problem.level = True, found.occurrences.level
+            if found.unannounced:
+                self._limits.begin_storm(self._now)
+        return key, problem
 
-    def _count_all(self, counted: Sequence[Counted]) -> dict[str, View]:
-        return {found.key: self._view(self._count(found)) for found in counted}
+    def _begin_reported(self, key: str, since: float, level: int, info: PushInfo) -> Problem:
+        problem = self.rules.begin(self._now, since, self._get(key))
+        problem.level = level
+        problem.until = self._now + self.rules.window(problem)
+        problem.describe(info)
+        return problem
+
+    def _overflow(self, since: float) -> Problem:
+        """Return the problem of what has none of its own any more."""
+        key = OVERFLOW_KEY
+        return self._present(key) or self._begin_reported(key, since, 0, OVERFLOW)
 
     def _count(self, found: Counted) -> str:
         """Add a process's count; return the key of the problem that has it now."""
         key, problem = self._place(found)
-        occurrences = found.occurrences
-        if found.group is None or key != found.group.group:
-            occurrences = replace(occurrences, places=())  # a place says something of a group alone
-        self.rules.count(problem, occurrences, self._now)
+        self._add(key, problem, found.occurrences, found.key)
         self._save(key, problem)
         return key
 
-    def _place(self, found: Counted) -> tuple[str, Problem]:
-        """Return the problem that a process's count goes to, with its key."""
-        now, key = self._now, found.problem
-        problem = self._present(key)
-        if problem is None and key != found.key:
-            key = found.key
-            problem = self._present(key)
-        before = self._get(key)
-        if before is not None and before.resolved and found.occurrences.last <= before.last:
-            return OVERFLOW_KEY, self._overflow(found.occurrences.since)  # it came before the end
-        # The process does not know that it is over, or its own candidate would report it.
-        is_stale = before is not None and before.resolved and found.level != UNREPORTED
-        unannounced = found.unannounced or is_stale
-        if problem is None and found.group is not None:
-            key, problem = self._grouped(key, found.group, found.occurrences.since)
-        if problem is None:
-            self._make_room()
-            problem = self.rules.begin(now, found.occurrences.since, before)
-            problem.level = found.level
-            problem.until = now + self.rules.window(problem)
-            problem.describe(found.info)
-        if unannounced and problem.level < found.occurrences.level:
-            problem.unannounced, problem.level = True, found.occurrences.level
-            if found.unannounced:
-                self._limits.begin_storm(now)
-                self._limits_changed = True
-        return key, problem
-
-    def _overflow(self, since: float) -> Problem:
-        """Return the problem of what has none of its own any more."""
-        problem = self._present(OVERFLOW_KEY)
-        if problem is None:
-            problem = self.rules.begin(self._now, since)
-            problem.level, problem.until = 0, self._now + self.rules.window(problem)
-            problem.describe(OVERFLOW)
-        return problem
+    def _add(self, key: str, problem: Problem, more: Occurrences, fingerprint: str) -> None:
+        """Count records of a fingerprint; their places say something of a group alone."""
+        if key == fingerprint:
+            more = replace(more, places=())
+        self.rules.count(problem, more, self._now)
 
     def _count_overflow(self, occurrences: Occurrences) -> None:
         if occurrences.count:
@@ -510,32 +487,34 @@ class Throttle:
 
     # -- the items of one transaction
 
-    def _transaction(self, work: Callable[[], T], names: Iterable[str]) -> T:
+    def _transaction(self, work: Callable[[], T]) -> T:
         def whole() -> T:
-            self._items, self._limits_changed = {}, False
-            found = self.store.load(list(dict.fromkeys([LIMITS, *names])))
-            self._now = self.store.now()
-            self._take(found, [LIMITS, *names])
-            limits = self._items[LIMITS]
-            self._limits = limits if isinstance(limits, Limits) else Limits()
-            self._limits.refresh(self._now)
+            self._items, self._limits = {}, Limits()
             result = work()
-            if self._limits_changed:
+            if self._limits != self._items.get(LIMITS, Limits()):
                 self.store.save(LIMITS, self._limits, None)
             return result
 
         return self.store.transaction(whole)
 
     def _load(self, names: Iterable[str]) -> None:
+        """Load what this transaction does not have yet, and the limits with the first of it."""
         missing = dict.fromkeys(names).keys() - self._items.keys()
-        if missing:
-            self._take(self.store.load(missing), missing)
-
-    def _take(self, found: Mapping[str, object], names: Iterable[str]) -> None:
-        for name in names:
+        if not missing:
+            return
+        if not self._items:
+            missing.add(LIMITS)
+        found = self.store.load(missing)
+        self._now = self.store.now()
+        for name in missing:
             item = self._items[name] = found.get(name)
             if isinstance(item, Problem):
                 self.rules.refresh(item, self._now)
+        if LIMITS in missing:
+            found_limits = found.get(LIMITS)
+            limits = found_limits if isinstance(found_limits, Limits) else Limits()
+            limits.refresh(self._now)
+            self._items[LIMITS], self._limits = limits, copy.copy(limits)
 
     def _get(self, key: str) -> Problem | None:
         if key not in self._items:
@@ -543,14 +522,15 @@ class Throttle:
         problem = self._items[key]
         return problem if isinstance(problem, Problem) else None
 
+    def _due(self, before: float, limit: int = _AT_ONCE) -> dict[str, Problem | None]:
+        """Return what is due before a time; None for what others have damaged or removed."""
+        names = [name for name, _ in self.store.due(before, limit)]
+        self._load([LIMITS, *names])
+        return {name: self._get(name) for name in names}
+
     def _present(self, key: str) -> Problem | None:
         problem = self._get(key)
         return None if problem is None or self.rules.is_expired(problem, self._now) else problem
-
-    def _group(self, name: str) -> Group:
-        self._load([name])
-        group = self._items[name]
-        return group if isinstance(group, Group) else Group()
 
     def _save(self, key: str, problem: Problem, *, not_before: float = 0.0) -> None:
         """Keep a problem, due when its claim expires, or when its count must be reported.
@@ -571,7 +551,3 @@ class Throttle:
     def _delete(self, name: str) -> None:
         self._items[name] = None
         self.store.delete(name)
-
-
-def _places(group: GroupKey | None) -> tuple[str, ...]:
-    return (group.place,) if group and group.place else ()
