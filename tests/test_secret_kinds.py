@@ -39,6 +39,8 @@ HTTP Basic: Access denied, glpat-{url 20}
 slack_sdk: invalid_auth xoxb-{digits 12}-{digits 12}-{word 24}
 slack: not_authed xoxp-{digits 11}-{digits 11}-{digits 12}-{hex 32}
 socket mode xapp-1-A{upper 10}-{digits 13}-{hex 64}
+POST /bot123456:{url 35}/sendMessage
+stripe: sk_live_{hex 16}
 sendgrid: 401 SG.{url 22}.{url 43}
 huggingface_hub: Invalid user hf_{letters 34}
 npm ERR! 403 npm_{word 36}
@@ -82,6 +84,7 @@ https://store.blob.core.windows.net/c/b?sv=2022&sig={url 44}%3D
 https://s3.amazonaws.com/b/k?X-Amz-Signature={hex 64}&x=1
 postgres://app:{}@db-7/orders
 could not connect to postgresql://app:{odd 20}x@db-7:5432/orders
+postgres://app:12/{}@db/orders
 redis://:{}@cache:6379/0
 amqp://guest:a/{word 12}@mq:5672//
 mysql://root:a@{word 12}@db/shop

@@ -122,14 +122,14 @@ OPTION_VALUE = rf"""(?i)(?:\s{{1,2}}|["'],\s?){_WORDS}({_QUOTED}|(?!["'-])[^\s\0
 
 _KEY = (
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"
-    r"|(?:sk-|[sr]k_(?:live|test|prod)_|whsec_|gh[oprsu]_|github_pat_|gl(?:[a-z]{2,5})-"
+    r"|(?=[\w-]{20})(?:sk-|[sr]k_(?:live|test|prod)_|whsec_|gh[oprsu]_|github_pat_|gl(?:[a-z]{2,5})-"
     r"|xox[a-z](?:\.xox[bp])?-|xapp-|hf_|api_org_|npm_|pypi-|AIza|shp(?:at|ca|pa|ss)_|do[opr]_v1_"
     r"|sntry[su]_|gl(?:sa|c)_|pplx-|gsk_|xai-|rubygems_|xkeysib-|lin_api_|ntn_|pul-|dapi"
     r"|sq0[a-z]{3}-|EAA[A-Z]|AGE-SECRET-KEY-1|PMAK-|pscale_[a-z]{2,5}_|GOCSPX-|LTAI|SK|key-|sha256~)"
-    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{18,4096}"
+    r"(?=[\w-]{0,32}(?:\d|[a-z][A-Z]))[\w-]{12,4096}"
     r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}|ya29)\.[\w-]{20,4096}(?:\.[\w-]{1,4096})?"
     r"|[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,38}"  # a Discord bot
-    r"|\d{8,10}:[\w-]{30,64}"  # a Telegram bot, after "bot" in a URL
+    r"|\d{6,12}(?::|%3A)[\w-]{30,64}"  # a Telegram bot, after "bot" in a URL
 )
 _WEBHOOK = (
     r"/(?:services/(?=T\w{6,16}/B)|(?:web)?hooks?(?:b2)?/(?:catch/)?|with/key/|workflows/(?=T\w))"
@@ -145,7 +145,8 @@ _PEM_LINE = (
     r"(?m:^(?=[^\n]{0,64}[A-Z])(?=[^\n]{0,64}[a-z])(?=[^\n]{0,64}\d)[A-Za-z0-9+/]{60,76}={0,2}$)"
 )
 _USER_INFO = (
-    r"://(?=[^\s@]{0,256}@)(?!\[)(?:[^\s:/@]{0,256}:(?!\d{1,5}(?:[/?#]|$))"
+    r"://(?=[^\s@]{0,256}@)(?!\[)"
+    r"(?!(?:(?<=http://)|(?<=https://))[^\s:/@]{0,256}:\d{1,5}(?:[/?#]|$))(?:[^\s:/@]{0,256}:"
     r"""([^\s?"'<>]{1,256}(?<!/)(?=@)|[^\s"'<>]{1,256}(?=@))|([^\s:/@]{20,256})(?=@))"""
 )
 _APPRISE = (  # the schemes of https://github.com/caronc/apprise that carry nothing but tokens
