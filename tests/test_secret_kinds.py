@@ -184,6 +184,7 @@ requests.get(url, auth=('ann', '{}'))
 password={'value': '{}'}
 login with password {}
 password -> {}
+password=**{}
 password for ann: {}
 Passwort für ann: {}
 mot de passe « {} »

@@ -18,6 +18,7 @@ _MAX_VALUE = 160  # characters of a value that an error shows
 _MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its end
 _MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
 
+# Bytes of Latin-1: how `secret_patterns` writes names and signs, and words of keys as "a".
 _FOLD = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\xd10123456789-\"'", b"abcdefghijklmnopqrstuvwxyz\xf10000000000_  "
 )
@@ -27,7 +28,8 @@ _LONG_WORD = b"a" * patterns.LONG_WORD
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # At first use: the import of the package stays fast.
+    # At first use: the import of the package stays fast. Any thread fills this cache and the one
+    # below, without a lock: at worst, two compute the same. A fork's child keeps what is there.
     return re.compile(pattern, re.ASCII)
 
 

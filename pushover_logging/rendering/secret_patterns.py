@@ -12,8 +12,8 @@ _MIXED = r"(?=[\w.+/=~-]{0,64}\d)[\w.+/=~-]{8,4096}"  # what plain language does
 # A list, an object or a mapping around the value.
 _WITHIN = r"(?:(?:[\w.]{0,64}[(\[{]){1,2}(?=b?[\"'])(?:[\"']\w{0,32}[\"']:\s?)?)?+"
 _NOTHING = (
-    r"""(?!b?["']?(?:(?:none|null|nil|true|false|undefined)\b|\*\*|%s\b|\{\w{0,32}\}|[\w.]{1,64}\(\)"""
-    r"""|[\[<(]?(?:redacted|filtered|hidden|masked)\b))"""
+    r"""(?!b?["']?(?:(?:none|null|nil|true|false|undefined)\b|\*{2,64}(?![^\s"',;&)\]}])"""
+    r"""|%s\b|\{\w{0,32}\}|[\w.]{1,64}\(\)|[\[<(]?(?:redacted|filtered|hidden|masked)\b))"""
 )
 # Words that follow a name in plain language, and words that make a sentence of a value.
 _WORDS = (
