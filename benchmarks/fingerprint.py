@@ -3,21 +3,24 @@
 python benchmarks/fingerprint.py
 
 Prints the median and the fastest and slowest of several rounds: for a typical new message, a
-repeated one, each rule's repeated record, and the slowest of many inputs of 100 kB that are made to
-be slow.
+repeated one, each rule's repeated record, a new call site, and the slowest of many inputs of 100 kB
+that are made to be slow.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable
-from statistics import median
+from pathlib import Path
+from statistics import median, quantiles
 
-from pushover_logging.identity import masking
+from pushover_logging.identity import masking, source
 from pushover_logging.identity.fingerprint import fingerprint
 
 ROUNDS = 7
@@ -58,6 +61,50 @@ def raised() -> logging.LogRecord:
         {}["price"]
     except KeyError:
         return record("payment failed", exc_info=sys.exc_info())
+
+
+def logged(errors: int, number: int) -> list[logging.LogRecord]:
+    """Return records of f-strings, no two alike, with no, one or many errors in them."""
+    records: list[logging.LogRecord] = []
+    log = logging.Logger("shop.cart")
+    log.addHandler(handler := logging.Handler())
+    handler.emit = records.append
+    for n in range(number):
+        if errors:
+            error = f"row {n}" if errors > 1 else "[Errno 111] Connection refused"
+            log.error(f"Payment {n} of user {n * 7} failed after 3 tries: {error}")  # noqa: G004
+        else:
+            log.error(f"Payment {n} of user {n * 7} failed after 3 tries: timed out")  # noqa: G004
+    return records
+
+
+def each_once(records: list[logging.LogRecord]) -> list[float]:
+    """Return the processor's seconds for a record, in rounds of records that are not yet known."""
+    fingerprint(records[0])
+    rounds = []
+    size = len(records) // ROUNDS
+    for number in range(ROUNDS):
+        batch = records[number * size : (number + 1) * size]
+        start = time.thread_time()
+        for one in batch:
+            fingerprint(one)
+        rounds.append((time.thread_time() - start) / size)
+    return rounds
+
+
+def new_call_sites() -> list[float]:
+    """Return the processor's seconds for a new call site, of many of the standard library."""
+    sites = []
+    for path in sorted(Path(os.__file__).parent.glob("*.py")):
+        lines = path.read_text(encoding="utf-8").split("\n")
+        found = [n for n, line in enumerate(lines, 1) if re.search(r"raise \w+\(", line)]
+        sites += [(str(path), number) for number in found]
+    seconds = []
+    for filename, number in random.Random(4).sample(sites, 1000):  # noqa: S311  not a secret
+        start = time.thread_time()
+        source.match_template(filename, number, "text")
+        seconds.append(time.thread_time() - start)
+    return seconds
 
 
 def forget() -> None:
@@ -101,6 +148,12 @@ def main() -> None:
     show("fingerprint, template and args, repeated", repeated(lambda: fingerprint(templated)))
     show("fingerprint, text, repeated", repeated(lambda: fingerprint(plain)))
     show("fingerprint, exception, repeated", repeated(lambda: fingerprint(failed)))
+    show("fingerprint, f-string, each a new text", each_once(logged(0, 20_000)))
+    show("fingerprint, f-string with a known error", each_once(logged(1, 20_000)))
+    show("fingerprint, f-string with a new error", each_once(logged(2, 20_000)))
+    *_, tenth = quantiles(news := new_call_sites(), n=10)
+    print(f"a new call site: median {1e3 * median(news):.2f} ms, 90 % of them under "
+          f"{1e3 * tenth:.2f} ms, slowest {1e3 * max(news):.2f} ms")  # fmt: skip
     slow = adversarial()
     print(f"slowest of {len(slow)} adversarial inputs of 100 kB:")
     for seconds, unit in slow[:5]:

@@ -16,6 +16,7 @@ from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
 from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
+from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
@@ -97,8 +98,9 @@ class PushoverHandler(logging.Handler):
             path = config.outbox(outbox, client.application)
             host = self._default_formatter.host
             self._settings = Settings(
-                make_client, rules, size, path, host, clock=self._clock, **times
-            )
+                make_client, rules, size, path, host, clock=self._clock,
+                text_of=self._default_formatter.one_line, **times,
+            )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
         if self._settings is None:
@@ -262,7 +264,7 @@ class PushoverHandler(logging.Handler):
         self, record: logging.LogRecord, keys: RecordKeys
     ) -> tuple[Message, OversizedImage | None]:
         if keys.resolves is not None:
-            name, text = " ".join(str(keys.resolves).split()), record.getMessage()
+            name, text = " ".join(str(keys.resolves).split()), message_text(record)
             shown = self._default_formatter.redacted
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         fields = {**self._fields, **self._levels.fields(record.levelno)}
@@ -271,6 +273,7 @@ class PushoverHandler(logging.Handler):
         fields.update((name, value) for name, value in own.items() if name in FIELDS)
         formatter, body = self.formatter, None
         if not isinstance(formatter, PushoverFormatter):
-            body = formatter.format(copy_record(record)) if formatter else None
+            if formatter:
+                body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
         return formatter.build(record, fields, body=body)

@@ -29,6 +29,13 @@ USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
 
 
+class Mute:
+    """An argument that has no text."""
+
+    def __str__(self):
+        raise RuntimeError("no text today")
+
+
 class FakeClock(Clock):
     """Stands still until a test moves it; starts no thread: the test steps the sender itself."""
 

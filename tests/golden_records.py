@@ -5,9 +5,12 @@ import datetime as dt
 import decimal
 import enum
 import io
+import json
 import linecache
 import logging
+import subprocess
 import sys
+import traceback
 import types
 import uuid
 
@@ -86,6 +89,17 @@ def chain(length):
             raise ConnectionResetError(104, "Connection reset by peer")
     except Exception as error:
         raise RuntimeError(f"attempt {length} failed") from error
+
+
+def sync():
+    try:
+        query("db-7")
+    except OSError:
+        query_replica()
+
+
+def query_replica():
+    raise TimeoutError("replica db-8:5432 does not answer")
 """
 FILE = "/srv/shop/payments/api.py"
 
@@ -306,6 +320,47 @@ def as_text():
     yield "stack-exc", record(exc=raised(shop.hidden), stack=STACK)
 
 
+class RemoteTraceback(Exception):
+    """What pools of processes put in front of a worker's exception: its traceback as text."""
+
+
+def written(exc):
+    return "".join(traceback.format_exception(exc))
+
+
+def remote():
+    exc = raised(shop.throw, ValueError("order 5 has no price"))
+    exc.__cause__ = RemoteTraceback(f'\n"""\n{written(raised(shop.charge, {"rate": 0}, 5))}"""')
+    return exc
+
+
+def command():
+    arguments = [f"/srv/data/file-{number}" for number in range(40)]
+    return subprocess.CalledProcessError(2, ["rsync", *arguments], stderr=b"a\nno space left\n")
+
+
+def found():
+    plain = raised(shop.charge, {"rate": 0}, 5)
+    yield "found-argument", record("Job %s failed: %s", "sync", plain)
+    yield "found-argument-empty", record("Sync failed: %s", TimeoutError())
+    yield "found-argument-traceback", record("Job failed: %s", written(plain))
+    behind = "".join(f"web-1  | {line}" for line in written(plain).splitlines(keepends=True))
+    yield "found-behind-a-name", record(f"A container died:\n{behind}")
+    yield "found-in-mapping", record({"order": 5, "event": "paid twice", "exc_info": plain})
+    event = {"level": "error", "order": 5, "event": "paid twice", "exception": written(plain)}
+    yield "found-in-json", record(json.dumps(event))
+    yield "found-in-another-process", record(exc=raised(shop.throw, remote()))
+    yield "found-none", record(exc_text="NoneType: None")
+    yield "handled-context", record(exc=raised(shop.sync))
+    yield "handled-context-text", queued(record(exc=raised(shop.sync)))
+    heading = "1 validation error for Order\namount\n  Field required [type=missing, input={}]"
+    heading += "\n    For further information visit https://errors.pydantic.dev/2/v/missing"
+    yield "exc-heading", record(exc=raised(shop.throw, ValueError(heading)))
+    yield "exc-command", record(exc=raised(shop.throw, command()))
+    yield "misfit", record("Payment failed for order", 1042, exc=plain)
+    yield "misfit-secret", record("%(order)d failed", {"password": "hunter2"})
+
+
 def extras():
     when = dt.datetime(2026, 11, 24, 14, 5, tzinfo=dt.UTC)
     yield "extra-plain", record(
@@ -366,8 +421,8 @@ def django():
 
 def table():
     """Return the records by name; without those of packages that are missing."""
-    makers = [levels, texts, exceptions, groups, as_text, extras]
-    found = {name: made for maker in makers for name, made in maker()}
+    makers = [levels, texts, exceptions, groups, as_text, found, extras]
+    records = {name: made for maker in makers for name, made in maker()}
     with contextlib.suppress(ImportError):
-        found.update(django())
-    return found
+        records.update(django())
+    return records

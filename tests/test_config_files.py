@@ -185,7 +185,7 @@ def test_outbox_from_the_environment_alone(program, inbox, tmp_path):
         """
     for _ in range(2):
         assert (0, "", "") == program.run(source, PUSHOVER_OUTBOX="outbox.sqlite")
-    assert ["Cannot connect to db-7", "x1 more: Cannot connect to db-7"] == [
+    assert ["Cannot connect to db-7", "1 more: Cannot connect to db-7"] == [
         push["title"] for push in inbox.messages
     ]
     assert (tmp_path / "outbox.sqlite").exists()

@@ -182,4 +182,4 @@ def test_connection_is_used_again_within_the_limit(handler_for, inbox):
         log.error("boom %d", number)
         assert handler.flush(10)
         time.sleep(0.2)
-    assert 1 == len(inbox.connections)
+    assert [5] == [one.requests for one in inbox.connections if one.requests]

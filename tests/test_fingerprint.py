@@ -20,6 +20,7 @@ from pushover_logging.identity.fingerprint import (
     EXCEPTION,
     EXPLICIT,
     NEWS,
+    ROOT_CAUSE,
     TEMPLATE,
     TEXT,
     explicit,
@@ -66,6 +67,12 @@ def group(one: logging.LogRecord, *group_by: str) -> str | None:
     """Return the key of a record's group, if it has one."""
     found = group_key(one, fingerprint(one, group_by), group_by)
     return found and found.group
+
+
+def cause(one: logging.LogRecord, *group_by: str) -> str | None:
+    """Return the key of a record's root cause, if it has one."""
+    found = group(one, *group_by)
+    return found if found and found.startswith(ROOT_CAUSE) else None
 
 
 class Unprintable(Exception):
@@ -316,7 +323,7 @@ def test_a_long_traceback_as_text_counts_by_its_ends(what: str) -> None:
     )
     records = [record(exc_text=text) for text in (first, first, second)]
     keys = [fingerprint(each) for each in records]
-    roots = [group(each) for each in records]
+    roots = [cause(each) for each in records]
     assert (keys[0], roots[0]) == (keys[1], roots[1])
     assert (what == "chain", True) == (keys[0] == keys[2], roots[0] != roots[2])
 
@@ -326,10 +333,11 @@ def test_a_bare_traceback_header_is_text() -> None:
     assert fingerprint(record("Traceback (most recent call last):\n")).startswith(TEXT)
 
 
-def test_args_that_do_not_fit_raise() -> None:
-    """What `getMessage` raises goes to the caller."""
-    with pytest.raises(TypeError):
-        fingerprint(record("%d", "x"))
+def test_args_that_do_not_fit_have_a_key() -> None:
+    """The template's if that has a word, else that of the template and what does not fit."""
+    words = [record("Payment failed for order", number) for number in (1042, 1043)]
+    none = [record("%d", "x"), record("%d", "y"), record("%c", 10**9)]
+    assert [1, 2] == [len({fingerprint(one) for one in each}) for each in (words, none)]
 
 
 def test_surrogates_have_a_key() -> None:
@@ -477,14 +485,14 @@ class Refused(Exception):
     """An exception of the program's own."""
 
 
-def caused_by(root: BaseException, function: Callable[[], object]) -> logging.LogRecord:
-    """Return a record of what `function` raises while `root` is handled."""
+def caused_by(root: BaseException, exc: BaseException) -> logging.LogRecord:
+    """Return a record of `exc`, raised in the block that handles `root`."""
 
     def raising() -> None:
         try:
             raise root
         except type(root):
-            function()
+            raise exc  # noqa: B904 - as most programs do
 
     return failed(caught(raising))
 
@@ -495,16 +503,16 @@ def test_failures_of_one_cause_have_their_root_in_common(make: type[BaseExceptio
     args = ("port 5432", "x", 0) if make is json.decoder.JSONDecodeError else ("port 5432",)
     other_args = (args[0].replace("port", "host"), *args[1:])
     records = [
-        caused_by(make(*args), raise_value_error),
-        caused_by(make(*args), lambda: {}["price"]),
-        caused_by(make(*other_args), raise_value_error),
+        caused_by(make(*args), ValueError("no price")),
+        caused_by(make(*args), KeyError("price")),
+        caused_by(make(*other_args), ValueError("no price")),
     ]
-    keys = [group(each) for each in records]
+    keys = [cause(each) for each in records]
     assert keys[0] is not None
     assert (keys[0], 2) == (keys[1], len(set(keys)))
     one, two = (failed(make(*args)) for _ in "ab")
     one.tenant, two.tenant = "a", "b"
-    by_tenant = [group(each, "tenant") for each in (one, two)]
+    by_tenant = [cause(each, "tenant") for each in (one, two)]
     assert 3 == len({keys[0], *by_tenant})
 
 
@@ -600,7 +608,7 @@ def test_a_group_has_a_root_cause_where_its_members_share_one() -> None:
     """Thirty tasks of one dead database, yes; one of them a KeyError, no."""
     refused = [Refused("port 7"), Refused("port 8")]
     dead, mixed = Group(*refused), Group(*refused, KeyError("price"))
-    keys = [group(failed(exc)) for exc in (dead, mixed, refused[0])]
+    keys = [cause(failed(exc)) for exc in (dead, mixed, refused[0])]
     assert (keys[2], None) == (keys[0], keys[1])
 
 
@@ -717,7 +725,8 @@ def test_a_text_traceback_counts_by_its_in_app_place() -> None:
         (Refused("port 5432"), True),
         (Refused("port: 5432 | refused: twice"), True),
         (type("Refused", (Exception,), {"__module__": "__main__"})("port 5432"), True),
-        (ConnectionRefusedError(111, "Connection refused"), True),
+        (ConnectionRefusedError(111, "Connect call failed ('10.0.0.7', 5432)"), True),
+        (ConnectionRefusedError(111, "Connection refused"), False),
         (KeyError("price"), False),
     ],
 )
@@ -726,14 +735,17 @@ def test_a_root_cause_as_text_is_that_of_the_object(root: BaseException, expecte
 
     def fail_twice() -> None:
         try:
-            raise_value_error()
+            try:
+                raise root
+            except type(root):
+                raise ValueError("no price")  # noqa: B904 - as most programs do
         except ValueError:
-            raise KeyError("price")  # noqa: B904 - as most programs do
+            raise KeyError("price")  # noqa: B904
 
-    direct = caused_by(root, fail_twice)
-    queued = through_a_queue(caused_by(root, fail_twice))
+    direct = failed(caught(fail_twice))
+    queued = through_a_queue(failed(caught(fail_twice)))
     as_exc_text = record(exc_text=re.sub(r"\A.*\n", "", queued.getMessage()))
-    keys = [group(each) for each in (direct, queued, as_exc_text)]
+    keys = [cause(each) for each in (direct, queued, as_exc_text)]
     assert ([keys[0]] * 3, expected) == (keys, keys[0] is not None)
 
 

@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from conftest import Mute
 
 from pushover_logging.inbox import Inbox
 
@@ -330,8 +331,8 @@ def test_record_is_never_changed(drive):
 def test_record_that_cannot_be_formatted_goes_to_handle_error(drive, capsys):
     """The program goes on, the fault is shown as logging shows it, and is counted."""
     driven = drive()
-    driven.log.error("%d", "x")
-    driven.log.error("count %d of them", "x")
+    driven.log.error("%s", Mute())
+    driven.log.error("count %s of them", Mute())
     assert (2, 2) == (driven.handler.stats().records, driven.handler.stats().failed)
     assert "--- Logging error ---" in capsys.readouterr().err
 
@@ -528,3 +529,67 @@ def test_wrong_field_of_a_record_costs_the_field_alone(drive, caplog):
     (push,) = driven.inbox.messages
     assert ("bike", "1", None) == (push["sound"], push["priority"], push.get("ttl"))
     assert "ttl" in caplog.text
+
+
+def test_summary_names_what_differed(drive):
+    """Up to five texts of one problem, the most frequent first, redacted; the same text is not."""
+    driven = drive(throttle={"windows": [60]})
+    for card in ("visa", "amex", "paypal", "amex"):
+        driven.log.error("Card %s failed", card)
+    driven.advance(60)
+    first = driven.inbox.messages[-1]
+    assert '3 more like "Card visa failed"' == first["title"]
+    assert "x2 Card amex failed, x1 Card paypal failed" == first["message"].splitlines()[1]
+    for number in range(6):
+        driven.log.error("Card %s failed", f"{'abcdef'[number]} password=hunter{number}")
+    driven.advance(60)
+    said = ", ".join(f"x1 Card {letter} password=*** failed" for letter in "abcde") + " and others"
+    assert said == driven.inbox.messages[-1]["message"].splitlines()[1]
+    for number in range(150):
+        driven.log.error("Card %s failed", "amex" if number else "visa")
+    driven.advance(60)
+    said = "Among them: Card amex failed, Card visa failed"
+    assert said == driven.inbox.messages[-1]["message"].splitlines()[1]
+    driven.log.error("Card %s failed", "visa")
+    driven.advance(60)
+    assert "1 more: Card visa failed" == driven.titles[-1]
+
+
+def test_summary_names_what_differed_of_free_texts(drive):
+    """Texts that a mask makes one problem, and structured ones; not those of exceptions."""
+    driven = drive(throttle={"windows": [60]})
+    for number in (7, 8, 9, 8):
+        driven.log.error(f"Order {number} failed")
+        driven.log.error({"event": f"Cart {number} is gone", "cart": number})
+        try:
+            raise ValueError(f"no price for {number}")
+        except ValueError:
+            driven.log.exception(f"Invoice {number} failed")
+    driven.advance(60)
+    texts = "\n".join(push["message"] for push in driven.inbox.messages[3:])
+    assert "x3 Order 7 failed" in texts  # one digest of all three
+    driven.log.error("Order 8 failed")
+    driven.advance(60)
+    push = driven.inbox.messages[-1]
+    assert "1 more: Order 7 failed" == push["title"]
+    assert "x1 Order 8 failed" == push["message"].splitlines()[1]
+
+
+def test_record_without_a_text_is_counted(drive):
+    """There is nothing to name of it."""
+    driven = drive(throttle={"windows": [60]})
+    for _ in range(4):
+        driven.log.error("")
+    driven.advance(60)
+    assert 3 == driven.handler.stats().suppressed
+    assert 1 == len(driven.inbox.messages[-1]["message"].splitlines()) - 1
+
+
+def test_repetition_whose_arguments_have_no_text_is_counted(drive):
+    """Its template says which problem it is; a summary names what it can."""
+    driven = drive()
+    driven.log.error("Cannot connect to %s", "db-7")
+    driven.settle()
+    driven.log.error("Cannot connect to %s", Mute())
+    driven.settle()
+    assert (1, 0) == (driven.handler.stats().suppressed, driven.handler.stats().failed)

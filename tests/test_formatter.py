@@ -225,7 +225,9 @@ def test_what_was_cancelled_is_not_the_cause():
 
 
 def test_mapping_as_message_is_shown_as_fields():
-    """A structured record's first field is its title, the others stand under it."""
-    message = PushoverFormatter().message(record({"event": "paid", "sum": 5}))
-    assert "event: paid" == message.title
-    assert "sum: 5" in message.message
+    """A structured record's event is its title, wherever it stands; the others stand under it."""
+    message = PushoverFormatter().message(record({"sum": 5, "event": "paid"}))
+    assert "paid" == message.title
+    assert ["charge, shop/pay.py:7", "sum: 5"] == message.message.splitlines()[:2]
+    other = PushoverFormatter().message(record({"sum": 5, "paid": True}))
+    assert "sum: 5" == other.title

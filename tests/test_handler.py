@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 import requests
-from conftest import adds_up
+from conftest import Mute, adds_up
 
 from pushover_logging import PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
@@ -78,7 +78,7 @@ def test_interruption_that_cannot_be_formatted_is_counted(drive, capsys):
         number += 1
         going = interrupted(
             lambda: driven.log.error("Outer problem happened"),
-            lambda: driven.log.error("%d", "x"),
+            lambda: driven.log.error("%s", Mute()),
             number,
         )
     assert number - 1 == driven.handler.stats().failed
@@ -94,12 +94,12 @@ def test_record_in_the_middle_of_the_books_waits_for_their_end(
     outbox = driven.handler._pipeline.outbox
     put = outbox.put
 
-    def interrupted_put(queued):
+    def interrupted_put(queued, *, wait):
         monkeypatch.setattr(outbox, "put", put)
         driven.log.error("good one")
-        driven.log.error("%d", "bad one")
+        driven.log.error("%s bad one", Mute())
         assert 1 == driven.handler._pipeline.stats().records
-        return put(queued)
+        return put(queued, wait=wait)
 
     monkeypatch.setattr(outbox, "put", interrupted_put)
     driven.log.error("outer one")
@@ -187,7 +187,7 @@ def test_body_that_cannot_be_made_is_a_failure_of_that_record(drive, capsys):
 def test_unthrottled_record_that_cannot_be_made_is_counted(drive, capsys):
     """The same with the throttle off."""
     driven = drive(throttle=False)
-    driven.log.error("%d", "x")
+    driven.log.error("%s", Mute())
     assert 1 == driven.handler.stats().failed
     assert "--- Logging error ---" in capsys.readouterr().err
 
@@ -371,7 +371,7 @@ def test_record_in_the_middle_of_stats_waits_for_their_end(drive, monkeypatch, c
     def interrupted_stats(*given):
         monkeypatch.undo()
         driven.log.error("good one")
-        driven.log.error("%d", "bad one")
+        driven.log.error("%s bad one", Mute())
         driven.handler.resolve("a name")
         driven.handler.flush(0)
         return read(*given)
@@ -468,7 +468,7 @@ class Boom(BaseException):
     """What a handler of signals raises, as that of Ctrl-C does."""
 
 
-def boom():
+def boom(*_, **__):
     raise Boom
 
 
@@ -497,7 +497,7 @@ def test_interruption_at_any_call_that_raises_leaves_no_lock_held(drive, throttl
 def test_interruption_before_the_outbox_has_it_is_a_failure(drive, monkeypatch):
     """Nobody will send it: it is counted so with the next record, and the books add up."""
     driven = drive()
-    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", lambda _: boom())
+    monkeypatch.setattr(driven.handler._pipeline.outbox, "put", boom)
     with pytest.raises(Boom):
         driven.log.error("cut off")
     monkeypatch.undo()

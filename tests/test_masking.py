@@ -14,10 +14,7 @@ from pushover_logging.identity.masking import MAX_CHARACTERS, mask
     ("text", "expected"),
     [
         ("GET of https://a.example/x?y=1, twice", "GET of <url>, twice"),
-        ("invalid user jo [preauth]", "invalid user <value> [preauth]"),
-        ("invalid user  0101 [preauth]", "invalid user <value> [preauth]"),
-        ("Failed password for jo from 10.0.0.7", "Failed password for <value> from <ip>"),
-        ("6.1.7601.17514 replaces 6.1.1.0", "<ip> replaces <ip>"),
+        ("6.1.7601.17514 replaces 6.1.1.0", "<num> replaces <ip>"),
         ("on 01.05.2024.", "on <time>."),
         ("core~31bf38~amd64~~6.1.1.0 is missing", "<id>.<num> is missing"),
         ("net-core~31bf38~amd64~~6.1.7601.17514 is missing", "<id>.<num> is missing"),
@@ -52,10 +49,7 @@ from pushover_logging.identity.masking import MAX_CHARACTERS, mask
         ("mask ffffffff or 0x1f or 31", "mask <num> or <num> or <num>"),
         ("from 10.0.0.7 (mail.example.at)", "from <ip>"),
         ("from 10.0.0.7 ()", "from <ip>"),
-        ("bad login of user root from 10.0.0.7", "bad login of user <value> from <ip>"),
-        ("rhost=a.b dbhost=c hostname=d", "rhost=<value> dbhost=<value> hostname=<value>"),
         ("node1 and db7 and worker12", "<id> and <id> and <id>"),
-        ("session=abcdef gone", "session=<value> gone"),
         ("POST /orders/7 503", "POST <path> 503"),
         ("POST /orders/7 timed out", "POST <path> timed out"),
         ('10.0.0.7 "GET /x HTTP/1.1" 500 12', "<ip> GET <path> 500 <num>"),
@@ -472,3 +466,17 @@ def test_any_text_has_a_mask(text: str) -> None:
     """Nothing raises, and a word without hexadecimal digits is what it is."""
     letters = "".join(each for each in text if each.isalpha() and each not in "abcdefABCDEF")
     assert (True, letters) == (isinstance(mask(text), str), mask(letters))
+
+
+def test_quoted_word_before_a_colon_is_a_key_inside_braces_alone():
+    """The name of a host is none; the fields of JSON are, also on lines of their own."""
+    assert mask("Cannot connect to 'db7': timed out") == mask("Cannot connect to 'db8': timed out")
+    for text in ("{'%s': 5}", '{"a": 5, "%s": 7}', '{"a": 5,"%s":7}', '{\n  "%s": 5\n}'):
+        assert mask(text % "name") != mask(text % "size")
+
+
+def test_length_of_a_list_does_not_matter():
+    """One item or many have one mask; lists of different kinds differ."""
+    assert mask("lost [1]") == mask("lost [1, 2, 3]")
+    assert mask("web-1, web-2 are down") == mask("web-7 are down")
+    assert mask("['a', 'b'] is lost") == mask("['c'] is lost") != mask("[1] is lost")

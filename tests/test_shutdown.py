@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+REMEDY = "set PUSHOVER_OUTBOX=auto to keep it for the next run"
 pytestmark = pytest.mark.process
 
 
@@ -85,7 +86,7 @@ def test_exit_with_a_hanging_endpoint_ends_in_time_and_says_what_was_lost(progra
         """
     )
     assert 0 == code
-    assert "pushover_logging: 20 messages were not sent within 1 s\n" == err
+    assert f"pushover_logging: 20 messages were not sent within 1 s; {REMEDY}\n" == err
     assert 1 <= float(out) < 1.5
 
 
@@ -135,7 +136,7 @@ def test_interrupted_exit_ends_at_once_and_says_what_was_lost(program, inbox, st
     time.sleep(0.5)
     running.send_signal(getattr(signal, stop))
     _, err = running.communicate(timeout=20)
-    assert "pushover_logging: 1 message was not sent: the exit was interrupted\n" == err
+    assert f"pushover_logging: 1 message was not sent: the exit was interrupted; {REMEDY}\n" == err
 
 
 def test_three_handlers_share_one_deadline(program, inbox):

@@ -140,7 +140,8 @@ def test_again_is_in_the_title():
 
 
 @pytest.mark.parametrize(("total", "line"), [
-    (1, "It lasted 2 min and came once."), (5, "It lasted 2 min and came 5 times."),
+    (1, "It lasted 2 min and came once."),
+    (2, "It lasted 2 min and came twice."), (5, "It lasted 2 min and came 5 times."),
 ])  # fmt: skip
 def test_resolution_says_how_long_its_problem_lasted(total, line):
     """To the user and device that got the problem, and quietly."""
@@ -161,3 +162,9 @@ def test_note_is_the_last_line():
         == noted(Message(message="text"), "duplicates are possible").message
     )
     assert 1024 == len(noted(Message(message="x" * 1024), "cut").message)
+
+
+def test_texts_of_a_damaged_store_are_texts():
+    """Another process can have written anything: each counts once."""
+    message = summary([count(2, texts=("x y", "2 z"))], None)
+    assert "Among them: y, z" == message.message.splitlines()[1]

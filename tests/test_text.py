@@ -17,6 +17,7 @@ from pushover_logging.rendering.text import (
     shortener,
     truncate,
     truncate_html,
+    truncate_middle,
     with_note,
 )
 
@@ -231,3 +232,19 @@ def test_note_is_the_last_line(text, limit, markup, expected):
 def test_shortener_knows_the_mode():
     """Html is cut as html, other text as it is."""
     assert ["<b…", "…"] == [shortener(markup=mode)("<b>x</b>", 3) for mode in (False, True)]
+
+
+def test_middle_is_cut_between_characters():
+    """Start and end stay, each whole; a short room keeps the start alone."""
+    text = "Command failed: " + "e\u0301" * 300 + " returned 1"
+    cut = truncate_middle(text, 100)
+    assert len(cut) <= 100
+    start, end = cut.split("…")
+    assert text.startswith(start)
+    assert text.endswith(end)
+    assert not end.startswith("\u0301")
+    assert not start.endswith("e")
+    for limit in range(60, 64):
+        assert not truncate_middle(text, limit).partition("…")[2].startswith("\u0301")
+    assert truncate(text, 59) == truncate_middle(text, 59)
+    assert "short" == truncate_middle("short", 60)

@@ -63,7 +63,8 @@ class Process:
 
     def count(self, number=1, key="a", level=E, *, reported=E, group=None, **more):
         at = self.clock.time()
-        occurrences = Occurrences(number, at, at, level, sources=(f"{id(self)} x@web-1",))
+        texts, sources = more.pop("texts", ()), (f"{id(self)} x@web-1",)
+        occurrences = Occurrences(number, at, at, level, sources=sources, texts=texts)
         problem, info = more.pop("problem", key), more.pop("info", PushInfo(f"{key} is down"))
         found = Counted(key, problem, reported, occurrences, info, group, **more)
         return self.throttle.count([found])[key]
@@ -303,6 +304,16 @@ def test_end_without_room_in_the_quota_keeps_its_count(process):
     assert SUPPRESSED is process.record(resolves=True)
     assert FIRST is process.record()
     assert {OVERFLOW_KEY: 3} == process.report(at_exit=True)
+
+
+def test_texts_of_counts_add_up(process):
+    """The most frequent of what the records said comes first, over all that was counted."""
+    process.record()
+    process.count(3, texts=("2 Card amex failed", "1 Card visa failed"))
+    process.count(2, texts=("2 Card visa failed",))
+    process.clock.now += WINDOW
+    (count,) = process.throttle.due("summary")
+    assert ("3 Card visa failed", "2 Card amex failed") == count.texts
 
 
 # -- groups

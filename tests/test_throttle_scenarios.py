@@ -156,7 +156,7 @@ def test_problem_every_ten_minutes(phone):
     """3: for a day."""
     pushes = phone().play([(s, E, "No db %s", 7) for s in range(0, DAY, 600)], 2 * DAY)
     near([
-        (0, "No db 7"), (600, "Again: No db 7"), (1500, "x1 more: No db 7"),
+        (0, "No db 7"), (600, "Again: No db 7"), (1500, "1 more: No db 7"),
         (5100, "x6 more: No db 7"), (19_500, "x24 more: No db 7"),
         (105_900, "x111 more: No db 7"),
     ], pushes)  # fmt: skip
@@ -168,7 +168,7 @@ def test_problem_that_gets_worse(memory):
     levels = [(0, W), (10, W), (20, E), (30, W), (40, C), (50, E)]
     pushes = memory.play([(s, level, "disk at %d", s) for s, level in levels], HOUR)
     assert [
-        (0, "disk at 0"), (20, "disk at 20"), (40, "disk at 40"), (340, "x1 more: disk at 40"),
+        (0, "disk at 0"), (20, "disk at 20"), (40, "disk at 40"), (340, "1 more: disk at 40"),
     ] == pushes  # fmt: skip
     assert ["1 more at a lower level" in body for body in memory.bodies] == [
         False, True, True, False,

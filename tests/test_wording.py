@@ -138,7 +138,7 @@ def test_extras_are_named_or_none():
     none = PushoverFormatter(extras=False, static_fields={"env": "prod"})
     assert ["env: prod"] == none.format(made).splitlines()[1:-1]
     structured = none.message(record({"event": "paid", "sum": 5}, order=5, request=Request()))
-    assert "event: paid" == structured.title
+    assert "paid" == structured.title
     assert ["sum: 5", "env: prod"] == structured.message.splitlines()[1:-1]
 
 

@@ -417,7 +417,7 @@ class _GuardedConnection(http.client.HTTPConnection):
             os.close(self._detach())
 
     def _is_own(self) -> bool:
-        if self.sock is None:
+        if self.sock is None or self._identity == (0, 0):  # or it is none that `connect` made
             return True
         try:
             found = os.fstat(self.sock.fileno())

@@ -19,7 +19,13 @@ from enum import Enum
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.identity.fingerprint import TEMPLATE, GroupKey, call_key
-from pushover_logging.throttle.rules import NOTHING, UNREPORTED, Occurrences, PushInfo
+from pushover_logging.throttle.rules import (
+    NOTHING,
+    UNREPORTED,
+    Occurrences,
+    PushInfo,
+    ranked_texts,
+)
 from pushover_logging.throttle.store import OVERFLOW_KEY
 from pushover_logging.throttle.throttle import OVERFLOW, Counted, View
 
@@ -27,6 +33,7 @@ CAPACITY = 1024  # tallies
 MAX_CALLS = 2048  # logging calls whose tally is cached
 CANDIDATES = {False: 10, True: 5}  # that may be undecided, by whether they are CRITICAL
 _EVICTED_AT_ONCE = CAPACITY // 16
+MAX_TEXTS = 100  # of what a tally counts: those of the first records since it was taken
 _WITH_ARGS = 2  # the length of the `call_key` of a call with args: logger and template
 
 
@@ -50,7 +57,7 @@ class Tally:
 
     __slots__ = (
         "count", "group", "info", "key", "last", "level", "problem", "quiet_until", "reported",
-        "since", "unannounced", "undecided", "worst",
+        "since", "texts", "unannounced", "undecided", "worst",
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
@@ -67,12 +74,16 @@ class Tally:
         self.unannounced: bool = False
         self.info: PushInfo = PushInfo()
         self.group: GroupKey | None = None
+        self.texts: list[str] = []  # at most `MAX_TEXTS`, redacted
 
     def counted(self, count: int, source: str) -> Counted:
         """Return ``count`` records of it, as ``source`` counted them."""
         places = (self.group.place,) if self.group and self.group.place else ()
         sources = (source,) if source else ()
-        occurrences = Occurrences(count, self.since, self.last, self.worst, places, sources)
+        texts = ranked_texts(*(f"1 {text}" for text in self.texts))
+        occurrences = Occurrences(
+            count, self.since, self.last, self.worst, places, sources, texts=texts
+        )
         return Counted(
             self.key, self.problem, self.reported, occurrences, self.info, self.group,
             self.unannounced,
@@ -82,6 +93,9 @@ class Tally:
 class Dedup:
     """The tallies of one pipeline; ``source`` names this process in shared counts.
 
+    ``text_of`` returns what a record says on one line, redacted; it is called without the lock, and
+    may raise what the record's arguments raise.
+
     Any thread may call. ``lock``, the pipeline's, is over the tallies and the counters, and never
     over I/O or a text. It is reentrant: a signal handler may log while its own thread holds it.
     Python runs handlers at calls, so that at each call under the lock every tally is consistent. A
@@ -89,12 +103,18 @@ class Dedup:
     """
 
     def __init__(
-        self, lock: threading.RLock, counters: Counters, clock: Clock, source: str
+        self,
+        lock: threading.RLock,
+        counters: Counters,
+        clock: Clock,
+        source: str,
+        text_of: Callable[[logging.LogRecord], str] = lambda _: "",
     ) -> None:
         self._lock = lock
         self._counters = counters
         self._now: Callable[[], float] = clock.monotonic
         self._source = source
+        self._text_of = text_of
         self._tallies: dict[str, Tally] = {}
         self._calls: dict[tuple[object, ...], Tally] = {}
         self._dirty: dict[str, Tally] = {}  # tallies with a count
@@ -114,6 +134,7 @@ class Dedup:
             level, created = record.levelno, record.created
             if not 0 <= created <= MAX_UNIX_TIME:
                 return False
+            text = self._text_of(record) if len(tally.texts) < MAX_TEXTS else ""
         except Exception:  # noqa: BLE001  records also come from sockets, in any shape
             return False
         with self._lock:
@@ -126,6 +147,8 @@ class Dedup:
             tally.count += 1
             tally.last = created
             self._counters.counted += 1
+            if text:
+                tally.texts.append(text)
             return True
 
     def admit(self, key: str | None, level: int, created: float) -> Admission:
@@ -155,6 +178,17 @@ class Dedup:
                 tally.undecided += 1
             self._admit(tally)
             return Admission.ADMITTED
+
+    def note(self, key: str, record: logging.LogRecord) -> None:
+        """Remember what a record that `admit` counted says; an exception's words are not kept."""
+        tally = self._tallies.get(key)
+        if tally is None or len(tally.texts) >= MAX_TEXTS or record.exc_info or record.exc_text:
+            return
+        with contextlib.suppress(Exception):  # of the record's arguments
+            text = self._text_of(record)
+            with self._lock:
+                if text and tally.count:
+                    tally.texts.append(text)
 
     def resolve(self, key: str) -> None:
         """Forget a problem's tally, so that its next record is a candidate; admit the last one."""
@@ -306,7 +340,8 @@ class Dedup:
         """Return what is counted, and begin at zero; a record that interrupts is in one of both."""
         del self._dirty[tally.key]
         count, tally.count = tally.count, 0
-        return tally.counted(count, self._source)
+        counted, tally.texts = tally.counted(count, self._source), []
+        return counted
 
     def _begin(self, tally: Tally, level: int, created: float) -> None:
         tally.since, tally.worst = created, level

@@ -28,6 +28,7 @@ _AFTER_ALL_OTHERS = -1000  # the lowest exit priority, in case others log
 _UWSGI_WITH_THREADS = [2, 0, 27]  # the first whose threads run by default
 _ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
+_REMEDY = "set PUSHOVER_OUTBOX=auto to keep it for the next run"
 _AGAIN = 0.01  # seconds after which a signal comes again that came in the middle of a call
 
 
@@ -37,6 +38,7 @@ class _Sender(Protocol):
     def request_close(self) -> None: ...
     def wait(self, timeout: float | None) -> bool: ...
     def unsent(self) -> tuple[int, int]: ...
+    def reason(self) -> str: ...
 
 
 class _Owner(Protocol):
@@ -100,6 +102,11 @@ def hook_termination() -> None:
     with contextlib.suppress(ValueError):  # not the main thread, or a subinterpreter's
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _at_termination)
+
+
+def is_ending() -> bool:
+    """Return True once the process ends: by its exit hook, or by SIGTERM."""
+    return _process.deadline is not None
 
 
 def has_exited() -> bool:
@@ -228,7 +235,7 @@ def _at_exit() -> None:
     _deadline()
     for sender in senders:
         sender.request_close()
-    why = f"not sent within {timeout:g} s"
+    reason = ""
     try:
         for sender in senders:
             sender.wait(timeout)
@@ -236,9 +243,10 @@ def _at_exit() -> None:
         if storage := _storage():
             storage.at_exit()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C once more, or a handler of SIGTERM
-        _process.deadline, why = Clock.monotonic(), "not sent: the exit was interrupted"
+        _process.deadline, reason = Clock.monotonic(), "the exit was interrupted"
     _process.has_exited = True
-    report_unsent(why)
+    is_late = not reason and Clock.monotonic() >= _deadline()
+    report_unsent(f" within {timeout:g} s" if is_late else "", reason)
 
 
 def _join_senders() -> None:
@@ -251,14 +259,21 @@ def _join_senders() -> None:
             thread.join(time_left(_ENDING))
 
 
-def report_unsent(why: str = "not sent before the process ended") -> None:
-    """Write to stderr how many Messages are unsent beyond those that were reported before."""
-    unsent = [sender.unsent() for sender in list(_SENDERS)]
+def report_unsent(when: str = " before the process ended", reason: str = "") -> None:
+    """Write to stderr how many Messages are unsent beyond those that were reported before.
+
+    It also gives a reason, of the senders if there is no other, and how to lose none next time.
+    """
+    senders = list(_SENDERS)
+    reasons = [reason] if reason else [sender.reason() for sender in senders]
+    why = next((f": {reason}" for reason in reasons if reason), "")
+    unsent = [sender.unsent() for sender in senders]
     lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
     lost_before, kept_before = _process.reported
     _process.reported = (lost, kept)
-    _report(lost - lost_before, why)
-    _report(kept - kept_before, f"{why}, and left in the outbox")
+    remedy = "" if sys.platform == "win32" else f"; {_REMEDY}"
+    _report(lost - lost_before, f"not sent{when}{why}{remedy}")
+    _report(kept - kept_before, f"not sent{when}, and left in the outbox{why}")
 
 
 def _report(number: int, what: str) -> None:

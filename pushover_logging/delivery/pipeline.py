@@ -42,7 +42,8 @@ class Settings:
     """A handler's configuration, checked: from it each process builds its pipeline.
 
     ``make_client`` is called once a process. ``rules`` is None if the throttle is off. ``path`` is
-    the outbox's file, None for memory. Times are in seconds.
+    the outbox's file, None for memory. Times are in seconds. ``text_of`` returns what a record says
+    on one line, as it can be sent.
     """
 
     make_client: Callable[[], PushoverClient] = field(repr=False)
@@ -53,6 +54,7 @@ class Settings:
     max_age: float
     close_timeout: float
     clock: Clock
+    text_of: Callable[[logging.LogRecord], str]
 
 
 class Pipeline:
@@ -76,7 +78,11 @@ class Pipeline:
         self.counters: Counters = Counters()
         is_alone = settings.path is None and rules.store is None
         self.dedup: Dedup = Dedup(
-            self._lock, self.counters, clock, "" if is_alone else _source(settings.host)
+            self._lock,
+            self.counters,
+            clock,
+            "" if is_alone else _source(settings.host),
+            settings.text_of,
         )
         memory = MemoryOutbox(self._lock, settings.capacity)
         self.outbox: MemoryOutbox | FileOutbox = memory
@@ -152,6 +158,8 @@ class Pipeline:
         admission = self.dedup.admit(keys.key, record.levelno, record.created)
         if keys.key is not None and not self._group_by:
             self.dedup.remember(record, keys.key)
+        if keys.key is not None and admission is Admission.COUNTED:
+            self.dedup.note(keys.key, record)
         return keys, admission
 
     def _put(

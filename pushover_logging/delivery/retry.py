@@ -32,10 +32,15 @@ class RetryPolicy:
         self._token = CircuitBreaker(clock, *_PROBE)
         self._users: dict[str | None, CircuitBreaker] = {}  # None is the default user
         self._has_warned_of_quota = False
+        self._failed_at = -PAUSE
+        self.is_ending: bool = False  # set by any thread: one more try must fit before the exit
 
     def pause(self) -> float:
         """Return for how many seconds nothing at all may be sent."""
-        until = max(self._service.until, self._quota.until, self._token.until)
+        service = self._service.until
+        if self.is_ending:
+            service = min(service, self._failed_at + PAUSE)
+        until = max(service, self._quota.until, self._token.until)
         return max(0.0, until - self._clock.monotonic())
 
     def requested_pause(self) -> float:
@@ -91,6 +96,7 @@ class RetryPolicy:
 
     def back_off(self) -> None:
         """Pause, each time for longer, until a send succeeds."""
+        self._failed_at = self._clock.monotonic()
         self._service.fail()
         self._service.open_for(PAUSE + self._clock.uniform(0, self._service.delay - PAUSE))
 

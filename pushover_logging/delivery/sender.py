@@ -183,6 +183,7 @@ class Sender:
     def begin_close(self) -> None:
         """Begin to close: send the backlog, then a digest of what is counted."""
         self.closing = True
+        self._retry.is_ending = lifecycle.is_ending()
         self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
@@ -196,6 +197,10 @@ class Sender:
             return True
         looks = self._is_last or (self.is_in_file and self._looks_at_exit)
         return not (looks or self.dedup.has_counts() or self.local.has_counts())
+
+    def pause(self) -> float:
+        """Return for how many seconds nothing can be sent."""
+        return max(self._retry.pause(), self._retry.blocked_users().get(None, 0.0))
 
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
@@ -347,6 +352,8 @@ class Sender:
                 self._unwritten_pause = self._retry.requested_pause()
                 self._record_result(push)
             else:
+                with self.lock:  # it can have arrived before, and with this send
+                    self.counters.possible_duplicates += queued.may_have_arrived
                 self._finish(push, f"{REJECTED}: {error}")
         except BaseException:
             self._record_result(push)
@@ -770,12 +777,14 @@ class SenderThread:
         try:
             self._waiters.append(waiter)
             while self._is_busy or not self.is_drained():
-                if left <= 0 or not lifecycle.may_wait():
+                if left <= 0 or not lifecycle.may_wait() or self._is_hopeless(left):
                     return self.is_drained()
                 began, waited = time.monotonic(), 0.0
                 self.wake()
                 # Without a thread `wake` has sent what can be sent now.
                 step = left if self.thread is not None else min(left, _INLINE_RETRY)
+                if lifecycle.is_ending():  # look if that has become hopeless
+                    step = min(left, _HURRIED_INTERVAL)
                 if not waiter.wait(step):
                     waited = step  # also if a test lets time stand still
                 left -= max(waited, time.monotonic() - began)
@@ -793,6 +802,10 @@ class SenderThread:
     def unsent(self) -> tuple[int, int]:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
         return self._sender.unsent()
+
+    def reason(self) -> str:
+        """Return why nothing is sent now; empty if something could be."""
+        return (self._sender.last_error or "") if self._sender.pause() > 0 else ""
 
     def is_drained(self) -> bool:
         """Return True if nothing waits to be sent; once closing, no count either."""
@@ -884,6 +897,10 @@ class SenderThread:
         finally:
             self._sender.deadline = None
             lifecycle.leave_sender()
+
+    def _is_hopeless(self, left: float) -> bool:
+        """Return True at exit if nothing can be sent within ``left`` seconds."""
+        return lifecycle.is_ending() and not self._is_busy and self._sender.pause() > left
 
     def _is_hurried(self) -> bool:
         """Return True if a thread waits: then others are asked more often."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +17,22 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from pushover_logging.identity import tracebacks
+from pushover_logging.identity.headline import (
+    address_in,
+    address_in_text,
+    headline,
+    last_error_line,
+    names_nothing,
+)
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
+from pushover_logging.identity.record_parts import (
+    RecordParts,
+    carries_exception,
+    has_exception,
+    message_text,
+    read_record,
+)
+from pushover_logging.identity.source import Match, match_template, raise_site, t_string
 from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
@@ -45,6 +59,7 @@ class GroupKey(NamedTuple):
 
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
+    site: str = ""  # the key of a second group: the call site of a root exception
 
 
 class JobName(str):
@@ -85,26 +100,30 @@ def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
 def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     """Return a cheap key that determines the fingerprint of a plain record; None for others.
 
-    A plain record is at WARNING or above, has a str as its message, and has neither an exception
-    nor a ``pushover`` mapping.
+    A plain record is at WARNING or above, has a str as its message, and has neither an exception,
+    also among its arguments, nor a ``pushover`` mapping.
     """
     is_plain = type(record.msg) is str and "pushover" not in record.__dict__
     if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
         return None
     if record.args:
-        return (record.name, record.msg)
-    return (record.name, record.msg, record.module, record.funcName)
+        return None if has_exception(record.args) else (record.name, record.msg)
+    return (
+        record.name, record.msg, record.pathname, record.lineno, record.module, record.funcName,
+    )  # fmt: skip
 
 
 def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     """Return the key of the problem that ``record`` reports: ASCII, at most 42 characters.
 
     The first rule that applies makes the key: a ``fingerprint`` in the record's ``pushover``
-    mapping; below WARNING, the rendered text; with an exception, its types, place and masked text;
-    with args and a template that contains a word, the template; else the masked text.
+    mapping; below WARNING, the rendered text; with an exception, wherever the record has it
+    (`read_record`), its types, place and text; with a template that contains a word, the template;
+    else the masked text. The template is the one that ``logging`` was given with args, else the one
+    in the source of the call or of the ``raise``.
 
     ``group_by`` names record attributes whose values are part of the key under every rule; a
-    missing one counts as "". Raises what ``getMessage`` raises if the args do not fit the template.
+    missing one counts as "". Raises what the record's own objects raise.
     """
     values = _values(record, group_by) if group_by else ()
     return _fingerprint(record, pushover_extra(record), values)
@@ -115,16 +134,18 @@ def _fingerprint(record: logging.LogRecord, extra: Mapping[str, Any], values: _T
     if name is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
-        return _key(NEWS, str(record.name), record.getMessage(), *values)
-    if record.exc_info or record.exc_text:
-        key = _exception_key(record, values)
+        return _key(NEWS, str(record.name), message_text(record), *values)
+    parts = None
+    if record.exc_info or record.exc_text or carries_exception(record):
+        parts = read_record(record)
+        key = _exception_key(record, parts, values)
         if key:
             return key
     if record.args:
         key = _template_key(str(record.name), str(record.msg)[:MAX_CHARACTERS], values)
         if key:
             return key
-    return _text_key(record, values)
+    return _text_key(record, parts, values)
 
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
@@ -136,32 +157,110 @@ def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
     return tuple([str(getattr(record, name, "")) for name in group_by])
 
 
-def _exception_key(record: logging.LogRecord, values: _Texts) -> str | None:
+def _exception_key(record: logging.LogRecord, parts: RecordParts, values: _Texts) -> str | None:
     """Return the key of the record's exception; None if it has none."""
-    info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
-    if tracebacks.is_exc_info(info):
-        chain = tracebacks.exception_chain(info[1])
-        tb = info[2] if isinstance(info[2], TracebackType) else chain[0].__traceback__
+    if parts.exceptions:
+        chain = tracebacks.exception_chain(parts.exceptions[0])
         if any(map(tracebacks.subexceptions, chain)):
             values = (*_member_keys(chain), *values)
-        return _repeated_exception_key(str(record.msg), *_exception_parts(chain, tb), values)
-    if isinstance(record.exc_text, str) and record.exc_text.strip():
-        return _key(EXCEPTION, *_text_exception_parts(str(record.msg), record.exc_text), *values)
+        for other in parts.exceptions[1:]:
+            values = (_qualified_name(other), mask(_words(other)), *values)
+        fixed, said = _exception_parts(chain, _traceback_of(parts))
+        head = _exception_head(record, parts, _as_text(chain[0]))
+        return _known_key(EXCEPTION, head, *fixed, said, *values)
+    if parts.exc_text:
+        head = _exception_head(record, parts, tracebacks.exception_line(parts.exc_text))
+        return _key(EXCEPTION, head, *_text_exception_parts(parts.exc_text), *values)
     return None
 
 
+def _exception_head(record: logging.LogRecord, parts: RecordParts, exception: str) -> str:
+    """Return the template of the text that was logged with an exception, else its mask."""
+    if parts.fields:
+        return _known_mask(_head(parts)[:MAX_CHARACTERS])
+    if record.args:
+        return _given_template(parts.template[:MAX_CHARACTERS])
+    return _template_or_mask(_match(record, parts.text), parts.text, exception)
+
+
+@lru_cache(maxsize=1024)
+def _given_template(template: str) -> str:
+    return template if _has_word(template) else mask(template)
+
+
+def _head(parts: RecordParts) -> str:
+    """Return what the program said of an exception; of a structured message also its fields."""
+    return f"{parts.template} {parts.fields}" if parts.fields else parts.template
+
+
+def _traceback_of(parts: RecordParts) -> TracebackType | None:
+    tb = parts.traceback
+    return tb if isinstance(tb, TracebackType) else parts.exceptions[0].__traceback__
+
+
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its place, and the first line of the logged exception."""
+    """Return the types of a chain with its places, and what the logged exception says."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
-    # The text of its line, unlike its number, stays the same when lines above it change.
+    places = _place_parts(tb)
+    for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
+        inner = tracebacks.inner_tracebacks(exc)
+        if inner:  # another process's, or another machine's
+            places += _inner_parts(inner[0])
+    return (*map(_qualified_name, chain), *places), _said_by(chain[0], tb)
+
+
+def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
+    """Return the template of an exception's text by its ``raise``, else its words, masked."""
+    text = _as_text(exc)
+    filename, lineno = raise_site(tb)
+    found = match_template(filename, lineno, _unquoted(exc, text)) if filename else None
+    return _template_or_mask(found, text if found else _words(exc))
+
+
+def _unquoted(exc: BaseException, text: str) -> str:
+    """Return the text that an exception was given; a KeyError's own is the repr of that."""
+    given = exc.args[0] if type(exc).__str__ is KeyError.__str__ and exc.args else text
+    return given if isinstance(given, str) else text
+
+
+def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
+    """Return a template, with the masked errors in it that are not part of ``known``; else a mask.
+
+    An error in the text that is logged with an exception is mostly that exception.
+    """
+    if found is None:
+        return _known_mask(text[:MAX_CHARACTERS])
+    if not found.errors:
+        return found.template
+    return _with_errors(found, known[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=1024)
+def _with_errors(found: Match, known: str) -> str:
+    errors = map(first_line, found.errors)
+    return "\0".join((found.template, *[mask(each) for each in errors if each not in known]))
+
+
+def _match(record: logging.LogRecord, text: str) -> Match | None:
+    """Return the template of a record's text that the program formatted itself."""
+    if type(record.msg) is str:
+        return match_template(record.pathname, record.lineno, text)
+    return t_string(record.msg) or match_template(record.pathname, record.lineno, text)
+
+
+def _place_parts(tb: TracebackType | None) -> _Texts:
+    # The text of a line, unlike its number, stays the same when lines above it change.
     frame = tracebacks.in_app_frame(tb)
-    place = (frame.module, frame.function, frame.code) if frame else ("", "", "")
-    return (*map(_qualified_name, chain), *place), _first_line_of(chain[0])
+    return (frame.module, frame.function, frame.code) if frame else ("", "", "")
 
 
-@lru_cache(maxsize=1024)  # a problem that continues repeats its parts
-def _repeated_exception_key(head: str, fixed: _Texts, line: str, rest: _Texts) -> str:
-    return _key(EXCEPTION, mask(head), *fixed, mask(line), *rest)
+def _inner_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
+    return (*_frame_parts(parsed), mask(_parsed_words(parsed)))
+
+
+def _frame_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
+    frame = tracebacks.in_app_place(parsed.frames)
+    return (_file_name(frame.filename), frame.function, frame.code) if frame else ("", "", "")
 
 
 def _member_keys(chain: Sequence[BaseException]) -> list[str]:
@@ -169,22 +268,46 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     members = [exc for link in chain for exc in tracebacks.flatten_group(link) if exc is not link]
     keys = set()
     for exc in members:
-        fixed, line = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
-        keys.add(_key("", *fixed, mask(line)))
+        fixed, said = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
+        keys.add(_key("", *fixed, said))
     return sorted(keys)
 
 
-def _text_exception_parts(head: str, text: str) -> _Texts:
+def _text_exception_parts(text: str) -> _Texts:
     text = tracebacks.both_ends(text)
-    place, line = tracebacks.text_place_parts(text), tracebacks.exception_line(text)
-    return mask(head.rstrip("\r\n")), *place, mask(line)
+    place, line = tracebacks.text_place_parts(text), _text_words(tracebacks.exception_text(text))
+    inner = tracebacks.parse_tracebacks(text)[:1] if '"""\n' in text else ()
+    inner_parts = _inner_parts(inner[0]) if inner else ()
+    return *place, mask(line), *inner_parts
 
 
-def _first_line_of(exc: BaseException) -> str:
+def _as_text(exc: BaseException) -> str:
     try:
-        return first_line(str(exc))
+        return str(exc)
     except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
         return ""
+
+
+def _text_words(text: str) -> str:
+    """Return what the lines of an exception in a traceback's text say, on one line."""
+    name, colon, words = text.partition(": ")
+    if "\n" in name:
+        return first_line(text)
+    return f"{name}{colon}{headline(words)[0]}"
+
+
+def _parsed_words(parsed: tracebacks.ParsedTraceback) -> str:
+    return _text_words("\n".join([parsed.line, *parsed.remarks]))
+
+
+def _words(exc: BaseException) -> str:
+    """Return what an exception says, on one line, with the last line of a command's stderr."""
+    try:
+        text = headline(str(exc))[0]
+    except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
+        return ""
+    error_line = last_error_line(exc)
+    return f"{text}: {error_line}" if error_line else text
 
 
 def _qualified_name(exc: BaseException) -> str:
@@ -198,86 +321,115 @@ def _qualified_name(exc: BaseException) -> str:
 @lru_cache(maxsize=1024)  # a suppressed duplicate costs no more than this look-up
 def _template_key(name: str, template: str, values: _Texts) -> str | None:
     """Return the key of a template that contains a word; None for one like "%s: %s"."""
-    if not _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)):
-        return None
-    return _key(TEMPLATE, name, template, *values)
+    return _key(TEMPLATE, name, template, *values) if _has_word(template) else None
 
 
-def _text_key(record: logging.LogRecord, values: _Texts) -> str:
-    text = record.getMessage()
-    if tracebacks.TRACEBACK in text:
-        # QueueHandler.prepare moves the traceback into the message and clears exc_text.
-        head, traceback, rest = text.partition(tracebacks.TRACEBACK)
-        if rest.strip():
-            return _key(EXCEPTION, *_text_exception_parts(head, traceback + rest), *values)
+def _has_word(template: str) -> bool:
+    return _THREE_LETTERS.search(_PLACEHOLDER.sub(" ", template)) is not None
+
+
+def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Texts) -> str:
+    text = message_text(record) if parts is None else _head(parts._replace(template=parts.text))
+    if parts is None and tracebacks.TRACEBACK in text:  # of an argument that is no str
+        key = _exception_key(record, read_record(record), values)
+        if key:
+            return key
+    found = _match(record, text)
+    if found:
+        # An error's text is free, and args that make the text are not part of `call_key`.
+        rule = TEXT if found.errors or record.args else TEMPLATE
+        return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
-    return _repeated_text_key(place, text[:MAX_CHARACTERS])
-
-
-@lru_cache(maxsize=1024)
-def _repeated_text_key(place: _Texts, text: str) -> str:
-    return _masked_text_key(place, mask(text))
-
-
-@lru_cache(maxsize=1024)
-def _masked_text_key(place: _Texts, masked: str) -> str:
-    return _key(TEXT, *place, masked)
+    return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))
 
 
 def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> GroupKey | None:
     """Return the group of ``record``, whose fingerprint is ``key``; None for most records.
 
     The masked texts of one file and line are a group, because a text that no mask fits can give any
-    number of keys from one call; so are the exceptions of one `_root_cause`.
+    number of keys from one call; so are the exceptions of one type from one line. The exceptions of
+    one root cause are a group as well.
     """
     values = _values(record, group_by) if group_by else ()
     if key.startswith(TEXT):
         group = _key(CALL_SITE, str(record.pathname), str(record.lineno), *values)
-        name = os.path.basename(record.pathname)  # noqa: PTH119  a tenth of a Path's cost
-        return GroupKey(group, f"{name}:{record.lineno}")
-    cause = _root_cause(record) if key.startswith(EXCEPTION) else None
-    if cause is None:
+        return GroupKey(group, f"{_file_name(str(record.pathname))}:{record.lineno}")
+    if not key.startswith(EXCEPTION):
         return None
-    info = record.exc_info
-    frame = tracebacks.in_app_frame(info[2]) if isinstance(info, tuple) else None
-    place = frame.function if frame else record.funcName or record.name
-    return GroupKey(_key(ROOT_CAUSE, *cause, *values), place)
+    parts = read_record(record)
+    place, function = _exception_site(parts)
+    if not any(place[1:]):
+        place = (*place, str(record.pathname), str(record.lineno))
+    site = _key(CALL_SITE, *place, *values)
+    cause, name = _root_cause(parts), function or str(record.funcName or record.name)
+    if cause is None:
+        return GroupKey(site, name)
+    return GroupKey(_key(ROOT_CAUSE, *cause, *values), name, site)
 
 
-def _root_cause(record: logging.LogRecord) -> tuple[str, str] | None:
-    """Return the type and the masked first line of the root exception, if that is a cause.
+def _exception_site(parts: RecordParts) -> tuple[_Texts, str]:
+    """Return the type and place of the logged exception, and the function's name."""
+    if parts.exceptions:
+        place = _place_parts(_traceback_of(parts))
+        inner = tracebacks.inner_tracebacks(tracebacks.root_cause(parts.exceptions[0]))
+        if inner:
+            return (_qualified_name(parts.exceptions[0]), *_frame_parts(inner[0])), place[1]
+        return (_qualified_name(parts.exceptions[0]), *place), place[1]
+    text = tracebacks.both_ends(parts.exc_text)
+    place = tracebacks.text_place_parts(text)
+    return (tracebacks.exception_line(text).partition(":")[0], *place), ""
+
+
+def _root_cause(parts: RecordParts) -> _Texts | None:
+    """Return the type and the masked words of the root exception, if that is a cause.
 
     One dead database causes many failures, but each KeyError or timeout is a problem of its own.
     """
-    info: object = record.exc_info
-    if tracebacks.is_exc_info(info):
-        root = tracebacks.exception_chain(info[1])[-1]
-        if not tracebacks.subexceptions(root):
-            return _cause(root)
-        causes = set(map(_cause, map(tracebacks.root_cause, tracebacks.flatten_group(root))))
-        return causes.pop() if len(causes) == 1 else None
-    # The root's traceback is the first in the text, and ends at an empty line.
-    text = tracebacks.both_ends(str(record.exc_text or record.getMessage()))
-    first = text[text.find(tracebacks.TRACEBACK) :].split("\n\n", 1)[0]
-    return _text_cause(tracebacks.exception_line(first)) if tracebacks.TRACEBACK in text else None
+    if not parts.exceptions:
+        parsed = tracebacks.parse_tracebacks(tracebacks.both_ends(parts.exc_text))
+        return _parsed_cause([each for each in parsed if each.line])
+    causes, _ = tracebacks.split_chain(parts.exceptions[0])
+    root = causes[-1]
+    if not tracebacks.subexceptions(root):
+        return _cause(causes)
+    members = map(tracebacks.split_chain, tracebacks.flatten_group(root))
+    found = {_cause(member) for member, _ in members}
+    return found.pop() if len(found) == 1 else None
 
 
-def _cause(exc: BaseException) -> tuple[str, str] | None:
-    is_pythons = type(exc).__module__ in {"builtins", tracebacks.ASYNCIO}
-    if is_pythons and not isinstance(exc, OSError):
+def _cause(chain: list[BaseException]) -> _Texts | None:
+    root = chain[-1]
+    inner = tracebacks.inner_tracebacks(root)
+    if inner:
+        return _parsed_cause(inner)
+    is_pythons = type(root).__module__ in {"builtins", tracebacks.ASYNCIO}
+    is_os_error = isinstance(root, OSError)
+    if is_pythons and not is_os_error:
         return None
-    line = _first_line_of(exc)
-    return (_qualified_name(exc), mask(line)) if line or not is_pythons else None
+    words = _words(root)
+    if not names_nothing(words, is_os_error=is_os_error):
+        return _qualified_name(root), mask(words)
+    address = address_in(reversed(chain), _words)
+    return (_qualified_name(root), mask(words), address) if address else None
 
 
-def _text_cause(line: str) -> tuple[str, str] | None:
-    """Return the `_cause` of an exception by its line in a traceback."""
-    name, _, text = line.partition(": ")
-    builtin = getattr(builtins, name, None)
-    is_os_error = isinstance(builtin, type) and issubclass(builtin, OSError) and text
-    if (builtin and not is_os_error) or name.startswith(f"{tracebacks.ASYNCIO}."):
+def _parsed_cause(parsed: Sequence[tracebacks.ParsedTraceback]) -> _Texts | None:
+    """Return the `_cause` of a chain by its text, the root first."""
+    if not parsed:
         return None
-    return name, mask(text)
+    name, _, words = _parsed_words(parsed[0]).partition(": ")
+    is_os_error = tracebacks.is_os_error(name)
+    is_pythons = hasattr(builtins, name) or name.startswith(f"{tracebacks.ASYNCIO}.")
+    if is_pythons and not is_os_error:
+        return None
+    if not names_nothing(words, is_os_error=is_os_error):
+        return name, mask(words)
+    address = next(filter(None, (address_in_text(each.line) for each in parsed)), "")
+    return (name, mask(words), address) if address else None
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[\\/]", path)[-1]
 
 
 def _key(rule: str, *parts: str) -> str:
@@ -286,3 +438,8 @@ def _key(rule: str, *parts: str) -> str:
     for part in parts:
         joined += f"{len(part)}:{part}"
     return rule + blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+# A problem that continues repeats its texts.
+_known_mask = lru_cache(maxsize=1024)(mask)
+_known_key = lru_cache(maxsize=1024)(_key)

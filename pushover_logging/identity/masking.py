@@ -65,15 +65,10 @@ _PATTERN = rf"""(?x)
       | (?=[EeMmDdRr])(?i:event|message|msg|err|error|detail|reason)=["']
       | (?:[A-Z]\w{{0,60}}(?:Error|Exception|Failure|Timeout|Warning)\()+(?:-?\d{{1,6}},\ )?
         b?["'](?=[\[<]?[\w.]{{1,60}},?\ )
-      | ["'][A-Za-z_]\w{{0,40}}["'](?=:)
+      | (?:(?<=[{{,])|(?<=[{{,]\s)|(?<=\ \ ))["'][A-Za-z_]\w{{0,40}}["'](?=:)  # a key of JSON
       )
     | (?P<request>["']?(?P<method>{_METHOD}\ )(?:/|https?:)[^\s"']*
       (?:\ HTTP/[\d.]{{1,3}})?["']?(?P<status>[\ :]{{1,2}}\d{{3}}(?!\w))?)
-    # A user or a host, by the name in front of it.
-    | (?P<value>(?P<key>(?=\w{{1,32}}=)(?i:\w*(?:host|login|account|client|peer|session|token)
-        (?:name|id)?=)
-        |(?i:user\ {{1,2}}|(?:password|log[io]n)\ for\ )(?=[\w.-]{{1,64}}\ (?:(?:from|by)\ |\[))
-        )[^\s"',;&()\[\]{{}}<>]+)
     | (?P<date>(?=[MTWFSJAOND\d])(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{{0,6}},?\ )?
         (?:{_MONTH}\ {{1,2}}\d{{1,2}}|\d{{1,2}}\ {_MONTH})(?:,?\ \d{{4}})?(?!\w)
         (?:\ {_CLOCK}(?:\ [A-Z]{{2,5}})?(?:\ \d{{4}})?)?)
@@ -91,7 +86,7 @@ _PATTERN = rf"""(?x)
       | {_CLOCK}(?![\w:])
       )
     | (?P<ip>
-        \d{{1,5}}(?:\.\d{{1,5}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
+        \d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.])(?:\ \([\w.-]{{0,64}}\))?
       | (?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?!\w)
       | (?<!:)\[?(?=[0-9a-fA-F:]{{0,39}}\d)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}
         (?:\]:\d{{1,5}})?(?![\w:])
@@ -137,6 +132,7 @@ _UNSPACED = (
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff"
     r"\uff01-\uff0f\uff1a-\uff20]"
 )
+_LIST = r"(<\w+>)(?:, \1)+"  # how many things there are does not distinguish problems
 # Groups of the pattern that share a placeholder with another.
 _PLACEHOLDERS = {"date": "<time>", "hex": "<num>"}
 
@@ -155,15 +151,15 @@ def mask(text: str) -> str:
 
     URLs, e-mail addresses, UUIDs, dates and times, network addresses, paths, hosts with a port,
     quoted strings, numbers (also hexadecimal) with or without a unit, and identifiers with digits
-    become ``<url>``, ``<email>`` and so on. So does the user or host named by ``host=``,
-    ``session=`` and the like, by ``user ... from`` and by ``password for ... from``. Codes that
-    distinguish problems stay: ``[Errno 28]``, ``HTTP 500``, ``status 502``, ``exit code 2``,
-    ``ORA-00942``, the method and status of a request line.
+    become ``<url>``, ``<email>`` and so on. Codes that distinguish problems stay: ``[Errno 28]``,
+    ``HTTP 500``, ``status 502``, ``exit code 2``, ``ORA-00942``, the method and status of a request
+    line. A list has the mask of one of its items.
     Only the first 2,048 characters are read and returned, in time linear in their number.
     """
     text = text[:MAX_CHARACTERS]
     found = _parts_of_shape(text.encode("utf-8", "surrogatepass").translate(_ZEROS))
-    return found if isinstance(found, str) else _join(text, found or _parts(text))
+    masked = found if isinstance(found, str) else _join(text, found or _parts(text))
+    return _compiled(_LIST).sub(r"\1", masked) if ">, <" in masked else masked
 
 
 def _join(text: str, parts: Sequence[_Part]) -> str:
@@ -206,10 +202,6 @@ def _parts_of_match(match: re.Match[str]) -> list[_Part]:
     start, end = match.span()
     if kind == "request":
         return [(*match.span("method"), "<path>"), (*match.span("status"), "")]
-    if kind == "value":
-        key = match["key"].rstrip()
-        space = " " if key != match["key"] else ""  # of two, the second stands for an empty name
-        return [(start, start + len(key), f"{space}<value>")]
     is_word = kind == "id" and (
         _compiled(_WORD_WITH_DIGITS).fullmatch(match.group()) or not _DIGIT.search(match.group())
     )

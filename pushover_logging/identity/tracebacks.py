@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import linecache
 import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from types import TracebackType
+from opcode import opmap
+from types import FrameType, TracebackType
 from typing import NamedTuple, TypeGuard
 
 ASYNCIO = "asyncio.exceptions"
@@ -22,20 +24,34 @@ _KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
 _TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
+_RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
 
+_EXTENSIONS = (".so", ".pyd")  # of compiled modules
+_SESSIONS = ("<stdin>", "<string>", "<console>", "<ipython-input")  # sources that no file has
+_COMPILED = re.compile(r"\.(?:pyx|pxi|pxd)$")
 _STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120  a prefix of file names
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+_INSTALLED = re.compile(r"[\\/](?:(?:site|dist)-packages|lib[\\/]python3\.\d+)[\\/]")
 
 _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))?', re.MULTILINE)
 # A line that begins at the left; the members of an exception group have a margin there.
 _UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
 _HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(MARK)}"
 _MARGIN = r"\A *[|+] "  # of an exception group's members
-_FRAME_LINE = r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
+_FRAME_LINE = r'(?:\s+|> )File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
 _MARKERS = frozenset(" ^~")  # below a line's code
 _MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
 _REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
-_CHAIN_LINES = ("The above exception was", "During handling of the above")
+_CONTEXT_LINE = "During handling of the above"
+_CHAIN_LINES = ("The above exception was", _CONTEXT_LINE)
+_REMOTE = "RemoteTraceback"
+_QUOTES = ('"""', "'''")  # around the text of a remote traceback
+_ANY_HEADER = re.compile(
+    rf"(?:[ |+]{{0,40}}Exception Group )?(?:Traceback|Stack) {re.escape(MARK)}"
+)
+_ANY_FRAME = re.compile(r'^(.*?)(?:  |> )File "[^"]+", line \d+')
+_GROUP_MARGIN = re.compile(r"[ +]*\|[ |+]*")
+_COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
+_DIGITS = re.compile(r"\d")
 
 
 class Frame(NamedTuple):
@@ -53,8 +69,9 @@ class ParsedTraceback(NamedTuple):
     """One exception of a traceback's text, or a stack, whose ``line`` is empty."""
 
     line: str
-    remarks: list[str]  # the lines below: the rest of the exception's text, and its notes
+    remarks: list[str]  # the lines below, as they are: the rest of the text, and the notes
     frames: list[Frame]  # in the order of the text, the innermost last
+    is_context: bool = False  # it was handled when the exception arose, and did not lead to it
 
 
 def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]:
@@ -66,14 +83,27 @@ def is_exc_info(info: object) -> TypeGuard[tuple[object, BaseException, object]]
 
 
 def exception_chain(exc: BaseException) -> list[BaseException]:
-    """Return ``exc`` and the exceptions that led to it, the outermost first.
+    """Return ``exc`` and the exceptions that it followed, the outermost first.
 
     The chain follows ``__cause__``, else an unsuppressed ``__context__``, as a traceback does, and
-    ends before an exception that it already holds. An exception group counts as one exception. A
-    chain does not end in CancelledError: the exception that resulted, a TimeoutError for example,
-    takes its place as the root.
+    ends before an exception that it already holds. An exception group counts as one exception.
+    `split_chain` says which of them led to ``exc``.
     """
-    chain: list[BaseException] = []
+    causes, contexts = split_chain(exc)
+    return [*causes, *contexts]
+
+
+def split_chain(exc: BaseException) -> tuple[list[BaseException], list[BaseException]]:
+    """Return the exceptions that led to ``exc``, and those that were only handled when it arose.
+
+    Both lists are outermost first. An exception leads to another by ``raise ... from``, or by a
+    ``raise`` in the ``except`` block itself. An exception from code that the block calls is a
+    failure of its own. The causes do not end in CancelledError: the exception that resulted, a
+    TimeoutError for example, takes its place as the root.
+    """
+    causes: list[BaseException] = []
+    contexts: list[BaseException] = []
+    chain = causes
     seen: set[int] = set()
     current: BaseException | None = exc
     while current is not None and id(current) not in seen:
@@ -82,19 +112,64 @@ def exception_chain(exc: BaseException) -> list[BaseException]:
         cause = current.__cause__
         if cause is None and not current.__suppress_context__:
             cause = current.__context__
+            if cause is not None and chain is causes and _arose_deeper(current, cause):
+                chain = contexts
         current = cause
-    end = len(chain)
+    end = len(causes)
     while end > 1:
-        kind = type(chain[end - 1])
+        kind = type(causes[end - 1])
         if kind.__module__ != ASYNCIO or kind.__name__ != "CancelledError":
             break
         end -= 1
-    return [*chain[: end - 1], *chain[end:], chain[end - 1]]
+    return [*causes[: end - 1], *causes[end:], causes[end - 1]], contexts
+
+
+def _arose_deeper(exc: BaseException, handled: BaseException) -> bool:
+    """Return True if ``exc`` arose in code that the handler of ``handled`` called."""
+    if exc.__traceback__ is None or handled.__traceback__ is None:
+        return False
+    handler = handled.__traceback__.tb_frame  # the outermost frame is the one that caught it
+    first = entry = exc.__traceback__
+    while entry.tb_next is not None:
+        entry = entry.tb_next
+    if entry.tb_frame is handler:
+        return not _is_raise(entry)
+    frame: FrameType | None = entry.tb_frame
+    while frame is not None:
+        if frame is handler:
+            return True
+        frame = frame.f_back
+    return any(each.tb_frame is handler for each in _entries(first))
+
+
+def _is_raise(entry: TracebackType) -> bool:
+    """Return True if the entry's instruction is a ``raise`` statement's."""
+    code = entry.tb_frame.f_code.co_code
+    return code[entry.tb_lasti] in _RAISES if entry.tb_lasti < len(code) else True
 
 
 def root_cause(exc: BaseException) -> BaseException:
-    """Return the last exception of `exception_chain(exc)`."""
-    return exception_chain(exc)[-1]
+    """Return the exception that all the others of a chain came from."""
+    return split_chain(exc)[0][-1]
+
+
+def inner_tracebacks(exc: BaseException) -> list[ParsedTraceback]:
+    """Return the exceptions in the text of ``exc``, the root first: those of another process."""
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001  any code of the program
+        return []
+    if MARK not in text:
+        return []
+    return [found for found in parse_tracebacks(plain_traceback(text)) if found.line]
+
+
+def is_remote(exc: BaseException) -> bool:
+    """Return True if an exception only carries the traceback of another process as its text.
+
+    Pools and task queues have such a type each: multiprocessing, joblib and Celery, for example.
+    """
+    return not split_traceback(str(exc))[0].strip(" \n\"'")
 
 
 def subexceptions(exc: object) -> Sequence[object]:
@@ -125,26 +200,76 @@ def flatten_group(exc: BaseException) -> list[BaseException]:
     return members
 
 
+def is_os_error(name: str) -> bool:
+    """Return True if ``name``, with or without its module, is that of an OSError of Python."""
+    kind = getattr(builtins, name.rpartition(".")[2], None)
+    return isinstance(kind, type) and issubclass(kind, OSError)
+
+
 @lru_cache(maxsize=1024)
 def is_in_app(filename: str) -> bool:
-    """Return True if a file belongs to the program, not to Python or to an installed package."""
-    return not (filename.startswith(("<frozen", _STANDARD_LIBRARY)) or _INSTALLED.search(filename))
+    """Return True if a file is source of the program, not of Python or of an installed package.
+
+    Neither the source of a compiled extension nor generated code, such as ``<string>``, is.
+    """
+    return not (
+        filename.startswith(("<", _STANDARD_LIBRARY))
+        or _INSTALLED.search(filename)
+        or _COMPILED.search(filename)
+    )
+
+
+def package_of(filename: str) -> str:
+    """Return the name of the installed package that a file belongs to; "" if it is in-app."""
+    if is_in_app(filename):
+        return ""
+    name = _INSTALLED.split(filename.removeprefix(_STANDARD_LIBRARY))[-1]
+    name = re.sub(r"^(?:site|dist)-packages[\\/]", "", name)
+    parts = re.split(r"[\\/]", name.lstrip("\\/"))
+    if _COMPILED.search(filename) and parts[0] in {"src", "lib"}:
+        del parts[0]
+    return parts[0].partition(".")[0] if parts[0][:1] != "<" else "generated code"
 
 
 def in_app_frame(*tracebacks: TracebackType | None) -> Frame | None:
-    """Return the innermost in-app frame of the first traceback with one, else any innermost."""
-    fallback = None
+    """Return the innermost in-app frame of the first traceback with one.
+
+    Without one it is the innermost frame of an interactive session, else any innermost frame.
+    """
+    sessions: list[TracebackType] = []
+    innermost: list[TracebackType] = []
     for tb in tracebacks:
-        entries: list[TracebackType] = []
-        current = tb
-        while current is not None:
-            entries.append(current)
-            current = current.tb_next
+        entries = _entries(tb)
         for entry in reversed(entries):
-            if is_in_app(entry.tb_frame.f_code.co_filename):
+            filename = entry.tb_frame.f_code.co_filename
+            if is_in_app(filename) and not _is_compiled(entry):
                 return read_frame(entry)
-        fallback = fallback or (entries[-1] if entries else None)
-    return read_frame(fallback) if fallback else None
+            is_main = entry.tb_frame.f_globals.get("__name__") == "__main__"  # not generated code
+            if is_main and filename.startswith(_SESSIONS):
+                sessions.append(entry)
+        innermost += entries[-1:]
+    return next(map(read_frame, sessions + innermost), None)
+
+
+def in_app_place(frames: Sequence[Frame]) -> Frame | None:
+    """Return the frame of a traceback's text that `in_app_frame` would return."""
+    inner = list(reversed(frames))
+    own = [frame for frame in inner if is_in_app(frame.filename)]
+    sessions = [frame for frame in inner if frame.filename.startswith(_SESSIONS)]
+    return next(iter([*own, *sessions, *inner]), None)
+
+
+def _entries(tb: TracebackType | None) -> list[TracebackType]:
+    entries = []
+    while tb is not None:
+        entries.append(tb)
+        tb = tb.tb_next
+    return entries
+
+
+def _is_compiled(entry: TracebackType) -> bool:
+    """Return True if an entry's source, which may have the name of a Python file, is compiled."""
+    return str(entry.tb_frame.f_globals.get("__file__")).endswith(_EXTENSIONS)
 
 
 def read_frame(entry: TracebackType, times: int = 1) -> Frame:
@@ -175,6 +300,13 @@ def exception_line(text: str) -> str:
     return text.rstrip().rpartition("\n")[2].strip()
 
 
+def exception_text(text: str) -> str:
+    """Return `exception_line`, with the lines of the same exception below it."""
+    line = exception_line(text)
+    rest = text[text.rfind(line) + len(line) :].splitlines()[1:]
+    return "\n".join([line, *_remarks([re.sub(_MARGIN, "", each) for each in rest])])
+
+
 def text_place_parts(text: str) -> tuple[str, str, str]:
     """Return the file's name, function and source line of the last traceback's in-app frame."""
     frames = _FRAME.findall(text, max(text.rfind(TRACEBACK), 0))
@@ -185,31 +317,107 @@ def text_place_parts(text: str) -> tuple[str, str, str]:
     return re.split(r"[\\/]", filename)[-1], function, line
 
 
+def plain_traceback(text: str) -> str:
+    """Return ``text`` with each traceback as Python prints it.
+
+    Colours, the prefix of a header on its line, and a margin before each line are removed: an
+    indentation, or what a supervisor adds, such as ``web-1  | ``.
+    """
+    if MARK not in text:
+        return text
+    if len(text) > 4 * _TEXT_END:
+        text = f"{text[: 2 * _TEXT_END]}\n{text[-2 * _TEXT_END :]}"
+    if f"{MARK}\\n" in text and f"{MARK}\n" not in text:  # the repr of a text
+        text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'")
+    lines = _COLOURS.sub("", text).splitlines()
+    for number, line in enumerate(lines):
+        header = _ANY_HEADER.search(line) if MARK in line else None
+        if header is None:
+            continue
+        margin = _margin(lines[number + 1 : number + 4])
+        if margin and not _GROUP_MARGIN.fullmatch(margin):
+            _remove_margin(lines, number, margin)
+            header = _ANY_HEADER.search(lines[number]) or header
+        prefix = lines[number][: header.start()]
+        if prefix.strip(" |+"):
+            lines[number] = f"{prefix.rstrip()}\n{lines[number][header.start() : header.end()]}"
+    return "\n".join([*lines, ""] if text.endswith("\n") else lines)
+
+
+def _margin(lines: Sequence[str]) -> str:
+    """Return what stands before the first frame of a traceback, apart from its indentation."""
+    frame = next(filter(None, map(_ANY_FRAME.match, lines)), None)
+    return frame[1] if frame else ""
+
+
+def _remove_margin(lines: list[str], start: int, margin: str) -> None:
+    """Remove ``margin``, whose digits can vary, from the lines of a traceback."""
+    shape, size = _DIGITS.sub("0", margin), len(margin)
+    for number in range(start, len(lines)):
+        line = lines[number]
+        if _DIGITS.sub("0", line[:size]) == shape:
+            lines[number] = line[size:]
+        elif line.strip() and line.strip() != margin.strip() and number > start:
+            break
+        elif number > start:
+            lines[number] = ""
+
+
 def split_traceback(text: str) -> tuple[str, str]:
     """Return the text before the first traceback or stack, and the rest."""
     found = re.search(_HEADER, text)
-    return (text[: found.start()], text[found.start() :]) if found else (text, "")
+    if not found:
+        return text, ""
+    head = text[: found.start()]
+    if head.rstrip().endswith(_QUOTES):  # those of another process's traceback
+        head = head.rstrip().rstrip("\"'").rstrip()
+        before, _, last = head.rpartition("\n")
+        head = before if last.rstrip(": ").endswith(_REMOTE) else head
+    return head, text[found.start() :]
 
 
 def parse_tracebacks(text: str) -> list[ParsedTraceback]:
-    """Return the exceptions in ``text``, the root first, then groups, then stacks."""
+    """Return the exceptions in ``text``, the root first, then groups, contexts and stacks."""
     exceptions: list[ParsedTraceback] = []
     groups: list[ParsedTraceback] = []
+    contexts: list[ParsedTraceback] = []
     stacks: list[ParsedTraceback] = []
     if len(text) > 2 * _TEXT_END:
         start, end = text[:_TEXT_END].rpartition("\n")[0], text[-_TEXT_END:].partition("\n")[2]
         text = f"{start}\n{end}"
     headers = list(re.finditer(_HEADER, text))
     starts = [header.start() for header in headers] + [len(text)]
+    rest: list[str] | None = None  # the lines between the exception before and this header
     for header, next_start in zip(headers, starts[1:], strict=True):
-        parsed = _parse_block(text[header.end() : next_start])
+        parsed, after = _parse_block(text[header.end() : next_start])
         if header["kind"] == "Stack":
-            parsed = ParsedTraceback("", [], parsed.frames)
-        if "Group" in header.group():
+            stacks.append(ParsedTraceback("", [], parsed.frames))
+        elif "Group" in header.group():
             groups.append(parsed)
+        elif not parsed.line:
+            stacks.append(parsed)
+        elif rest is not None and all(map(str.strip, rest)) and not groups:
+            exceptions.insert(max(len(exceptions) - 1, 0), parsed)  # inside that exception's text
         else:
-            (exceptions if parsed.line else stacks).append(parsed)
-    return [*exceptions, *reversed(groups), *stacks]
+            if _is_handled(exceptions, rest or (), parsed):
+                contexts += [each._replace(is_context=True) for each in exceptions]
+                exceptions = []
+            exceptions.append(parsed)
+        rest = after if parsed.line and header["kind"] != "Stack" else None
+    return [*exceptions, *reversed(groups), *contexts, *stacks]
+
+
+def _is_handled(
+    before: Sequence[ParsedTraceback], rest: Sequence[str], exc: ParsedTraceback
+) -> bool:
+    """Return True if ``exc`` arose deeper in the handler of the exception before."""
+    if not before or not any(line.startswith(_CONTEXT_LINE) for line in rest):
+        return False
+    if not before[-1].frames or not exc.frames:
+        return False
+    handler, innermost = before[-1].frames[0], exc.frames[-1]
+    is_same = (handler.filename, handler.function) == (innermost.filename, innermost.function)
+    return not is_same or (bool(innermost.code) and not re.search(r"\braise\b", innermost.code))
 
 
 def further_members(text: str) -> int:
@@ -218,28 +426,32 @@ def further_members(text: str) -> int:
     return max(len(re.findall(_MEMBER_RULE, text)) - groups, 0) if groups else 0
 
 
-def _parse_block(block: str) -> ParsedTraceback:
+def _parse_block(block: str) -> tuple[ParsedTraceback, list[str]]:
+    """Return the exception of a block, and the lines after the one that names it."""
     frames: list[Frame] = []
     lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
+    if block.endswith("\n"):  # a blank line before the next header
+        lines.append("")
     for number, line in enumerate(lines):
         if frame := re.match(_FRAME_LINE, line):
             function = frame["function"] or ""
             frames.append(Frame(function, frame["file"], int(frame["line"])))
         elif line[:1].strip():
-            return ParsedTraceback(line.strip(), _remarks(lines[number + 1 :]), frames)
+            rest = lines[number + 1 :]
+            return ParsedTraceback(line.strip(), _remarks(rest), frames), rest
         elif repeated := re.match(_REPEATED, line):
             times = 1 + int(repeated[1])
             frames[-1:] = [last._replace(times=times) for last in frames[-1:]]
         elif frames and not frames[-1].code and line.strip() and not _MARKERS.issuperset(line):
             frames[-1] = frames[-1]._replace(code=line.strip())
-    return ParsedTraceback("", [], frames)
+    return ParsedTraceback("", [], frames), []
 
 
 def _remarks(lines: list[str]) -> list[str]:
     """Return the lines that belong to an exception, up to the next exception or group member."""
     remarks: list[str] = []
     for line in lines[:_MAX_REMARKS]:
-        if line.startswith(_CHAIN_LINES) or not line.strip(" +-0123456789"):
+        if line.startswith((*_CHAIN_LINES, *_QUOTES)) or not line.strip(" +-0123456789"):
             break
-        remarks.append(line.strip())
+        remarks.append(line.rstrip())
     return remarks

@@ -13,12 +13,21 @@ from types import TracebackType
 from typing import NamedTuple
 
 from pushover_logging.identity import tracebacks
+from pushover_logging.identity.headline import (
+    address_in,
+    address_in_text,
+    headline,
+    last_error_line,
+    names_nothing,
+)
+from pushover_logging.identity.record_parts import RecordParts
 from pushover_logging.identity.tracebacks import Frame
-from pushover_logging.rendering.text import first_line
 
 MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
-_MAX_FRAMES = 20  # of each exception, the innermost; no more fit
+_MAX_FRAMES = 20  # of the program and of libraries each; no more fit
+_MAX_READ = 200  # frames of each exception, among which these are looked for
+_HANDLED = "While handling "
 _MAX_REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as in Python's own tracebacks
 
@@ -26,12 +35,20 @@ _STARTS_WITH_NAME = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
 _MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
 
 
+class FrameLine(NamedTuple):
+    """The line of a frame, the number of frames it stands for, and its package, "" if in-app."""
+
+    text: str  # empty if only the package is shown
+    times: int
+    package: str = ""
+
+
 class ExceptionLines(NamedTuple):
     """The lines of one exception of a chain, or of a stack; ``total`` counts all its frames."""
 
     line: str  # empty for the root, whose line is that of the `ExceptionSummary`
     remarks: list[str]  # further lines of its text, and its notes
-    frames: list[tuple[str, int]]  # the innermost first, each with the number it stands for
+    frames: list[FrameLine]  # the innermost first
     total: int
 
 
@@ -43,21 +60,14 @@ class ExceptionSummary(NamedTuple):
     exceptions: list[ExceptionLines]
 
 
-def summarize_exception(record: logging.LogRecord, text: str = "") -> ExceptionSummary:
-    """Return the summary of a record's exception; ``text``: the traceback in its message."""
-    info: object = record.exc_info  # any object, in records of makeLogRecord and of sockets
-    exc_text = record.exc_text
-    if tracebacks.is_exc_info(info):
-        summary = _summarize_object(info[1], info[2])
-    elif isinstance(exc_text, str) and exc_text.strip():
-        summary = _summarize_text(exc_text)
-    elif isinstance(record.msg, BaseException):  # log.error(exc), whose text can be empty
-        summary = _summarize_object(record.msg, None)
+def summarize_exception(record: logging.LogRecord, parts: RecordParts) -> ExceptionSummary:
+    """Return the summary of a record's exception; ``parts`` are those of the record."""
+    if parts.exceptions:
+        summary = _summarize_object(parts.exceptions[0], parts.traceback)
     else:
-        summary = _summarize_text(text)
-    stack = record.stack_info
-    if isinstance(stack, str) and stack:
-        stacks = _parsed_lines(tracebacks.parse_tracebacks(stack))
+        summary = _summarize_text(parts.exc_text)
+    if parts.stack:
+        stacks = _parsed_lines(tracebacks.parse_tracebacks(parts.stack))
         summary = summary._replace(exceptions=summary.exceptions + stacks)
     if record.pathname and not summary.place:
         place = Frame(str(record.funcName or ""), str(record.pathname), record.lineno)
@@ -70,13 +80,13 @@ def _without_repeated_place(summary: ExceptionSummary) -> ExceptionSummary:
     root = summary.exceptions[0] if summary.exceptions else None
     if root is None or not root.frames:
         return summary
-    line, times = root.frames[0]
+    line, times, package = root.frames[0]
     place, rest = line[: len(summary.place) + 2], line[len(summary.place) + 2 :]
     if place != f"  {summary.place}" or rest[:1] not in {"", ":", " "}:
         return summary
     function = summary.place.rpartition(", ")[0]
     line = f"  {function}{rest}" if function else f"  {rest.lstrip(': ')}"
-    frames = [(line, times)] if rest else []
+    frames = [FrameLine(line, times, package)] if rest else []
     total = root.total if rest else root.total - times
     root = root._replace(frames=frames + root.frames[1:], total=total)
     return summary._replace(exceptions=[root, *summary.exceptions[1:]])
@@ -91,49 +101,83 @@ def _summarize_text(text: str) -> ExceptionSummary:
         # Not in Python's format: what is clear of it.
         lines = text.strip().splitlines()
         summary = next(filter(_STARTS_WITH_NAME.match, reversed(lines)), lines[0])
-        rest = [(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
+        rest = [FrameLine(line, 1) for line in lines if line != summary][:_MAX_FRAMES]
         return ExceptionSummary(summary, "", [ExceptionLines("", [], rest, len(lines) - 1)])
     exceptions, root = _parsed_lines(parsed), parsed[0]
     if not root.line:
         return ExceptionSummary("", "", exceptions)
+    line = exceptions[0].line
     exceptions[0] = exceptions[0]._replace(line="")
-    in_app = (frame for frame in reversed(root.frames) if tracebacks.is_in_app(frame.filename))
-    place = next(in_app, root.frames[-1] if root.frames else None)
-    line = _MODULES.sub("", root.line, count=1)
+    line = _with_address(line, [block.line for block in parsed])
     if more := tracebacks.further_members(text):
         line = f"{line} (and {more} more)"
+    place = tracebacks.in_app_place(root.frames)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+
+
+def _with_address(line: str, lines: Sequence[str]) -> str:
+    """Return a root's line with the address that one of its chain's ``lines`` names, if needed."""
+    name, _, text = line.partition(": ")
+    if not names_nothing(text, is_os_error=tracebacks.is_os_error(name)):
+        return line
+    address = next(filter(None, map(address_in_text, lines)), "")
+    return f"{line} ({address})" if address else line
 
 
 def _parsed_lines(blocks: Iterable[tracebacks.ParsedTraceback]) -> list[ExceptionLines]:
     found = []
-    for line, remarks, frames in blocks:
-        shown, total = frames[: -_MAX_FRAMES - 1 : -1], sum(frame.times for frame in frames)
-        line = _MODULES.sub("", line, count=1) or "Stack:"  # noqa: PLW2901
-        found.append(ExceptionLines(line, remarks, _frame_lines(shown), total))
+    for block in blocks:
+        frames = _chosen(reversed(block.frames))
+        total = sum(frame.times for frame in block.frames)
+        name, colon, text = _MODULES.sub("", block.line, count=1).partition(": ")
+        first, remarks = headline("\n".join([text, *block.remarks])) if colon else (text, [])
+        if not colon:
+            remarks = [*block.remarks]
+        line = f"{name}{colon}{first}" if block.line else "Stack:"
+        if block.is_context:
+            line = f"{_HANDLED}{line}"
+        remarks = list(map(str.strip, remarks))
+        found.append(ExceptionLines(line, remarks, _frame_lines(frames), total))
     return found
 
 
 def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
-    chain: Sequence[BaseException] = tracebacks.exception_chain(exc)
+    causes, contexts = tracebacks.split_chain(exc)
+    chain: Sequence[BaseException] = causes
     roots = 1
     if len(chain) > 1 or tracebacks.subexceptions(exc):
         roots = len(tracebacks.flatten_group(chain[-1]))
         chain = list(_from_root(chain))
     exceptions: list[ExceptionLines] = []
+    place: Frame | None = None
     entries = []
     for each in chain:
+        inner = tracebacks.inner_tracebacks(each)
+        if inner:
+            exceptions += _parsed_lines(inner)
+            place = place or tracebacks.in_app_place(inner[0].frames)
+            if tracebacks.is_remote(each):
+                continue
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
         entries.append(own)
         exceptions.append(_read_exception(each, own, with_details=len(exceptions) < _WITH_FRAMES))
-    line = exceptions[0].line
+    root, line = chain[0], exceptions[0].line
     exceptions[0] = exceptions[0]._replace(line="")
+    text = line.partition(": ")[2]
+    if names_nothing(text, is_os_error=isinstance(root, OSError)):
+        address = address_in(chain, text_of)
+        line = f"{line} ({address})" if address else line
     if roots > 1:
         line = (
             f"{line} (and {roots - 1} {'or more' if roots == tracebacks.MAX_MEMBERS else 'more'})"
         )
-    root = chain[0]
-    place = _syntax_error_frame(root) if isinstance(root, SyntaxError) else None
+    for each in reversed(contexts[: MAX_EXCEPTIONS - len(exceptions)]):
+        found = _read_exception(
+            each, each.__traceback__, with_details=len(exceptions) < _WITH_FRAMES
+        )
+        exceptions.append(found._replace(line=f"{_HANDLED}{found.line}"))
+    if isinstance(root, SyntaxError):
+        place = place or _syntax_error_frame(root)
     place = place or tracebacks.in_app_frame(*entries)
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
 
@@ -156,23 +200,23 @@ def _read_exception(
     exc: BaseException, tb: TracebackType | None, *, with_details: bool
 ) -> ExceptionLines:
     """Return an exception's line, and with its details the lines below it."""
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001  any code of the program
-        text = _NO_TEXT
+    text = text_of(exc)
     if isinstance(exc, SyntaxError) and isinstance(exc.msg, str):
         text = exc.msg  # its str() repeats the place
+    text = tracebacks.split_traceback(text)[0] if tracebacks.MARK in text else text
     # Without the modules of its type: a lock screen shows forty characters.
-    name, first = type(exc).__qualname__.rpartition("<locals>.")[2], first_line(text)
+    name, (first, rest) = type(exc).__qualname__.rpartition("<locals>.")[2], headline(text)
     line = f"{name}: {first}" if first else name
-    frames, total = _innermost_frames(tb, _MAX_FRAMES if with_details else 0)
+    frames, total = _innermost_frames(tb, with_details=with_details)
     if not with_details:
         return ExceptionLines(line, [], [], total)
     syntax_error = _syntax_error_frame(exc) if isinstance(exc, SyntaxError) else None
     if syntax_error:
         frames.insert(0, syntax_error)
         total += 1
-    remarks = text.strip().splitlines()[1 : 1 + _MAX_REMARKS]
+    error_line = last_error_line(exc)
+    remarks = [f"stderr: {error_line}"] if error_line else []
+    remarks += rest[:_MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
     for note in notes if isinstance(notes, (list, tuple)) else ():
         remarks += note.splitlines() if isinstance(note, str) else ()
@@ -180,15 +224,27 @@ def _read_exception(
     return ExceptionLines(line, remarks, _frame_lines(frames), total)
 
 
-def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame], int]:
+def text_of(exc: BaseException) -> str:
+    """Return an exception's text, as Python's own tracebacks show it if it raises."""
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001  any code of the program
+        return _NO_TEXT
+
+
+def _innermost_frames(tb: TracebackType | None, *, with_details: bool) -> tuple[list[Frame], int]:
     """Return frames, the innermost first, repeated ones merged, and the number of all."""
     entries: list[TracebackType] = []
     while tb is not None:
         entries.append(tb)
         tb = tb.tb_next
-    frames: list[Frame] = []
+    return _chosen(_merged(entries)) if with_details else [], len(entries)
+
+
+def _merged(entries: list[TracebackType]) -> Iterator[Frame]:
+    """Yield the frames of a traceback's entries, the innermost first, repeated ones merged."""
     position = len(entries) - 1
-    while position >= 0 and len(frames) < limit:
+    while position >= 0:
         last, times = entries[position], 0
         code, instruction = last.tb_frame.f_code, last.tb_lasti
         while position >= 0:
@@ -197,25 +253,38 @@ def _innermost_frames(tb: TracebackType | None, limit: int) -> tuple[list[Frame]
                 break
             position -= 1
             times += 1
-        frames.append(tracebacks.read_frame(last, times))
-    return frames, len(entries)
+        yield tracebacks.read_frame(last, times)
+
+
+def _chosen(frames: Iterable[Frame]) -> list[Frame]:
+    """Return the innermost frames, as many of the program as of libraries."""
+    found, counts = [], {False: 0, True: 0}
+    for frame in itertools.islice(frames, _MAX_READ):
+        own = tracebacks.is_in_app(frame.filename)
+        counts[own] += 1
+        if counts[own] <= _MAX_FRAMES:
+            found.append(frame)
+        if counts[True] >= _MAX_FRAMES:
+            break
+    return found
 
 
 def _syntax_error_frame(exc: SyntaxError) -> Frame | None:
     """Return the place of the text that Python could not parse."""
-    if not isinstance(exc.filename, str):
+    if not isinstance(exc.filename, str) or exc.filename.startswith("<"):
         return None
     code = exc.text.strip() if isinstance(exc.text, str) else ""
     return Frame("", exc.filename, exc.lineno if isinstance(exc.lineno, int) else 0, code)
 
 
-def _frame_lines(frames: Iterable[Frame]) -> list[tuple[str, int]]:
-    """Return the line of each frame, and the number of frames that it stands for."""
+def _frame_lines(frames: Iterable[Frame]) -> list[FrameLine]:
+    """Return the line of each frame."""
     lines = []
     for frame in frames:
         code = f": {frame.code}" if frame.code else ""
         repeated = f" ({frame.times} times)" if frame.times > 1 else ""
-        lines.append((f"  {_format_place(frame)}{code}{repeated}", frame.times))
+        line = f"  {_format_place(frame)}{code}{repeated}"
+        lines.append(FrameLine(line, frame.times, tracebacks.package_of(frame.filename)))
     return lines
 
 

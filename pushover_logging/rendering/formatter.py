@@ -20,6 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.identity.record_parts import message_text, read_record
 from pushover_logging.levels import Levels
 from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
@@ -28,10 +29,19 @@ from pushover_logging.rendering.layout import BodyParts, build_body, build_html_
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
-from pushover_logging.rendering.text import clean, largest_fitting, shortener, truncate, with_note
+from pushover_logging.rendering.text import (
+    clean,
+    first_line,
+    largest_fitting,
+    shortener,
+    truncate,
+    with_note,
+)
 
 NO_MESSAGE = "(no message)"
 _Fields = Mapping[str, Any] | None
+_MAX_SEARCHED = 1_000  # characters of a message that are searched for secrets for one line of it
+_ONE_LINE = 80
 _LEVELS = Levels()
 _REDACTION = Redaction()
 
@@ -147,6 +157,11 @@ class PushoverFormatter(JsonFormatter):
         """Return ``text`` as it can be sent: clean and without secrets."""
         return (self.redaction or _REDACTION)(clean(text))
 
+    def one_line(self, record: logging.LogRecord) -> str:
+        """Return the start of a record's message on one line, as a summary names it."""
+        text = first_line(read_record(record).text[:_MAX_SEARCHED])
+        return truncate(self.redacted(text), _ONE_LINE)
+
     def _time(self, record: logging.LogRecord) -> str:
         return self.formatTime(record, self.datefmt)
 
@@ -160,7 +175,7 @@ class PushoverFormatter(JsonFormatter):
         if "asctime" in self._required_fields:
             record.asctime = self._time(record)
         if "message" in self._required_fields:
-            record.message = record.getMessage()
+            record.message = message_text(record)
         structured = record.msg if isinstance(record.msg, dict) else {}
         self.add_fields(data, record, structured)
         if "message" not in requested:

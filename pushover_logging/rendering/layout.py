@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pushover_logging.rendering.exception_text import ExceptionLines
-from pushover_logging.rendering.text import escape_html, truncate
+from pushover_logging.rendering.exception_text import ExceptionLines, FrameLine
+from pushover_logging.rendering.text import escape_html, truncate, truncate_middle
 
 LINE_LIMIT = 200  # characters that one extra, one frame or one place takes at most
 _CAUSE_LIMIT = 400
@@ -37,7 +37,7 @@ def build_body(parts: BodyParts, limit: int) -> str:
         whole = [text, cause, place, *extras, *_all_lines(exceptions), level]
         if sum(map(len, whole)) + len(whole) + _REST_SIZE * len(exceptions) <= limit:
             return "\n".join(filter(None, whole))
-    cause = truncate(cause, _CAUSE_LIMIT)
+    cause = truncate_middle(cause, _CAUSE_LIMIT)
     room = limit - min(len(text), limit // 3)  # what would leave no room for the message is dropped
     level = level if _size((cause, place, level)) <= room else ""
     place = place if _size((cause, place, level)) <= room else ""
@@ -61,7 +61,7 @@ def _all_lines(exceptions: Sequence[ExceptionLines]) -> list[str]:
         lines.append(line)
         for remark in remarks:
             lines.append(f"  {remark}")  # noqa: PERF401  a comprehension is a call more
-        for frame, times in frames:
+        for frame, times, _ in frames:
             lines.append(frame)
             hidden -= times  # noqa: PLW2901
         if hidden:
@@ -102,16 +102,17 @@ class _Block:
 
     lines: list[str]
     hidden: int
-    frames: list[tuple[str, int]]
+    frames: list[FrameLine]
     fold: str = ""  # the line that counts the hidden frames, if there is room for it
 
 
 def traceback_lines(exceptions: Sequence[ExceptionLines], room: int) -> list[str]:
     """Return the lines of a chain that fit, the root first, and of each its innermost frames."""
     fitting, rest, room = _fitting_exceptions(exceptions, room)
+    has_own = any(not frame.package for block in fitting for frame in block.frames)
     blocks = []
     for line, remarks, frames, total in fitting:
-        blocks.append(_Block([line], total, list(frames)))
+        blocks.append(_Block([line], total, _folded(frames) if has_own else list(frames)))
         for remark in remarks:
             if len(remark) + 3 <= room:
                 blocks[-1].lines.append(f"  {remark}")
@@ -147,7 +148,7 @@ def _unfold(blocks: list[_Block], room: int) -> None:
     """Show frames while there is room, one of each block in turn."""
     while blocks:
         for block in list(blocks):
-            line, times = block.frames[0] if block.frames else ("", 0)
+            line, times, _ = block.frames[0] if block.frames else ("", 0, "")
             fold = _fold(block.hidden - times)
             size = len(line) + 1 + _size([fold]) - _size([block.fold])
             if not block.frames or size > room:
@@ -158,6 +159,23 @@ def _unfold(blocks: list[_Block], room: int) -> None:
             block.fold = fold
             block.hidden -= times
             del block.frames[0]
+
+
+def _folded(frames: Sequence[FrameLine]) -> list[FrameLine]:
+    """Return frames that have little room: those of the program, of libraries a line a package."""
+    folded: list[FrameLine] = []
+    run: dict[str, list[FrameLine]] = {}  # by package, since the program's own frame before
+    for frame in [*frames, FrameLine("", 0)]:
+        if frame.package:
+            run.setdefault(frame.package, []).append(frame)
+            continue
+        for package, members in run.items():
+            times = sum(member.times for member in members)
+            line = f"  … {times} frames in {package}" if len(members) > 1 else members[0].text
+            folded.append(FrameLine(line, times, package))
+        run = {}
+        folded.append(frame)
+    return folded[:-1]
 
 
 def _fold(hidden: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, TypeVar
@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.identity.tracebacks import MARK, split_traceback
+from pushover_logging.identity.record_parts import RecordParts, read_record
 from pushover_logging.levels import level_number
-from pushover_logging.message import MESSAGE_LIMIT
+from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
     ExceptionSummary,
@@ -24,11 +24,11 @@ from pushover_logging.rendering.exception_text import (
 from pushover_logging.rendering.fields import plain_fields
 from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_lines
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
-from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate
+from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate, truncate_middle
 
 _SEPARATOR = "\n\0\n"  # no default pattern hides it
 _MAX_LINE = 1_000  # characters of a line that are searched for secrets
-_FRAME_LINE, _FRAME_TIMES = itemgetter(0), itemgetter(1)  # of a frame of `ExceptionLines`
+_FRAME_LINE = itemgetter(0)  # of a frame of `ExceptionLines`
 # Of a record that lacks them; the two that are checked for themselves are not among these.
 _DEFAULTS: Mapping[str, Any] = {
     **dict.fromkeys(vars(logging.LogRecord("", 0, "", 0, "", (), None))),
@@ -142,7 +142,12 @@ class RecordView:
     def title(self) -> str:
         """What went wrong: the root exception's line, else the message's first line."""
         text, cause, _ = self._headline
-        return cause or first_line(text) or "".join(self._parts.extras[:1])
+        first = first_line(text)
+        if cause and first.endswith(cause) and ": " not in cause:  # a type that says nothing alone
+            return first
+        if cause:
+            return truncate_middle(cause, TITLE_LIMIT)
+        return first or "".join(self._parts.extras[:1])
 
     def parts(self, title: str) -> BodyParts:
         """Return the parts of the body, without what ``title`` already contains."""
@@ -158,16 +163,16 @@ class RecordView:
     @_CachedProperty
     def _headline(self) -> tuple[str, str, ExceptionSummary]:
         """The message, the root exception's line, and the summary, which is not redacted."""
-        text = traceback = cause = ""
-        if not isinstance(self._record.msg, dict):
-            text = self._record.getMessage()
-            if MARK in text:
-                text, traceback = split_traceback(text)
-            text = self._redaction(clean(text[:MAX_CHARS])).strip()
-        summary = summarize_exception(self._record, traceback)
+        parts, cause = self._read, ""
+        text = self._redaction(clean(parts.text[:MAX_CHARS])).strip() if parts.text else ""
+        summary = summarize_exception(self._record, parts)
         if summary.line:
             cause = self._redaction(clean(summary.line[:MAX_CHARS]))
         return text, cause, summary
+
+    @_CachedProperty
+    def _read(self) -> RecordParts:
+        return read_record(self._record)
 
     @_CachedProperty
     def _parts(self) -> BodyParts:
@@ -176,24 +181,47 @@ class RecordView:
         level = " · ".join(filter(None, (record.levelname, record.name, self._host)))
         lines = [summary.place, level]
         for name, value in fields.items():
+            if name == self._read.text_field:
+                continue
             label = "" if name == "request" else f"{_on_one_line(name)}: "
             lines.append(label + _on_one_line(value))
+        whole = set()
         for line, remarks, frames, _ in summary.exceptions:
+            whole.add(len(lines))
             lines += (line, *remarks, *map(_FRAME_LINE, frames))
-        place, level, *lines = self._redacted_lines(lines)
-        end = len(fields)
+        place, level, *lines = self._redacted_lines(lines, whole)
+        end = len(fields) - (self._read.text_field in fields)
         extras, exceptions = lines[:end], []
         for _, remarks, frames, total in summary.exceptions:
             first, middle = end + 1, end + 1 + len(remarks)
             line, end = lines[end], middle + len(frames)
-            shown = list(zip(lines[middle:end], map(_FRAME_TIMES, frames), strict=True))
+            shown = [
+                frame._replace(text=text)
+                for frame, text in zip(frames, lines[middle:end], strict=True)
+            ]
             exceptions.append(ExceptionLines(line, lines[first:middle], shown, total))
+        text = self._headline[0]
         return BodyParts(text, cause, place, level, extras, exceptions)
 
-    def _redacted_lines(self, lines: list[str]) -> list[str]:
-        """Return lines as they can be sent, redacted in one pass."""
+    @property
+    def _message(self) -> str:
+        """The message; of a structured one all its fields, as lines."""
+        text, name, extras = self._headline[0], self._read.text_field, self._parts.extras
+        return (
+            "\n".join([f"{name}: {text}" if name else text, *extras]) if self._read.fields else text
+        )
+
+    def _redacted_lines(self, lines: list[str], exceptions: Container[int]) -> list[str]:
+        """Return lines as they can be sent, redacted in one pass.
+
+        ``exceptions`` are the positions of the lines that name an exception: of a long one both
+        ends are shown.
+        """
         if max(map(len, lines)) > _MAX_LINE or UNSENDABLE.search("".join(lines)):
-            lines = [clean(line[:_MAX_LINE]) for line in lines]
+            lines = [
+                clean(line[: MAX_CHARS if number in exceptions else _MAX_LINE])
+                for number, line in enumerate(lines)
+            ]
         joined = _SEPARATOR.join(lines)
         redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= MAX_CHARS else []
         if len(redacted) != len(lines):  # a pattern of the program matched across a separator
@@ -201,16 +229,21 @@ class RecordView:
         for number, line in enumerate(redacted):
             redacted[number] = line = line.rstrip()  # noqa: PLW2901
             if len(line) > LINE_LIMIT:
-                redacted[number] = truncate(line, LINE_LIMIT)
+                shorten = truncate_middle if number in exceptions else truncate
+                redacted[number] = shorten(line, LINE_LIMIT)
         return redacted
 
     def _fields(self) -> Mapping[str, Any]:
         if self._plain is None:
-            self._plain = self._read_fields(self._record)
+            record, fields = self._record, self._read.fields
+            if fields is not None:
+                record = copy_record(record)
+                record.msg, record.args = dict(fields), ()
+            self._plain = self._read_fields(record)
         return self._plain
 
     _COMPUTED: ClassVar[dict[str, Callable[[RecordView], str]]] = {
-        "message": lambda self: self._headline[0] or "\n".join(self._parts.extras),
+        "message": lambda self: self._message,
         "cause": lambda self: self._headline[1],
         "place": lambda self: self._parts.place,
         "host": lambda self: self._host or "",

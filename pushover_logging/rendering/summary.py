@@ -15,9 +15,11 @@ SUMMARY_PRIORITY = -1
 DIGEST_PRIORITY = -2  # of a digest at exit: nobody has to wake up for a count
 MAX_SOURCES = 100  # processes that a problem remembers between two summaries
 NO_TITLE = "(no title)"
+CALL_SITE = "call site:"  # how the key of different messages from one line starts
 _PLACES_ROOM = 300  # characters
 _ROOM = 80  # characters for a closing line and the host
 _MAX_HOSTS = 5
+_MAX_TEXTS = 5
 
 
 class Count(NamedTuple):
@@ -29,7 +31,8 @@ class Count(NamedTuple):
     summaries of this same count it refused. ``unannounced``: no push has reported the problem yet;
     ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
     those of the push that reported the problem, or should have; ``places`` are where it came from,
-    ``sources`` the processes that counted. ``repeats``: an emergency of it repeats.
+    ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
+    each with its number before it. ``repeats``: an emergency of it repeats.
     """
 
     key: str
@@ -51,6 +54,7 @@ class Count(NamedTuple):
     places: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     repeats: bool = False
+    texts: tuple[str, ...] = ()
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -68,8 +72,11 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     elif newcomers:
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
-        title = f"x{first.count} more: {first.title}"
-        lines = [_sentences(first, at_exit=at_exit)]
+        are_all, texts = _texts(first)
+        title = f"{f'x{first.count}' if first.count > 1 else '1'} more: {first.title}"
+        if are_all and not first.key.startswith(CALL_SITE):
+            title = f'{first.count} more like "{first.title}"'
+        lines = list(filter(None, [_sentences(first, at_exit=at_exit), texts]))
     else:
         title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
@@ -100,7 +107,7 @@ def resolved(title: str, text: str, created: float) -> Message:
 def with_duration(message: Message, count: Count) -> Message:
     """Return a resolution that says how long its problem lasted, for those that received it."""
     lasted = format_duration(max(0.0, round((message.timestamp or 0) - count.began)))
-    times = "once" if count.total == 1 else f"{count.total} times"
+    times = {1: "once", 2: "twice"}.get(count.total, f"{count.total} times")
     text = f"{message.message}\nIt lasted {lasted} and came {times}."
     return replace(message, message=text, user=count.user, device=count.device)
 
@@ -180,6 +187,23 @@ def _refusals(counts: Sequence[Count]) -> str:
     if number > 1:
         return f"The {number} pushes before were refused."
     return "The push before was refused." if number else ""
+
+
+def _texts(count: Count) -> tuple[bool, str]:
+    """Return whether the records said different things, all known, and a line that names them.
+
+    The line has up to five texts, the most frequent first. It is empty if all said what the title
+    says.
+    """
+    split = (numbered.partition(" ") for numbered in count.texts)
+    # What another process has put into a shared store can be anything.
+    found = [(int(number) if number.isdecimal() else 1, text) for number, _, text in split]
+    if not found or (len(found) == 1 and found[0][1].rstrip("…") in count.title):
+        return False, ""
+    are_all = sum(number for number, _ in found) == count.count
+    names = [f"x{number} {text}" if are_all else text for number, text in found[:_MAX_TEXTS]]
+    line = ", ".join(names) + (" and others" if len(found) > _MAX_TEXTS else "")
+    return are_all and len(found) > 1, line if are_all else f"Among them: {line}"
 
 
 def _places(places: Sequence[str]) -> str:

@@ -38,6 +38,8 @@ _HANGUL = re.compile(f"[{_L}][{_L}{_V}]|[{_V}][{_V}{_T}]|[{_T}][{_T}]")
 """Two letters of one syllable: the rules GB6 to GB8 of Annex #29, after decomposition."""
 _MAX_BACKING_UP = 32
 """Code points given up for a whole character; the longest emoji sequences in use have about ten."""
+_SHORTEST_MIDDLE = 60
+"""Code points below which a truncated text keeps its start alone."""
 _FLAG_WINDOW = 4096
 """Code points searched for the start of a run of flags: even, and above all limits of the API."""
 
@@ -104,6 +106,19 @@ def truncate(text: str, limit: int) -> str:
             end = position
             break
     return text[:end] + _ELLIPSIS
+
+
+def truncate_middle(text: str, limit: int) -> str:
+    """Return at most ``limit`` code points of ``text``, as `truncate`, but with its end.
+
+    The last third of the room is for the end: an error often names its reason there.
+    """
+    if len(text) <= limit or limit < _SHORTEST_MIDDLE:
+        return truncate(text, limit)
+    start = len(text) - limit // 3
+    while start < len(text) and not _is_boundary(text, start):
+        start += 1
+    return truncate(text[:start], limit - (len(text) - start)) + text[start:]
 
 
 def truncate_html(text: str, limit: int) -> str:

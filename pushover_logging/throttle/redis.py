@@ -176,6 +176,19 @@ if more > 0 then
     end
     tally[name] = list
   end
+  local numbers, texts = {}, {}
+  for _, list in ipairs({tally ~= new and tally.texts or {}, new.texts}) do
+    for _, value in ipairs(type(list) == 'table' and list or {}) do
+      local number, text = string.match(tostring(value), '^(%d+) (.*)$')
+      if text and (numbers[text] or #texts < 20) then
+        if not numbers[text] then texts[#texts + 1] = text end
+        numbers[text] = (numbers[text] or 0) + number
+      end
+    end
+  end
+  table.sort(texts, function(one, other) return numbers[one] > numbers[other] end)
+  for at, text in ipairs(texts) do texts[at] = string.format('%d %s', numbers[text], text) end
+  tally.texts = texts
   local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
   if tally.level >= tonumber(ARGV[6]) then
     tally.report_by = math.min(finite(tally.report_by) and tally.report_by or math.huge,
@@ -347,7 +360,9 @@ class RedisStore:
                 lives = max(0.0, item.until - self.now()) + self._rules.cooling_time(item)
             value = to_json(replace(item, counted=NOTHING, total=item.total - counted.count))
             if change < 0:  # what was counted meanwhile came since then
-                counted = replace(before.counted, since=before.counted.last, places=(), sources=())
+                counted = replace(
+                    before.counted, since=before.counted.last, places=(), sources=(), texts=()
+                )
         elif item is not None:
             lives, value = KEPT if name == LIMITS else GROUPING, to_json(item)
         elif before.is_problem:  # as if all of it had been taken and settled
@@ -508,7 +523,7 @@ def _counted(n: str | None, tally: str | None) -> Occurrences:
     """Return what is counted; nothing if others have damaged it."""
     try:
         values = json.loads(tally or "{}") | {"count": int(n or 0)}
-        for name in ("places", "sources"):  # Lua writes an empty list as a mapping
+        for name in ("places", "sources", "texts"):  # Lua writes an empty list as a mapping
             values[name] = list(map(str, values.get(name, ())))
         found = restored(Occurrences, values)
     except DAMAGE:

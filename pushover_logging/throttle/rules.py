@@ -33,6 +33,7 @@ UNREPORTED = -1  # the level of a problem that no push has reported
 MAX_ESCALATIONS = 4
 MAX_RELAPSES = 4  # within `forget_after`; a problem that comes back more often is one that goes on
 MAX_PLACES = 20  # as many as a summary can name
+MAX_TEXTS = 20  # of which a summary names the first five
 MAX_DECIDED = 16  # decisions that a problem remembers
 LEASE = 30.0  # seconds that a claim lasts: longer than one attempt to send takes
 MAX_LEASE = 600.0
@@ -68,6 +69,7 @@ class PushInfo(NamedTuple):
 class Occurrences:
     """Records that were counted: how many, from when to when (Unix time), the worst level, where.
 
+    ``texts`` are the most frequent of what they said, each with its number before it.
     ``report_by`` is the store's time at which they are reported at the latest.
     """
 
@@ -78,6 +80,7 @@ class Occurrences:
     places: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     report_by: float = math.inf
+    texts: tuple[str, ...] = ()
 
     def plus(self, more: Occurrences) -> Occurrences:
         """Return both together."""
@@ -91,6 +94,7 @@ class Occurrences:
             union(self.places, more.places, MAX_PLACES),
             union(self.sources, more.sources, MAX_SOURCES),
             min(self.report_by, more.report_by),
+            ranked_texts(*self.texts, *more.texts),
         )
 
 
@@ -162,6 +166,7 @@ class Problem:
             announced=self.announced,
             places=shown.places,
             sources=shown.sources,
+            texts=shown.texts,
             repeats=self.emergency_until > now,
         )
 
@@ -344,6 +349,16 @@ class Rules:
     def _unclaim(self, problem: Problem) -> None:
         problem.counted = problem.reporting.plus(problem.counted)
         problem.reporting, problem.claimed_by = NOTHING, ""
+
+
+def ranked_texts(*texts: str) -> tuple[str, ...]:
+    """Return ``texts``, each with its number before it, added up and the most frequent first."""
+    numbers: dict[str, int] = {}
+    for numbered in texts:
+        number, _, text = numbered.partition(" ")
+        numbers[text] = numbers.get(text, 0) + (int(number) if number.isdecimal() else 0)
+    ranked = sorted(numbers.items(), key=lambda found: -found[1])
+    return tuple(f"{number} {text}" for text, number in ranked[:MAX_TEXTS])
 
 
 def union(known: tuple[str, ...], more: tuple[str, ...], limit: int) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ class Candidate:
     def occurrence(self) -> Occurrences:
         """Return the record as one that is counted."""
         places = (self.group.place,) if self.group and self.group.place else ()
-        return Occurrences(1, self.created, self.created, self.level, places)
+        texts = (f"1 {self.info.title}",)
+        return Occurrences(1, self.created, self.created, self.level, places, texts=texts)
 
 
 class Counted(NamedTuple):
@@ -155,7 +156,10 @@ class Throttle:
         The same candidate may be decided again, after a failed send or a crash: it is counted once.
         """
         group = candidate.group
-        self._load([candidate.key, *([group.group, MEMBERS + group.group] if group else ())])
+        names = [candidate.key]
+        for name in _group_names(group):
+            names += [name, MEMBERS + name]
+        self._load(names)
         return self._resolve(candidate) if candidate.resolves else self._decide(candidate)
 
     @_in_transaction
@@ -177,9 +181,9 @@ class Throttle:
         level = decision.candidate.level if decision else 0
         group = decision.candidate.group if decision else None
         for claimed in keys:
-            key, problem = claimed, self._get(claimed)
-            if problem is None and group is not None:  # it became part of that meanwhile
-                key, problem = group.group, self._get(group.group)
+            names = (claimed, *_group_names(group))  # it can be part of a group by now
+            known = ((name, found) for name in names if (found := self._get(name)) is not None)
+            key, problem = next(known, (claimed, None))
             if problem is None:
                 continue
             shown = problem.reporting
@@ -393,18 +397,25 @@ class Throttle:
         problem = self._present(key)
         if problem is not None or group is None:
             return key, problem
-        whole = self._present(group.group)
-        if whole is not None and whole.level != UNREPORTED:
-            return group.group, whole
-        name, now = MEMBERS + group.group, self._now
-        self._load([name])
-        found = self._items[name]
-        members = found if isinstance(found, Group) else Group()
-        if not members.should_merge(group.group, key, now):
-            self._items[name] = members
-            self.store.save(name, members, None)
-            return key, None
-        whole = whole or self.rules.begin(now, created)
+        names = _group_names(group)
+        for name in names:
+            whole = self._present(name)
+            if whole is not None and whole.level != UNREPORTED:
+                return name, whole
+        self._load([MEMBERS + name for name in names])
+        for name in names:
+            found = self._items[MEMBERS + name]
+            members = found if isinstance(found, Group) else Group()
+            if members.should_merge(name, key, self._now):
+                return name, self._merged(name, members, group.place, created)
+            self._items[MEMBERS + name] = members
+            self.store.save(MEMBERS + name, members, None)
+        return key, None
+
+    def _merged(self, name: str, members: Group, place: str, created: float) -> Problem:
+        """Return the one problem that a group's members become."""
+        now = self._now
+        whole = self._present(name) or self.rules.begin(now, created)
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
@@ -412,10 +423,10 @@ class Throttle:
             if problem is not None and not problem.reporting.count:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
-        self._delete(name)
-        if group.group.startswith(CALL_SITE):
-            whole.title = f"different messages from {group.place}"
-        return group.group, whole
+        self._delete(MEMBERS + name)
+        if name.startswith(CALL_SITE):
+            whole.title = f"different messages from {place}"
+        return whole
 
     def _place(self, found: Counted) -> tuple[str, Problem]:
         """Return the problem that a process's count goes to, with its key."""
@@ -551,3 +562,7 @@ class Throttle:
     def _delete(self, name: str) -> None:
         self._items[name] = None
         self.store.delete(name)
+
+
+def _group_names(group: GroupKey | None) -> tuple[str, ...]:
+    return tuple(filter(None, (group.group, group.site))) if group else ()
