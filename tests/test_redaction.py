@@ -210,3 +210,18 @@ def test_record_is_redacted_before_it_is_stored(drive):
     (push,) = driven.inbox.messages
     assert SECRET not in str(push) + stored
     assert "4242" not in str(push)
+
+
+def test_key_in_the_lines_of_an_exception_is_hidden(drive):
+    """Each line of a PEM block stands alone in a traceback."""
+    driven = drive()
+    lines = [f"{SECRET * 4}{number}xYz0123456789" for number in range(3)]
+    block = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----"])
+    try:
+        raise ValueError(f"Cannot read {block}")
+    except ValueError:
+        driven.log.exception("It failed")
+    driven.settle()
+    (push,) = driven.inbox.messages
+    assert SECRET not in str(push)
+    assert push["message"].count("***") >= len(lines)
