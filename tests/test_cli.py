@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -203,3 +204,36 @@ def test_module_runs_the_command(
         runpy.run_module("pushover_logging.__main__", run_name="__main__")
     assert 0 == caught.value.code
     assert "inbox" in capsys.readouterr().out
+
+
+def test_redact_prints_what_a_push_would_bring(command: Any, tmp_path: Path) -> None:
+    """Of a file or stdin: clean, without secrets, the service's own keys among them."""
+    token = command.environ["PUSHOVER_TOKEN"]
+    path = tmp_path / "error.log"
+    path.write_text(f"\x1b[31mpassword=hunter2\x1b[0m and {token}", encoding="utf-8")
+    assert (0, b"password=*** and ***\n", b"") == command.run("redact", path)
+    assert (0, b"pin: *** x\n", b"") == command.run("redact", stdin=b"pin: 4711 x\n")
+    # The patterns need no configuration.
+    assert (0, b"token=***\n", b"") == command.run(
+        "redact", "-", stdin=b"token=abc", PUSHOVER_TOKEN=None, PUSHOVER_USER=None
+    )
+
+
+def test_redact_truncates_as_a_push_does(command: Any) -> None:
+    """What is not searched is not printed, and a line on stderr reports it."""
+    status, out, err = command.run("redact", stdin=b"x" * 70_000)
+    assert (0, b"x" * 16_384 + b"\n") == (status, out)
+    assert err == b"pushover-logging: the text is truncated at 16,384 characters\n"
+
+
+def test_redact_reports_a_file_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one line, with status 2; a closed stdin is an empty text."""
+    path = tmp_path / "gone.log"
+    assert main(["redact", str(path)]) == 2
+    text = f"pushover-logging: redact: {path} cannot be read (No such file or directory)\n"
+    assert capsys.readouterr().err == text
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["redact"]) == 0
+    assert capsys.readouterr().out == "\n"

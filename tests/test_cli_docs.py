@@ -9,7 +9,7 @@ import pytest
 from pushover_logging.cli import parser
 
 PAGE = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-COMMANDS = ["send", "run", "check", "inbox", "demo", "outbox"]
+COMMANDS = ["send", "run", "check", "inbox", "demo", "outbox", "redact"]
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 
@@ -45,7 +45,7 @@ def test_every_option_is_in_its_section(command, name):
     offered = set(re.findall(r"--[a-z][a-z0-9-]*", text.partition("\nexamples:")[0])) - {"--help"}
     told = set(re.findall(r"`(--[a-z][a-z0-9-]*)", SECTIONS[name]))
     assert offered == told
-    arguments = re.findall(r"^ {2}(TEXT|COMMAND|path)\b", text, re.MULTILINE)
+    arguments = re.findall(r"^ {2}(TEXT|COMMAND|FILE|path)\b", text, re.MULTILINE)
     assert not [word for word in arguments if word.upper() not in SECTIONS[name].upper()]
 
 

@@ -26,7 +26,7 @@ from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_l
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
 from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate, truncate_middle
 
-_SEPARATOR = "\n\0\n"  # no default pattern matches across it
+_SEPARATOR = "\n\0\n"  # no default pattern hides it
 _MAX_LINE = 1_000  # characters of a line that are searched for secrets
 _FRAME_LINE = itemgetter(0)  # of a frame of `ExceptionLines`
 # Of a record that lacks them; the two that are checked for themselves are not among these.

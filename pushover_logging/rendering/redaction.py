@@ -4,74 +4,86 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
+from string import ascii_letters, digits
 
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import invalid
+from pushover_logging.rendering import secret_patterns as patterns
 
 HIDDEN = "***"
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
 _MAX_VALUE = 160  # characters of a value that an error shows
+_MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its end
+_MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
 
-# Every repetition is bounded, or over a class that the next part cannot match, and each pattern
-# starts with a rare word or sign: no text makes the search slow.
-_NAME = (
-    r"(?:pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|credentials?"
-    r"|(?:api|access|private|encryption|signing|auth|account)[_-]?key|apikey|(?<!ken )token"
-    r"|session[_-]?id|jwt|signature|(?<=_)(?:pass|auth)|(?<=[?&])(?:key|sig))"
+# Bytes of Latin-1: how `secret_patterns` writes names and signs, and words of keys as "a".
+_FOLD = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\xd10123456789-\"'", b"abcdefghijklmnopqrstuvwxyz\xf10000000000_  "
 )
-_QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,4096}|'(?:[^'\\\n]|\\.){0,4096})"""
-_IN_URL = r"(?<=://)(?:[^\s:/@]{0,256}:(?P<a>[^\s/]{1,256})|(?P<h>[^\s:/@]{20,256}))(?=@)"
-_HEADER = (
-    r"(?i:(?:authorization|(?:set-)?cookie|x-api-key|x-auth-token)"
-    rf"""(?:["']\s{{0,2}}[:,=]\s{{0,2}}b?(?P<b>{_QUOTED})|\s?[:=]\s?(?!["'])(?P<c>[^\r\n"']{{1,4096}})))"""
-)
-_BEARER = r"(?i:\bbearer\s{1,2}(?P<d>[\w.~+/-]{8,4096}={0,2}))"
-_WITHIN = r"(?:(?:[\w.]{0,64}[(\[]){1,2}(?=b?[\"']))?"  # a list or an object around the value
-_PAIR = (
-    rf"(?i:{_NAME}(?:[\"']?\s{{0,2}}=\s{{0,2}}|[\"']\s{{0,2}}[:,]\s{{0,2}}){_WITHIN}b?"
-    rf"(?P<e>{_QUOTED}|(?![\"'])[^\s\"'&,;)\]}}>]+))"
-)
-_ESCAPED = rf"""(?i:{_NAME}\\["']\s?[:,]\s?\\["'](?P<k>[^"'\\\n]{{1,4096}}))"""  # JSON in JSON
-_OPTION = rf"(?i:(?<![\w-])--[\w-]{{0,32}}{_NAME}\s(?P<i>{_QUOTED}|(?![\"'-])[^\s\"']+))"
-_JWT = r"(?<![\w.-])(?P<j>eyJ[\w-]{8,4096}\.[\w-]{8,4096}\.[\w-]{0,4096})"
-# Plain language continues after a colon as well: only a value that looks like a secret is hidden.
-_COLON = (
-    r"(?i:(?:pass(?:word|wd|phrase|code)|pwd):\s{0,2}(?P<f>[^\s\"'&,;)\]}]+)"
-    rf"|{_NAME}:\s{{0,2}}(?P<l>(?=.[^\"'\n]{{6}}){_QUOTED})"
-    rf"|{_NAME}:\s{{0,2}}(?P<g>(?=[\w.+/=~-]{{0,64}}\d)[\w.+/=~-]{{8,4096}}))"
-)
-_PATTERNS = (_IN_URL, _HEADER, _BEARER, _PAIR, _ESCAPED, _OPTION, _JWT, _COLON)
+_IN_WORD = bytes(97 if chr(code) in f"{ascii_letters}{digits}-_" else 32 for code in range(256))
+_LONG_WORD = b"a" * patterns.LONG_WORD
 
 
 @cache
-def _default_patterns() -> tuple[re.Pattern[str], ...]:
-    # At first use: the import of the package stays fast.
-    return tuple(map(re.compile, _PATTERNS))
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # At first use: the import of the package stays fast. Any thread fills this cache and the one
+    # below, without a lock: at worst, two compute the same. A fork's child keeps what is there.
+    return re.compile(pattern, re.ASCII)
 
 
-# Every match of a pattern contains one of these; finding them costs a tenth of a search.
-_SIGNS = (
-    *("://", "pass", "pwd", "secret", "credential", "key", "token", "session", "jwt"),
-    *("authorization", "cookie", "x-auth-token", "bearer", "eyj"),
-    *("signature", "_auth", "?sig", "&sig"),
-    *("\u017f", "\u0131", "\u0307"),  # which a pattern matches as an s or an i
-)
+def _fold(text: str) -> str:
+    """Return ``text``, as long as it is, as `secret_patterns` describes it."""
+    return text.encode("latin-1", "replace").translate(_FOLD).decode("latin-1")
 
 
-def _can_match(text: str) -> bool:
-    lower = text.lower()
-    for sign in _SIGNS:  # noqa: SIM110  half the cost of any(), on the path of each record
-        if sign in lower:
-            return True
-    return False
+def _without_known(text: str) -> str:
+    """Return ``text`` without what the default patterns match."""
+    raw = text.encode("latin-1", "replace")
+    folded = raw.translate(_FOLD).decode("latin-1")
+    for sign in patterns.SIGNS:  # on the path of each record: half the cost of any()
+        if sign in folded:
+            text = _without_signed(text, folded)
+            break
+    if raw.translate(_IN_WORD).find(_LONG_WORD) >= 0:
+        text = _hide_all(patterns.LONG_KINDS, text)
+    return text
 
 
-# Not `tokens`, which a language model counts.
-_SECRET_NAME = (
-    rf"(?i:{_NAME}(?:(?<!token)s)?(?:_?\d{{1,2}}|_(?:str|text|value))?|authorization|cookie)$"
-)
+def _without_signed(text: str, folded: str) -> str:
+    """Return ``text`` without what the patterns match whose signs it has."""
+    if any(sign in folded for sign in patterns.NAME_SIGNS):
+        text = _without_named(text, folded)
+    for signs, found in patterns.KINDS:
+        if any(sign in folded for sign in signs):
+            text = _hide_all(found, text)
+    return text
+
+
+def _hide_all(found: Iterable[str], text: str) -> str:
+    for pattern in found:
+        hide = _hide_card if pattern is patterns.CARD else _hide
+        text = _compiled(pattern).sub(hide, text)
+    return text
+
+
+def _without_named(text: str, folded: str) -> str:
+    """Return ``text`` without the values that follow the name of a secret."""
+    parts, position = [], 0
+    for name in _compiled(patterns.NAMES).finditer(folded):
+        start, end = name.span()
+        if start < position:
+            continue  # inside a value that is hidden
+        value = _compiled(patterns.VALUES[str(name.lastgroup)]).match(text, end)
+        if value is None and text[end : end + 1] in {" ", '"', "'"}:
+            before = text[max(position, start - _MAX_OPTION) : start]
+            if "-" in before and _compiled(patterns.OPTION).search(before):
+                value = _compiled(patterns.OPTION_VALUE).match(text, end)
+        if value is not None:
+            parts += [text[position : value.start()], _hide(value)]
+            position = value.end()
+    return "".join([*parts, text[position:]])
 
 
 def describe_secret(secret: object) -> str:
@@ -105,7 +117,12 @@ def without(text: str, secrets: Iterable[str | None]) -> str:
 
 def names_secret(name: str) -> bool:
     """Return True if a field of this name holds a secret, whatever its value looks like."""
-    return re.search(_SECRET_NAME, name) is not None
+    return _ends_in_secret_name(name[-_MAX_NAME:])
+
+
+@lru_cache(maxsize=512)
+def _ends_in_secret_name(name: str) -> bool:
+    return _compiled(patterns.FIELD_NAME).search(_fold(name)) is not None
 
 
 class Redaction:
@@ -120,15 +137,16 @@ class Redaction:
     def __init__(self, option: object = None, secrets: Iterable[str | None] = ()) -> None:
         self._secrets = tuple(secret for secret in secrets if secret)
         self._use_defaults = option is not False
-        self._added = () if option is None or isinstance(option, bool) else _compiled(option)
+        self._added = () if option is None or isinstance(option, bool) else _compile_added(option)
 
     def __call__(self, text: str) -> str:
         """Return the first 16,384 characters of ``text`` without its secrets."""
         text = text[:MAX_CHARS]
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        defaults = _default_patterns() if self._use_defaults and _can_match(text) else ()
-        for pattern in (*defaults, *self._added):
+        if self._use_defaults:
+            text = _without_known(text)
+        for pattern in self._added:
             text = pattern.sub(_hide, text)
         return text
 
@@ -136,19 +154,19 @@ class Redaction:
 _DEFAULT = Redaction()
 
 
-def _compiled(option: object) -> tuple[re.Pattern[str], ...]:
-    patterns = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
+def _compile_added(option: object) -> tuple[re.Pattern[str], ...]:
+    given = [option] if isinstance(option, (str, re.Pattern)) else plain(option)
     takes = "False, or regular expressions, as text or compiled"
-    if not isinstance(patterns, (list, tuple, set, frozenset)):
+    if not isinstance(given, (list, tuple, set, frozenset)):
         raise invalid(redacted(option), "redact", takes)
     compiled = []
-    for pattern in patterns:
+    for pattern in given:
         try:
             compiled.append(re.compile(pattern))
             compiled[-1].sub("", "")  # a pattern of bytes would fail at the first alert
         except (re.error, TypeError, RecursionError, OverflowError) as error:
-            given = f"{redacted(pattern)} ({error})"
-            raise invalid(given, "redact", takes) from error
+            got = f"{redacted(pattern)} ({error})"
+            raise invalid(got, "redact", takes) from error
     return tuple(compiled)
 
 
@@ -166,3 +184,11 @@ def _hide(match: re.Match[str]) -> str:
         parts += [whole[position : low - start], quote if quote in {'"', "'"} else "", HIDDEN]
         position = high - start
     return "".join([*parts, whole[position:]])
+
+
+def _hide_card(match: re.Match[str]) -> str:
+    """Hide a number whose check digit is right (ISO/IEC 7812-1)."""
+    reversed_digits = [int(char) for char in reversed(match.group()) if char.isdigit()]
+    doubled = (2 * digit - 9 * (digit > 4) for digit in reversed_digits[1::2])  # noqa: PLR2004
+    is_card = (sum(reversed_digits[::2]) + sum(doubled)) % 10 == 0
+    return _hide(match) if is_card else match.group()
