@@ -7,6 +7,7 @@ import logging
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pushover_logging import config
@@ -77,7 +78,7 @@ class PushoverHandler(logging.Handler):
     ) -> None:
         given = locals()
         number = level_number(level)
-        self._levels = Levels(levels)
+        self._fields_of_level = lru_cache(maxsize=64)(Levels(levels).fields)
         self._fields = config.message_fields({name: given[name] for name in config.MESSAGE_OPTIONS})
         self._clock = clock or Clock()
         account = config.credentials(token, user, encryption_key)
@@ -267,7 +268,7 @@ class PushoverHandler(logging.Handler):
             name, text = " ".join(str(keys.resolves).split()), message_text(record)
             shown = self._default_formatter.redacted
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
-        fields = {**self._fields, **self._levels.fields(record.levelno)}
+        fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)
         self._warn_of_typos(record, own)
         fields.update((name, value) for name, value in own.items() if name in FIELDS)

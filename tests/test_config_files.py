@@ -361,7 +361,7 @@ def test_formatter_takes_the_place_of_one_in_an_ini(inbox):
     """fileConfig hands a formatter its format, date format and style by position."""
     formatter = PushoverFormatter(None, None, "%")
     record = logging.makeLogRecord({"msg": {"event": "paid", "sum": 5}, "levelno": 40})
-    assert "event: paid" == formatter.message(record).title
+    assert "paid" == formatter.message(record).title
     assert "sum: 5" in formatter.format(record)
 
 

@@ -76,7 +76,7 @@ def test_warning_that_cannot_be_said_costs_nothing_else(drive, inbox, monkeypatc
                 patched.setattr(own, "disabled", True)
             driven.inbox.fail_with(400, {"message": "invalid", "errors": ["no"], "status": 0})
             driven.log.error("is refused", extra={"pushover": {"ttl": 0}})
-            driven.log.error("%d is no number", "x")
+            driven.log.error("%s has no text", Mute())
             driven.log.error("comes after it")
             driven.settle()
     finally:
@@ -85,6 +85,13 @@ def test_warning_that_cannot_be_said_costs_nothing_else(drive, inbox, monkeypatc
     assert (3, 1, 1, 1) == (stats.records, stats.rejected, stats.failed, stats.sent)
     assert ["comes after it"] == driven.titles
     assert 2 == len(driven.inbox.attempts)
+
+
+class Mute:
+    """What raises when it is asked for its text."""
+
+    def __str__(self):
+        raise RuntimeError
 
 
 class Sour:

@@ -125,8 +125,11 @@ def _each(args: object) -> Iterable[Any]:
 def message_text(record: logging.LogRecord) -> str:
     """Return `LogRecord.getMessage`; if the arguments do not fit, they stand below the template.
 
-    An exception without a text is named by its type. Raises what the objects' own methods raise.
+    An exception without a text is named by its type. A class of the program's may have a method of
+    its own. Raises what the objects' own methods raise.
     """
+    if type(record).getMessage is not logging.LogRecord.getMessage:
+        return str(record.getMessage())
     args: Any = record.args
     if args and has_exception(args):
         if type(args) is dict:

@@ -154,7 +154,7 @@ class FileOutbox:
         A commit that is under way after `CALL_PATIENCE` is left to the file, and so is one that the
         caller does not ``wait`` for. Returns the Messages that had to go for it.
         """
-        if self._calls.is_open():
+        if self._clock.monotonic() < self._calls.until:
             return self.memory.put(queued)
         if not wait:
             self._submit(queued)
