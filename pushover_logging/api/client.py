@@ -229,18 +229,21 @@ class PushoverClient:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             msg = "the quota is used up, or there were too many requests at once (429)"
             raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
-        answer: dict[str, Any] | None = None
+        answer: dict[str, Any] = {}
         with suppress(ValueError, RecursionError):
             found = json.loads(response.body)
-            answer = found if isinstance(found, dict) else None
-        if not HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            if answer is None or response.status != HTTPStatus.OK:
-                why = " with a body that is not its JSON" if answer is None else ""
-                msg = f"the service answered {response.status}{why}"
-                raise TemporaryError(msg)
-            if answer.get("status") == 1:
-                return answer
-        raise self._rejection(response.status, answer or {})
+            answer = found if isinstance(found, dict) else {}
+        if response.status == HTTPStatus.OK and answer.get("status") == 1:
+            return answer
+        is_final = response.status == HTTPStatus.OK or (
+            HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+        # Proxies and portals refuse requests too, but not in these words.
+        if is_final and answer.get("status") == 0 and _texts(answer.get("errors")):
+            raise self._rejection(response.status, answer)
+        why = "" if "status" in answer else " with a body that is not its JSON"
+        msg = f"the service answered {response.status}{why}"
+        raise TemporaryError(msg, status=response.status)
 
     def _rejection(self, status: int, answer: Mapping[str, Any]) -> RejectedError:
         def safe(text: str, limit: int) -> str:
