@@ -9,6 +9,7 @@ import logging
 import math
 import socket
 import time
+import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -22,6 +23,7 @@ from pushover_logging.exceptions import TemporaryError
 
 MAX_ANSWER = 64 * 1024  # bytes
 UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate
+_ANY_HEADER = 32  # zlib's flag for the formats of zlib and gzip
 
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 # Failures before the request is sent.
@@ -89,17 +91,43 @@ class Transport:
         with self._session.request(method, self.api_url + path, **options) as response:
             body = b""
             read = getattr(response.raw, "read1", response.raw.read)  # not in urllib3 before 2.2
-            while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER, decode_content=True)):
+            while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER, decode_content=False)):
                 body += part
-        return HttpResponse(response.status_code, response.headers, body)
+        return HttpResponse(response.status_code, response.headers, _decoded(body))
 
     def _failure(self, error: Exception) -> TemporaryError:
         timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError))
         reason = getattr(error.args[0], "reason", None) if error.args else None
         # A NewConnectionError: also if the host name was not found.
         unsent = isinstance(error, _NOT_SENT) or isinstance(reason, NewConnectionError)
+        unsent = unsent and not _is_after_request(error)
         text = f"no answer from {self.api_url}: {type(error).__name__}"
         return TemporaryError(text, timed_out=timed_out, may_have_arrived=not unsent)
+
+
+def _decoded(body: bytes) -> bytes:
+    """Return an answer that a proxy compressed although none was asked for; any other unchanged.
+
+    Not by urllib3, which before 2.6 sets no limit to what it decodes.
+    """
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | _ANY_HEADER).decompress(body, MAX_ANSWER)
+    except zlib.error:
+        return body
+
+
+class _ConnectionBroken(http.client.HTTPException):
+    """A connection broke after a request was sent.
+
+    For requests, TLS that breaks then is as TLS that fails in the handshake, and a proxy that loses
+    the answer as one that was never reached.
+    """
+
+
+def _is_after_request(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, _ConnectionBroken):
+        error = error.__context__
+    return error is not None
 
 
 def _has_no_token(record: logging.LogRecord) -> bool:
@@ -113,6 +141,7 @@ def _new_session(url: str) -> requests.Session:
     Plain http is for this machine only, so it goes through no proxy, which could read it.
     """
     session = _Session()
+    session.headers["Accept-Encoding"] = "identity"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the API uses none
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter())
@@ -137,9 +166,8 @@ class DeadlineAdapter(HTTPAdapter):
         """Return the pool that requests would, with a deadline for its answers."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         kind = pool.ConnectionCls
-        if kind.response_class is not _DeadlineResponse:
-            attributes = {"response_class": _DeadlineResponse}
-            pool.ConnectionCls = type(kind.__name__, (kind,), attributes)
+        if not issubclass(kind, _Connection):
+            pool.ConnectionCls = type(kind.__name__, (_Connection, kind), {})
         self._pool = pool
         return pool
 
@@ -194,3 +222,16 @@ class _DeadlineReader(io.RawIOBase):
             with contextlib.suppress(OSError):  # the socket is closed
                 self._sock.settimeout(self._seconds)
         super().close()
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _DeadlineResponse
+
+    def getresponse(self) -> Any:  # noqa: ANN401  urllib3's
+        """Return the answer. Raises _ConnectionBroken if the connection breaks before it comes."""
+        try:
+            return super().getresponse()
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _ConnectionBroken from error
