@@ -10,7 +10,7 @@ import time
 import pytest
 import requests
 
-from pushover_logging.inbox import Inbox, emergencies, http_server
+from pushover_logging.inbox import Inbox, connections, emergencies, http_server
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -65,7 +65,9 @@ def test_callback_is_judged_by_where_the_connection_leads(monkeypatch, url):
         def serve():
             with server.accept()[0] as came:
                 came.settimeout(5)
-                reached.append(came.recv(65_536))
+                reached.append(b"")
+                while b"receipt=r" not in reached[-1] and (part := came.recv(65_536)):
+                    reached[-1] += part
                 if reached[-1]:
                     came.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
@@ -121,6 +123,13 @@ def test_connection_that_is_looked_at_keeps_no_one_waiting(inbox):
         began = time.monotonic()
         assert [None] == [one.closed for one in inbox.connections]
         assert time.monotonic() - began < 1
+
+
+def test_connection_that_its_thread_has_closed_is_closed():
+    """Also if it was closed at this moment."""
+    with socket.socket() as peer:
+        pass
+    assert connections._is_closed(peer)
 
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
