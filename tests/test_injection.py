@@ -40,7 +40,8 @@ def test_type_of_an_attachment_adds_no_field(drive, kind):
 
 
 @pytest.mark.parametrize(("text", "shown"), [
-    (HOSTILE, "abcde\ufffdcf\ufffdg\ufffdh\ufffdi\nj"), ("\x1b(B\x1b[m x", " x"), ("\x1b", "\ufffd"),
+    (HOSTILE, "abcde\ufffdcf\ufffdg\ufffdh\ufffdi\nj"), ("\x1b(B\x1b[m x", " x"),
+    ("\x1b", "\ufffd"),
     ("\x1b]8;;http://x/\x1b\\link\x1b]8;;\x1b\\", "link"), ("\x1b]0;no end", "\ufffd]0;no end"),
     ("\x9d0;no end", "\ufffd0;no end"), ("\x1b[?25l\x1b[38;5;1mx", "x"), ("\x1bP1$tx\x1b\\y", "y"),
     ("plain\ttext\n", "plain\ttext\n"),
