@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pushover_logging.identity import tracebacks
 from pushover_logging.identity.tracebacks import Frame
+from pushover_logging.rendering.redaction import MAX_CHARS
 from pushover_logging.rendering.text import first_line
 
 MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
@@ -172,10 +173,10 @@ def _read_exception(
     if syntax_error:
         frames.insert(0, syntax_error)
         total += 1
-    remarks = text.strip().splitlines()[1 : 1 + _MAX_REMARKS]
+    remarks = text[:MAX_CHARS].strip().splitlines()[1 : 1 + _MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
-    for note in notes if isinstance(notes, (list, tuple)) else ():
-        remarks += note.splitlines() if isinstance(note, str) else ()
+    for note in notes[:_MAX_REMARKS] if isinstance(notes, (list, tuple)) else ():
+        remarks += note[:MAX_CHARS].splitlines() if isinstance(note, str) else ()
     remarks = list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
     return ExceptionLines(line, remarks, _frame_lines(frames), total)
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.identity.tracebacks import MARK, split_traceback
-from pushover_logging.message import MESSAGE_LIMIT
+from pushover_logging.message import MESSAGE_LIMIT, URL_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
     ExceptionSummary,
@@ -95,8 +95,9 @@ class RecordView:
 
     def format_url(self, template: str, *, quoted: bool) -> str:
         """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
+        template = template[:MAX_CHARS]
         try:
-            return template.format_map(_UrlFields(self, quoted=quoted))
+            return template.format_map(_UrlFields(self, quoted=quoted))[:MAX_CHARS]
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
             return template
 
@@ -190,8 +191,9 @@ class _UrlFields(dict[str, str]):
         self._view, self._quoted = view, quoted
 
     def __missing__(self, name: str) -> str:
-        value = str(self._view.value(name))
-        return quote(value, safe="") if self._quoted else value
+        value = str(self._view.value(name))[:URL_LIMIT]  # what is longer does not fit anyway
+        self[name] = quote(value, safe="") if self._quoted else value
+        return self[name]
 
 
 def _on_one_line(value: object) -> str:
