@@ -157,8 +157,8 @@ class RecordView:
         """Return lines as they can be sent, redacted in one pass."""
         if max(map(len, lines)) > _MAX_LINE or UNSENDABLE.search("".join(lines)):
             lines = [clean(line[:_MAX_LINE]) for line in lines]
-        joined = _SEPARATOR.join(lines)
-        redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= MAX_CHARS else []
+        joined, limit = _SEPARATOR.join(lines), self._redaction.max_chars
+        redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= limit else []
         if len(redacted) != len(lines):  # a pattern of the program matched across a separator
             redacted = list(map(self._redaction, lines))
         for number, line in enumerate(redacted):
