@@ -114,9 +114,9 @@ def test_idle_connection_ends(monkeypatch, sent):
         assert [] == inbox.messages
 
 
-def test_connection_that_is_looked_at_keeps_no_one_waiting(inbox):
+def test_connection_that_is_looked_at_keeps_no_one_waiting():
     """Whether a client has left is seen at once, also of one that says nothing."""
-    with socket.create_connection(("127.0.0.1", inbox.port), 10):
+    with Inbox() as inbox, socket.create_connection(("127.0.0.1", inbox.port), 10):
         deadline = time.monotonic() + 10
         while not inbox.connections and time.monotonic() < deadline:
             time.sleep(0.01)
