@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+import struct
 import threading
 import time
 
@@ -126,10 +127,26 @@ def test_connection_that_is_looked_at_keeps_no_one_waiting():
 
 
 def test_connection_that_its_thread_has_closed_is_closed():
-    """Also if it was closed at this moment."""
-    with socket.socket() as peer:
-        pass
+    """Also if it was closed at this moment, and if its client has reset it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with peer:
+            peer.settimeout(5)
+            assert not connections._is_closed(peer)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            assert connections._is_closed(peer)
     assert connections._is_closed(peer)
+
+
+def test_deep_json_is_no_message(inbox):
+    """Too deep for Python, and too small for a flood."""
+    answer = requests.post(
+        f"{inbox.url}/1/messages.json", data=b"[" * 9_000,
+        headers={"Content-Type": "application/json"}, timeout=10,
+    )  # fmt: skip
+    assert (400, 0) == (answer.status_code, answer.json()["status"])
 
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

@@ -79,15 +79,15 @@ class RetryPolicy:
             self._has_warned_of_quota = True
             self._quota.open_for(error.wait)
             return True
-        if isinstance(error, TemporaryError):
-            if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and _has_attachment(queued):
-                without_attachment(queued, "the attachment was refused")
-                return True
-            is_fault = (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
-            queued.timeouts += error.timed_out or is_fault
-            queued.may_have_arrived |= error.may_have_arrived
-            if queued.timeouts >= _FAILURES_OF_ATTACHMENT and _has_attachment(queued):
-                without_attachment(queued, "the attachment could not be sent")
+        assert isinstance(error, TemporaryError)  # noqa: S101  the only other kind
+        if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and _has_attachment(queued):
+            without_attachment(queued, "the attachment was refused")
+            return True
+        is_fault = (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        queued.timeouts += error.timed_out or is_fault
+        queued.may_have_arrived |= error.may_have_arrived
+        if queued.timeouts >= _FAILURES_OF_ATTACHMENT and _has_attachment(queued):
+            without_attachment(queued, "the attachment could not be sent")
         self.back_off()
         return True
 
