@@ -45,14 +45,21 @@ def credential(name: str, given: str | None) -> str:
     """Return the option ``name`` (token or user) as given, from the environment, or from a file."""
     if given is not None:
         return given
-    variable = f"PUSHOVER_{name.upper()}"
-    value = os.environ.get(variable, "").strip()
-    if value:
-        return OFF if value.lower() == OFF else value
-    path = os.environ.get(f"{variable}_FILE")
-    if not path:
+    value = _secret(name)
+    if value is None:
+        variable = f"PUSHOVER_{name.upper()}"
         msg = f"{name}: none was given; set {variable} or {variable}_FILE; in code, pass {name}=..."
         raise ConfigurationError(msg, option=name)
+    return OFF if value.lower() == OFF else value
+
+
+def _secret(name: str) -> str | None:
+    """Return a secret from the environment or from the file that it names; None without either."""
+    variable = f"PUSHOVER_{name.upper()}"
+    value = os.environ.get(variable, "").strip()
+    path = os.environ.get(f"{variable}_FILE")
+    if value or not path:
+        return value or None
     try:
         return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
@@ -231,8 +238,8 @@ def boolean(name: str, given: object) -> bool:
 
 
 def encryption_key(given: object) -> str | None:
-    """Return the key as given, else from ``PUSHOVER_ENCRYPTION_KEY``; None: no encryption."""
-    value = given if given is not None else os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None
+    """Return the key as given, else from the environment or a file; None: no encryption."""
+    value = given if given is not None else _secret("encryption_key")
     if value is None:
         return None
     from pushover_logging.api.encryption import parse_key  # noqa: PLC0415  needs an extra

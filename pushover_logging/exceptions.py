@@ -39,12 +39,13 @@ class DeliveryError(PushoverError):
 
 
 class TemporaryError(DeliveryError):
-    """A 5xx, no response, or one that cannot be parsed: retry, after 5 s or more.
+    """A 5xx, no response, or one that is not the service's own: retry, after 5 s or more.
 
     ``timed_out`` is True if the response did not come in time. ``may_have_arrived`` is True if the
     request was sent but no response came: the service can have delivered it, and a retry can be a
     duplicate. ``is_unforeseen`` is True if then something else than the network failed, such as a
-    library's hook, which can fail each time.
+    library's hook, which can fail each time. ``status`` is the HTTP status of the response, None if
+    there was none.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class TemporaryError(DeliveryError):
         timed_out: bool = False,
         may_have_arrived: bool = False,
         is_unforeseen: bool = False,
+        status: int | None = None,
     ) -> None:
         super().__init__(text)
         self.timed_out = timed_out
         self.may_have_arrived = may_have_arrived
         self.is_unforeseen = is_unforeseen
+        self.status = status
 
 
 class QuotaError(DeliveryError):
@@ -70,7 +73,7 @@ class QuotaError(DeliveryError):
 
 
 class RejectedError(DeliveryError):
-    """A 4xx, or a status other than 1: the request is not valid and never will be.
+    """The service's own refusal, with ``errors``: the request is not valid and never will be.
 
     ``parameters`` are the names of the invalid parameters in the response (``token``, ``user``,
     ``attachment``, ...), ``errors`` the service's own messages, ``status`` the HTTP status.

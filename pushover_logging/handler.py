@@ -114,8 +114,9 @@ class PushoverHandler(logging.Handler):
 
     def __repr__(self) -> str:
         """Show level and destination, and no secret."""
-        level = logging.getLevelName(self.level)
-        return f"<{type(self).__name__} ({level}){'' if self._pipeline else ' off'}>"
+        level = logging.getLevelName(getattr(self, "level", logging.NOTSET))
+        is_on = getattr(self, "_pipeline", None) is not None  # the constructor can fail before
+        return f"<{type(self).__name__} ({level}){'' if is_on else ' off'}>"
 
     def _build(self, settings: Settings) -> Pipeline:
         pipeline = self._pipeline = Pipeline(settings)

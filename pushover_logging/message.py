@@ -40,6 +40,8 @@ _NUMBERS = (
     ("timestamp", 0, None),
 )  # fmt: skip
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ON_ONE_LINE = frozenset({"tags", "sound", "attachment_type", "callback"})
 
 
 def is_key(value: object) -> bool:
@@ -139,6 +141,9 @@ class Message:
             if _SURROGATE.search(value):
                 takes = "text without lone surrogates, which UTF-8 cannot encode"
                 raise invalid(redacted(value), name, takes)
+            # The attachment's type is a header, and the others end up in logs and on terminals.
+            if name in _ON_ONE_LINE and _CONTROL.search(value):
+                raise invalid(redacted(value), name, "text without control characters")
 
     def _check_addresses(self) -> None:
         if self.user is not None and not are_users(self.user):

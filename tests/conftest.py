@@ -422,7 +422,7 @@ def _heard_signals():
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
     for name in ("TOKEN", "USER", "TOKEN_FILE", "USER_FILE", "API_URL", "THROTTLE", "HOST",
-                 "OUTBOX", "ENCRYPTION_KEY"):  # fmt: skip
+                 "OUTBOX", "ENCRYPTION_KEY", "ENCRYPTION_KEY_FILE"):  # fmt: skip
         monkeypatch.delenv(f"PUSHOVER_{name}", raising=False)
 
 

@@ -72,10 +72,12 @@ def test_other_hosts_are_let_in_with_a_warning(
 
     monkeypatch.setattr("pushover_logging.cli.inbox.wait_for_stop", stop)
     key = "0123456789abcdef" * 4
-    options = ["--port", "0", "--speed", "60", "--encryption-key", key]
+    monkeypatch.setenv("PUSHOVER_ENCRYPTION_KEY", key)
+    options = ["--port", "0", "--speed", "60"]
     assert 0 == main(["inbox", "--host", host, *options])
     output = capsys.readouterr()
-    assert f"export PUSHOVER_ENCRYPTION_KEY={key}\n" in output.out
+    assert "export PUSHOVER_TOKEN=" in output.out
+    assert key not in output.out + output.err
     assert warned == ("everyone on the network can read the inbox" in output.err)
 
 

@@ -458,7 +458,7 @@ def test_resolving_goes_on_where_the_service_knows_no_such_tag(drive):
     driven = drive(levels={"CRITICAL": "emergency"})
     driven.log.critical("Database is down", extra={"pushover": {"fingerprint": "db-7"}})
     driven.settle()
-    driven.inbox.fail_with(404, "{}", path="/1/receipts")
+    driven.inbox.fail_with(404, {"status": 0, "errors": ["no tag"]}, path="/1/receipts")
     driven.handler.resolve("db-7")
     driven.advance(5)
     assert "Resolved: db-7" == driven.titles[-1]

@@ -275,7 +275,7 @@ def test_body_of_unknown_length_ends_its_connection(
 
 def test_client_may_ask_before_it_sends_its_body(inbox: Inbox) -> None:
     """``Expect: 100-continue`` is answered before the body is read."""
-    head = b"POST /1/messages.json HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    head = b"POST /1/messages.json HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
     with socket.create_connection(("127.0.0.1", inbox.port), TIMEOUT) as client:
         client.sendall(head + b"Content-Length: 1\r\n\r\n")
         assert b"HTTP/1.1 100 Continue\r\n\r\n" == client.recv(100)
@@ -285,7 +285,7 @@ def test_client_may_ask_before_it_sends_its_body(inbox: Inbox) -> None:
 
 def test_body_that_is_too_large_is_refused_unread(inbox: Inbox) -> None:
     """A body over 16 MiB is a 413, and its connection closed."""
-    head = b"POST /1/messages.json HTTP/1.1\r\nHost: x\r\nContent-Length: 16777217\r\n"
+    head = b"POST /1/messages.json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16777217\r\n"
     kind = b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
     with socket.create_connection(("127.0.0.1", inbox.port), TIMEOUT) as client:
         client.sendall(head + kind)

@@ -31,8 +31,8 @@ def raw_post(inbox):
     """Send a message; return the open socket."""
     body = f"token={EXAMPLE_TOKEN}&user={EXAMPLE_USER}&message=m"
     peer = socket.create_connection(("127.0.0.1", inbox.port), TIMEOUT)
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    head = f"POST /1/messages.json HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {len(body)}"
+    kind = "Host: localhost\r\nContent-Type: application/x-www-form-urlencoded"
+    head = f"POST /1/messages.json HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}"
     peer.sendall(f"{head}\r\n\r\n{body}".encode())
     return peer
 

@@ -13,8 +13,8 @@ PACKAGE = "pushover_logging"
 SOURCE = Path(pushover_logging.__file__).parent
 LEAVES = (
     "message levels exceptions clock diagnostics dictconfig circuit_breaker "
-    "rendering.redaction rendering.secret_patterns rendering.text"
-    # what the leaves need for the texts of their errors
+    # What the leaves need for the texts of their errors:
+    "rendering.redaction rendering.patterns rendering.secret_patterns rendering.text"
 )
 FLOORS = [
     LEAVES,

@@ -739,3 +739,18 @@ def test_outbox_is_where_it_is_configured(command, tmp_path):
     found = {path.name for path in tmp_path.rglob("*.sqlite")}
     assert {"here.sqlite", "there.sqlite"} < found
     assert 3 == len(found)
+
+
+@pytest.mark.parametrize("options", [(), ("--pass-credentials",)])
+def test_command_has_the_credentials_only_if_that_is_asked_for(command, inbox, options):
+    """A job and what it starts need none; the alert of its failure does."""
+    key = "0123456789abcdef" * 4
+    status, out, _ = command.run(
+        "run", "--name", "env", *options, "--", "sh", "-c", "env; exit 3",
+        PUSHOVER_ENCRYPTION_KEY=key,
+    )  # fmt: skip
+    assert 3 == status
+    passed = [secret in out for secret in (TOKEN.encode(), USER.encode(), key.encode())]
+    assert [bool(options)] * 3 == passed
+    assert b"PUSHOVER_API_URL=" in out
+    assert 1 == len(inbox.wait_for(1))

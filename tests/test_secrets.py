@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import pickle
+import socket
 import traceback
 
 import pytest
@@ -160,3 +162,122 @@ def test_credentials_show_nothing():
     """Not in a debugger's frame, nor in an error's text that names them."""
     found = config.credentials(TOKEN, USER)
     assert "Credentials(***)" == f"{found}" == repr(found)
+
+
+KEY = "0123456789abcdef" * 4
+
+
+def frames_of(error):
+    """Yield the frames of an exception and of all that led to it."""
+    pending, seen = [error], set()
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        pending += [one.__cause__, one.__context__]
+        yield from (frame for frame, _ in traceback.walk_tb(one.__traceback__))
+
+
+def shown_in_frames(error):
+    """Return what an error report with local variables would show of the secrets."""
+    own = [frame for frame in frames_of(error) if frame.f_code.co_filename != __file__]
+    assert own
+    texts = [repr(value) for frame in own for value in frame.f_locals.values()]
+    return [text for text in texts if TOKEN in text or USER in text or KEY in text]
+
+
+CALLS = {
+    **GETS,
+    "send": lambda client: client.send(Message(message="x", priority=2)),
+    "image": lambda client: client.send(Message(message="x", attachment=b"x")),
+    "validate": PushoverClient.validate,
+    "cancel": lambda client: client.cancel("r" * 30),
+    "cancel_by_tag": lambda client: client.cancel_by_tag("db"),
+}
+FAULTS = {
+    "refused": {"status": 400, "body": {"status": 0, "errors": [TOKEN], USER: "no"}},
+    "quota": {"status": 429}, "page": {"status": 502, "body": TOKEN}, "reset": {"reset": True},
+    "hang": {"hang": True}, "odd": {"status": 200, "body": "[" * 60_000},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_frame_of_a_failed_call_shows_a_secret(inbox, name):
+    """Error reports contain the local variables of each frame, also of requests and urllib3."""
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url, timeout=(0.3, 0.3), encryption_key=KEY)
+    for fault in FAULTS.values():
+        inbox.fail_with(path="/1/", **fault)
+        with pytest.raises(DeliveryError) as caught:
+            CALLS[name](client)
+        assert [] == shown_in_frames(caught.value)
+    client.close()
+
+
+class Interrupt(BaseException):
+    """What a signal's handler raises, in the middle of anything."""
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_frame_of_an_interrupted_call_shows_a_secret(inbox, name, monkeypatch):
+    """A fault that nobody foresaw is reported too, with where it was."""
+
+    def interrupt(self, _):
+        self.close()
+        raise Interrupt
+
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url, encryption_key=KEY)
+    monkeypatch.setattr(socket.socket, "connect", interrupt)
+    with pytest.raises(Interrupt) as caught:
+        CALLS[name](client)
+    assert [] == shown_in_frames(caught.value)
+    assert interrupt.__name__ == traceback.extract_tb(caught.value.__traceback__)[-1].name
+
+
+@pytest.mark.parametrize("wrong", [
+    {"user": "short"}, {"token": "short"}, {"api_url": "http://x"}, {"timeout": 0},
+    {"encryption_key": "0" * 63},
+], ids=lambda wrong: next(iter(wrong)))  # fmt: skip
+def test_no_frame_of_a_refused_client_shows_a_secret(wrong):
+    """One wrong argument, and the others are right."""
+    with pytest.raises(ConfigurationError) as caught:
+        PushoverClient(**{"token": TOKEN, "user": USER, "encryption_key": KEY, **wrong})
+    assert [] == shown_in_frames(caught.value)
+
+
+def test_frames_of_the_program_are_its_own(inbox):
+    """A call within an except block leaves that exception as it is."""
+
+    def fail(value):
+        raise KeyError(value)
+
+    client = PushoverClient(TOKEN, USER, api_url=inbox.url)
+    inbox.fail_with(500)
+    try:
+        fail("kept")
+    except KeyError as error:
+        with pytest.raises(DeliveryError):
+            client.send(Message(message="x"))
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert "kept" == frames[-1].f_locals["value"]
+    client.close()
+
+
+@pytest.mark.parametrize("kind", [PushoverHandler, PushoverClient])
+def test_half_made_object_has_a_repr(kind):
+    """As in an error report about its own constructor."""
+    assert kind.__name__ in repr(kind.__new__(kind))
+
+
+def test_encryption_key_is_read_from_a_file(monkeypatch, tmp_path):
+    """As token and user; an empty file is an error, and not a way to send in the clear."""
+    path = tmp_path / "key"
+    monkeypatch.setenv("PUSHOVER_ENCRYPTION_KEY_FILE", os.fspath(path))
+    path.write_text(f"{KEY}\n")
+    assert KEY == config.encryption_key(None)
+    path.write_text("\n")
+    with pytest.raises(ConfigurationError, match="encryption_key: got"):
+        config.encryption_key(None)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="encryption_key: PUSHOVER_ENCRYPTION_KEY_FILE"):
+        config.encryption_key(None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
-from functools import partial
+from functools import partial, wraps
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pushover_logging.api.quota import MAX_NUMBER, Quota, checked_quota, quota_of, retry_delay
@@ -30,6 +32,8 @@ API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
 MAX_SECONDS = 1_000_000_000  # Python's timers accept little more
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ENVELOPE = {"status", "request", "errors", "receipt"}  # keys of an answer that are no parameters
 
@@ -78,6 +82,36 @@ class Receipt(NamedTuple):
         return f"Receipt({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
+def _without_locals(method: Callable[P, T]) -> Callable[P, T]:
+    """Return ``method`` with failures whose frames have no local variables.
+
+    Error reports contain those variables, and here they hold token, user and the whole request.
+    """
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        handled = sys.exception()
+        try:
+            return method(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            _clear_locals(error, handled)
+            raise
+
+    return call
+
+
+def _clear_locals(error: BaseException, handled: BaseException | None) -> None:
+    """Clear the frames of ``error`` and of what led to it, up to what was ``handled`` before."""
+    pending, seen = [error], {id(handled)}
+    while pending:
+        current = pending.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            traceback.clear_frames(current.__traceback__)
+            pending += filter(None, (current.__cause__, current.__context__))
+
+
 class PushoverClient:
     """A client of the Pushover API over one kept-alive connection, for one thread at a time.
 
@@ -94,6 +128,7 @@ class PushoverClient:
     https://pushover.net/api#friendly; none of them contains the token or the user key.
     """
 
+    @_without_locals
     def __init__(
         self,
         token: str,
@@ -127,8 +162,10 @@ class PushoverClient:
 
     def __repr__(self) -> str:
         """Return the API's address; no secret."""
-        return f"{type(self).__name__}(api_url={self.api_url!r})"
+        api_url = getattr(self, "api_url", None)  # its constructor can fail before
+        return f"{type(self).__name__}(api_url={api_url!r})"
 
+    @_without_locals
     def send(self, message: Message, *, within: float | None = None) -> Sent:
         """Send ``message`` with one request, which is not retried.
 
@@ -144,6 +181,7 @@ class PushoverClient:
         answer = self._post("/1/messages.json", data, files, within)
         return Sent(str(answer.get("request", "")), answer.get("receipt"))
 
+    @_without_locals
     def validate(self, user: str | None = None, device: str | None = None) -> Validation:
         """Return what the API knows of a user or group key, by default the client's own.
 
@@ -161,6 +199,7 @@ class PushoverClient:
         names = (_texts(answer.get(name)) for name in ("devices", "licenses"))
         return Validation(bool(answer.get("group")), *names)
 
+    @_without_locals
     def limits(self) -> Quota:
         """Return the account's messages a month, how many remain, and when they are reset.
 
@@ -174,12 +213,14 @@ class PushoverClient:
         self.quota = quota
         return quota
 
+    @_without_locals
     def sounds(self) -> dict[str, str]:
         """Return the names of all sounds with their descriptions, the account's own included."""
         sounds = self._get("/1/sounds.json").get("sounds")
         found = sounds.items() if isinstance(sounds, dict) else ()
         return {str(name): str(description) for name, description in found}
 
+    @_without_locals
     def receipt(self, receipt: str) -> Receipt:
         """Return the state of the emergency for which `send` returned this ``receipt``.
 
@@ -199,6 +240,7 @@ class PushoverClient:
             called_back_at=_whole(answer.get("called_back_at")),
         )
 
+    @_without_locals
     def cancel(self, receipt: str) -> None:
         """Stop the repeats of the emergency for which `send` returned this ``receipt``.
 
@@ -206,6 +248,7 @@ class PushoverClient:
         """
         self._post(f"/1/receipts/{quote(receipt, safe='')}/cancel.json", {})
 
+    @_without_locals
     def cancel_by_tag(self, tag: str) -> int:
         """Stop the repeats of all emergencies with this tag.
 
@@ -238,18 +281,21 @@ class PushoverClient:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             msg = "the quota is used up, or there were too many requests at once (429)"
             raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
-        answer: dict[str, Any] | None = None
+        answer: dict[str, Any] = {}
         with suppress(ValueError, RecursionError):
             found = json.loads(response.body)
-            answer = found if isinstance(found, dict) else None
-        if not HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            if answer is None or response.status != HTTPStatus.OK:
-                why = " with a body that is not its JSON" if answer is None else ""
-                msg = f"the service answered {response.status}{why}"
-                raise TemporaryError(msg)
-            if answer.get("status") == 1:
-                return answer
-        raise self._rejection(response.status, answer or {})
+            answer = found if isinstance(found, dict) else {}
+        if response.status == HTTPStatus.OK and answer.get("status") == 1:
+            return answer
+        is_final = response.status == HTTPStatus.OK or (
+            HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+        # Proxies and portals refuse requests too, but not in these words.
+        if is_final and answer.get("status") == 0 and _texts(answer.get("errors")):
+            raise self._rejection(response.status, answer)
+        why = "" if "status" in answer else " with a body that is not its JSON"
+        msg = f"the service answered {response.status}{why}"
+        raise TemporaryError(msg, status=response.status)
 
     def _rejection(self, status: int, answer: Mapping[str, Any]) -> RejectedError:
         def safe(text: str, limit: int) -> str:

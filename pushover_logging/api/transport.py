@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ codecs.lookup("idna")  # the codec of host names, which the end of an interprete
 IDLE = 30.0  # seconds after which a connection is not used again: a router may have dropped it
 MAX_ANSWER = 64 * 1024  # bytes
 UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate
+_ANY_HEADER = 32  # zlib's flag for the formats of zlib and gzip
 
 _FAILURES = (requests.RequestException, HTTPError, OSError)
 # Failures before the request is sent.
@@ -123,6 +125,7 @@ class Transport:
         reason = getattr(error.args[0], "reason", None) if error.args else None
         # A NewConnectionError: also if the host name was not found.
         unsent = isinstance(error, _NOT_SENT) or isinstance(reason, NewConnectionError)
+        unsent = unsent and not _is_after_request(error)
         text = f"no answer from {self.api_url}: {type(error).__name__}"
         return TemporaryError(text, timed_out=timed_out, may_have_arrived=not unsent)
 
@@ -223,12 +226,37 @@ def _seconds() -> tuple[float, float]:
 
 def _body(raw: Any) -> bytes:  # noqa: ANN401  of urllib3, or what a library put in its place
     """Return the body, by calls that `http.client.HTTPResponse` has."""
-    raw.decode_content = True
+    raw.decode_content = False
     read = getattr(raw, "read1", raw.read)  # not in urllib3 before 2.2
     body = b""
     while len(body) < MAX_ANSWER and (part := read(MAX_ANSWER)):
         body += part
-    return body
+    return _decoded(body)
+
+
+def _decoded(body: bytes) -> bytes:
+    """Return an answer that a proxy compressed although none was asked for; any other unchanged.
+
+    Not by urllib3, which before 2.6 sets no limit to what it decodes.
+    """
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | _ANY_HEADER).decompress(body, MAX_ANSWER)
+    except zlib.error:
+        return body
+
+
+class _ConnectionBroken(http.client.HTTPException):
+    """A connection broke after a request was sent.
+
+    For requests, TLS that breaks then is as TLS that fails in the handshake, and a proxy that loses
+    the answer as one that was never reached.
+    """
+
+
+def _is_after_request(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, _ConnectionBroken):
+        error = error.__context__
+    return error is not None
 
 
 def _has_no_token(record: logging.LogRecord) -> bool:
@@ -242,6 +270,7 @@ def _new_session(url: str, exchange: _Exchange) -> requests.Session:
     Plain http is for this machine only, so it goes through no proxy, which could read it.
     """
     session = _Session()
+    session.headers["Accept-Encoding"] = "identity"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # the API uses none
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(exchange))
@@ -272,11 +301,11 @@ class _Exchange:
 
     def answer(self) -> HttpResponse | None:
         """Return the answer that nobody has read yet; None if it cannot be read any more."""
-        if self.response is None or "Content-Encoding" in self.response.headers:
+        if self.response is None:
             return None
         body = b""
         with contextlib.suppress(*_FAILURES, http.client.HTTPException):
-            body = self.response.read(MAX_ANSWER)
+            body = _decoded(self.response.read(MAX_ANSWER))
         headers = CaseInsensitiveDict[str](self.response.headers.items())
         return HttpResponse(self.response.status, headers, body) if body else None
 
@@ -410,6 +439,15 @@ class _GuardedConnection(http.client.HTTPConnection):
         if not self._is_own():
             self._detach()
         super().close()
+
+    def getresponse(self) -> Any:  # noqa: ANN401  urllib3's
+        """Return the answer. Raises _ConnectionBroken if the connection breaks before it comes."""
+        try:
+            return super().getresponse()
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _ConnectionBroken from error
 
     def abandon(self) -> None:
         """Close a fork's copy of the socket, which stays open in the parent."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pushover_logging.cli import check, demo, inbox, outbox, redact, run, send
-from pushover_logging.cli.terminal import discard_stdout, open_streams, warn
+from pushover_logging.cli.terminal import discard_stdout, on_one_line, open_streams, warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
 
@@ -22,8 +22,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in shells
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the error on one line, and exit."""
-        line = " ".join(message.split())
-        self.exit(WRONG_USAGE, f"{self.prog}: {line} (see --help)\n")
+        self.exit(WRONG_USAGE, f"{self.prog}: {on_one_line(message)} (see --help)\n")
 
 
 def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:

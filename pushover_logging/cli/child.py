@@ -18,7 +18,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -35,14 +35,20 @@ _READER_GONE = {errno.EPIPE, errno.EIO}  # of a pipe, or of a terminal
 
 
 class Child:
-    """One run of a command; ``on_output`` gets each part of its output, in a thread.
+    """One run of a command in ``environ``; ``on_output`` gets each part of its output, in a thread.
 
     The main thread calls `start`, then `wait`. ``interrupted`` is True after a SIGINT.
     ``write_error`` is why the output could not be written, for example to a full disk.
     """
 
-    def __init__(self, command: Sequence[str], on_output: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        on_output: Callable[[bytes], None],
+    ) -> None:
         self._command = command
+        self._environ = environ
         self._on_output = on_output
         self._process: subprocess.Popen[bytes] | None = None
         self._wakeup = -1
@@ -60,7 +66,11 @@ class Child:
         ends = self._ends()
         try:
             self._process = subprocess.Popen(  # noqa: S603  the user's command
-                self._command, stdout=ends[STDOUT][1], stderr=ends[STDERR][1], close_fds=False
+                self._command,
+                env=self._environ,
+                stdout=ends[STDOUT][1],
+                stderr=ends[STDERR][1],
+                close_fds=False,
             )
         except OSError:
             self._restore_signals()

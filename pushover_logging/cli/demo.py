@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
-    os.environ.pop("PUSHOVER_ENCRYPTION_KEY", None)  # the demo ignores the user's configuration
+    for name in ("PUSHOVER_ENCRYPTION_KEY", "PUSHOVER_ENCRYPTION_KEY_FILE"):
+        os.environ.pop(name, None)  # the demo ignores the user's configuration
     handler = PushoverHandler(
         token=inbox.environ["PUSHOVER_TOKEN"],
         user=inbox.environ["PUSHOVER_USER"],

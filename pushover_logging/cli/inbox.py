@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import os
 import shlex
 
+from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.signals import ending_quietly, wait_for_stop
 from pushover_logging.cli.terminal import warn
@@ -18,6 +18,9 @@ _EXAMPLES = """\
 examples:
   pushover-logging inbox
   pushover-logging inbox --port 0 --speed 60
+
+It decrypts encrypted messages with the 64 hexadecimal digits in PUSHOVER_ENCRYPTION_KEY, or in the
+file named by PUSHOVER_ENCRYPTION_KEY_FILE.
 
 exit status: 0 ended by Ctrl-C or SIGTERM, 2 it cannot listen on the address
 """
@@ -46,24 +49,18 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="how fast the inbox's time passes: at 60 an emergency's hour takes a minute "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--encryption-key",
-        metavar="KEY",
-        default=os.environ.get("PUSHOVER_ENCRYPTION_KEY") or None,
-        help="64 hexadecimal digits: decrypt encrypted messages (default: PUSHOVER_ENCRYPTION_KEY)",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM, then return 0. Raises ConfigurationError."""
     # Imported here because the other subcommands do not need Flask.
-    from pushover_logging.inbox import Inbox  # noqa: PLC0415
+    from pushover_logging.inbox import Inbox, rules  # noqa: PLC0415
 
     inbox = Inbox(
         arguments.host,
         arguments.port,
         speed=arguments.speed,
-        encryption_key=arguments.encryption_key,
+        encryption_key=config.encryption_key(None),
     )
     if not _is_loopback(arguments.host):
         warn(
@@ -71,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
             "to it; it has no passwords"
         )
     with ending_quietly(), inbox:
-        exports = [f"export {name}={shlex.quote(text)}" for name, text in inbox.environ.items()]
+        # Not the encryption key, which the user has in the environment or in a file.
+        environ = rules.environ(inbox.url)
+        exports = [f"export {name}={shlex.quote(text)}" for name, text in environ.items()]
         print(f"Open {inbox.url} to see pushes; Ctrl-C ends the inbox.")
         print("To send pushes of a program here, set:", *exports, sep="\n", flush=True)
         wait_for_stop()

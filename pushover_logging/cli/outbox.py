@@ -99,8 +99,14 @@ def _perform(action: str, connection: sqlite3.Connection) -> str:
 
 
 def _line(row: ListedMessage) -> str:
-    age = format_duration(max(0, round(time.time() - row.put_at)))
-    title = "".join(char if char.isprintable() else " " for char in row.title)
     state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"
-    details = f"account {row.account}  {age}  priority {row.priority}"
-    return f"{row.id}  {details}  {truncate(title, _MAX_TITLE)}  {state}"
+    details = f"account {row.account}  {_age(row.put_at)}  priority {row.priority}"
+    line = f"{row.id}  {details}  {truncate(row.title, _MAX_TITLE)}  {state}"
+    return "".join(char if char.isprintable() else " " for char in line)
+
+
+def _age(put_at: float) -> str:
+    try:
+        return format_duration(max(0, round(time.time() - put_at)))
+    except (TypeError, ValueError, OverflowError):  # a program of others has changed the file
+        return "?"

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from pushover_logging.cli.argparse_help import add_command
@@ -24,6 +24,7 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 128
 _END_OF_OPTIONS = "--"
+_CREDENTIALS = frozenset({"PUSHOVER_TOKEN", "PUSHOVER_USER", "PUSHOVER_ENCRYPTION_KEY"})
 _EXAMPLES = """\
 examples:
   pushover-logging run --name backup -- /usr/local/bin/backup.sh --full
@@ -65,6 +66,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="PATH",
         help="the file that the runs share (default: PUSHOVER_OUTBOX, else auto)",
     )
+    parser.add_argument(
+        "--pass-credentials",
+        action="store_true",
+        help="leave PUSHOVER_TOKEN, PUSHOVER_USER and PUSHOVER_ENCRYPTION_KEY in the command's "
+        "environment",
+    )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
 
 
@@ -82,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
     job = _job(arguments, command)
     output = OutputTail()
     alerts = JobAlerts(job, output, arguments.clock)
-    status = _run(command, output, alerts, job.max_seconds)
+    withheld = frozenset() if arguments.pass_credentials else _CREDENTIALS
+    environ = {name: value for name, value in os.environ.items() if name not in withheld}
+    status = _run(command, environ, output, alerts, job.max_seconds)
     alerts.close()
     return status
 
@@ -115,12 +124,16 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
 
 
 def _run(
-    command: Sequence[str], output: OutputTail, alerts: JobAlerts, max_seconds: float | None
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    output: OutputTail,
+    alerts: JobAlerts,
+    max_seconds: float | None,
 ) -> int:
     # Imported here because it needs modules that Windows does not have.
     from pushover_logging.cli.child import Child  # noqa: PLC0415
 
-    child = Child(command, output.add)
+    child = Child(command, environ, output.add)
     try:
         child.start()
     except OSError as error:

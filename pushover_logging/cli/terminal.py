@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from pushover_logging.rendering.text import clean
+
 _PROGRESS_DELAY = 1.0  # seconds
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -29,8 +31,13 @@ def discard_stdout() -> None:
 
 
 def warn(text: str) -> None:
-    """Write a line to stderr."""
-    sys.stderr.write(f"pushover-logging: {text}\n")
+    """Write a line to stderr; a terminal obeys nothing in ``text``."""
+    sys.stderr.write(f"pushover-logging: {on_one_line(text)}\n")
+
+
+def on_one_line(text: str) -> str:
+    """Return ``text`` on one line, without what a terminal obeys."""
+    return " ".join(clean(text).splitlines())
 
 
 @contextlib.contextmanager

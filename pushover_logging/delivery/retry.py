@@ -19,7 +19,7 @@ from pushover_logging.rendering.summary import noted
 PAUSE = 5.0  # https://pushover.net/api#friendly: no sooner than 5 s after a failed try
 _BACKOFF = (10.0, 300.0)  # first and longest
 _PROBE = (600.0, 21_600.0)  # the same, for a refused token or user
-_TIMEOUTS_OF_ATTACHMENT = 2
+_FAILURES_OF_ATTACHMENT = 2
 
 
 class RetryPolicy:
@@ -84,12 +84,17 @@ class RetryPolicy:
             self._has_warned_of_quota = True
             self._quota.open_for(error.wait)
             return True
-        if isinstance(error, TemporaryError) and error.is_unforeseen and queued.may_have_arrived:
+        assert isinstance(error, TemporaryError)  # noqa: S101  the only other kind
+        if error.is_unforeseen and queued.may_have_arrived:
             warn("a message may have arrived twice and is not sent again: %s", error)
             return False
-        queued.timeouts += isinstance(error, TemporaryError) and error.timed_out
-        queued.may_have_arrived |= isinstance(error, TemporaryError) and error.may_have_arrived
-        if queued.timeouts >= _TIMEOUTS_OF_ATTACHMENT and queued.message.attachment:
+        if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and _has_attachment(queued):
+            without_attachment(queued, "the attachment was refused")
+            return True
+        is_fault = (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        queued.timeouts += error.timed_out or is_fault
+        queued.may_have_arrived |= error.may_have_arrived
+        if queued.timeouts >= _FAILURES_OF_ATTACHMENT and _has_attachment(queued):
             without_attachment(queued, "the attachment could not be sent")
         self.back_off()
         return True
@@ -109,7 +114,7 @@ class RetryPolicy:
             self._block(error, message.user)
             if message.user is not None:
                 _to_default_user(queued)
-        elif _blames_attachment(error) and (message.attachment or message.attachment_base64):
+        elif _blames_attachment(error) and _has_attachment(queued):
             without_attachment(queued, "the attachment was refused")
         else:
             warn("a message was rejected and is not sent again: %s", error)
@@ -141,9 +146,13 @@ def without_attachment(queued: QueuedMessage, why: str) -> None:
 
 
 def _blames_attachment(error: RejectedError) -> bool:
-    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return True  # a proxy's answer, which names no parameters
-    return any(name.startswith("attachment") for name in error.parameters)
+    is_too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return is_too_large or any(name.startswith("attachment") for name in error.parameters)
+
+
+def _has_attachment(queued: QueuedMessage) -> bool:
+    message = queued.message
+    return message.attachment is not None or message.attachment_base64 is not None
 
 
 def _to_default_user(queued: QueuedMessage) -> None:

@@ -36,7 +36,7 @@ _FRAME = re.compile(r'^[ |]*File "([^"\n]+)", line \d+, in (.+)(?:\n[ |]*(\S.*))
 # A line that begins at the left; the members of an exception group have a margin there.
 _UNINDENTED = re.compile(r"^(?: *[|+] |(?![|+] ))(\S.*)", re.MULTILINE)
 _HEADER = rf"(?:^|\n)[ |+]*(?:Exception Group )?(?P<kind>Traceback|Stack) {re.escape(MARK)}"
-_MARGIN = r"\A *[|+] "  # of an exception group's members
+_MARGIN = re.compile(r"\A *[|+] ")  # of an exception group's members
 _FRAME_LINE = r'(?:\s+|> )File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?'
 _MARKERS = frozenset(" ^~")  # below a line's code
 _MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
@@ -382,9 +382,7 @@ def parse_tracebacks(text: str) -> list[ParsedTraceback]:
     groups: list[ParsedTraceback] = []
     contexts: list[ParsedTraceback] = []
     stacks: list[ParsedTraceback] = []
-    if len(text) > 2 * _TEXT_END:
-        start, end = text[:_TEXT_END].rpartition("\n")[0], text[-_TEXT_END:].partition("\n")[2]
-        text = f"{start}\n{end}"
+    text = _text_ends(text)
     headers = list(re.finditer(_HEADER, text))
     starts = [header.start() for header in headers] + [len(text)]
     rest: list[str] | None = None  # the lines between the exception before and this header
@@ -422,17 +420,28 @@ def _is_handled(
 
 def further_members(text: str) -> int:
     """Return how many members after the first the groups in ``text`` have; 0 without a group."""
+    text = _text_ends(text)
     groups = sum("Group" in header.group() for header in re.finditer(_HEADER, text))
     return max(len(re.findall(_MEMBER_RULE, text)) - groups, 0) if groups else 0
+
+
+def _text_ends(text: str) -> str:
+    """Return a text without its middle if it is too long to be parsed in a logging call."""
+    if len(text) <= 2 * _TEXT_END:
+        return text
+    start, end = text[:_TEXT_END].rpartition("\n")[0], text[-_TEXT_END:].partition("\n")[2]
+    return f"{start}\n{end}"
 
 
 def _parse_block(block: str) -> tuple[ParsedTraceback, list[str]]:
     """Return the exception of a block, and the lines after the one that names it."""
     frames: list[Frame] = []
-    lines = [re.sub(_MARGIN, "", line) for line in block.splitlines()]
+    lines = [_MARGIN.sub("", line) if line else line for line in block.splitlines()]
     if block.endswith("\n"):  # a blank line before the next header
         lines.append("")
     for number, line in enumerate(lines):
+        if not line:
+            continue
         if frame := re.match(_FRAME_LINE, line):
             function = frame["function"] or ""
             frames.append(Frame(function, frame["file"], int(frame["line"])))

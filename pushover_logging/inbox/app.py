@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -12,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.inbox import rules
 from pushover_logging.inbox.account import SOUNDS
-from pushover_logging.inbox.control import create_control, error_response
+from pushover_logging.inbox.control import create_control, error_response, other_site
 from pushover_logging.inbox.emergencies import Emergencies
 from pushover_logging.inbox.http_server import API, FAULTS, MAX_BODY_BYTES
 from pushover_logging.inbox.incoming import IncomingRequest
@@ -36,6 +35,11 @@ def create_app(state: InboxState) -> Flask:
 def _create_api(state: InboxState, emergencies: Emergencies) -> Blueprint:
     routes = Blueprint("api", __name__, url_prefix="/1")
     account = state.store.account
+
+    @routes.before_request
+    def refuse_other_sites() -> Response | None:
+        error = other_site()
+        return _refusal(error, HTTPStatus.FORBIDDEN) if error else None
 
     @routes.post("/messages.json")
     def send_message() -> Response:
@@ -118,10 +122,14 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     text = f"{error.name}: {error.description or ''}".strip()
     if request.path.startswith(API):
-        body = {"errors": [text], "status": 0, "request": str(uuid.uuid4())}
-        response = Response(rules.compact_json(body), status, content_type="application/json")
+        response = _refusal(text, status)
     else:
         response = Response(f"{text}\n", status, content_type="text/plain; charset=utf-8")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = dict(error.get_headers()).get("Allow", "")
     return response
+
+
+def _refusal(text: str, status: int) -> Response:
+    _, body = rules.refusal({}, text)
+    return Response(rules.compact_json(body), status, content_type="application/json")

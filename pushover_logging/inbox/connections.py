@@ -110,11 +110,19 @@ def _is_closed(peer: socket.socket) -> bool:
     """Return True if the client is known to have closed the connection; never blocks.
 
     This is one non-blocking call instead of a check for data followed by a read: the connection's
-    own thread might read the data in between, and the read would block while holding the lock.
+    own thread might read the data in between, and the read would block while holding the lock. It
+    needs a socket object of its own, because the timeout of ``peer`` is the connection's.
     """
     try:
-        return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (BlockingIOError, AttributeError):  # AttributeError: Windows has no MSG_DONTWAIT
+        alias = socket.socket(fileno=peer.fileno())
+    except (OSError, ValueError):  # closed by the connection's own thread
+        return True
+    try:
+        alias.settimeout(0)  # for the system, a socket with a timeout is that already
+        return not alias.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
         return False
     except OSError:
         return True
+    finally:
+        alias.detach()

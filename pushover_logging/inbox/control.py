@@ -150,15 +150,23 @@ def error_response(text: str, status: int = 400) -> Response:
 
 def refuse_other_sites() -> Response | None:
     """Refuse requests of another site's page in a browser on this machine, else return None."""
+    error = other_site()
+    return error_response(error, 403) if error else None
+
+
+def other_site() -> str:
+    """Return the error if the request is of another site's page in a browser, else ""."""
     origin = request.headers.get("Origin", "")
     try:
         is_foreign = bool(origin) and urlsplit(origin).netloc != request.host
         is_foreign = is_foreign or is_rebound()
     except ValueError:
         is_foreign = True
-    if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return error_response("pages of other sites have no access", 403)
-    return None
+    # "same-site" is another port of this machine; only browsers send the header.
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if is_foreign or site not in {"none", "same-origin"}:
+        return "pages of other sites have no access"
+    return ""
 
 
 def is_rebound() -> bool:

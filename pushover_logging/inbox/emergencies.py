@@ -6,7 +6,9 @@ https://pushover.net/api/receipts#callback
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import http.client
 import ipaddress
 import threading
 from collections.abc import Mapping
@@ -121,19 +123,29 @@ def is_loopback(url: str) -> bool:
 
 
 def call_back(url: str, fields: Mapping[str, str]) -> bool:
-    """POST an acknowledgement to a loopback URL; return True if the answer is a 2xx."""
-    if not is_loopback(url):
-        return False
-    with requests.Session() as session:
-        session.trust_env = False  # no proxy: it is not this machine
-        try:
-            # The body is not read; only the status matters.
-            with session.post(
-                url, data=fields, timeout=CALLBACK_TIMEOUT, allow_redirects=False, stream=True
-            ) as response:
-                return response.ok and not response.is_redirect
-        except (requests.RequestException, ValueError):
+    """POST an acknowledgement to a loopback URL; return True if the answer is a 2xx.
+
+    Nothing is sent if the connection leads elsewhere, for example because of the name's entry in
+    the hosts file.
+    """
+    try:
+        request = requests.Request("POST", url, data=fields).prepare()
+        parts = urlsplit(request.url or "")
+        if not is_loopback(parts.geturl()):
             return False
+        is_tls = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+        with contextlib.closing(
+            kind(parts.hostname or "", parts.port, timeout=CALLBACK_TIMEOUT)
+        ) as connection:
+            connection.connect()
+            if not ipaddress.ip_address(connection.sock.getpeername()[0]).is_loopback:
+                return False
+            # The body of the answer is not read; only the status matters.
+            connection.request("POST", request.path_url, request.body, dict(request.headers))
+            return connection.getresponse().status // 100 == 2  # noqa: PLR2004  2xx
+    except (requests.RequestException, http.client.HTTPException, OSError, ValueError):
+        return False
 
 
 def _not_found() -> rules.ApiAnswer:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Enough for the largest attachment as percent-encoded Base64, and all other fields.
 MAX_BODY_BYTES = 16 * 1024 * 1024
+IDLE_TIMEOUT = 60.0  # seconds; then a connection on which nothing comes or goes is closed
 API = "/1/"
 # The key of a list in the WSGI environment: the application adds the fault that applies here.
 FAULTS = "pushover_logging.inbox.faults"
@@ -129,6 +130,7 @@ class InboxServer(ThreadedWSGIServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and log it."""
         connection, address = super().get_request()
+        connection.settimeout(IDLE_TIMEOUT)
         self.connection_log.opened(connection, address)
         return connection, address
 

@@ -82,8 +82,9 @@ class Inbox:
             return self
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
+            self.host.encode("idna")  # otherwise the socket that cannot encode it is left open
             listener = socket.create_server((self.host, self.port), family=family, backlog=128)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             text = f"the inbox cannot listen on {self.host} port {self.port}: {error}"
             raise ConfigurationError(text) from error
         with listener:

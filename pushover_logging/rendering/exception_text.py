@@ -22,6 +22,7 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.record_parts import RecordParts
 from pushover_logging.identity.tracebacks import Frame
+from pushover_logging.rendering.redaction import MAX_CHARS
 
 MAX_EXCEPTIONS = 100  # exceptions of a chain that are read, from the root on; no more lines fit
 _WITH_FRAMES = 10  # of these, the first ones also get their frames
@@ -218,8 +219,8 @@ def _read_exception(
     remarks = [f"stderr: {error_line}"] if error_line else []
     remarks += rest[:_MAX_REMARKS]
     notes = getattr(exc, "__notes__", None)
-    for note in notes if isinstance(notes, (list, tuple)) else ():
-        remarks += note.splitlines() if isinstance(note, str) else ()
+    for note in notes[:_MAX_REMARKS] if isinstance(notes, (list, tuple)) else ():
+        remarks += note[:MAX_CHARS].splitlines() if isinstance(note, str) else ()
     remarks = list(filter(None, map(str.strip, remarks[:_MAX_REMARKS])))
     return ExceptionLines(line, remarks, _frame_lines(frames), total)
 

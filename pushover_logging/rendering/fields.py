@@ -19,6 +19,7 @@ from pushover_logging.rendering.redaction import HIDDEN, MAX_CHARS, names_secret
 
 MAX_ITEMS = 20  # items of a list or a mapping that are shown; no more fit in a line
 _MAX_DEPTH = 3
+_MAX_CONTAINER = 4_000  # characters after which no more items are read; a line has 200
 _MAX_METHOD = 10  # characters
 _MAX_BITS = 1024  # Python itself does not print numbers of more than 4,300 digits
 
@@ -127,20 +128,22 @@ def _plain_container(value: Any, depth: int) -> Any:  # noqa: ANN401  as `_plain
         items = list(islice(value.items() if is_mapping else value, MAX_ITEMS + 1))
     except Exception:  # noqa: BLE001  a class of the program; or another thread changed it
         return _NOT_PLAIN
-    shown: Any
-    if is_mapping:
-        shown = {
-            key: HIDDEN if names_secret(key) else item
-            for key, each in items[:MAX_ITEMS]
-            if type(key) is str
-            and key not in _INPUTS
-            and (item := _plain(each, depth)) is not _NOT_PLAIN
-        }
-    else:
-        plain_items = (_plain(each, depth) for each in items[:MAX_ITEMS])
-        shown = [item for item in plain_items if item is not _NOT_PLAIN]
+    keys = [key for key, _ in items] if is_mapping else range(len(items))
+    values = [value for _, value in items] if is_mapping else items
+    shown: dict[Any, Any] = {}
+    room, is_whole = _MAX_CONTAINER, len(items) <= MAX_ITEMS
+    for key, each in zip(keys, values[:MAX_ITEMS], strict=False):
+        if room <= 0:
+            is_whole = False
+            break
+        if is_mapping and (type(key) is not str or key in _INPUTS):
+            continue
+        item = _plain(each, depth)
+        if item is not _NOT_PLAIN:
+            shown[key] = HIDDEN if is_mapping and names_secret(key) else item
+            room -= len(repr(item))
     if items and not shown:
         return _NOT_PLAIN
-    if len(items) > MAX_ITEMS:
-        shown = {**shown, "…": "…"} if is_mapping else [*shown, "…"]
-    return shown
+    if not is_whole:
+        shown["…"] = "…"
+    return shown if is_mapping else list(shown.values())

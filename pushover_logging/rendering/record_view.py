@@ -15,7 +15,7 @@ from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import RecordParts, read_record
 from pushover_logging.levels import level_number
-from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
+from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
 from pushover_logging.rendering.exception_text import (
     ExceptionLines,
     ExceptionSummary,
@@ -133,8 +133,9 @@ class RecordView:
 
     def format_url(self, template: str, *, quoted: bool) -> str:
         """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
+        template = template[:MAX_CHARS]
         try:
-            return template.format_map(_UrlFields(self, quoted=quoted))
+            return template.format_map(_UrlFields(self, quoted=quoted))[:MAX_CHARS]
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
             return template
 
@@ -222,8 +223,8 @@ class RecordView:
                 clean(line[: MAX_CHARS if number in exceptions else _MAX_LINE])
                 for number, line in enumerate(lines)
             ]
-        joined = _SEPARATOR.join(lines)
-        redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= MAX_CHARS else []
+        joined, limit = _SEPARATOR.join(lines), self._redaction.max_chars
+        redacted = self._redaction(joined).split(_SEPARATOR) if len(joined) <= limit else []
         if len(redacted) != len(lines):  # a pattern of the program matched across a separator
             redacted = list(map(self._redaction, lines))
         for number, line in enumerate(redacted):
@@ -261,8 +262,9 @@ class _UrlFields(dict[str, str]):
         self._view, self._quoted = view, quoted
 
     def __missing__(self, name: str) -> str:
-        value = str(self._view.value(name))
-        return quote(value, safe="") if self._quoted else value
+        value = str(self._view.value(name))[:URL_LIMIT]  # what is longer does not fit anyway
+        self[name] = quote(value, safe="") if self._quoted else value
+        return self[name]
 
 
 def _on_one_line(value: object) -> str:

@@ -10,10 +10,13 @@ from string import ascii_letters, digits
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import invalid
 from pushover_logging.rendering import secret_patterns as patterns
+from pushover_logging.rendering.patterns import is_slow
 
 HIDDEN = "***"
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
+MAX_OWN_CHARS = 2048
+"""The same where the program has patterns of its own, whose work no one bounds."""
 _MAX_VALUE = 160  # characters of a value that an error shows
 _MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its end
 _MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
@@ -131,17 +134,18 @@ class Redaction:
     ``option`` is None or True (the default patterns), False (no patterns), or patterns to add to
     the defaults: a regular expression or several, as text or compiled. If a pattern has groups,
     only these are hidden, else the whole match. ``secrets`` are always hidden. Raises
-    ConfigurationError if ``option`` is anything else.
+    ConfigurationError if ``option`` is anything else, or if a pattern is seen to be slow.
     """
 
     def __init__(self, option: object = None, secrets: Iterable[str | None] = ()) -> None:
         self._secrets = tuple(secret for secret in secrets if secret)
         self._use_defaults = option is not False
         self._added = () if option is None or isinstance(option, bool) else _compile_added(option)
+        self.max_chars: int = MAX_OWN_CHARS if self._added else MAX_CHARS
 
     def __call__(self, text: str) -> str:
-        """Return the first 16,384 characters of ``text`` without its secrets."""
-        text = text[:MAX_CHARS]
+        """Return the first `max_chars` characters of ``text`` without its secrets."""
+        text = text[: self.max_chars]
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         if self._use_defaults:
@@ -167,6 +171,9 @@ def _compile_added(option: object) -> tuple[re.Pattern[str], ...]:
         except (re.error, TypeError, RecursionError, OverflowError) as error:
             got = f"{redacted(pattern)} ({error})"
             raise invalid(got, "redact", takes) from error
+        if is_slow(compiled[-1]):
+            given = f"{redacted(pattern)} (a short text can make it slow)"
+            raise invalid(given, "redact", takes)
     return tuple(compiled)
 
 

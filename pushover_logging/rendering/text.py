@@ -9,9 +9,14 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Every text that `clean` changes has such a character."""
-_COLOURS = re.compile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")  # ECMA-48 control sequences
+# ECMA-48: control sequences, control strings (of titles and links, for example), other escapes.
+_TERMINAL = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
+    "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"
+    "|\x1b[ -/]+[0-~]"
+)
 _LINE = re.compile("\\S[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 # https://pushover.net/api#html, with the attribute's value in quotes.
 _HTML_TOKEN = re.compile(
@@ -47,13 +52,13 @@ _FLAG_WINDOW = 4096
 def clean(text: str) -> str:
     r"""Return ``text`` in a form that the API accepts; a clean text comes back unchanged.
 
-    Lone surrogates (not encodable as UTF-8), NUL and the other C0 control characters except newline
-    and tab become U+FFFD, ``\r\n`` and ``\r`` become ``\n``, and terminal colours are removed.
+    Lone surrogates (not encodable as UTF-8), NUL and the other C0 and C1 control characters except
+    newline and tab become U+FFFD, ``\r\n`` and ``\r`` become ``\n``, and the sequences that a
+    terminal obeys are removed, for example colours.
     """
-    if "\x1b" in text:
-        text = _COLOURS.sub("", text)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if UNSENDABLE.search(text) is None:
+        return text
+    text = _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return UNSENDABLE.sub(_REPLACEMENT, text)
 
 

@@ -119,7 +119,7 @@ function text(message) {
 
 function notice(message) {
   const texts = {
-    "no key": "Encrypted: start the inbox with --encryption-key to read it.",
+    "no key": "Encrypted: start the inbox with PUSHOVER_ENCRYPTION_KEY to read it.",
     "wrong key": "Encrypted with another key than the inbox has.",
   };
   return texts[message.encrypted] ? make("p", "notice", texts[message.encrypted]) : null;
