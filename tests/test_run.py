@@ -459,7 +459,7 @@ def test_signal_that_comes_before_the_command_is_its_own(program):
             def _ends(self):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return super()._ends()
-        child = Early(["sleep", "100"], lambda part: None)
+        child = Early(["sleep", "100"], os.environ, lambda part: None)
         child.start()
         print(child.wait())
         """
