@@ -134,13 +134,6 @@ class PushoverHandler(logging.Handler):
         if self._pipeline is not None:
             self._current().take_over()
 
-    def is_inside(self) -> bool:
-        """Return True if the calling thread is in the middle of a record."""
-        pipeline = self._pipeline
-        return pipeline is not None and (
-            pipeline.guard.is_inside() or pipeline._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
-        )
-
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Filter and emit, without the handler's lock.
 

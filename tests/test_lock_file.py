@@ -43,8 +43,8 @@ def test_lock_file_that_is_none(handler_for, inbox, tmp_path, caplog, spoil, thr
     handler = handler_for(outbox=path, **THROTTLE[throttle])
     log = logging.Logger("shop")
     log.addHandler(handler)
-    for number in range(3):
-        log.error(f"boom {'abc'[number]}")
+    for name in "abc":
+        log.error("boom %s", name, extra={"pushover": {"fingerprint": name}})
     assert handler.flush(10)
     assert ["boom a", "boom b", "boom c"] == sorted(push["title"] for push in inbox.messages)
     assert 3 == handler.stats().sent

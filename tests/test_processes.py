@@ -179,7 +179,7 @@ def test_multiprocessing_child_that_logs_as_its_last_statement(program, inbox, m
         }}
         def work(number):
             logging.config.dictConfig(CONFIG)
-            logging.error("of child " + "abc"[number])
+            logging.error("of child %s", "abc"[number], extra={{"pushover": {{"throttle": False}}}})
         if __name__ == "__main__":
             logging.config.dictConfig(CONFIG)
             logging.error("of the parent")

@@ -30,6 +30,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.util import ssl_ as urllib3_ssl
 
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import TemporaryError
@@ -275,13 +276,24 @@ def _new_session(url: str, exchange: _Exchange) -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(exchange))
     settings = session.merge_environment_settings(url, {}, None, None, None)
-    # By name: with a TLS context of our own, requests before 2.32.5 loads none by itself.
-    is_default = settings["verify"] is True
-    session.verify = DEFAULT_CA_BUNDLE_PATH if is_default else settings["verify"]
+    session.verify = settings["verify"]
+    if session.verify is True and _is_patched():
+        # By name: with a TLS context of our own, requests before 2.32.5 loads none by itself.
+        session.verify = DEFAULT_CA_BUNDLE_PATH
     session.trust_env = False
     if url.lower().startswith("https:"):
         session.proxies = settings["proxies"]
     return session
+
+
+def _is_patched() -> bool:
+    """Return True if gevent or eventlet has replaced the class of TLS contexts.
+
+    urllib3 took it at its import, and the old one's setters then call themselves without end. Only
+    then a context is made on the sender's thread: a fork in the middle of that would leave the
+    child an OpenSSL that waits for ever.
+    """
+    return ssl.SSLContext is not urllib3_ssl.SSLContext
 
 
 class _Session(requests.Session):
@@ -316,9 +328,9 @@ class DeadlineAdapter(HTTPAdapter):
     _pool: Any = None  # the only one in use: all requests go to one address
 
     def __init__(self, exchange: _Exchange) -> None:
-        # urllib3 took the class at its import, and gevent may have put another in its place since:
-        # the old one's setters then call themselves without end.
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._options: dict[str, Any] = {}
+        if _is_patched():
+            self._options["ssl_context"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._attributes = {
             "exchange": exchange,
             "response_class": type("_Response", (_DeadlineResponse,), {"exchange": exchange}),
@@ -327,11 +339,11 @@ class DeadlineAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  urllib3's
         """Make the pools with this adapter's TLS context."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        super().init_poolmanager(*args, **{**self._options, **kwargs})
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
         """Return the manager for a proxy, with this adapter's TLS context."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        return super().proxy_manager_for(proxy, **self._options, **kwargs)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  urllib3's
         """Return the pool that requests would, with a deadline for its answers."""

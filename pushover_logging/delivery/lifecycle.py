@@ -44,7 +44,6 @@ class _Sender(Protocol):
 class _Owner(Protocol):
     def after_fork(self) -> None: ...
     def take_over(self) -> None: ...
-    def is_inside(self) -> bool: ...
 
 
 class _Process:
@@ -194,15 +193,14 @@ def may_wait() -> bool:
     return threading.get_ident() not in _THREADS and not (owned is not None and owned())
 
 
-def _at_termination(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal's
+def _at_termination(number: int, frame: FrameType | None) -> None:
     """Do what an exit does, and die by the signal; the program itself does nothing more.
 
-    It interrupts the main thread anywhere, also an exit that waits. In the middle of a call that
-    holds a lock a sender would wait for that: then the signal comes again after a moment.
+    It interrupts the main thread anywhere, also an exit that waits. In the middle of this library's
+    own work a sender could wait for that: then the signal comes again after a moment.
     """
     deadline = _deadline()
-    is_inside = not may_wait() or any(owner.is_inside() for owner in list(_OWNERS))
-    if is_inside and Clock.monotonic() < deadline:
+    if (not may_wait() or _is_of_library(frame)) and Clock.monotonic() < deadline:
         main = threading.get_ident()
         again = threading.Timer(_AGAIN, lambda: signal.pthread_kill(main, number))
         again.daemon = True
@@ -215,6 +213,16 @@ def _at_termination(number: int, frame: FrameType | None) -> None:  # noqa: ARG0
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
         os._exit(128 + number)  # the default action does nothing to a container's first process
+
+
+def _is_of_library(frame: FrameType | None) -> bool:
+    """Return True if a frame is in the middle of this library's work, but for its waits."""
+    while frame is not None:
+        package, _, module = str(frame.f_globals.get("__name__")).partition(".")
+        if package == "pushover_logging" and not module.startswith(("cli", "inbox")):
+            return frame.f_code.co_name != "wait"
+        frame = frame.f_back
+    return False
 
 
 def _deadline() -> float:
