@@ -344,30 +344,6 @@ def redis_stores(common_redis, tmp_path, monkeypatch):
     made.close()
 
 
-@pytest.mark.process
-def test_redis_that_is_away_at_the_exit_leaves_no_count_in_silence(redis, program, inbox):
-    """What was handed over or could not be is in the exit's digest, or the exit names a number."""
-    code, out, err = program.run(f"""
-        import logging, os, signal, time
-        from pushover_logging import PushoverHandler
-
-        handler = PushoverHandler(throttle={{"store": "{redis.url}", "windows": [600]}})
-        log = logging.Logger("shop")
-        log.addHandler(handler)
-        log.error("Cannot connect to %s", "db-7")
-        assert handler.flush(10)
-        for _ in range(3):
-            log.error("Cannot connect to %s", "db-7")
-        time.sleep(2)
-        os.kill({redis.process.pid}, signal.SIGKILL)
-        for _ in range(4):
-            log.error("Cannot connect to %s", "db-7")
-    """)
-    said = " ".join(f"{push['title']} {push['message']}" for push in inbox.messages[1:]) + err
-    assert (0, "") == (code, out)
-    assert any(number in said for number in ("7 more", "7 records", "x7")), said
-
-
 def test_cluster_that_moves_a_key_is_named(handler_for, inbox, caplog):
     """The warning says that the node is not the right one, and what is logged is sent."""
 

@@ -40,6 +40,7 @@ _BEAT = 4.0  # seconds between two beats of a leader, which also looks for handl
 _RETRY = 1.0  # seconds after which the sender tries it again
 SILENCE = 15.0  # seconds without a beat after which a leader is passed by
 DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
+MAX_PAUSE = 32 * 86_400.0  # seconds for which the service can ask for no requests
 SET_ASIDE_KEPT = 100  # rows an account, for a person to look at
 _LONGEST = 500  # characters of an outcome
 _EMITTERS = 2**31  # the first offset of the emitters' locks; the accounts' are below
@@ -90,6 +91,7 @@ class Emitted(NamedTuple):
     key: str | None
     level: int
     resolves: bool
+    put_at: float  # on the monotonic clock
 
 
 class Ended(NamedTuple):
@@ -360,7 +362,7 @@ class FileOutbox:
         future: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._lock:
             self._inserting[queued.id] = future, queued
-            self._own[queued.id] = Emitted(queued.key, queued.level, queued.resolves)
+            self._own[queued.id] = Emitted(queued.key, queued.level, queued.resolves, queued.put_at)
         self.file.submit(insert, future)
         return future
 
@@ -408,8 +410,13 @@ class FileOutbox:
     def _queued(  # noqa: PLR0913, PLR0917  the columns of a row
         self, seq: int, message_id: str, put_at: float, payload: str, image: bytes, deaths: int
     ) -> QueuedMessage:
-        age = max(0.0, self._clock.time() - float(put_at))
-        queued = from_json(message_id, payload, image, self._clock.monotonic() - age)
+        if not isinstance(message_id, str):
+            msg = "its id is not a text"
+            raise ValueError(msg)  # noqa: TRY004  as of any other damage
+        own, now = self._own.get(message_id), self._clock.monotonic()
+        # A process knows the age of its own by a clock that nobody sets.
+        since = now - max(0.0, self._clock.time() - float(put_at)) if own is None else own.put_at
+        queued = from_json(message_id, payload, image, since)
         queued.may_have_arrived = queued.may_have_arrived or int(deaths) > 0
         queued.row = seq
         return queued
@@ -446,7 +453,9 @@ class FileOutbox:
             account,
         )
         found = self._execute("SELECT epoch, not_before FROM leader WHERE account = ?", account)
-        self._epoch, self.not_before = found.fetchone()
+        self._epoch, not_before = found.fetchone()
+        is_possible = isinstance(not_before, float) and not_before < self._clock.time() + MAX_PAUSE
+        self.not_before = not_before if is_possible else 0.0  # others may have damaged it
         self._execute(
             "UPDATE message SET deaths = deaths + 1, sending = 0 WHERE account = ? AND sending = 1",
             account,
@@ -475,7 +484,8 @@ class FileOutbox:
             self._account, self._emitter,
         )  # fmt: skip
         for (emitter,) in others.fetchall():
-            if not (emitter and self.file.locks.is_held(_EMITTERS + emitter)):
+            is_known = isinstance(emitter, int) and emitter > 0
+            if not (is_known and self.file.locks.is_held(_EMITTERS + emitter)):
                 self._inherited += self._execute(
                     "UPDATE message SET emitter = ? "
                     "WHERE account = ? AND emitter = ? AND outcome IS NULL",

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
+import stat
 import threading
 import time
 import weakref
@@ -71,6 +73,8 @@ class SqliteFile:
         self.leaders: weakref.WeakSet[Leader] = weakref.WeakSet()
         self.unusable = ""  # why all work fails
         self._migrations = migrations
+        created = re.findall(r"CREATE ((?:TABLE|INDEX) \w+)", "".join(migrations))
+        self._schema: set[str] = {each.lower() for each in created}
         self._clock = clock
         self._lock, self._gate = threading.RLock(), threading.RLock()
         self._jobs: deque[_Job] = deque()
@@ -352,6 +356,9 @@ class SqliteFile:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         found = self.path.stat()
         self._identity = found.st_dev, found.st_ino
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            self.path.chmod(0o600)
+            self._warnings.append(f"{self.path} was open to other users: its mode is 0600 now")
         others = _descriptors_of(self._identity)
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
@@ -381,6 +388,12 @@ class SqliteFile:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
+            raise Unavailable(msg)
+        found = connection.execute(
+            "SELECT lower(type || ' ' || name) FROM sqlite_master WHERE name NOT GLOB 'sqlite_*'"
+        )
+        if not {name for (name,) in found} <= self._schema:  # such as a trigger
+            msg = f"{self.path} has been changed by another program; it is left as it is"
             raise Unavailable(msg)
         return int(version)
 
@@ -506,6 +519,8 @@ def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFi
     """Return this process's object for a file; nothing is opened before it is used."""
     real = os.path.realpath(path)
     file = _FILES.setdefault(real, SqliteFile(Path(real), migrations, clock))
+    if path.is_symlink() and not path.exists():
+        file.unusable = f"{path} is a link to a file that does not exist"
     if real in _CUT_OFF:
         file.unusable = f"{real}: the process forked while a transaction was under way"
     return file

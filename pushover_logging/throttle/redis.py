@@ -51,7 +51,7 @@ from pushover_logging.throttle.throttle import Counted, Throttle, View
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
+    from redis.exceptions import MovedError, RedisError
     from redis.retry import Retry
 except ModuleNotFoundError as _error:
     msg = "throttle: a redis:// URL needs an extra: pip install 'pushover-logging[redis]'"
@@ -377,7 +377,10 @@ class RedisStore:
     def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
         try:
             return call()
-        except (RedisError, OSError) as error:
+        except MovedError as error:
+            text = f"the shared throttle's URL must name the cluster's node {error.node_addr}"
+            raise Unreachable(text) from error
+        except (RedisError, OSError, *DAMAGE, LookupError) as error:  # also of what is no Redis
             text = f"the shared throttle cannot be reached ({type(error).__name__})"
             raise Unreachable(text) from error
 
