@@ -271,4 +271,4 @@ class PushoverHandler(logging.Handler):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body)
+        return formatter.build(record, fields, body=body, parts=keys.parts)

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import UNMEASURED
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
@@ -124,7 +125,7 @@ def test_lock_file_of_another_user(program, inbox, shared_folder, mode, has_file
         path.touch()
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
     source = source_of(path, throttle)
-    code, out, err = program.run(source)
+    code, out, err = program.run(source, **UNMEASURED)
     assert (0, "True 1 0\n") == (code, out), err
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
     assert 1 == err.count("memory takes over")
@@ -146,7 +147,7 @@ while os.stat({str(lock_of(path))!r}).st_uid != 0:
 logging.error("second boom")
 print(handler.flush(10), handler.stats().sent, handler.stats().pending)
 """
-    running = program.start(source)
+    running = program.start(source, **UNMEASURED)
     assert "True 1 0\n" == running.stdout.readline()
     assert "ready\n" == running.stdout.readline()
     new = shared_folder / "new"

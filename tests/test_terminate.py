@@ -124,12 +124,12 @@ while True:
 
 # It is called as the signal's handler is; the signal itself is blocked.
 BLOCKED = """
-import logging, signal, threading
+import logging, signal, sys, threading
 from pushover_logging import PushoverHandler
 logging.getLogger().addHandler(PushoverHandler(terminate=True))
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 def end():
-    signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+    signal.getsignal(signal.SIGTERM)(signal.SIGTERM, sys._getframe())
 class Text:
     def __str__(self):
         end()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushover_logging import PushoverFormatter
+from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.text import clean, truncate, truncate_middle
 
 CLUSTERS = [
@@ -134,7 +135,7 @@ def test_root_of_any_chain_is_told(chain, text, fields, mode):
     """In the title, or under the message where the title is another: what the room allows."""
     exc, root = chain
     made = record(text, exc=exc, **fields)
-    formatter = PushoverFormatter(redaction=lambda text: text)
+    formatter = PushoverFormatter(redaction=Redaction(False))
     assert truncate_middle(line_of(root), 250) == formatter.message(made, mode).title
     own = formatter.message(made, {"title": "Mine", **mode}).message
     if mode.get("html"):
@@ -149,7 +150,7 @@ def test_root_of_any_chain_is_told(chain, text, fields, mode):
 def test_leaves_of_any_group_are_told(members):
     """The first leaf's root is the title; each has its line while there is room."""
     group = ExceptionGroup("several", [exc for exc, _ in members])
-    message = PushoverFormatter(redaction=lambda text: text).message(record(exc=group))
+    message = PushoverFormatter(redaction=Redaction(False)).message(record(exc=group))
     more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
     assert truncate_middle(line_of(members[0][1]) + more, 250) == message.title
     assert "ExceptionGroup: several" in message.message or "more exceptions" in message.message

@@ -66,7 +66,7 @@ _LOOK_INTERVAL = 2.0  # seconds between two checks for Messages that a dead proc
 _STORE_RETRY = 30.0  # seconds until a shared store that did not answer is asked again
 _POLL = 10.0  # the longest time in seconds between two queries for what is due
 _DECIDE_AGAIN = 1.0  # seconds before a Message is decided again while another push is under way
-_BEHIND_OTHERS = 30.0  # seconds for which others go before a Message that a proxy refused
+_BEHIND_OTHERS = 3.0  # seconds for which others go before a Message that a proxy refused
 _DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a thread may log on
 _LONGEST_WAIT = 3600.0
 _CONNECTION_IDLE = 30.0  # seconds after which a connection that nobody needs is closed
@@ -355,10 +355,10 @@ class Sender:
         except DeliveryError as error:
             self.last_error = str(error)
             if self._retry.should_retry(error, queued):
-                if isinstance(error, TemporaryError) and 400 <= (error.status or 0) < 500:  # noqa: PLR2004
+                pause = self._retry.pause()
+                if isinstance(error, TemporaryError) and 400 <= (error.status or 0) < 500 and pause:  # noqa: PLR2004
                     # A filter may refuse this text each time: the others go first.
-                    pause = self._retry.pause() + _BEHIND_OTHERS
-                    self._waiting[queued.id] = self.clock.monotonic() + pause
+                    self._waiting[queued.id] = self.clock.monotonic() + pause + _BEHIND_OTHERS
                 self._unwritten_pause = self._retry.requested_pause()
                 self._record_result(push)
             else:

@@ -74,6 +74,7 @@ class RecordKeys(NamedTuple):
     key: str | None = None  # the fingerprint; None if the record bypasses the throttle
     group: GroupKey | None = None  # the group of a fingerprint that is not yet known
     resolves: object = None  # the explicit fingerprint of the problem that the record ends
+    parts: RecordParts | None = None  # what was read of the record on the way
 
 
 def record_keys(
@@ -87,8 +88,10 @@ def record_keys(
     resolves = extra.get("resolves")
     if resolves is not None:
         return RecordKeys(explicit(resolves, values), None, resolves)
-    key = _fingerprint(record, extra, values)
-    return RecordKeys(key, None if is_known(key) else group_key(record, key, group_by))
+    parts = _read_parts(record, extra)
+    key = _fingerprint(record, extra, values, parts)
+    group = None if is_known(key) else group_key(record, key, group_by, parts)
+    return RecordKeys(key, group, None, parts)
 
 
 def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -125,19 +128,30 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
     ``group_by`` names record attributes whose values are part of the key under every rule; a
     missing one counts as "". Raises what the record's own objects raise.
     """
-    values = _values(record, group_by) if group_by else ()
-    return _fingerprint(record, pushover_extra(record), values)
+    values, extra = _values(record, group_by) if group_by else (), pushover_extra(record)
+    return _fingerprint(record, extra, values, _read_parts(record, extra))
 
 
-def _fingerprint(record: logging.LogRecord, extra: Mapping[str, Any], values: _Texts) -> str:
+def _read_parts(record: logging.LogRecord, extra: Mapping[str, Any]) -> RecordParts | None:
+    """Return the parts of a record that may have an exception; None if its key needs none."""
+    if record.levelno < logging.WARNING or extra.get("fingerprint") is not None:
+        return None
+    is_plain = not (record.exc_info or record.exc_text or carries_exception(record))
+    return None if is_plain else read_record(record)
+
+
+def _fingerprint(
+    record: logging.LogRecord,
+    extra: Mapping[str, Any],
+    values: _Texts,
+    parts: RecordParts | None,
+) -> str:
     name = extra.get("fingerprint")
     if name is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), message_text(record), *values)
-    parts = None
-    if record.exc_info or record.exc_text or carries_exception(record):
-        parts = read_record(record)
+    if parts is not None:
         key = _exception_key(record, parts, values)
         if key:
             return key
@@ -343,7 +357,12 @@ def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Tex
     return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))
 
 
-def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ()) -> GroupKey | None:
+def group_key(
+    record: logging.LogRecord,
+    key: str,
+    group_by: Sequence[str] = (),
+    parts: RecordParts | None = None,
+) -> GroupKey | None:
     """Return the group of ``record``, whose fingerprint is ``key``; None for most records.
 
     The masked texts of one file and line are a group, because a text that no mask fits can give any
@@ -356,7 +375,7 @@ def group_key(record: logging.LogRecord, key: str, group_by: Sequence[str] = ())
         return GroupKey(group, f"{_file_name(str(record.pathname))}:{record.lineno}")
     if not key.startswith(EXCEPTION):
         return None
-    parts = read_record(record)
+    parts = parts or read_record(record)
     place, function = _exception_site(parts)
     if not any(place[1:]):
         place = (*place, str(record.pathname), str(record.lineno))

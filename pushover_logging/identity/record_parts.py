@@ -84,7 +84,11 @@ def read_record(record: logging.LogRecord) -> RecordParts:
     if MARK in text:
         head, found = split_traceback(plain_traceback(text))
         if found.partition("\n")[2].strip():
-            text, template = head.rstrip(), split_traceback(plain_traceback(template))[0].rstrip()
+            if template != text:
+                template = split_traceback(plain_traceback(template))[0].rstrip()
+            else:
+                template = head.rstrip()
+            text = head.rstrip()
             if TRACEBACK in found:
                 exc_text = exc_text or found
             else:

@@ -325,8 +325,8 @@ def plain_traceback(text: str) -> str:
     """
     if MARK not in text:
         return text
-    if len(text) > 4 * _TEXT_END:
-        text = f"{text[: 2 * _TEXT_END]}\n{text[-2 * _TEXT_END :]}"
+    if len(text) > 2 * _TEXT_END:
+        text = f"{text[:_TEXT_END]}\n{text[-_TEXT_END:]}"
     if f"{MARK}\\n" in text and f"{MARK}\n" not in text:  # the repr of a text
         text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'")
     lines = _COLOURS.sub("", text).splitlines()

@@ -326,7 +326,7 @@ class FileOutbox:
         Each leaves before it looks: if several end at once, at least one finds nobody. False if the
         file cannot be used: then nobody waits for it.
         """
-        if self._calls.is_open():
+        if self._sender.is_open():
             return False
         try:
             self.file.locks.release(self._emitter, _COUNTING + self._emitter)
@@ -351,7 +351,7 @@ class FileOutbox:
         )  # fmt: skip
 
         def insert(connection: sqlite3.Connection) -> None:
-            self._show_presence()
+            self._show_presence(_EMITTERS, _COUNTING)
             connection.execute(
                 "INSERT OR IGNORE INTO message "
                 "(id, account, emitter, priority, user, put_at, payload, attachment) "
@@ -402,9 +402,9 @@ class FileOutbox:
     def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self.file.run(lambda connection: connection.execute(statement, values))
 
-    def _show_presence(self) -> None:
-        """Let other processes see that this handler lives."""
-        for start in (_EMITTERS, _COUNTING):
+    def _show_presence(self, *starts: int) -> None:
+        """Let other processes see that this handler lives, and that it may have counts."""
+        for start in starts:
             self.file.locks.try_acquire(start + self._emitter, self._emitter)
 
     def _queued(  # noqa: PLR0913, PLR0917  the columns of a row
@@ -438,7 +438,7 @@ class FileOutbox:
 
     def _lead(self) -> bool:
         """Take the account's lock, or pass by a leader that shows no sign of life."""
-        self._show_presence()
+        self._show_presence(_EMITTERS)  # who sends what others left has no counts of its own
         account, now = self._account, self._clock.monotonic()
         if not self.file.locks.try_acquire(self._offset, self._emitter):
             found = self._execute("SELECT epoch, beat FROM leader WHERE account = ?", account)

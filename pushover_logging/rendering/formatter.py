@@ -20,7 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 from pushover_logging.diagnostics import warn
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError
-from pushover_logging.identity.record_parts import message_text, read_record
+from pushover_logging.identity.record_parts import RecordParts, message_text, read_record
 from pushover_logging.levels import Levels
 from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
@@ -123,16 +123,23 @@ class PushoverFormatter(JsonFormatter):
         return self.build(record, fields, body=body)[0]
 
     def build(
-        self, record: logging.LogRecord, fields: _Fields = None, *, body: str | None = None
+        self,
+        record: logging.LogRecord,
+        fields: _Fields = None,
+        *,
+        body: str | None = None,
+        parts: RecordParts | None = None,
     ) -> tuple[Message, OversizedImage | None]:
         """Return the `message` of a record, and its image if that has yet to be scaled down.
 
-        ``fields`` and ``body`` are as there.
+        ``fields`` and ``body`` are as there; ``parts`` are what was read of the record before.
         """
         fields = dict(_LEVELS.fields(record.levelno) if fields is None else fields)
         if "title" in fields or "message" in fields:
             make_texts(fields)
-        view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
+        view = RecordView(
+            record, self.host, self.redaction or _REDACTION, self._fields, self._time, parts
+        )
         for name in ("url", "url_title"):
             if isinstance(fields.get(name), str):
                 url = view.format_url(fields[name], quoted=name == "url")

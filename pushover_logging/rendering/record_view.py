@@ -100,7 +100,8 @@ class _CachedProperty(Generic[T]):
 class RecordView:
     """The parts of a body and the fields of a template, each made on first use, without secrets.
 
-    ``_read_fields`` returns a record's plain extras, ``_time`` its time as text. A missing field is
+    ``_read_fields`` returns a record's plain extras, ``_time`` its time as text; ``_known_parts``
+    are what was read of the record before. A missing field is
     an empty text, so that a template never costs an alert.
     """
 
@@ -109,6 +110,7 @@ class RecordView:
     _redaction: Redaction
     _read_fields: Callable[[logging.LogRecord], Mapping[str, Any]]
     _time: Callable[[logging.LogRecord], str]
+    _known_parts: RecordParts | None = None
     _plain: Mapping[str, Any] | None = None
 
     def redacted(self, text: str) -> str:
@@ -173,7 +175,7 @@ class RecordView:
 
     @_CachedProperty
     def _read(self) -> RecordParts:
-        return read_record(self._record)
+        return self._known_parts or read_record(self._record)
 
     @_CachedProperty
     def _parts(self) -> BodyParts:
