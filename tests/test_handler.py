@@ -260,6 +260,7 @@ def test_switched_off(monkeypatch, caplog):
     record = logging.makeLogRecord({"msg": "boom", "levelno": 40})
     assert False is handler.handle(record)
     handler.emit(record)
+    handler.take_over()
     assert (0, True) == (handler.stats().records, handler.flush())
     handler.close()
     assert "off" in repr(handler)
@@ -535,3 +536,9 @@ def test_flush_in_the_middle_of_a_record_gives_none_up(handler_for, inbox):
     assert handler.flush()
     assert ["flushed too early"] == [push["title"] for push in inbox.messages]
     assert (1, 0) == (handler.stats().sent, handler.stats().failed)
+
+
+def test_terminate_is_true_or_false():
+    """As each option, it is checked at construction."""
+    with pytest.raises(ConfigurationError, match="terminate: got 'no', takes True or False"):
+        PushoverHandler(terminate="no")

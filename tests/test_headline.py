@@ -14,6 +14,7 @@ from pushover_logging.identity.headline import (
     last_error_line,
     names_nothing,
 )
+from pushover_logging.identity.tracebacks import package_of
 
 HEADLINES = {
     "": "",
@@ -185,3 +186,8 @@ def test_last_line_of_stderr():
     given = ["a\nb\n", b"a\n\xff", "", b"", 5, None]
     assert ["b", "\ufffd", "", "", "", ""] == [last_error_line(Failed(each)) for each in given]
     assert "" == last_error_line(ValueError())
+
+
+def test_package_of_a_compiled_source():
+    """Cython names a source as it was where the package was built."""
+    assert "lxml" == package_of("src/lxml/etree.pyx")

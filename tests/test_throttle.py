@@ -143,6 +143,17 @@ def test_released_push_keeps_everything(process):
     )  # fmt: skip
     process.answer(again)
     assert {} == process.report(at_exit=True)
+    process.throttle.released("its problem", ["that is gone"])
+
+
+def test_counts_for_two_users_are_two_summaries(process):
+    """Each goes to the user of its problem's push."""
+    for key, user in (("a", None), ("b", "u" * 30)):
+        process.record(key, info=PushInfo(key, user))
+        process.count(2, key, info=PushInfo(key, user))
+    process.clock.now += WINDOW
+    found = [process.throttle.due(push) for push in ("one", "two")]
+    assert {("a", None), ("b", "u" * 30)} == {(each.key, each.user) for (each,) in found}
 
 
 def test_answer_is_taken_once(process):

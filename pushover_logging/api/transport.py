@@ -195,7 +195,7 @@ def _connection_to(url: str) -> _Connection:
     """Take an idle connection; if there is none, close the others, and make one."""
     key = _key(url)
     for connection in reversed(_IDLE_CONNECTIONS.copy()):
-        if _took(connection):
+        if _took(connection):  # pragma: no branch  another thread was faster
             if connection.key == key and connection.is_fresh():
                 return connection
             if os.getpid() in connection.key:
@@ -206,7 +206,7 @@ def _connection_to(url: str) -> _Connection:
 def _took(connection: _Connection) -> bool:
     try:
         _IDLE_CONNECTIONS.remove(connection)
-    except ValueError:  # another thread was faster
+    except ValueError:  # pragma: no cover  another thread was faster
         return False
     return True
 
@@ -425,7 +425,7 @@ class _GuardedConnection(http.client.HTTPConnection):
         """Return False also if urllib3 cannot tell: eventlet takes away its `select.poll`."""
         try:
             return bool(super().is_connected)  # type: ignore[misc]
-        except AttributeError:
+        except AttributeError:  # pragma: no cover  programs with eventlet are not measured
             return False
 
     def send(self, data: Any) -> None:  # noqa: ANN401  http.client's

@@ -187,7 +187,7 @@ class Dedup:
         with contextlib.suppress(Exception):  # of the record's arguments
             text = self._text_of(record)
             with self._lock:
-                if text and tally.count:
+                if text and tally.count:  # pragma: no branch  it was handed over meanwhile
                     tally.texts.append(text)
 
     def resolve(self, key: str) -> None:

@@ -51,9 +51,7 @@ class MemoryOutbox:
             queue.append(queued)
             evicted: list[QueuedMessage] = []
             while self._length > self._capacity or self._bytes > self._capacity_bytes:
-                lowest = next((queue for queue in reversed(self._queues.values()) if queue), None)
-                if lowest is None:
-                    break
+                lowest = next(queue for queue in reversed(self._queues.values()) if queue)
                 evicted.append(lowest.pop())
                 self._forget(evicted[-1])
             return evicted

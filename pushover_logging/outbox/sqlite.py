@@ -471,7 +471,8 @@ class FileOutbox:
         """Return False if another process has passed this one by; ``leader`` has its epoch."""
         if leader is None or leader[0] != self._epoch:
             self.resign()
-        elif self.is_leading:  # if it passed another by, that has let go meanwhile
+        elif self.is_leading:  # pragma: no branch  it resigned meanwhile
+            # If it passed another by, that has let go meanwhile.
             self.file.locks.try_acquire(self._offset, self._emitter)
         return self.is_leading
 

@@ -483,10 +483,9 @@ class Throttle:
         names = self.store.oldest()
         self._load(names)
         for name in names:
-            problem = self._get(name)
+            gone = self._get(name) or Problem()  # or the members of a group
             self._delete(name)
-            if problem is not None:
-                self._count_overflow(problem.reporting.plus(problem.counted))
+            self._count_overflow(gone.reporting.plus(gone.counted))
 
     def _view(self, key: str) -> View:
         problem = self._present(key)
