@@ -13,7 +13,7 @@ import pytest
 import requests
 from conftest import Mute, adds_up
 
-from pushover_logging import PushoverClient, PushoverHandler
+from pushover_logging import ConfigurationError, PushoverClient, PushoverHandler
 from pushover_logging.clock import Clock
 from pushover_logging.delivery.dedup import Dedup
 
