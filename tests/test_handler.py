@@ -541,4 +541,4 @@ def test_flush_in_the_middle_of_a_record_gives_none_up(handler_for, inbox):
 def test_terminate_is_true_or_false():
     """As each option, it is checked at construction."""
     with pytest.raises(ConfigurationError, match="terminate: got 'no', takes True or False"):
-        PushoverHandler(terminate="no")
+        PushoverHandler(token="a" * 30, user="u" * 30, terminate="no")
