@@ -35,9 +35,9 @@ SHOP = """
     })
     urlpatterns = []
     for number in range(VIEWS):
-        exec(f'''def view_{number}(request):
+        exec(compile(f'''def view_{number}(request):
             with connection.cursor() as cursor:
-                cursor.execute("SELECT {number}")''')
+                cursor.execute("SELECT {number}")''', __file__, "exec"))
         urlpatterns.append(path(f"{number}/", globals()[f"view_{number}"]))
     settings.configure(
         ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="-", LOGGING_CONFIG=None,

@@ -82,6 +82,7 @@ SOURCE = """
 import logging, os, sys
 from pushover_logging import PushoverHandler
 from pushover_logging.outbox import sqlite
+from pushover_logging.throttle import sqlite
 import idna, encodings.idna
 os.setgroups([])
 os.setgid({gid})

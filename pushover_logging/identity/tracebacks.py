@@ -21,7 +21,7 @@ MAX_MEMBERS = 100  # how many members of an exception group are read
 MARK = "(most recent call last):"  # in the header of every traceback and stack
 TRACEBACK = f"Traceback {MARK}\n"
 _KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
-_TEXT_END = 32_768
+_TEXT_END = 16_384
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
 _RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
