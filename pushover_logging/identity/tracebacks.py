@@ -21,7 +21,7 @@ MAX_MEMBERS = 100  # how many members of an exception group are read
 MARK = "(most recent call last):"  # in the header of every traceback and stack
 TRACEBACK = f"Traceback {MARK}\n"
 _KEY_END = 16_384  # characters that a fingerprint reads at either end of a text
-_TEXT_END = 16_384
+_TEXT_END = 32_768
 """Characters that `parse_tracebacks` reads at either end: a chain's root is first in the text."""
 _MAX_REMARKS = 8
 _RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
@@ -386,7 +386,10 @@ def parse_tracebacks(text: str) -> list[ParsedTraceback]:
     headers = list(re.finditer(_HEADER, text))
     starts = [header.start() for header in headers] + [len(text)]
     rest: list[str] | None = None  # the lines between the exception before and this header
-    for header, next_start in zip(headers, starts[1:], strict=True):
+    blocks = list(zip(headers, starts[1:], strict=True))
+    if len(blocks) > 2 * MAX_MEMBERS:
+        blocks = blocks[:MAX_MEMBERS] + blocks[-MAX_MEMBERS:]
+    for header, next_start in blocks:
         parsed, after = _parse_block(text[header.end() : next_start])
         if header["kind"] == "Stack":
             stacks.append(ParsedTraceback("", [], parsed.frames))
