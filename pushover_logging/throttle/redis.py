@@ -377,12 +377,11 @@ class RedisStore:
     def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  redis-py's own
         try:
             return call()
-        except MovedError as error:
-            text = f"the shared throttle's URL must name the cluster's node {error.node_addr}"
-            raise Unreachable(text) from error
         except (RedisError, OSError, *DAMAGE, LookupError) as error:  # also of what is no Redis
-            text = f"the shared throttle cannot be reached ({type(error).__name__})"
-            raise Unreachable(text) from error
+            text, words = f"cannot be reached ({type(error).__name__})", str(error).split()
+            if isinstance(error, MovedError) or words[:1] == ["MOVED"]:  # before redis-py 6
+                text = f"is a cluster: its URL must name the node {words[-1]}"
+            raise Unreachable(f"the shared throttle {text}") from error
 
 
 @dataclass(slots=True)
