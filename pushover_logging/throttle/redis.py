@@ -378,10 +378,11 @@ class RedisStore:
         try:
             return call()
         except (RedisError, OSError, *DAMAGE, LookupError) as error:  # also of what is no Redis
-            text, words = f"cannot be reached ({type(error).__name__})", str(error).split()
+            text = f"the shared throttle cannot be reached ({type(error).__name__})"
+            words = str(error).split()
             if isinstance(error, MovedError) or words[:1] == ["MOVED"]:  # before redis-py 6
-                text = f"is a cluster: its URL must name the node {words[-1]}"
-            raise Unreachable(f"the shared throttle {text}") from error
+                text = f"the shared throttle is a cluster: its URL must name {words[-1]}"
+            raise Unreachable(text) from error
 
 
 @dataclass(slots=True)
