@@ -101,7 +101,7 @@ def drop(handler):
     pipeline = handler._pipeline
     if pipeline is None:
         return
-    lifecycle._SENDERS.discard(pipeline.thread)
+    lifecycle.unregister(pipeline.thread)
     handler._pipeline = None
     pipeline._client.close()
     file = getattr(pipeline.outbox, "file", None)

@@ -71,6 +71,11 @@ def register(sender: _Sender) -> None:
     hook_exit()
 
 
+def unregister(sender: _Sender) -> None:
+    """Let the exit no longer wait for a sender."""
+    _SENDERS.discard(sender)
+
+
 def register_owner(owner: _Owner) -> None:
     """Call ``owner.after_fork`` in each fork's child, and ``owner.take_over`` at exit."""
     _OWNERS.add(owner)
