@@ -422,7 +422,7 @@ class _GuardedConnection(http.client.HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Return False also if urllib3 cannot tell: eventlet takes away its `select.poll`."""
+        """Return False also if urllib3 cannot look: eventlet takes away its `select.poll`."""
         try:
             return bool(super().is_connected)  # type: ignore[misc]
         except AttributeError:  # pragma: no cover  programs with eventlet are not measured

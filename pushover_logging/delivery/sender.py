@@ -116,8 +116,8 @@ class Sender:
 
     ``local`` is this process's own throttle, ``shared`` the one that processes share, if any;
     ``is_in_file``: it is in the outbox's file, so that one transaction changes both. ``host`` is
-    named in summaries. Times are in seconds. ``_unwritten`` are pushes whose result the file's next
-    transaction records; ``_owed`` are those whose result Redis, which was away, has to get yet.
+    named in summaries. Times are in seconds. ``_unwritten`` are pushes that the file's next
+    transaction records; ``_owed`` are those that Redis, which was away, has to record yet.
 
     The thread that runs `step` changes everything here, but for what other threads may call: see
     the first section. A fork's child makes a new Sender.

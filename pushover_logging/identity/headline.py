@@ -53,8 +53,8 @@ def headline(text: str) -> tuple[str, list[str]]:
     """Return what an exception's text says, on one line, and its further lines.
 
     It is the first line; if that is a heading (``1 validation error for Order``, a line that ends
-    in a colon, ``Message:``), the next telling line joins it. What libraries add to each of their
-    errors is left out.
+    in a colon, ``Message:``), the next line with a word joins it. What libraries add to each of
+    their errors is left out.
     """
     lines = []
     for line in text[:_MAX_TEXT].splitlines():
@@ -82,9 +82,9 @@ def _joined(first: str, rest: Sequence[str]) -> str | None:
     is_empty = _EMPTY_HEADING.fullmatch(first)
     if not is_empty and not first.endswith(":"):
         return None
-    telling = [number for number, line in enumerate(rest) if _LETTERS.search(line)]
-    named = (number for number in telling if _FIELD.match(rest[number].strip()))
-    best = next(named, telling[0] if telling else None)
+    worded = [number for number, line in enumerate(rest) if _LETTERS.search(line)]
+    named = (number for number in worded if _FIELD.match(rest[number].strip()))
+    best = next(named, worded[0] if worded else None)
     if best is None:
         return None
     more = _with_complaint(rest[best:])

@@ -16,7 +16,7 @@ HIDDEN = "***"
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
 MAX_OWN_CHARS = 2048
-"""The same where the program has patterns of its own, whose work no one bounds."""
+"""The same where the program has patterns of its own, and nothing bounds their work."""
 _MAX_VALUE = 160  # characters of a value that an error shows
 _MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its end
 _MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
@@ -55,7 +55,7 @@ def _without_known(text: str) -> str:
 
 
 def _without_signed(text: str, folded: str) -> str:
-    """Return ``text`` without what the patterns match whose signs it has."""
+    """Return ``text`` without what those patterns match that have a sign in it."""
     if any(sign in folded for sign in patterns.NAME_SIGNS):
         text = _without_named(text, folded)
     for signs, found in patterns.KINDS:
@@ -194,7 +194,7 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _hide_card(match: re.Match[str]) -> str:
-    """Hide a number whose check digit is right (ISO/IEC 7812-1)."""
+    """Hide a number with the right check digit (ISO/IEC 7812-1)."""
     reversed_digits = [int(char) for char in reversed(match.group()) if char.isdigit()]
     doubled = (2 * digit - 9 * (digit > 4) for digit in reversed_digits[1::2])  # noqa: PLR2004
     is_card = (sum(reversed_digits[::2]) + sum(doubled)) % 10 == 0
