@@ -11,11 +11,9 @@ import logging
 import os
 import re
 import sqlite3
-import tempfile
 import traceback
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from conftest import Driven, adds_up, drop
@@ -185,18 +183,7 @@ class Life:
 
 
 @pytest.fixture
-def fast(tmp_path):
-    """A folder where a commit does not wait for a disk, if there is one: no power is cut here."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-    else:
-        with tempfile.TemporaryDirectory(dir=memory) as folder:
-            yield Path(folder)
-
-
-@pytest.fixture
-def make(inbox, fast, request, monkeypatch):
+def make(inbox, tmp_path, request, monkeypatch):
     """Make lives of a kind, each with a store of its own that is empty."""
     from stores import Stores
 
@@ -212,7 +199,7 @@ def make(inbox, fast, request, monkeypatch):
         server = request.getfixturevalue("common_redis") if kind == "both" else None
         if kind != "memory":
             pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
-        folder = fast / str(len(made))
+        folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(Stores("redis" if server else kind, folder, server, monkeypatch))
         return Life(kind, inbox, made[-1])
