@@ -66,7 +66,8 @@ def take(browser: Browser, url: str, name: str) -> None:
     """Take a page at each width, light and dark."""
     for (width, height), scheme in product(WIDTHS.items(), SCHEMES):
         page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme=scheme  # type: ignore[arg-type]
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,  # type: ignore[arg-type]
         )
         page.goto(url)
         page.wait_for_timeout(500)

@@ -33,7 +33,7 @@ _MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. The README's table has the options;
+    A logging call never waits on the network and never raises. docs/options.md has the options;
     times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
     what it got and what it takes. No thread, socket or file is opened before the first record that
     is let through, but to send what a process that is gone left in the outbox.
