@@ -40,6 +40,32 @@ def test_every_block_is_of_a_known_kind(page):
     assert set() == kinds - {"ini", "python", "sh", "text", "yaml", "json", "toml"}
 
 
+BANNED = {  # words that may not come back into what people read, and the reason of each
+    r"\b(tell|tells|told)\b": "a program reports, sends or counts",
+    r"\b(whoever|somebody|whom)\b": "a process or a caller is not a person",
+    r"(?<![Tt]here )\bis no (?!longer\b)": "the idiom is: is not a",
+    r"\bwhere (it|there|they|a|the) \w+ (is|are|has|have)\b": "a condition begins with if",
+    r"\b(hears?|heard) of\b": "a process reads or receives",
+    r"\bx\d+ more\b": "a push reads: 3 more",
+    r"\bcame 2 times\b": "a push reads: came twice",
+}
+
+
+@pytest.mark.parametrize("word", BANNED)
+def test_words_that_may_not_come_back(word):
+    """Plain words alone, in README, CHANGELOG, docs and examples."""
+    root = README.parent
+    pages = [README, root / "CHANGELOG.md", *PAGES, *root.glob("examples/**/*.py")]
+    texts = {page.relative_to(root): page.read_text(encoding="utf-8") for page in pages}
+    found = {
+        f"{page}:{number}"
+        for page, text in texts.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(word, line)
+    }
+    assert set() == found, BANNED[word]
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("source", [*python_blocks()])
 def test_python_block_of_a_page_runs(program, source):
