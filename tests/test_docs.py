@@ -40,6 +40,13 @@ def test_every_block_is_of_a_known_kind(page):
     assert set() == kinds - {"ini", "python", "sh", "text", "yaml", "json", "toml"}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_every_page_names_the_next_one(page):
+    """No page is an end; those with a list of pages are one step themselves."""
+    text = page.read_text(encoding="utf-8")
+    assert "{toctree}" in text or re.search(r"^(Next: |## Next$)", text, re.MULTILINE)
+
+
 BANNED = {  # words that may not come back into what people read, and the reason of each
     r"\b(tell|tells|told)\b": "a program reports, sends or counts",
     r"\b(whoever|somebody|whom)\b": "a process or a caller is not a person",
