@@ -109,13 +109,23 @@ def test_message_arrives_by_itself(inbox, open_page):
     """Without a reload, the newest on top, and the page's title counts."""
     page = open_page()
     assert page.locator("#empty").is_visible()
-    send(inbox, title="one")
+    assert page.locator("#connect").is_hidden()
+    lines = page.locator("#first-environ span").all_inner_texts()
+    assert [f"export {name}={value}" for name, value in inbox.environ.items()] == lines
+    wide = "element => element.scrollWidth > element.clientWidth"
+    assert not any(page.locator(".lines").nth(number).evaluate(wide) for number in range(4))
+    assert "pushover-logging" in page.locator("#empty a").inner_text()
+    inbox.set_devices(KEYS["user"], ["pixel"])
+    send(inbox, title="one", sound="moo", device="nokia")
     send(inbox, title="two", priority="1", sound="siren", device="pixel")
     wait_for_cards(page, 2)
     assert ["two", "one"] == titles(page)
     assert "(2) Inbox" == page.title()
     assert ["High", "siren", "pixel"] == page.locator(".card.high .chips span").all_inner_texts()
+    unknown = page.locator(".card.normal .chips span").all_inner_texts()
+    assert ["moo (unknown: the default plays)", "nokia (unknown: sent to all)"] == unknown
     assert page.locator("#empty").is_hidden()
+    assert page.locator("#connect").is_visible()
 
 
 def test_page_catches_up_after_a_break(inbox, open_page):

@@ -43,6 +43,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the port to listen on; 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="accept only the token and the user key that it prints, as the service accepts only "
+        "yours (default: any well-formed key)",
+    )
+    parser.add_argument(
         "--speed",
         type=float,
         default=1.0,
@@ -59,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     inbox = Inbox(
         arguments.host,
         arguments.port,
+        strict=arguments.strict,
         speed=arguments.speed,
         encryption_key=config.encryption_key(None),
     )
