@@ -18,6 +18,7 @@ _EXAMPLES = """\
 examples:
   pushover-logging inbox
   pushover-logging inbox --port 0 --speed 60
+  pushover-logging inbox --strict
 
 It decrypts encrypted messages with the 64 hexadecimal digits in PUSHOVER_ENCRYPTION_KEY, or in the
 file named by PUSHOVER_ENCRYPTION_KEY_FILE.
