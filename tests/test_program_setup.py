@@ -9,6 +9,14 @@ from conftest import TOKEN, USER
 
 from pushover_logging import ConfigurationError, PushoverHandler, install, program_setup
 
+
+@pytest.fixture
+def program(program):
+    """Its own records are on stderr."""
+    program.first_line = "import logging"
+    return program
+
+
 ADDED = {
     "addHandler": "logging.getLogger().addHandler(PushoverHandler({}))",
     "basicConfig": "logging.basicConfig(handlers=[PushoverHandler({})])",
