@@ -1,6 +1,5 @@
 """The play: what a newcomer sees first, with figures that add up."""
 
-import logging
 import os
 import re
 import signal
