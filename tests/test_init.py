@@ -211,8 +211,8 @@ def test_file_that_cannot_be_written(unset, inbox, tmp_path, content):
     assert re.search(rb"\.env cannot be written \((Is a directory|it is not UTF-8)\)", err), err
 
 
-def test_the_real_service_has_no_address_in_the_file(unset, inbox, tmp_path):
-    """PUSHOVER_API_URL is kept only if it is set; the lines work as a shell reads them."""
+def test_next_command_loads_the_file(unset, inbox, tmp_path):
+    """A shell reads the lines as they stand."""
     unset.run("init", "--non-interactive", **inbox.environ)
     script = f"{LOAD}'{unset.PATH}' send 'from a shell'"
     assert 0 == os.system(f"cd '{tmp_path}' && {script}")
