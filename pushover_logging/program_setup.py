@@ -18,6 +18,9 @@ from pushover_logging.diagnostics import LOGGER_NAME, handlers_of, sends_to_push
 
 _CALL_HANDLERS = logging.Logger.callHandlers.__code__
 _SHOWN = 3  # names in a warning
+# The library's own logger, and those that making a handler brings along: in a dictConfig they are
+# there, and get disabled, though the program never made them.
+_OWN_LOGGERS = {LOGGER_NAME, "requests", "urllib3", "charset_normalizer", "chardet"}
 
 
 class LevelUntilSeen:
@@ -70,7 +73,7 @@ def disabled_loggers(handler: logging.Handler) -> Iterator[str]:
         for name, logger in list(logging.root.manager.loggerDict.items())
         if isinstance(logger, logging.Logger)
         and logger.disabled
-        and name.partition(".")[0] != LOGGER_NAME
+        and name.partition(".")[0] not in _OWN_LOGGERS
         and handler in handlers_of(logger)
     ]
     if found:
