@@ -27,6 +27,10 @@ USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # For a program that coverage.py would harm: its lock is not made for a fork in the middle of
 # another thread's work, and its tracing makes a signal's handler slower than the next signal.
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+# No test cuts the power: where there is room, their files wait for no disk. Read by `tmp_path`.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 class Mute:
