@@ -33,6 +33,7 @@ from pushover_logging.rendering.redaction import Redaction, describe_secret, red
 from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
 
 OFF = "off"
+UNSET = "not set"  # the token of `install` with ``optional`` and no keys
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
@@ -89,9 +90,20 @@ def credentials(
     token: str | None = None, user: str | None = None, key: object = None
 ) -> Credentials | None:
     """Return token, user and encryption key, checked; None if the token is "off"."""
+    if lacks_credentials(token, user):
+        msg = (
+            "token and user: neither was given; set PUSHOVER_TOKEN and PUSHOVER_USER, or "
+            "PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE; in code, pass token=... and user=..."
+        )
+        raise ConfigurationError(msg)
     found = credential("token", token)
     key = encryption_key(key)
-    return None if found == OFF else Credentials(found, credential("user", user), key)
+    return None if found in (OFF, UNSET) else Credentials(found, credential("user", user), key)
+
+
+def lacks_credentials(token: object = None, user: object = None) -> bool:
+    """Return True if neither token nor user is given or set in the environment."""
+    return token is None is user and _secret("token") is None and _secret("user") is None
 
 
 def client_factory(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pushover_logging import config
+from pushover_logging import config, program_setup
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
@@ -26,20 +26,21 @@ from pushover_logging.rendering.record_view import copy_record, with_valid_field
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
 
-_RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
-_MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
+RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
+_MAX_WARNINGS = 20  # of one handler, about what records bring
 
 
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. The README's table has the options;
+    A logging call never waits on the network and never raises. docs/options.md has the options;
     times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
     what it got and what it takes. No thread, socket or file is opened before the first record that
     is let through, but to send what a process that is gone left in the outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
+    level = program_setup.LevelUntilSeen()
 
     def __init__(  # noqa: PLR0913  each is an option of the table
         self,
@@ -90,12 +91,15 @@ class PushoverHandler(logging.Handler):
             name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
         }
         make_client = config.client_factory(account, api_url, timeout)
-        self._typos: set[object] = set()
+        self._warned: set[object] = set()
         terminate = config.boolean("terminate", terminate)
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
+        # What two handlers have in common that send each record twice to a phone.
+        self.destination: object = self
         if make_client is not None:
             client = make_client()
+            self.destination = client.account, client.api_url, self._fields.get("device")
             path = config.outbox(outbox, client.application)
             host = self._default_formatter.host
             self._settings = Settings(
@@ -104,8 +108,11 @@ class PushoverHandler(logging.Handler):
             )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
+        self._level: int = vars(self).pop("level")  # see LevelUntilSeen
+        program_setup.watch_basic_config()
         if self._settings is None:
-            warn("PUSHOVER_TOKEN is off: nothing is sent")
+            state = config.UNSET if token == config.UNSET else config.OFF
+            warn("PUSHOVER_TOKEN is %s: nothing is sent", state)
             return
         lifecycle.register_owner(self)
         if terminate:
@@ -170,6 +177,13 @@ class PushoverHandler(logging.Handler):
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
         return self._compose(with_valid_fields(record, self._clock), RecordKeys())[0]
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
+        """Set the lowest level that this handler takes."""
+        was_seen = "level" in vars(self)
+        super().setLevel(level)
+        if not was_seen:
+            self._level = vars(self).pop("level")
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
@@ -243,17 +257,27 @@ class PushoverHandler(logging.Handler):
             self.handleError(record)
             return True
 
-    def _warn_of_typos(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
-        """Warn once of each key of a record's ``pushover`` mapping that means nothing."""
+    def _warn_of_setup(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
+        """Warn once of each mistake in the program's set-up that a new problem reveals.
+
+        That is a second handler that sends the same records, and a key of a record's ``pushover``
+        mapping that means nothing.
+        """
+        for problem in program_setup.duplicate_handlers(self, record.name):
+            self._warn_once("twice", "%s", problem)
         given = getattr(record, "pushover", None)
-        strange: list[object] = [key for key in own if key not in _RECORD_KEYS]
+        strange: list[object] = [key for key in own if key not in RECORD_KEYS]
         if given is not None and not isinstance(given, Mapping):
             strange = [f"a {type(given).__name__}, not a mapping"]
+        takes = ", ".join(sorted(RECORD_KEYS))
         for key in strange:
-            if key not in self._typos and len(self._typos) < _MAX_TYPOS:
-                self._typos.add(key)
-                takes = ", ".join(sorted(_RECORD_KEYS))
-                warn("the pushover extra of a record: got %s, takes %s", redacted(key), takes)
+            text = "the pushover extra of a record: got %s, takes %s"
+            self._warn_once(("key", key), text, redacted(key), takes)
+
+    def _warn_once(self, key: object, text: str, *args: object) -> None:
+        if key not in self._warned and len(self._warned) < _MAX_WARNINGS:
+            self._warned.add(key)
+            warn(text, *args)
 
     def _compose(
         self, record: logging.LogRecord, keys: RecordKeys
@@ -264,7 +288,7 @@ class PushoverHandler(logging.Handler):
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)
-        self._warn_of_typos(record, own)
+        self._warn_of_setup(record, own)
         fields.update((name, value) for name, value in own.items() if name in FIELDS)
         formatter, body = self.formatter, None
         if not isinstance(formatter, PushoverFormatter):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
+from pushover_logging import config
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.identity.tracebacks import subexceptions
 
@@ -22,7 +23,7 @@ _HOOKS: weakref.WeakSet[Callable[..., None]] = weakref.WeakSet()
 _STATE = threading.local()  # `is_inside`: this thread is in a hook of ours
 
 
-def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
+def install(*, optional: bool = False, **options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
     """Put a PushoverHandler on the root logger and return it.
 
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
@@ -30,8 +31,12 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
     and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
     are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
     lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
-    second call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
+    second call, as in a notebook, replaces the handler of the first. With ``optional``, and if
+    neither token nor user is set, nothing is sent, and a warning reports that. Raises
+    ConfigurationError.
     """
+    if optional and config.lacks_credentials(options.get("token"), options.get("user")):
+        options["token"] = config.UNSET
     handler = PushoverHandler(**{"terminate": True, **options})
     root = logging.getLogger()
     if not root.handlers:

@@ -176,8 +176,15 @@ def handler_for(inbox):
             thread.join(20)
 
 
+# On the first line of a program, which is blank: stderr has what the library reports there, and not
+# the program's own records, which are what it would have without the library.
+QUIET = "import logging; logging.lastResort.addFilter(lambda r: r.name == 'pushover_logging')"
+
+
 class Program:
     """A Python program of its own, its environment pointed at an inbox."""
+
+    first_line = QUIET
 
     def __init__(self, directory, inbox):
         self.directory = directory
@@ -192,7 +199,9 @@ class Program:
         """Write the program to a file of its own."""
         self.written += 1
         path = Path(self.directory, f"program{self.written}.py")
-        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        source = textwrap.dedent(source)
+        between = "" if source.startswith("\n") else "; "
+        path.write_text(f"{self.first_line}{between}{source}", encoding="utf-8")
         return path
 
     def start(self, source, **environ):
