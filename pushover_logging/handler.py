@@ -8,16 +8,19 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pushover_logging import config
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
-from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
-from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
-from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
+from pushover_logging.identity.record_parts import (
+    RecordParts,
+    message_text,
+    pushover_extra,
+    with_fitting_arguments,
+)
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
@@ -25,6 +28,10 @@ from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.record_view import copy_record, with_valid_fields
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+
+if TYPE_CHECKING:
+    from pushover_logging.delivery.pipeline import Pipeline, Settings
+    from pushover_logging.identity.fingerprint import RecordKeys
 
 _RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
@@ -95,6 +102,9 @@ class PushoverHandler(logging.Handler):
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
         if make_client is not None:
+            # Imported here, by the thread that configures: a program that sends nothing needs none.
+            from pushover_logging.delivery.pipeline import Settings  # noqa: PLC0415
+
             client = make_client()
             path = config.outbox(outbox, client.application)
             host = self._default_formatter.host
@@ -119,6 +129,8 @@ class PushoverHandler(logging.Handler):
         return f"<{type(self).__name__} ({level}){'' if is_on else ' off'}>"
 
     def _build(self, settings: Settings) -> Pipeline:
+        from pushover_logging.delivery.pipeline import Pipeline  # noqa: PLC0415  see above
+
         pipeline = self._pipeline = Pipeline(settings)
         # The backlog of a handler that is only let go of is sent: the sender outlives it.
         weakref.finalize(self, pipeline.thread.request_close).atexit = False
@@ -169,7 +181,7 @@ class PushoverHandler(logging.Handler):
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
-        return self._compose(with_valid_fields(record, self._clock), RecordKeys())[0]
+        return self._message(with_valid_fields(record, self._clock))[0]
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
@@ -262,6 +274,11 @@ class PushoverHandler(logging.Handler):
             name, text = " ".join(str(keys.resolves).split()), message_text(record)
             shown = self._default_formatter.redacted
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
+        return self._message(record, keys.parts)
+
+    def _message(
+        self, record: logging.LogRecord, parts: RecordParts | None = None
+    ) -> tuple[Message, OversizedImage | None]:
         fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)
         self._warn_of_typos(record, own)
@@ -271,4 +288,4 @@ class PushoverHandler(logging.Handler):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body, parts=keys.parts)
+        return formatter.build(record, fields, body=body, parts=parts)

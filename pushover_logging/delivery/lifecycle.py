@@ -18,7 +18,6 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
-from pushover_logging.api import transport
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 
@@ -310,7 +309,8 @@ def _after_fork_in_child() -> None:
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()
-    transport.after_fork_in_child()
+    if transport := sys.modules.get("pushover_logging.api.transport"):
+        transport.after_fork_in_child()
     if storage := _storage():
         storage.after_fork_in_child()
     for owner in list(_OWNERS):

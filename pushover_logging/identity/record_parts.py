@@ -31,6 +31,7 @@ _EXCEPTION_LINE = re.compile(
 )
 _MAX_NAME = 200  # characters of a text that can name an exception
 _MAX_JSON = 65_536
+_NO_EXTRA: Mapping[str, Any] = {}
 _PLAIN = frozenset({int, float, bool, type(None)})
 _SHORTEST = len(TRACEBACK)  # characters of an argument that can hold a traceback
 _FORMAT_ERRORS = (TypeError, ValueError, LookupError, OverflowError)  # of the % operator
@@ -124,6 +125,12 @@ def _each(args: object) -> Iterable[Any]:
     if type(args) is tuple:
         return args
     return args.values() if type(args) is dict else ()
+
+
+def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Return the mapping in ``extra={"pushover": {...}}``, empty if there is none."""
+    extra = getattr(record, "pushover", _NO_EXTRA)
+    return extra if extra is _NO_EXTRA or isinstance(extra, Mapping) else _NO_EXTRA
 
 
 def message_text(record: logging.LogRecord) -> str:
