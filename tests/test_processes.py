@@ -222,7 +222,7 @@ def test_pool_of_processes(program, inbox, outbox):
 def test_workers_of_each_kind_of_executor(program, inbox, kind):
     """With `install_in_worker` as the initializer, each delivers what its workers log."""
     executor = "ProcessPoolExecutor"
-    options = f"mp_context=multiprocessing.get_context({kind!r})"
+    options = f"mp_context=multiprocessing.get_context({kind!r}), "
     if kind == "interpreters":
         if sys.version_info < (3, 14):
             pytest.skip("InterpreterPoolExecutor came with Python 3.14")
@@ -237,7 +237,7 @@ def test_workers_of_each_kind_of_executor(program, inbox, kind):
             logging.error("task %d", number)
         if __name__ == "__main__":
             configure = partial(install_in_worker, throttle=False)
-            with {executor}(2, {options}, initializer=configure) as pool:
+            with {executor}(2, {options}initializer=configure) as pool:
                 list(pool.map(work, range(10)))
         """,
     )

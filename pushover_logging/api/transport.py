@@ -34,7 +34,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util import ssl_ as urllib3_ssl
 
 from pushover_logging.api.quota import quota_of
-from pushover_logging.clock import Clock
+from pushover_logging.clock import Clock, snapshot
 from pushover_logging.exceptions import TemporaryError
 
 codecs.lookup("idna")  # the codec of host names, which the end of an interpreter cannot import
@@ -131,7 +131,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections that this transport used last; a later call opens another."""
-        for connection in _IDLE_CONNECTIONS.copy():
+        for connection in snapshot(_IDLE_CONNECTIONS):
             if connection.user is self and _took(connection):
                 connection.close()
 
@@ -218,7 +218,7 @@ process has at most two. A fork's child leaves its parent's alone.
 def _connection_to(url: str) -> _Connection:
     """Take an idle connection; if there is none, close the others, and make one."""
     key = _key(url)
-    for connection in reversed(_IDLE_CONNECTIONS.copy()):
+    for connection in reversed(snapshot(_IDLE_CONNECTIONS)):
         if _took(connection):  # pragma: no branch  another thread was faster
             if connection.key == key and connection.is_fresh():
                 return connection
@@ -509,6 +509,6 @@ _CONNECTIONS: weakref.WeakSet[_GuardedConnection] = weakref.WeakSet()
 
 def after_fork_in_child() -> None:
     """Close the copies of the parent's connections while their numbers still mean them."""
-    for connection in list(_CONNECTIONS):
+    for connection in snapshot(_CONNECTIONS):
         connection.abandon()
     _CONNECTIONS.clear()
