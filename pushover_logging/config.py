@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import os
 import re
-import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pushover_logging.api.client import (
@@ -30,7 +29,9 @@ from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
-from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
+
+if TYPE_CHECKING:
+    from pushover_logging.throttle.rules import Rules
 
 OFF = "off"
 UNSET = "not set"  # the token of `install` with ``optional`` and no keys
@@ -147,6 +148,8 @@ def rules(option: object) -> Rules | None:
     of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``group_by``
     (names of record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (seconds).
     """
+    from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules  # noqa: PLC0415
+
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
     if option is True:
@@ -219,6 +222,8 @@ def _working_folder() -> Path:
 def host(given: object) -> str | None:
     """Return the host name shown in each message; None for the generated name of a container."""
     if given is None:
+        import socket  # noqa: PLC0415  imported for one call, and by the transport
+
         own = socket.gethostname()
         return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
     if not isinstance(given, str):

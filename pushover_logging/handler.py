@@ -8,16 +8,19 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pushover_logging import config, program_setup
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
-from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
-from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
-from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
+from pushover_logging.identity.record_parts import (
+    RecordParts,
+    message_text,
+    pushover_extra,
+    with_fitting_arguments,
+)
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
 from pushover_logging.rendering.attachments import OversizedImage
@@ -25,6 +28,10 @@ from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.record_view import copy_record, with_valid_fields
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+
+if TYPE_CHECKING:
+    from pushover_logging.delivery.pipeline import Pipeline, Settings
+    from pushover_logging.identity.fingerprint import RecordKeys
 
 RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_WARNINGS = 20  # of one handler, about what records bring
@@ -98,6 +105,9 @@ class PushoverHandler(logging.Handler):
         # What two handlers have in common that send each record twice to a phone.
         self.destination: object = self
         if make_client is not None:
+            # Imported here, by the thread that configures: a program that sends nothing needs none.
+            from pushover_logging.delivery.pipeline import Settings  # noqa: PLC0415
+
             client = make_client()
             self.destination = client.account, client.api_url, self._fields.get("device")
             path = config.outbox(outbox, client.application)
@@ -126,6 +136,8 @@ class PushoverHandler(logging.Handler):
         return f"<{type(self).__name__} ({level}){'' if is_on else ' off'}>"
 
     def _build(self, settings: Settings) -> Pipeline:
+        from pushover_logging.delivery.pipeline import Pipeline  # noqa: PLC0415  see above
+
         pipeline = self._pipeline = Pipeline(settings)
         # The backlog of a handler that is only let go of is sent: the sender outlives it.
         weakref.finalize(self, pipeline.thread.request_close).atexit = False
@@ -176,7 +188,7 @@ class PushoverHandler(logging.Handler):
 
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
-        return self._compose(with_valid_fields(record, self._clock), RecordKeys())[0]
+        return self._message(with_valid_fields(record, self._clock))[0]
 
     def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
         """Set the lowest level that this handler takes."""
@@ -286,6 +298,11 @@ class PushoverHandler(logging.Handler):
             name, text = " ".join(str(keys.resolves).split()), message_text(record)
             shown = self._default_formatter.redacted
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
+        return self._message(record, keys.parts)
+
+    def _message(
+        self, record: logging.LogRecord, parts: RecordParts | None = None
+    ) -> tuple[Message, OversizedImage | None]:
         fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)
         self._warn_of_setup(record, own)
@@ -295,4 +312,4 @@ class PushoverHandler(logging.Handler):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body, parts=keys.parts)
+        return formatter.build(record, fields, body=body, parts=parts)

@@ -51,6 +51,15 @@ def install(*, optional: bool = False, **options: Any) -> PushoverHandler:  # no
     return handler
 
 
+def install_in_worker(**options: Any) -> None:  # noqa: ANN401  as `install`
+    """Call `install` with ``options`` in a worker of a pool: the ``initializer`` of each kind.
+
+    It returns nothing, because an InterpreterPoolExecutor refuses a result that it cannot share.
+    Raises ConfigurationError.
+    """
+    install(**options)
+
+
 def _stderr_handler(root: logging.Logger) -> logging.Handler:
     """Return a handler that shows on stderr what Python shows if root has no handler."""
     stream = logging.StreamHandler()

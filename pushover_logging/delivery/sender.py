@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pushover_logging.api.client import PushoverClient
 from pushover_logging.circuit_breaker import CircuitBreaker
-from pushover_logging.clock import Clock
+from pushover_logging.clock import Clock, snapshot
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.delivery.dedup import Dedup
@@ -763,7 +763,8 @@ class SenderThread:
         ``inline``: this call sends by itself if no thread can start.
         """
         self._wakeup.set()
-        if self.thread is not None and self.thread.is_alive():
+        thread = self.thread  # read once: the thread takes it away as it ends
+        if thread is not None and thread.is_alive():
             return
         if self._starting._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001
             return  # this call interrupts the one that starts it
@@ -874,7 +875,7 @@ class SenderThread:
 
     def _end_waits(self, *, closing: bool) -> bool:
         """Wake those that wait, as nothing is left to send; return True if there were some."""
-        waiters = list(self._waiters)
+        waiters = snapshot(self._waiters)
         if waiters:
             self._sender.resign()
         if closing:

@@ -30,6 +30,7 @@ from pushover_logging.identity.record_parts import (
     carries_exception,
     has_exception,
     message_text,
+    pushover_extra,
     read_record,
 )
 from pushover_logging.identity.source import Match, match_template, raise_site, t_string
@@ -51,7 +52,6 @@ _PLACEHOLDER = re.compile(
 )
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 _Texts = tuple[str, ...]
-_NO_EXTRA: Mapping[str, Any] = {}
 
 
 class GroupKey(NamedTuple):
@@ -92,12 +92,6 @@ def record_keys(
     key = _fingerprint(record, extra, values, parts)
     group = None if is_known(key) else group_key(record, key, group_by, parts)
     return RecordKeys(key, group, None, parts)
-
-
-def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the mapping in ``extra={"pushover": {...}}``, empty if there is none."""
-    extra = getattr(record, "pushover", _NO_EXTRA)
-    return extra if extra is _NO_EXTRA or isinstance(extra, Mapping) else _NO_EXTRA
 
 
 def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
