@@ -100,13 +100,15 @@ def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     A plain record is at WARNING or above, has a str as its message, and has neither an exception,
     also among its arguments, nor a ``pushover`` mapping.
     """
-    is_plain = type(record.msg) is str and "pushover" not in record.__dict__
-    if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
+    message, args = record.msg, record.args
+    if record.levelno < logging.WARNING or record.exc_info or record.exc_text:
         return None
-    if record.args:
-        return None if has_exception(record.args) else (record.name, record.msg)
+    if type(message) is not str or hasattr(record, "pushover"):
+        return None
+    if args:
+        return None if has_exception(args) else (record.name, message)
     return (
-        record.name, record.msg, record.pathname, record.lineno, record.module, record.funcName,
+        record.name, message, record.pathname, record.lineno, record.module, record.funcName,
     )  # fmt: skip
 
 
@@ -238,15 +240,12 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
     """
     if found is None:
         return _known_mask(text[:MAX_CHARACTERS])
-    if not found.errors:
-        return found.template
-    return _with_errors(found, known[:MAX_CHARACTERS])
-
-
-@lru_cache(maxsize=1024)
-def _with_errors(found: Match, known: str) -> str:
-    errors = map(first_line, found.errors)
-    return "\0".join((found.template, *[mask(each) for each in errors if each not in known]))
+    template, errors = found
+    for error in errors:
+        line = first_line(error[:MAX_CHARACTERS])
+        if line not in known[:MAX_CHARACTERS]:
+            template += f"\0{mask(line)}"
+    return template
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:
@@ -345,7 +344,7 @@ def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Tex
     found = _match(record, text)
     if found:
         # An error's text is free, and args that make the text are not part of `call_key`.
-        rule = TEXT if found.errors or record.args else TEMPLATE
+        rule = TEXT if found[1] or record.args else TEMPLATE
         return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
     return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))

@@ -115,7 +115,9 @@ def carries_exception(record: logging.LogRecord) -> bool:
 
 def has_exception(args: object) -> bool:
     """Return True if an exception or a traceback is among a record's arguments."""
-    for arg in _each(args):
+    if type(args) is not tuple:
+        args = _each(args)
+    for arg in args:
         kind = type(arg)  # isinstance would also read the `__class__` of a proxy
         if kind is str:
             if len(arg) > _SHORTEST and MARK in arg:
