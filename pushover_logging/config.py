@@ -27,6 +27,7 @@ from pushover_logging.api.client import (
 )
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
+from pushover_logging.levels import level_number
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
@@ -161,6 +162,17 @@ def rules(option: object) -> Rules | None:
     names = "windows, group_by, store, summary_at_exit and forget_after"
     takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
+
+
+def trail(lines: object, level: object) -> tuple[int, int]:
+    """Return how many lines a trail shows, and the number of their lowest level."""
+    try:
+        lowest = level_number(level)
+    except ConfigurationError as error:
+        takes = "the name or number of a logging level"
+        raise invalid(redacted(level), "trail_level", takes) from error
+    count = int(number("trail", lines, low=0))
+    return count, lowest if count else sys.maxsize
 
 
 def outbox(given: object, application: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +16,7 @@ from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.pipeline import Pipeline, Settings
+from pushover_logging.delivery.trail import DISPATCH, Trail
 from pushover_logging.diagnostics import warn
 from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
 from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
@@ -28,6 +30,31 @@ from pushover_logging.rendering.summary import resolved
 
 _RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
+
+
+class _EntryLevel(int):
+    """The level from which records are sent; `logging` also lets in those of the trail.
+
+    For all others it is its number: only `Logger.callHandlers`, which asks whether
+    ``record.levelno >= handler.level``, is answered by ``lowest``.
+    """
+
+    number: int  # a plain one compares faster
+    lowest: int
+
+    def __le__(self, other: int) -> bool:
+        return other >= self.number or (
+            other >= self.lowest and sys._getframe(1).f_code is DISPATCH
+        )
+
+
+def _entry_level(level: int, lowest: int) -> int:
+    """Return the level to give to `logging` for a handler that sends from ``level`` on."""
+    if lowest >= level:
+        return level
+    entry = _EntryLevel(level)
+    entry.number, entry.lowest = level, lowest
+    return entry
 
 
 class PushoverHandler(logging.Handler):
@@ -64,6 +91,8 @@ class PushoverHandler(logging.Handler):
         style: str = "%",
         extras: Sequence[str] | bool | None = None,
         host: str | None = None,
+        trail: int = 3,
+        trail_level: int | str = logging.INFO,
         throttle: object = None,
         outbox: str | os.PathLike[str] | None = None,
         redact: object = None,
@@ -78,6 +107,8 @@ class PushoverHandler(logging.Handler):
     ) -> None:
         given = locals()
         number = level_number(level)
+        lines, self._lowest = config.trail(trail, trail_level)
+        self._trail = Trail(lines)
         self._fields_of_level = lru_cache(maxsize=64)(Levels(levels).fields)
         self._fields = config.message_fields({name: given[name] for name in config.MESSAGE_OPTIONS})
         self._clock = clock or Clock()
@@ -103,7 +134,7 @@ class PushoverHandler(logging.Handler):
                 text_of=self._default_formatter.one_line, **times,
             )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
-        super().__init__(number)
+        super().__init__(_entry_level(number, self._lowest))
         if self._settings is None:
             warn("PUSHOVER_TOKEN is off: nothing is sent")
             return
@@ -126,6 +157,7 @@ class PushoverHandler(logging.Handler):
 
     def after_fork(self) -> None:
         """Drop the parent's pipeline, build one of this process, and take over as that."""
+        self._trail.clear()
         if self._settings is not None:
             self._build(self._settings).take_over()
 
@@ -146,8 +178,18 @@ class PushoverHandler(logging.Handler):
         if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
             record = allowed
         if allowed:
-            self.emit(record)
+            try:
+                is_below = record.levelno < getattr(self.level, "number", 0)
+            except Exception:  # noqa: BLE001  records come in any shape
+                is_below = False
+            if not (is_below and self._trail.take(record)):
+                self.emit(record)
         return allowed
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
+        """Set the level from which records are sent; the trail's lines may be below it."""
+        super().setLevel(level)
+        self.level: int = _entry_level(int(self.level), self._lowest)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
@@ -271,4 +313,5 @@ class PushoverHandler(logging.Handler):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body, parts=keys.parts)
+        trail = self._trail.lines(record) if self._trail.rings else ()
+        return formatter.build(record, fields, body=body, parts=keys.parts, trail=trail)

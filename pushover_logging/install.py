@@ -27,17 +27,21 @@ def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler che
 
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
     which shows what Python showed on stderr until then (the first handler on root disables that),
-    and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
-    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
-    lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
-    second call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
+    and its level is lowered to the handler's, or to a ``trail_level`` that is given. Uncaught
+    exceptions of the program and its threads are logged as CRITICAL and shown as before, except
+    KeyboardInterrupt and SystemExit. SIGTERM lets the handler send what it has before it ends the
+    program, unless ``terminate`` is False. A second call, as in a notebook, replaces the handler of
+    the first. Raises ConfigurationError.
     """
     handler = PushoverHandler(**{"terminate": True, **options})
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_stderr_handler(root))
-        if root.level > handler.level:
-            root.setLevel(handler.level or logging.DEBUG)
+        level = handler.level
+        if "trail_level" in options:
+            level = getattr(level, "lowest", level)
+        if root.level > level:
+            root.setLevel(level or logging.DEBUG)
     for previous in _INSTALLED & set(root.handlers):
         root.removeHandler(previous)  # its sender still sends what it has queued
     _INSTALLED.add(handler)
