@@ -79,6 +79,8 @@ class PushoverHandler(logging.Handler):
         sound: str | None = None,
         url: str | None = None,
         url_title: str | None = None,
+        source_root: str | os.PathLike[str] | None = None,
+        commit: str | None = None,
         ttl: int | None = None,
         retry: int | None = None,
         expire: int | None = None,

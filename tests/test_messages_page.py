@@ -11,7 +11,7 @@ FILE = re.compile(r"[\w-]+/\w+\.py:|\d\d:\d\d:\d\d")
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(9))
 def test_phone_shows_what_stands_under_the_program(program, inbox, number):
     """The last push's title and text, but for the program's file and the time."""
     source, text = SHOWN.findall(PAGE.read_text(encoding="utf-8"))[number]
@@ -24,4 +24,4 @@ def test_phone_shows_what_stands_under_the_program(program, inbox, number):
 def test_every_program_has_its_push():
     """None is shown without what comes of it."""
     page = PAGE.read_text(encoding="utf-8")
-    assert 8 == len(SHOWN.findall(page)) == page.count("```python")
+    assert 9 == len(SHOWN.findall(page)) == page.count("```python")

@@ -26,6 +26,7 @@ from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_L
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
 from pushover_logging.rendering.fields import checked_extras, make_texts, plain_fields
 from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, build_body, build_html_body
+from pushover_logging.rendering.link import SourceLink
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
@@ -92,6 +93,7 @@ class PushoverFormatter(JsonFormatter):
         self.extras: tuple[str, ...] | None = checked_extras(extras)
         self.host = host
         self.redaction = redaction
+        self.source = SourceLink()
         self._attachments = Attachments()
         # Returns the length of an encrypted text; None if texts are not encrypted.
         self.encrypted_length: Callable[[str], int] | None = None
@@ -103,7 +105,7 @@ class PushoverFormatter(JsonFormatter):
         for name in ("title", "body", "extras", "host", "redaction"):
             if getattr(adopted, name) is None:
                 setattr(adopted, name, getattr(other, name))
-        adopted.encrypted_length = other.encrypted_length
+        adopted.encrypted_length, adopted.source = other.encrypted_length, other.source
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
@@ -144,8 +146,10 @@ class PushoverFormatter(JsonFormatter):
         )
         for name in ("url", "url_title"):
             if isinstance(fields.get(name), str):
-                url = view.format_url(fields[name], quoted=name == "url")
-                fields[name] = truncate(clean(url), TEXT_LIMITS[name])
+                url = view.format_url(fields[name], self.source, quoted=name == "url")
+                fields[name] = None if url is None else truncate(clean(url), TEXT_LIMITS[name])
+        if fields.get("url") is None:
+            fields.pop("url_title", None)
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
         if len(title) > TITLE_LIMIT or self.encrypted_length:
