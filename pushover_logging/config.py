@@ -26,8 +26,10 @@ from pushover_logging.api.client import (
 )
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
+from pushover_logging.levels import level_number
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.link import COMMIT_VARIABLES, SourceLink
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
 
 if TYPE_CHECKING:
@@ -136,6 +138,7 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
         host=host(given["host"]),
         redaction=Redaction(given["redact"], secrets.secrets() if secrets else ()),
     )
+    made.source = source_link(given["source_root"], given["commit"])
     if secrets is not None and secrets.key is not None:
         made.encrypted_length = encrypted_length()
     return made
@@ -176,6 +179,17 @@ def rules(option: object) -> Rules | None:
     names = "windows, group_by, store, summary_at_exit and forget_after"
     takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
+
+
+def trail(lines: object, level: object) -> tuple[int, int]:
+    """Return how many lines a trail shows, and the number of their lowest level."""
+    try:
+        lowest = level_number(level)
+    except ConfigurationError as error:
+        takes = "the name or number of a logging level"
+        raise invalid(redacted(level), "trail_level", takes) from error
+    count = int(number("trail", lines, low=0))
+    return count, lowest if count else sys.maxsize
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -237,6 +251,20 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     priority = 2 if {"retry", "expire"} & fields.keys() else 0
     Message(message="checked here, not at the first alert", priority=priority, **fields)
     return fields
+
+
+def source_link(root: object, commit: object) -> SourceLink:
+    """Return the fields of links to source lines; a commit that is not given is the environment's.
+
+    Raises ConfigurationError for what is no path, and no text.
+    """
+    if root is not None and (not isinstance(root, (str, os.PathLike)) or not root):
+        raise invalid(redacted(root), "source_root", "the path of a folder")
+    if commit is None:
+        commit = next(filter(None, map(os.environ.get, COMMIT_VARIABLES)), None)
+    elif not isinstance(commit, str) or not commit.strip():
+        raise invalid(redacted(commit), "commit", "the name of a commit, a tag or a branch")
+    return SourceLink(None if root is None else Path(root).expanduser().absolute(), commit)
 
 
 def number(name: str, given: object, *, low: float) -> float:
