@@ -16,7 +16,7 @@ from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
-from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
+from pushover_logging.identity.fingerprint import JOB, RecordKeys, pushover_extra
 from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
 from pushover_logging.levels import Levels, level_number
 from pushover_logging.message import FIELDS, Message
@@ -258,8 +258,8 @@ class PushoverHandler(logging.Handler):
         self, record: logging.LogRecord, keys: RecordKeys
     ) -> tuple[Message, OversizedImage | None]:
         if keys.resolves is not None:
-            name, text = " ".join(str(keys.resolves).split()), message_text(record)
-            shown = self._default_formatter.redacted
+            name = " ".join(str(keys.resolves).removeprefix(JOB).split())
+            shown, text = self._default_formatter.redacted, message_text(record)
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)

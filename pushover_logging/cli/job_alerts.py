@@ -18,7 +18,7 @@ from pushover_logging.cli.terminal import warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.handler import PushoverHandler
-from pushover_logging.identity.fingerprint import JobName
+from pushover_logging.identity.fingerprint import JOB
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
 from pushover_logging.rendering.summary import format_duration
@@ -131,14 +131,14 @@ class JobAlerts:
         fields = {**self._job.fields, "title": f"{name} {text}", "message": self._message()}
         if level < logging.ERROR:
             fields["priority"] = -1
-        own = {"throttle": False} if self._job.always else {"fingerprint": JobName(fingerprint)}
+        own = {"throttle": False} if self._job.always else {"fingerprint": JOB + fingerprint}
         fields |= own
         self._emit(handler, level, fields["title"], fields)
 
     def _resolve(self, fingerprint: str) -> None:
         handler = self._get_handler(only_if_outbox_exists=True)
         if handler is not None:
-            self._emit(handler, logging.INFO, "Fine again.", {"resolves": JobName(fingerprint)})
+            self._emit(handler, logging.INFO, "Fine again.", {"resolves": JOB + fingerprint})
 
     def _emit(self, handler: PushoverHandler, level: int, text: str, extra: dict[str, Any]) -> None:
         values = {"name": "run", "levelno": level, "msg": text, "created": self._clock.time()}

@@ -53,6 +53,7 @@ from pushover_logging.rendering.summary import (
     summary,
     with_duration,
 )
+from pushover_logging.throttle import jobs
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
@@ -481,7 +482,7 @@ class Sender:
         """Send one summary of what is due; return False if nothing is."""
         shared = self._reachable()
         if shared is not None and self._is_shared_due() and self._may_report():
-            if self._summarise(shared, blocked):
+            if self._summarise(shared, blocked) or self._report_overdue(shared):
                 return True
             self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
         return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
@@ -526,6 +527,26 @@ class Sender:
             keys = [count.key for count in counts]
             self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))
         return bool(counts)
+
+    def _report_overdue(self, shared: Throttle) -> bool:
+        """Report a job that has missed its deadline; return False if there is none.
+
+        Like a summary it is in no outbox: what is not sent is due again once the claim expires.
+        """
+        store, names = shared.store, shared.deadlines
+        found = self._ask(lambda: jobs.claim_overdue(store, names, self.lease), None)
+        if found is None:
+            return False
+        decision = self._ask(lambda: shared.decide(found.candidate), None)
+        if decision is None or decision.verdict is Verdict.WAIT:
+            return False
+        queued = QueuedMessage(found.candidate.id, found.message, self.clock.monotonic())
+        push = _Push(queued, shared, decision, [decision.key], is_summary=True)
+        if decision.verdict in PUSHED:
+            self._send(push)
+        if push.outcome or decision.verdict not in PUSHED:
+            self._ask(lambda: jobs.reported(store, found), None)
+        return True
 
     def _is_shared_due(self) -> bool:
         return self.clock.monotonic() >= self._shared_due_at
