@@ -216,6 +216,14 @@ class PushoverHandler(logging.Handler):
         pipeline.guard.drain(self._submit)
         return done
 
+    def report_due(self) -> bool:
+        """Report what is due in the shared state, whichever process counted it; wait as `flush`."""
+        if self._pipeline is not None:
+            pipeline = self._current()
+            pipeline.sender.look_for_due()
+            pipeline.thread.wake()
+        return self.flush()
+
     def close(self) -> None:
         """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
 

@@ -1,5 +1,11 @@
 """Jobs with a deadline: who did not run is reported, by any process that shares the state."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from datetime import datetime
@@ -8,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from conftest import TOKEN, USER, Driven
 from stores import Stores
+from test_run import LATER
 
 from pushover_logging import PushoverClient
 from pushover_logging.throttle import jobs
@@ -70,6 +77,8 @@ class Site:
 @pytest.fixture(params=["file", "redis"])
 def site(request, inbox, tmp_path, monkeypatch):
     server = request.getfixturevalue("common_redis") if request.param == "redis" else None
+    if server is not None:  # a slow machine is not what these are about
+        monkeypatch.setattr("pushover_logging.throttle.redis.PATIENCE", 10.0)
     stores = Stores(request.param, tmp_path, server, monkeypatch)
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
@@ -271,3 +280,166 @@ def test_damaged_job_stops_nothing(site, damage):
     site.clock.now += 26 * HOUR
     assert ["other did not run"] == site.until("2026-03-11 04:05")
     assert ["other"] == list(jobs.listed(site.store))
+
+
+# -- the commands
+
+
+class Cron:
+    """Runs the command as processes of its own, each at an hour that the test chooses."""
+
+    def __init__(self, command, inbox):
+        self.command, self.inbox, self.hour = command, inbox, 0.0
+        self.path = command.directory / "later.py"
+        self.path.write_text(LATER, encoding="utf-8")
+
+    def run(self, *arguments):
+        """Run the command; return its status, what it prints, and the titles of its pushes."""
+        before = len(self.inbox.messages)
+        start = [sys.executable, str(self.path), str(HOUR * self.hour), *map(str, arguments)]
+        done = subprocess.run(
+            start, capture_output=True, text=True, check=False, timeout=60,
+            **self.command.options({}),
+        )  # fmt: skip
+        assert not done.stderr
+        titles = [push["title"] for push in self.inbox.messages[before:]]
+        return done.returncode, done.stdout, titles
+
+    def backup(self, script="exit 0"):
+        options = ["--name", "backup", "--every", "1d", "--grace", "1h"]
+        return self.run("run", *options, "--", "sh", "-c", script)
+
+
+@pytest.fixture
+def cron(command, inbox):
+    return Cron(command, inbox)
+
+
+@pytest.mark.process
+def test_job_that_cron_forgot(cron):
+    """`run --every` sets the deadline, `overdue` reports it once, the next run ends it."""
+    assert (3, "", ["backup failed: exit status 3"]) == cron.backup("exit 3")
+    assert (0, "", []) == cron.run("overdue")
+    cron.hour = 25.5
+    status, out, titles = cron.run("overdue")
+    assert (1, ["backup did not run"]) == (status, titles)
+    expected = r"backup did not run: expected by .*\d\d:\d\d, last started .*\d\d:\d\d on web-1\n"
+    assert re.fullmatch(expected, out)
+    assert (1, out, []) == cron.run("overdue")
+    status, _, titles = cron.backup()
+    assert (0, {"Resolved: backup (did not run)", "Resolved: backup"}) == (status, set(titles))
+    assert (0, "", []) == cron.run("overdue")
+
+
+@pytest.mark.process
+def test_any_process_that_sends_reports_it(cron):
+    """As a run of another job does, which has no deadline."""
+    cron.backup()
+    cron.hour = 26
+    assert (0, "", ["backup did not run"]) == cron.run("run", "--", "true")
+
+
+@pytest.mark.process
+def test_jobs_are_listed_and_forgotten(cron):
+    """Name, last start, status, duration, deadline, on lines of 80 characters; and as JSON."""
+    assert 2 == cron.command.run("jobs")[0]
+    cron.backup("exit 3")
+    cron.run("run", "--name", "a long name " * 5, "--every", "2d", "--", "true")
+    cron.hour = 25.5
+    status, out, _ = cron.run("jobs")
+    head, long, backup = out.splitlines()
+    assert (0, ["NAME", "LAST", "START", "STATUS", "DURATION", "DEADLINE"]) == (
+        status,
+        head.split(),
+    )
+    when = r"\d\d \w{3} \d\d:\d\d"
+    assert re.fullmatch(rf"a long name a long …  {when}  ok        \d s       {when}", long)
+    assert re.fullmatch(
+        rf"backup                {when}  exit 3    \d s       {when} OVERDUE", backup
+    )
+    assert max(map(len, out.splitlines())) <= 80
+    _, out, _ = cron.run("jobs", "--json")
+    other, found = json.loads(out)
+    assert {
+        "name": "backup",
+        "host": "web-1",
+        "status": 3,
+        "overdue": True,
+    }.items() <= found.items()
+    assert DAY + HOUR - HOUR <= found["deadline"] - found["started"] <= DAY + 2 * HOUR
+    assert (True, False) == (0 <= found["duration"] < 60, other["overdue"])
+    assert (0, "backup is forgotten\n", []) == cron.run("jobs", "forget", "backup")
+    assert (1, "backup is unknown\n", []) == cron.run("jobs", "forget", "backup")
+    cron.run("jobs", "forget", " ".join(["a long name"] * 5))
+    assert (0, "[]\n", []) == cron.run("jobs", "--json")
+    assert cron.run("jobs")[1].startswith("no jobs: `pushover-logging run --every")
+    for wrong in (["forget"], ["list", "backup"]):
+        status, _, err = cron.command.run("jobs", *wrong)
+        assert (2, b"pushover-logging: jobs: forget takes the NAME") == (status, err[:45])
+
+
+@pytest.mark.process
+def test_job_is_listed_while_it_runs(cron):
+    """And after its process was killed, as nobody knows how it ended."""
+    options = ["--name", "backup", "--every", "1d", "--"]
+    with cron.command.start(
+        "run", *options, "sh", "-c", "echo; sleep 60", stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        _, out, _ = cron.run("jobs", "--json")
+        os.kill(process.pid, signal.SIGKILL)
+    (found,) = json.loads(out)
+    assert (None, None) == (found["status"], found["duration"])
+    assert " running " in cron.run("jobs")[1]
+
+
+@pytest.mark.process
+def test_real_seconds_over_redis(command, redis, inbox, program):
+    """A program that sends for the account reports a job of another host."""
+    source = """
+        import logging, sys
+        from pushover_logging import PushoverHandler
+
+        logging.getLogger().addHandler(PushoverHandler())
+        logging.error("started")
+        print(flush=True)
+        sys.stdin.readline()
+        """
+    run = ["run", "--store", redis.url, "--name", "backup", "--every", "2s", "--", "true"]
+    path = program.path(source)
+    environ = {**program.environ, "PUSHOVER_THROTTLE": redis.url}
+    with subprocess.Popen(
+        [sys.executable, str(path)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas")
+        pushes = inbox.wait_for(2, timeout=30)
+        run[run.index("2s")] = "1h"
+        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas")
+        pushes = inbox.wait_for(3, timeout=30)
+        process.stdin.close()
+    titles = [push["title"] for push in pushes]
+    assert ["started", "backup did not run", "Resolved: backup (did not run)"] == titles
+    assert re.match(r"expected by \d\d:\d\d, last started \d\d:\d\d on nas", pushes[1]["message"])
+    assert (0, b"", b"") == command.run("overdue", "--store", redis.url)
+
+
+@pytest.mark.process
+def test_deadline_that_cannot_be_set_does_not_stop_the_job(command, free_port):
+    """One line on stderr; with PUSHOVER_TOKEN=off it is silent."""
+    options = ["--name", "backup", "--every", "1d", "--"]
+    store = ["--store", f"redis://127.0.0.1:{free_port}"]
+    status, out, err = command.run("run", *store, *options, "echo", "done")
+    assert (0, b"done\n") == (status, out)
+    assert err.startswith(b"pushover-logging: no deadline is set: the shared throttle cannot be")
+    assert (3, b"", b"") == command.run("run", *options, "sh", "-c", "exit 3", PUSHOVER_TOKEN="off")
+
+
+@pytest.mark.process
+def test_end_that_cannot_be_recorded_is_a_line(command, redis):
+    """Redis stops while the job runs: its status is its own."""
+    stop = f"{sys.executable} -c 'import redis; redis.Redis.from_url(\"{redis.url}\").shutdown()'"
+    options = ["--store", redis.url, "--name", "backup", "--every", "1d", "--"]
+    status, _, err = command.run("run", *options, "sh", "-c", f"{stop}; exit 0")
+    assert 0 == status
+    assert b"pushover-logging: the end of the job is not recorded: " in err

@@ -150,6 +150,7 @@ class Sender:
     _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
+    _looks_for_due: bool = False
     _looks_at_exit: bool = False
     _is_last: bool = False
     _digest_from: float = -math.inf
@@ -194,9 +195,13 @@ class Sender:
         self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
+    def look_for_due(self) -> None:
+        """Look once at what is due in the shared store, before `is_drained`."""
+        self._shared_due_at, self._looks_for_due = 0.0, self.shared is not None
+
     def is_drained(self, *, at_exit: bool) -> bool:
         """Return True if nothing waits; ``at_exit``: and every count is reported."""
-        if self.counters.pending or self._unwritten:
+        if self.counters.pending or self._unwritten or self._looks_for_due:
             return False
         if self._file is not None and not self._file.is_idle():
             return False
@@ -252,6 +257,7 @@ class Sender:
         if self.closing:
             self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
+            self._looks_for_due = False  # the leader does
             self._flush_results()
             self.client.close()
             return wait
@@ -259,7 +265,7 @@ class Sender:
         if self._send_next(blocked) or self._send_summary(blocked) or self._send_exit_digest():
             self._busy_at = self.clock.monotonic()
             return 0.0
-        self._has_warned_of_full = False
+        self._has_warned_of_full = self._looks_for_due = False
         now = self.clock.monotonic()
         if self._file is not None:
             self._flush_results()

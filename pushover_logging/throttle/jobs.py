@@ -125,16 +125,17 @@ def forget(store: Store, name: str) -> bool:
 
 
 def _overdue(name: str, job: Job, now: float, lease: float) -> Overdue:
-    message = _message(name, job, now)
-    info = PushInfo(message.title or "", message.user, message.device, message.priority)
+    push = message(name, job, now)
+    info = PushInfo(push.title or "", push.user, push.device, push.priority)
     # The same id for the same deadline, whichever process reports it.
     deadline = blake2b(f"{name} {job.deadline} {job.missed}".encode(), digest_size=8).hexdigest()
-    key, expire = explicit(overdue_fingerprint(name)), float(message.expire or 0)
+    key, expire = explicit(overdue_fingerprint(name)), float(push.expire or 0)
     candidate = Candidate(deadline, key, logging.ERROR, now, info, expire=expire, lease=lease)
-    return Overdue(name, job, message, candidate)
+    return Overdue(name, job, push, candidate)
 
 
-def _message(name: str, job: Job, now: float) -> Message:
+def message(name: str, job: Job, now: float) -> Message:
+    """Return the push that a job did not run. Raises ValueError for what cannot be one."""
     return did_not_run(
         name, now=now, deadline=job.deadline, started=job.started, host=job.host,
         is_unfinished=job.ended == 0, priority=job.priority, device=job.device, sound=job.sound,
@@ -144,7 +145,7 @@ def _message(name: str, job: Job, now: float) -> Message:
 def _is_sound(name: str, job: Job) -> bool:
     """Return False for a job that cannot be reported."""
     try:
-        _message(name, job, job.started)
+        message(name, job, job.started)
     except (ValueError, OverflowError, OSError):  # a priority of 9, a date before the calendar
         return False
     return job.every >= 1
