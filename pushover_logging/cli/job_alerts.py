@@ -6,6 +6,7 @@ OutputTail keeps the end of the job's output for them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 import threading
@@ -94,7 +95,7 @@ class JobAlerts:
     """
 
     def __init__(self, job: Job, output: OutputTail, arguments: argparse.Namespace) -> None:
-        self._job = job
+        self.job = job
         self._output = output
         self._arguments = arguments
         self._clock = arguments.clock
@@ -104,7 +105,7 @@ class JobAlerts:
 
     def report_start(self) -> None:
         """Set the deadline of the next start; if this one missed its own, resolve that."""
-        name, deadline = self._job.name, self._job.deadline
+        name, deadline = self.job.name, self.job.deadline
         try:
             if deadline is None or config.credentials() is None:
                 return
@@ -119,32 +120,32 @@ class JobAlerts:
 
     def report_end(self, status: int) -> None:
         """Record with which status the job ended, if it has a deadline."""
-        deadline = self._job.deadline
+        deadline = self.job.deadline
         if deadline is None or not self._has_deadline:
             return
         try:
             with shared_throttle(self._arguments, create=True) as throttle:
-                jobs.end(throttle.store, self._job.name, deadline.started, status)
+                jobs.end(throttle.store, self.job.name, deadline.started, status)
         except (ConfigurationError, DeliveryError) as error:
             warn(f"the end of the job is not recorded: {error}")
 
     def report_failure(self, text: str) -> None:
         """Report that the job failed; ``text`` follows its name in the title."""
-        self._report(logging.ERROR, text, self._job.fingerprint)
+        self._report(logging.ERROR, text, self.job.fingerprint)
 
     def report_overrun(self) -> None:
         """Report that the job takes too long."""
         self._is_overrun = True
         text = f"still runs after {self._duration()}"
-        self._report(logging.ERROR, text, self._job.overrun_fingerprint)
+        self._report(logging.ERROR, text, self.job.overrun_fingerprint)
 
     def report_success(self) -> None:
         """Resolve earlier failures and overruns; with ``always``, report the success too."""
-        if self._job.always:
-            self._report(logging.INFO, "succeeded", self._job.fingerprint)
-        self._resolve(self._job.fingerprint)
-        if self._job.max_seconds is not None and not self._is_overrun:
-            self._resolve(self._job.overrun_fingerprint)
+        if self.job.always:
+            self._report(logging.INFO, "succeeded", self.job.fingerprint)
+        self._resolve(self.job.fingerprint)
+        if self.job.max_seconds is not None and not self._is_overrun:
+            self._resolve(self.job.overrun_fingerprint)
 
     def close(self) -> None:
         """Print a line if a user at a terminal has to wait for the handler, which sends at exit."""
@@ -156,11 +157,11 @@ class JobAlerts:
         handler = self._get_handler()
         if handler is None:
             return
-        name = truncate(" ".join(self._job.name.split()), TITLE_LIMIT - len(text) - 1)
-        fields = {**self._job.fields, "title": f"{name} {text}", "message": self._message()}
+        name = truncate(" ".join(self.job.name.split()), TITLE_LIMIT - len(text) - 1)
+        fields = {**self.job.fields, "title": f"{name} {text}", "message": self._message()}
         if level < logging.ERROR:
             fields["priority"] = -1
-        own = {"throttle": False} if self._job.always else {"fingerprint": fingerprint}
+        own = {"throttle": False} if self.job.always else {"fingerprint": fingerprint}
         fields |= own
         self._emit(handler, level, fields["title"], fields)
 
@@ -177,12 +178,11 @@ class JobAlerts:
         """Return the duration, the host, the command if it is shown, and the end of the output."""
         key = config.encryption_key(None)
         length: Callable[[str], int] = len if key is None else config.encrypted_length()
-        own = config.credentials()
-        redact = Redaction(None, own.secrets() if own else ())
+        redact = redaction()
         host = config.host(None)
         head = f"after {self._duration()}{f' on {host}' if host else ''}"
-        if self._job.command is not None:
-            head += "\n$ " + truncate(redact(self._job.command), MESSAGE_LIMIT // 4)
+        if self.job.command is not None:
+            head += "\n$ " + truncate(redact(self.job.command), MESSAGE_LIMIT // 4)
 
         def fits(end: str) -> bool:
             text = f"{head}\n{end}"
@@ -206,6 +206,14 @@ class JobAlerts:
                 self._is_misconfigured = True
                 warn(f"no alerts can be sent: {error}")
         return self._handler
+
+
+def redaction() -> Redaction:
+    """Return what masks the secrets of an output, the account's own included."""
+    own = None
+    with contextlib.suppress(ConfigurationError):
+        own = config.credentials()
+    return Redaction(None, own.secrets() if own else ())
 
 
 def _longest_end(text: str, fits: Callable[[str], bool]) -> str:

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from pushover_logging import config
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, duration, job_name
-from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail
+from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail, redaction
+from pushover_logging.cli.ping import Ping, ping_url
 from pushover_logging.cli.send import priority
 from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
@@ -72,6 +73,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=duration,
         help="also alert if the command runs longer than this",
     )
+    parser.add_argument(
+        "--ping",
+        metavar="URL",
+        type=ping_url,
+        help="also report start and end to a service like healthchecks.io, at this URL",
+    )
     parser.add_argument("--always", action="store_true", help="send a push for each run")
     parser.add_argument(
         "--show-command", action="store_true", help="show the command and its arguments in pushes"
@@ -106,9 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
     alerts.report_start()
     withheld = frozenset() if arguments.pass_credentials else _CREDENTIALS
     environ = {name: value for name, value in os.environ.items() if name not in withheld}
-    status = _run(command, environ, output, alerts, job.max_seconds)
+    ping = Ping(arguments.ping) if arguments.ping is not None else None
+    status = _run(command, environ, output, alerts, ping)
+    if ping is not None:
+        ping.end(status, output.text(redaction()))
     alerts.report_end(status)
     alerts.close()
+    if ping is not None:
+        ping.wait()
     return status
 
 
@@ -145,7 +157,7 @@ def _run(
     environ: Mapping[str, str],
     output: OutputTail,
     alerts: JobAlerts,
-    max_seconds: float | None,
+    ping: Ping | None,
 ) -> int:
     # Imported here because it needs modules that Windows does not have.
     from pushover_logging.cli.child import Child  # noqa: PLC0415
@@ -155,6 +167,9 @@ def _run(
         child.start()
     except OSError as error:
         return _report_not_started(command[0], error, alerts)
+    if ping is not None:
+        ping.start()
+    max_seconds = alerts.job.max_seconds
     timer = threading.Timer(max_seconds or 0.0, alerts.report_overrun)
     timer.daemon = True
     if max_seconds is not None:
