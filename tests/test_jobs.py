@@ -1,6 +1,7 @@
 """Jobs with a deadline: who did not run is reported, by any process that shares the state."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -16,9 +17,12 @@ from conftest import TOKEN, USER, Driven
 from stores import Stores
 from test_run import LATER
 
-from pushover_logging import PushoverClient
+from pushover_logging import PushoverClient, PushoverHandler
+from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.throttle import jobs
+from pushover_logging.throttle.rules import PushInfo
 from pushover_logging.throttle.store import DEADLINE, Job
+from pushover_logging.throttle.throttle import Candidate
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 HOUR, DAY = 3600, 86_400
@@ -239,6 +243,23 @@ def test_claimer_that_dies_leaves_the_report_to_another(site):
     throttle.store.transaction(lambda: _save(throttle.store, job))
     assert [] == site.until("2026-03-11 03:30")
     assert 1 == len(site.inbox.attempts)
+
+
+def test_problem_that_another_push_is_about_is_reported_after_it(site):
+    """Which may be its end, on the way from another process."""
+    site.start()
+    site.clock.now += 25 * HOUR - 1
+    site.senders[-1].settle()
+    key = explicit(jobs.overdue_fingerprint("backup"))
+    other = Candidate("other", key, logging.ERROR, site.clock.time(), PushInfo("backup"))
+    site.stores.throttle(ACCOUNT).decide(other)
+    assert [] == site.until("2026-03-11 03:00:20")
+    assert ["backup did not run"] == site.until("2026-03-11 03:02")
+
+
+def test_switched_off_nothing_is_due(caplog):
+    """PUSHOVER_TOKEN=off: there is no state to look at."""
+    assert PushoverHandler(token="off").report_due()
 
 
 def _save(store, job):

@@ -137,10 +137,10 @@ def test_problem_is_sent_once_then_counted(command, inbox):
     """
     options = ["--problem", "disk", "--priority", "high", "--outbox", "outbox.sqlite"]
     for _ in range(3):
-        assert (0, b"", b"") == command.run("send", *options, "password=x is full")
+        assert (0, b"", b"") == command.run("send", *options, "/srv password=x")
     assert 0 == command.run("send", "--problem", "db", "--title", "Slow", "-", stdin=b"9 s\n")[0]
     disk, slow = inbox.messages
-    assert ("disk", "password=x is full", "1") == (disk["title"], disk["message"], disk["priority"])
+    assert ("disk", "/srv password=***", "1") == (disk["title"], disk["message"], disk["priority"])
     assert ("Slow", "9 s") == (slow["title"], slow["message"])
     assert (0, b"", b"") == command.run("send", "--resolve", "db", "Fast again")
     options = ["--resolve", "disk", "--outbox", "outbox.sqlite"]
@@ -168,6 +168,7 @@ def test_problem_that_is_not_sent_has_the_status_of_send(command, inbox, free_po
     inbox.fail_with(400, {"status": 0, "errors": ["no such sound"], "sound": "invalid"})
     status, _, err = command.run(*given)
     assert (1, True) == (status, b"no such sound" in err)
+    given[2] = "db"
     status, _, err = command.run(*given, PUSHOVER_API_URL=f"http://127.0.0.1:{free_port}")
     assert 75 == status
     assert err.startswith(b"pushover-logging: ")

@@ -488,7 +488,7 @@ class Sender:
         """Send one summary of what is due; return False if nothing is."""
         shared = self._reachable()
         if shared is not None and self._is_shared_due() and self._may_report():
-            if self._summarise(shared, blocked) or self._report_overdue(shared):
+            if self._summarise(shared, blocked) or self._report_overdue(shared, blocked):
                 return True
             self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
         return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
@@ -534,12 +534,14 @@ class Sender:
             self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))
         return bool(counts)
 
-    def _report_overdue(self, shared: Throttle) -> bool:
+    def _report_overdue(self, shared: Throttle, blocked: Collection[str | None]) -> bool:
         """Report a job that has missed its deadline; return False if there is none.
 
         Like a summary it is in no outbox: what is not sent is due again once the claim expires.
         """
         store, names = shared.store, shared.deadlines
+        if not names or None in blocked:
+            return False
         found = self._ask(lambda: jobs.claim_overdue(store, names, self.lease), None)
         if found is None:
             return False

@@ -204,6 +204,7 @@ if more > 0 then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
   redis.call('PEXPIRE', key, ARGV[8])
+  redis.call('EXPIRE', KEYS[1], 800 * 86400)
 end
 return known and 1 or 0
 """
