@@ -17,6 +17,7 @@ from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.trail import Trail
 from pushover_logging.diagnostics import warn
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     message_text,
     pushover_extra,
@@ -55,9 +56,10 @@ class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
     A logging call never waits on the network and never raises. docs/options.md has the options;
-    times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
-    what it got and what it takes. No thread, socket or file is opened before the first record that
-    is let through, but to send what a process that is gone left in the outbox.
+    times are seconds or texts like ``1h30m``, ``clock`` is for tests. Raises ConfigurationError
+    that names the option, what it got and what it takes. No thread, socket or file is opened before
+    the first record that is let through, but to send what a process that is gone left in the
+    outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -75,9 +77,9 @@ class PushoverHandler(logging.Handler):
         url_title: str | None = None,
         source_root: str | os.PathLike[str] | None = None,
         commit: str | None = None,
-        ttl: int | None = None,
-        retry: int | None = None,
-        expire: int | None = None,
+        ttl: int | str | None = None,
+        retry: int | str | None = None,
+        expire: int | str | None = None,
         tags: str | None = None,
         callback: str | None = None,
         html: bool | None = None,
@@ -94,8 +96,8 @@ class PushoverHandler(logging.Handler):
         redact: object = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
-        max_age: float = 86_400,
-        close_timeout: float = 8.0,
+        max_age: float | str = 86_400,
+        close_timeout: float | str = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
         terminate: bool = False,
@@ -113,9 +115,7 @@ class PushoverHandler(logging.Handler):
         rules = config.rules(throttle)
         self._group_by = rules.group_by if rules else ()
         size = int(config.number("capacity", capacity, low=1))
-        times = {
-            name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
-        }
+        times = {name: config.seconds(name, given[name]) for name in ("max_age", "close_timeout")}
         make_client = config.client_factory(account, api_url, timeout)
         self._warned: set[object] = set()
         terminate = config.boolean("terminate", terminate)
@@ -277,6 +277,14 @@ class PushoverHandler(logging.Handler):
         pipeline.guard.drain(self._submit)
         return done
 
+    def report_due(self) -> bool:
+        """Report what is due in the shared state, whichever process counted it; wait as `flush`."""
+        if self._pipeline is not None:
+            pipeline = self._current()
+            pipeline.sender.look_for_due()
+            pipeline.thread.wake()
+        return self.flush()
+
     def close(self) -> None:
         """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
 
@@ -329,8 +337,8 @@ class PushoverHandler(logging.Handler):
         self, record: logging.LogRecord, keys: RecordKeys
     ) -> tuple[Message, OversizedImage | None]:
         if keys.resolves is not None:
-            name, text = " ".join(str(keys.resolves).split()), message_text(record)
-            shown = self._default_formatter.redacted
+            name = " ".join(str(keys.resolves).removeprefix(JOB).split())
+            shown, text = self._default_formatter.redacted, message_text(record)
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         return self._message(record, keys.parts)
 
