@@ -288,7 +288,7 @@ import logging, multiprocessing, sys, time
 import pushover_logging
 
 def configure():
-    {made}
+    logging.getLogger().addHandler(pushover_logging.PushoverHandler())
 
 def work(number):
     for _ in range(3):
@@ -296,19 +296,21 @@ def work(number):
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("{method}")
-    options = dict(initializer=configure)
+    options = dict(initializer={made})
     if {inherited}:
-        configure()
+        {made}()
         options = dict()
     with context.Pool(2, **options) as pool:
         pool.map(work, range(4))
 """
-PLAIN = "logging.getLogger().addHandler(pushover_logging.PushoverHandler())"
+MADE_IN_POOLS = pytest.mark.parametrize(
+    "made", ["configure", "pushover_logging.install_in_worker"], ids=["plain", "install"]
+)
 
 
 @OUTBOXES
 @METHODS
-@pytest.mark.parametrize("made", [PLAIN, "pushover_logging.install()"], ids=["plain", "install"])
+@MADE_IN_POOLS
 def test_pool_that_is_left_by_with(program, inbox, method, made, kept):
     """`with Pool()` ends the workers by SIGTERM: what each logged arrives, and its counts."""
     inbox.fail_with(delay=0.3, times=None)
@@ -320,7 +322,7 @@ def test_pool_that_is_left_by_with(program, inbox, method, made, kept):
 
 
 @OUTBOXES
-@pytest.mark.parametrize("made", [PLAIN, "pushover_logging.install()"], ids=["plain", "install"])
+@MADE_IN_POOLS
 def test_pool_that_inherits_the_handler(program, inbox, made, kept):
     """By fork, a worker has its parent's handler."""
     inbox.fail_with(delay=0.3, times=None)

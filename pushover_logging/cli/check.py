@@ -9,6 +9,7 @@ import importlib
 import inspect
 import json
 import logging
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,11 +82,18 @@ class Check:
     fix: str = ""
 
 
+# Since Python 3.14 on Linux, too.
+_POOLS = () if multiprocessing.get_all_start_methods()[0] == "fork" else (
+    Check("pools", ok=True, text="workers do not inherit logging that is set up under __main__: "
+          "give a pool initializer=pushover_logging.install_in_worker"),
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class Report:
     """The results of all checks, and what the service returned about the account."""
 
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=lambda: [*_POOLS])
     devices: list[str] = field(default_factory=list)
     sounds: list[str] = field(default_factory=list)
     quota: Quota | None = None
