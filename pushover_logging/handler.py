@@ -187,6 +187,31 @@ class PushoverHandler(logging.Handler):
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
+    def mute(
+        self, name: str | None = None, *, seconds: float, include_critical: bool = False
+    ) -> None:
+        """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
+
+        ``name`` is a problem's ``fingerprint``, or its id as `problems` has it; None is all of them.
+        A CRITICAL is sent all the same, but with ``include_critical``. A quiet push reports at the
+        end what was held back. Whatever shares the outbox's file or the Redis is muted too. Raises
+        ConfigurationError for an argument that is not valid, TemporaryError if the shared state
+        cannot be reached.
+        """
+        name, include_critical = config.muted(name, seconds), config.boolean("include_critical", include_critical)
+        if self._pipeline is not None:
+            with self._current().problems() as throttle:
+                throttle.mute(name, seconds, include_critical=include_critical)
+
+    def unmute(self, name: str | None = None) -> None:
+        """End a mute before its time, or all of them without ``name``.
+
+        Nothing happens if there is none. Raises TemporaryError as `mute` does.
+        """
+        if self._pipeline is not None:
+            with self._current().problems() as throttle:
+                throttle.unmute(name)
+
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
         if self._pipeline is None:

@@ -32,7 +32,8 @@ class Count(NamedTuple):
     ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
-    each with its number before it. ``repeats``: an emergency of it repeats.
+    each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
+    many seconds a mute has hidden it.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Count(NamedTuple):
     sources: tuple[str, ...] = ()
     repeats: bool = False
     texts: tuple[str, ...] = ()
+    muted: float = 0.0
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -65,7 +67,13 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     """
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
-    if newcomers and len(counts) > 1:
+    is_muted = first.muted and not at_exit
+    if is_muted:
+        total, number = sum(count.count for count in counts), len(counts)
+        lasted = format_duration(round(first.muted))
+        title = f"Muted for {lasted}: {total} of {number} problem{'s' if number > 1 else ''}"
+        lines = _listed(counts)
+    elif newcomers and len(counts) > 1:
         number, others = len(newcomers), len(counts) - len(newcomers)
         title = f"{number} new problem{'s' if number > 1 else ''}"
         title, lines = f"{title}, and more of {others}" if others else title, _listed(counts)
@@ -82,7 +90,9 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unreported = [count.priority for count in counts if count.unannounced or count.refused]
+    unreported = [
+        count.priority for count in counts if (count.unannounced or count.refused) and not is_muted
+    ]
     quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),

@@ -10,6 +10,7 @@ import copy
 import functools
 import heapq
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from operator import itemgetter
@@ -56,21 +57,28 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
+    """The items of this process, on the monotonic clock.
+
+    The sender uses it, and any thread that mutes or lists problems: a transaction holds ``_lock``.
+    No logging call does. It is reentrant, for a signal handler in the middle of a transaction. A
+    fork's child makes a new store.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work``; if it raises, nothing of what it saved is kept."""
-        before = self._items.copy(), self._due.copy()
-        try:
-            return work()
-        except BaseException:
-            self._items, self._due = before
-            raise
+        with self._lock:
+            before = self._items.copy(), self._due.copy()
+            try:
+                return work()
+            except BaseException:
+                self._items, self._due = before
+                raise
 
     def now(self) -> float:
         """Return the monotonic clock's seconds."""
@@ -94,7 +102,8 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
+        with self._lock:  # `Throttle.next_due` asks outside of a transaction
+            first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
         return [found for found in first if found[1] <= before]
 
     def oldest(self) -> Sequence[str]:

@@ -6,11 +6,12 @@ takes what the logging threads counted, and `due` claims what a summary is to re
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -25,6 +26,7 @@ from pushover_logging.throttle.limits import (
     QuotaLevel,
     merge_into,
 )
+from pushover_logging.throttle.mutes import Mute, ids_of, mute_of, with_mute
 from pushover_logging.throttle.rules import (
     LEASE,
     MAX_RELAPSES,
@@ -145,6 +147,11 @@ class Throttle:
         self._limits = Limits()
         self._now = 0.0
 
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Throttle]:
+        """Lend another thread a throttle over the same store."""
+        yield Throttle(self.store, self.rules, is_shared=self._is_shared)
+
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
         self._quota, self._look_at_all = level, True
@@ -255,6 +262,7 @@ class Throttle:
         """
         before = math.inf if at_exit or self._look_at_all else self.store.now()
         counts: list[Count] = []
+        way: tuple[str | None, str | None, float] | None = None  # where the summary goes
         for name, problem in self._due(before).items():
             if problem is None:
                 self._delete(name)
@@ -264,8 +272,14 @@ class Throttle:
                 and problem.user not in blocked_users
                 and (at_exit or self._limits.due_at(problem, self._now, self._quota) <= self._now)
             ):
-                first = counts[0] if counts else problem
-                if (problem.user, problem.device) == (first.user, first.device):
+                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                if mute is not None and (self._is_shared or not at_exit):  # a mute ends with memory
+                    problem.hide(mute)
+                    self._save(name, problem, not_before=mute.until)
+                    continue
+                goes = problem.user, problem.device, 0.0 if at_exit else problem.muted_until
+                way = way or goes
+                if goes == way:
                     counts.append(self.rules.claim_summary(problem, name, summary_id, self._now))
                     self._save(name, problem)
             else:
@@ -278,6 +292,24 @@ class Throttle:
     def look_at_all(self) -> None:
         """Let the next `due` look at everything, because the clock has jumped."""
         self._look_at_all = True
+
+    @_in_transaction
+    def mute(self, name: str | None, seconds: float, *, include_critical: bool = False) -> None:
+        """Hold back the pushes of one problem, or of all, for so long from now on."""
+        self._load([LIMITS])
+        now = self._now
+        mute = Mute(ids_of(name), now, now + seconds, include_critical)
+        self._limits.mutes = with_mute(self._limits.mutes, mute)
+        self._hide_again()
+
+    @_in_transaction
+    def unmute(self, name: str | None) -> bool:
+        """End a mute, or all of them without ``name``; return False if there is none."""
+        self._load([LIMITS])
+        before, ids = self._limits.mutes, ids_of(name)
+        self._limits.mutes = tuple(mute for mute in before if ids and mute.ids != ids)
+        self._hide_again()
+        return self._limits.mutes != before
 
     @_in_transaction
     def has_counts(self) -> bool:
@@ -307,7 +339,7 @@ class Throttle:
         if verdict in PUSHED and problem.claimed_by not in {"", candidate.id}:
             return Decision(Verdict.WAIT, candidate, key, UNKNOWN)
         if known is None and verdict in PUSHED:
-            verdict = self._limited(verdict, problem, candidate)
+            verdict = self._limited(verdict, key, problem, candidate)
         if verdict is Verdict.SUPPRESSED:
             self._add(key, problem, candidate.occurrence(), candidate.key)
             rules.remember(problem, candidate.id, verdict)
@@ -362,12 +394,20 @@ class Throttle:
         included = problem.report(key, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
 
-    def _limited(self, verdict: Verdict, problem: Problem, candidate: Candidate) -> Verdict:
-        """Return what quota and rate leave of a verdict; what they hold back waits for a digest."""
+    def _limited(
+        self, verdict: Verdict, key: str, problem: Problem, candidate: Candidate
+    ) -> Verdict:
+        """Return what mutes, quota and rate leave of a verdict.
+
+        What they hold back waits for the end of the mute, or for a digest.
+        """
         is_scarce = self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL
-        if verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
+        mute = mute_of(self._limits.mutes, key, candidate.level)
+        if mute is not None:
+            problem.hide(mute)
+        elif verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
             return Verdict.SUPPRESSED
-        if not is_scarce and self._is_free(candidate):
+        elif not is_scarce and self._is_free(candidate):
             return verdict
         self.rules.hold(problem, verdict, candidate.level)
         problem.describe(candidate.info)
@@ -389,6 +429,14 @@ class Throttle:
             return "one of many emergencies within an hour"
         problem.emergency, problem.emergency_until = candidate.id, self._now + candidate.expire
         return ""
+
+    def _hide_again(self) -> None:
+        """Have what a mute has hidden reported when the present mutes end: now, if none is left."""
+        for name, problem in self._due(math.inf, SHARED_CAPACITY).items():
+            if problem is not None and problem.muted_until > self._now:
+                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                problem.muted_until = mute.until if mute else self._now
+                self._save(name, problem)
 
     # -- problems
 
@@ -444,7 +492,8 @@ class Throttle:
         is_stale = is_over and found.level != UNREPORTED
         if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
             problem.unannounced, problem.level = True, found.occurrences.level
-            if found.unannounced:
+            level = found.occurrences.level
+            if found.unannounced and mute_of(self._limits.mutes, key, level) is None:
                 self._limits.begin_storm(self._now)
         return key, problem
 
