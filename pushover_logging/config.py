@@ -13,6 +13,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from pushover_logging.api.client import (
     checked_timeout,
     checked_url,
 )
+from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import Message, is_key
@@ -131,9 +133,9 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
 def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
-    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``group_by``
-    (names of record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (seconds).
+    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a duration
+    (one fixed window), or a mapping with ``windows`` (durations, in turn), ``group_by`` (names of
+    record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (a duration).
     """
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
@@ -156,10 +158,10 @@ def rules(option: object) -> Rules | None:
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number("throttle: forget_after", forget_after, low=0),
+            forget_after=seconds("throttle: forget_after", forget_after),
         )
     names = "windows, group_by, store, summary_at_exit and forget_after"
-    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
+    takes = f"False, a duration for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
 
 
@@ -222,12 +224,19 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def number(name: str, given: object, *, low: float) -> float:
+def number(name: str, given: object, *, low: float, takes: str = "a number") -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
     is_bool = isinstance(given, bool)
     if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
-    raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
+    raise invalid(redacted(given), name, f"{takes}, {low:g} or more, at most {MAX_SECONDS:,}")
+
+
+def seconds(name: str, given: object) -> float:
+    """Return ``given`` in seconds if it is a number, 0 or more, or a text like ``1h30m``."""
+    with suppress(ValueError):
+        given = parse_duration(given) if isinstance(given, str) else given
+    return number(name, given, low=0, takes=DURATION)
 
 
 def boolean(name: str, given: object) -> bool:
@@ -274,10 +283,10 @@ def _from_text(text: str) -> object:
     if "://" in text:
         return {"store": text}
     try:
-        return float(text)
+        return parse_duration(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
+        raise invalid(got, "throttle", f"{DURATION}, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:
@@ -302,9 +311,12 @@ def _names(given: object) -> tuple[str, ...]:
 
 def _windows(values: object) -> tuple[float, ...]:
     try:
-        windows = tuple(map(float, values)) if isinstance(values, (list, tuple)) else ()
+        given = values if isinstance(values, (list, tuple)) else ()
+        windows = tuple(
+            parse_duration(one) if isinstance(one, str) else float(one) for one in given
+        )
     except (TypeError, ValueError, OverflowError):
         windows = ()
     if windows and all(0 < window < math.inf for window in windows):
         return windows
-    raise invalid(redacted(values), "throttle: windows", "a list of lengths in seconds, above 0")
+    raise invalid(redacted(values), "throttle: windows", f"a list of {DURATION}, above 0")

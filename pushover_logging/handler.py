@@ -34,9 +34,10 @@ class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
     A logging call never waits on the network and never raises. The README's table has the options;
-    times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
-    what it got and what it takes. No thread, socket or file is opened before the first record that
-    is let through, but to send what a process that is gone left in the outbox.
+    times are seconds or texts like ``1h30m``, ``clock`` is for tests. Raises ConfigurationError
+    that names the option, what it got and what it takes. No thread, socket or file is opened before
+    the first record that is let through, but to send what a process that is gone left in the
+    outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -52,9 +53,9 @@ class PushoverHandler(logging.Handler):
         sound: str | None = None,
         url: str | None = None,
         url_title: str | None = None,
-        ttl: int | None = None,
-        retry: int | None = None,
-        expire: int | None = None,
+        ttl: int | str | None = None,
+        retry: int | str | None = None,
+        expire: int | str | None = None,
         tags: str | None = None,
         callback: str | None = None,
         html: bool | None = None,
@@ -69,8 +70,8 @@ class PushoverHandler(logging.Handler):
         redact: object = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
-        max_age: float = 86_400,
-        close_timeout: float = 8.0,
+        max_age: float | str = 86_400,
+        close_timeout: float | str = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
         terminate: bool = False,
@@ -86,9 +87,7 @@ class PushoverHandler(logging.Handler):
         rules = config.rules(throttle)
         self._group_by = rules.group_by if rules else ()
         size = int(config.number("capacity", capacity, low=1))
-        times = {
-            name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
-        }
+        times = {name: config.seconds(name, given[name]) for name in ("max_age", "close_timeout")}
         make_client = config.client_factory(account, api_url, timeout)
         self._typos: set[object] = set()
         terminate = config.boolean("terminate", terminate)

@@ -113,6 +113,7 @@ def test_picture_goes_along(command, inbox, tmp_path):
     [
         (["--attachment", "none.png", "x"], "attachment: none.png cannot be read (No such file"),
         (["--ttl", "0", "x"], "ttl: got 0, takes 1 or more seconds"),
+        (["--ttl", "1h30", "x"], "ttl: got '1h30', takes seconds, or a duration such as 90s"),
         (["--priority", "urgent", "x"], "priority: got 'urgent', takes -2 to 2 or one of lowest"),
         (["--html", "--monospace", "x"], "html: got True, takes False if monospace is set"),
         (["--title", "x" * 251, "x"], "title: got 251 characters, takes at most 250"),
@@ -127,7 +128,7 @@ def test_what_cannot_be_sent_is_one_line(command, inbox, arguments, said):
     assert [] == inbox.attempts
 
 
-@pytest.mark.parametrize("arguments", [["send"], ["send", "--ttl", "soon", "x"], ["sned"]])
+@pytest.mark.parametrize("arguments", [["send"], ["send", "--timestamp", "soon", "x"], ["sned"]])
 def test_wrong_usage_is_one_line(command, arguments):
     """With status 2, and where to read more."""
     status, out, err = command.run(*arguments)

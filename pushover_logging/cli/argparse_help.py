@@ -1,4 +1,4 @@
-"""add_command: what all subcommands have in common in argparse, and examples in their help.
+"""add_command and duration: what subcommands have in common in argparse.
 
 A module of its own because every subcommand needs it and the package imports all subcommands.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+
+from pushover_logging.clock import DURATION, parse_duration
+
+MAX_DURATION = 366 * 86_400.0  # seconds; a lock cannot wait for ever
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -34,3 +38,15 @@ def add_command(
     )
     parser.set_defaults(func=func)
     return parser
+
+
+def duration(text: str) -> float:
+    """Return the seconds of an option's value, above 0 and at most 366 days."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if 0 < seconds <= MAX_DURATION:
+        return seconds
+    msg = f"got {text!r}, takes {DURATION}, above 0 and at most 366d"
+    raise argparse.ArgumentTypeError(msg)

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.argparse_help import add_command, duration
 from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail
 from pushover_logging.cli.send import priority
 from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.message import Message
 
-MAX_LONGER_THAN = 366 * 86_400.0  # seconds; a lock cannot wait for ever
 OUTPUT_NOT_WRITTEN = 1
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -28,7 +27,7 @@ _CREDENTIALS = frozenset({"PUSHOVER_TOKEN", "PUSHOVER_USER", "PUSHOVER_ENCRYPTIO
 _EXAMPLES = """\
 examples:
   pushover-logging run --name backup -- /usr/local/bin/backup.sh --full
-  */10 * * * *  pushover-logging run --name sync --longer-than 300 -- rsync -a /srv nas:/srv
+  */10 * * * *  pushover-logging run --name sync --longer-than 5m -- rsync -a /srv nas:/srv
   pushover-logging run --name nightly -- sh -c 'dump | gzip > /backup/db.gz'
 
 You get a push for the first failure; repeats are throttled over all runs, and the next success
@@ -50,8 +49,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--longer-than",
-        metavar="SECONDS",
-        type=float,
+        metavar="DURATION",
+        type=duration,
         help="also alert if the command runs longer than this",
     )
     parser.add_argument("--always", action="store_true", help="send a push for each run")
@@ -102,14 +101,10 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     fields = {name: value for name, value in given.items() if value is not None}
     Message(message="checked here, not at the first failure", **fields)
     program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  Path drops a trailing slash
-    name, max_seconds = arguments.name, arguments.longer_than
+    name = arguments.name
     if name is not None and not name.strip():
         msg = f"name: got {name!r}, takes a text that is not blank"
         raise ConfigurationError(msg, option="name")
-    if max_seconds is not None and not 0 < max_seconds <= MAX_LONGER_THAN:
-        takes = f"takes seconds, above 0 and at most {MAX_LONGER_THAN:g}"
-        msg = f"longer-than: got {max_seconds:g}, {takes}"
-        raise ConfigurationError(msg, option="longer_than")
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
     return Job(
         name=name or program,
@@ -119,7 +114,7 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
         command=shlex.join(command) if arguments.show_command else None,
         fields=fields,
         always=arguments.always,
-        max_seconds=max_seconds,
+        max_seconds=arguments.longer_than,
     )
 
 

@@ -28,7 +28,7 @@ _EXAMPLES = """\
 examples:
   pushover-logging send "The backup is done"
   df -h / | pushover-logging send --monospace --title "Disk on web-1" -
-  pushover-logging send --priority emergency --retry 60 --expire 3600 --tags db "No database"
+  pushover-logging send --priority emergency --retry 60s --expire 1h --tags db "No database"
   pushover-logging send --attachment chart.png "Loss of the last hour"
 
 Token and user are read from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files named by
@@ -53,14 +53,9 @@ _FIELDS = (
     ("url", "URL", str, "a link under the message"),
     ("url_title", "TEXT", str, "the text of the link"),
     ("timestamp", "SECONDS", int, "Unix time to show instead of the time of receipt"),
-    ("ttl", "SECONDS", int, "seconds until the message deletes itself"),
-    (
-        "retry",
-        "SECONDS",
-        int,
-        "for an emergency: seconds between repeats, from 30 (default: 60)",
-    ),
-    ("expire", "SECONDS", int, "for an emergency: seconds until the repeats end (default: 3600)"),
+    ("ttl", "DURATION", str, "when the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
+    ("retry", "DURATION", str, "for an emergency: time between repeats, from 30s (default: 60s)"),
+    ("expire", "DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
     ("tags", "TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
     ("callback", "URL", str, "for an emergency: a URL to call when it is acknowledged"),
     ("html", None, bool, "the message has the HTML tags that the API allows"),
