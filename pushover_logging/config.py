@@ -32,6 +32,7 @@ from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
+from pushover_logging.throttle.mutes import MAX_MUTE
 from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
 
 OFF = "off"
@@ -237,6 +238,14 @@ def seconds(name: str, given: object) -> float:
     with suppress(ValueError):
         given = parse_duration(given) if isinstance(given, str) else given
     return number(name, given, low=0, takes=DURATION)
+
+
+def mute_seconds(given: object) -> float:
+    """Return for how many seconds to mute: a number or a text like ``1h30m``."""
+    found = seconds("seconds", given)
+    if 0 < found <= MAX_MUTE:
+        return found
+    raise invalid(redacted(given), "seconds", f"{DURATION}, above 0 and at most 7d")
 
 
 def boolean(name: str, given: object) -> bool:

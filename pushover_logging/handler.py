@@ -16,6 +16,7 @@ from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
 from pushover_logging.identity.record_parts import message_text, with_fitting_arguments
 from pushover_logging.levels import Levels, level_number
@@ -25,6 +26,9 @@ from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.record_view import copy_record, with_valid_fields
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+from pushover_logging.throttle.rules import Rules
+from pushover_logging.throttle.store import MemoryStore
+from pushover_logging.throttle.throttle import Throttle
 
 _RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
@@ -187,29 +191,28 @@ class PushoverHandler(logging.Handler):
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
     def mute(
-        self, name: str | None = None, *, seconds: float, include_critical: bool = False
+        self, name: str | None = None, *, seconds: float | str, include_critical: bool = False
     ) -> None:
         """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
 
-        ``name`` is a problem's ``fingerprint``, or its id as `problems` has it; None is all of them.
-        A CRITICAL is sent all the same, but with ``include_critical``. A quiet push reports at the
-        end what was held back. Whatever shares the outbox's file or the Redis is muted too. Raises
-        ConfigurationError for an argument that is not valid, TemporaryError if the shared state
+        ``name`` is a problem's ``fingerprint``, or its id; None mutes all. A CRITICAL is sent all
+        the same, unless ``include_critical``. A quiet push reports at the end what was held back.
+        All that share the outbox's file, or the Redis, are muted. Raises ConfigurationError for an
+        argument that is not valid or a throttle that is off, TemporaryError if the shared state
         cannot be reached.
         """
-        name, include_critical = config.muted(name, seconds), config.boolean("include_critical", include_critical)
-        if self._pipeline is not None:
-            with self._current().problems() as throttle:
-                throttle.mute(name, seconds, include_critical=include_critical)
+        length = config.mute_seconds(seconds)
+        include_critical = config.boolean("include_critical", include_critical)
+        with self._problems() as throttle:
+            throttle.mute(name, length, include_critical=include_critical)
 
     def unmute(self, name: str | None = None) -> None:
         """End a mute before its time, or all of them without ``name``.
 
-        Nothing happens if there is none. Raises TemporaryError as `mute` does.
+        Nothing happens if there is none. Raises what `mute` raises.
         """
-        if self._pipeline is not None:
-            with self._current().problems() as throttle:
-                throttle.unmute(name)
+        with self._problems() as throttle:
+            throttle.unmute(name)
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
@@ -257,6 +260,17 @@ class PushoverHandler(logging.Handler):
         if pipeline is None or pipeline.pid != os.getpid():
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
+
+    def _problems(self) -> contextlib.AbstractContextManager[Throttle]:
+        """Return what lends this thread the problems' state; nothing is kept if nothing is sent."""
+        if self._settings is None:
+            return contextlib.nullcontext(
+                Throttle(MemoryStore(self._clock), Rules(), is_shared=False)
+            )
+        if self._settings.rules is None:
+            msg = "throttle: it is off, so that there are no problems to mute or to list"
+            raise ConfigurationError(msg, option="throttle")
+        return self._current().problems()
 
     def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""

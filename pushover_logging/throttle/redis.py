@@ -450,7 +450,7 @@ class RedisThrottle(Throttle):
         try:
             yield throttle
         finally:
-            throttle._redis.close()  # noqa: SLF001  its own
+            throttle._redis.close()
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what this process counted; its totals are raised once all of that is answered."""

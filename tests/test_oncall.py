@@ -1,0 +1,263 @@
+"""An incident as whoever is on call lives through it: muted, listed, acknowledged, escalated.
+
+Each scenario plays over memory, a file and Redis, on a clock that the test moves.
+"""
+
+import logging
+import math
+
+import pytest
+from conftest import Driven, adds_up
+
+from pushover_logging import ConfigurationError, TemporaryError
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+class Process(Driven):
+    """A driven handler over the stores; several of them are processes that share the state."""
+
+    def report(self, name="db-7", level=logging.ERROR, text="No database", times=1, **own):
+        for _ in range(times):
+            extra = {"pushover": {"fingerprint": name, **own}}
+            record = self.log.makeRecord("shop", level, __file__, 1, text, (), None, extra=extra)
+            record.created = self.clock.time()
+            self.log.handle(record)
+        self.settle()
+
+
+@pytest.fixture
+def start(stores, inbox):
+    """Start processes over one state; with memory there can be only one."""
+    made = []
+
+    def start(**options):
+        if made and not stores.is_shared:
+            pytest.skip("memory has one process")
+        made.append(Process(inbox, clock=stores.clock, **{**stores.options(), **options}))
+        return made[-1]
+
+    yield start
+    for one in made:
+        throttle = one.handler._pipeline and one.handler._pipeline.sender.shared
+        if stores.kind == "redis" and throttle is not None:
+            throttle.store.close()
+        one.end()
+
+
+def together(processes, seconds):
+    """Let time pass for all of them, second by second."""
+    for _ in range(seconds):
+        for one in processes:
+            one.settle()
+        processes[0].clock.now += 1
+    for one in processes:
+        one.settle()
+
+
+def pushes(inbox):
+    return [(push["title"], push["priority"]) for push in inbox.messages]
+
+
+# -- muted
+
+
+def test_muted_problem_is_counted_and_reported_at_the_end(start, inbox):
+    """One problem is quiet for 20 minutes, others are not; one quiet push reports exactly those."""
+    one = start()
+    one.handler.mute("db-7", seconds="20m")
+    one.report(times=40)
+    one.report("disk", text="No space")
+    one.advance(19 * MINUTE)
+    assert [("No space", "0")] == pushes(inbox)
+    one.report(times=2)
+    one.advance(MINUTE + 12)
+    assert [("No space", "0"), ("Muted for 20 min: 42 of 1 problem", "-1")] == pushes(inbox)
+    assert "x42 No database" in inbox.messages[1]["message"]
+    one.advance(DAY)
+    assert 2 == len(inbox.messages)
+    one.report()
+    assert ("No database", "0") == pushes(inbox)[-1]
+
+
+def test_all_are_muted_but_a_critical(start, inbox):
+    """It comes at once and reports what was counted below it; the end reports the rest."""
+    one = start()
+    one.handler.mute(seconds=2 * HOUR)
+    for name in ("a", "b", "c"):
+        one.report(name, text=f"{name} is down", times=100)
+    one.report("a", logging.CRITICAL, "a is on fire")
+    one.report("d", logging.CRITICAL, "d is on fire")
+    assert [("a is on fire", "1"), ("d is on fire", "1")] == pushes(inbox)
+    assert "100 more at a lower level" in inbox.messages[0]["message"]
+    one.advance(2 * HOUR + 12)
+    assert ("Muted for 2 h: 200 of 2 problems", "-1") == pushes(inbox)[-1]
+    lines = inbox.messages[-1]["message"].splitlines()
+    assert ["x100 b is down", "x100 c is down"] == [line.partition(",")[0] for line in lines[:2]]
+
+
+def test_critical_is_muted_if_asked_for(start, inbox):
+    """Nothing passes, and the end is quiet all the same."""
+    one = start()
+    one.handler.mute(seconds=2 * HOUR, include_critical=True)
+    one.report(level=logging.CRITICAL, times=3)
+    one.advance(2 * HOUR - 1)
+    assert [] == pushes(inbox)
+    one.advance(13)
+    assert [("Muted for 2 h: 3 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):
+    """And what comes after it is news at once."""
+    one = start()
+    one.handler.mute(seconds=60)
+    one.advance(61)
+    one.report()
+    assert [("No database", "0")] == pushes(inbox)
+
+
+def test_unmute_reports_at_once(start, inbox):
+    """The problem's own mute ends, then that of all; nothing happens where there is none."""
+    one = start()
+    one.handler.mute("db-7", seconds=DAY)
+    one.handler.mute(seconds=2 * DAY)
+    one.handler.unmute("disk")
+    one.report(times=5)
+    one.advance(10 * MINUTE)
+    one.handler.unmute("db-7")
+    one.advance(12)
+    assert [] == pushes(inbox)
+    one.handler.unmute()
+    one.advance(12)
+    assert [("Muted for 10.2 min: 5 of 1 problem", "-1")] == pushes(inbox)
+    one.report("disk", text="No space")
+    assert ("No space", "0") == pushes(inbox)[-1]
+
+
+def test_mute_goes_on_if_it_is_repeated(start, inbox):
+    """It has one beginning and one end, and so one push; shortened, it ends earlier."""
+    one = start()
+    one.handler.mute("db-7", seconds=10 * MINUTE)
+    one.report()
+    one.advance(9 * MINUTE)
+    one.handler.mute("db-7", seconds=HOUR)
+    one.advance(11 * MINUTE)
+    assert [] == pushes(inbox)
+    one.handler.mute("db-7", seconds=10 * MINUTE)
+    one.advance(10 * MINUTE + 12)
+    assert [("Muted for 30 min: 1 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_problem_that_was_reported_before(start, inbox):
+    """What its own window counts is hidden when that ends, and is reported with the rest."""
+    one = start()
+    one.report(times=10)
+    one.handler.mute(seconds=HOUR)
+    one.advance(301)
+    one.report(times=10)
+    one.advance(HOUR)
+    assert [("No database", "0"), ("Muted for 1 h: 19 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_end_of_a_muted_problem(start, inbox):
+    """Nobody has heard of it, so that its end is no push; its count is in the mute's."""
+    one = start()
+    one.handler.mute(seconds=HOUR)
+    one.report(times=7)
+    one.advance(10)
+    one.handler.resolve("db-7")
+    one.advance(HOUR + 12)
+    assert [("Muted for 1 h: 7 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_storm_under_a_mute(start, inbox):
+    """Beyond ten new problems at once: one push in the end, and no storm goes on after it."""
+    one = start()
+    one.handler.mute(seconds=HOUR)
+    for number in range(30):
+        extra = {"pushover": {"fingerprint": f"disk-{number}"}}
+        one.log.error("No space on %d", number, extra=extra)
+    one.advance(HOUR + 12)
+    assert [("Muted for 1 h: 30 of 30 problems", "-1")] == pushes(inbox)
+    one.report("new", text="No database")
+    assert ("No database", "0") == pushes(inbox)[-1]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 7 * DAY + 1, "8d", "soon", None, True, math.nan])
+def test_mute_always_ends(start, seconds):
+    """Within 7 days."""
+    with pytest.raises(ConfigurationError, match="seconds: got "):
+        start().handler.mute(seconds=seconds)
+
+
+def test_refused_report_of_a_mute_is_not_lost(start, inbox):
+    """A summary brings the count later."""
+    one = start()
+    one.handler.mute(seconds=HOUR)
+    one.report(times=3)
+    inbox.fail_with(400, {"status": 0, "errors": ["message is no good"], "request": "r"})
+    one.advance(DAY)
+    assert 1 == len(inbox.messages)
+    assert "3" in inbox.messages[0]["title"]
+
+
+def test_processes_share_a_mute(start, inbox):
+    """One mutes; the other, and one that starts later, are quiet; their counts are one push."""
+    one, other = start(), start()
+    other.report("disk", text="No space")
+    one.handler.mute(seconds=HOUR)
+    one.report(times=10)
+    other.report(times=20)
+    late = start()
+    late.report(times=30)
+    together([one, other, late], HOUR + 12)
+    assert [("No space", "0"), ("Muted for 1 h: 60 of 1 problem", "-1")] == pushes(inbox)
+    late.report("new", text="New")
+    assert 3 == len(inbox.messages)
+
+
+def test_mute_outlives_the_process(start, inbox, stores):
+    """The next one reports what was hidden from the one before, whose exit brings no digest."""
+    one = start()
+    one.handler.mute(seconds=HOUR)
+    one.report(times=10)
+    one.handler.close()
+    one.settle()
+    assert ([] if stores.is_shared else [("10 more: No database", "-2")]) == [
+        (title.lstrip("x"), priority) for title, priority in pushes(inbox)
+    ]
+    one.thread.request_close()
+    late = start()
+    together([one, late], 3)
+    late.report("disk", text="No space")
+    late.advance(HOUR + 12)
+    assert [("Muted for 1 h: 11 of 2 problems", "-1")] == pushes(inbox)
+
+
+def test_mute_that_cannot_be_shared_raises(start, stores, monkeypatch):
+    """The state is away."""
+    one = start()
+    if stores.kind == "memory":
+        pytest.skip("memory is never away")
+    if stores.kind == "file":
+        stores.path.unlink(missing_ok=True)
+        stores.path.mkdir()
+    else:
+        stores.server.stop()
+    try:
+        with pytest.raises(TemporaryError, match="shared state cannot be reached"):
+            one.handler.mute(seconds=60)
+    finally:
+        if stores.kind == "redis":
+            stores.server.start()
+
+
+def test_nothing_to_mute(inbox):
+    """Off, a mute has no effect; without a throttle nothing could be muted."""
+    off = Driven(inbox, token="off")
+    off.handler.mute(seconds=60)
+    off.handler.unmute()
+    one = Driven(inbox, throttle=False)
+    with pytest.raises(ConfigurationError, match="throttle"):
+        one.handler.mute(seconds=60)
+    one.end()
