@@ -240,12 +240,12 @@ def seconds(name: str, given: object) -> float:
     return number(name, given, low=0, takes=DURATION)
 
 
-def mute_seconds(given: object) -> float:
+def mute_seconds(name: str, given: object) -> float:
     """Return for how many seconds to mute: a number or a text like ``1h30m``."""
-    found = seconds("seconds", given)
+    found = seconds(name, given)
     if 0 < found <= MAX_MUTE:
         return found
-    raise invalid(redacted(given), "seconds", f"{DURATION}, above 0 and at most 7d")
+    raise invalid(redacted(given), name, f"{DURATION}, above 0 and at most 7d")
 
 
 def boolean(name: str, given: object) -> bool:

@@ -26,6 +26,7 @@ from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.record_view import copy_record, with_valid_fields
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
+from pushover_logging.throttle.listing import ListedProblem
 from pushover_logging.throttle.rules import Rules
 from pushover_logging.throttle.store import MemoryStore
 from pushover_logging.throttle.throttle import Throttle
@@ -190,6 +191,16 @@ class PushoverHandler(logging.Handler):
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
+    def problems(self, *, include_over: bool = False) -> list[ListedProblem]:
+        """Return the problems that are open, the newest first: id, level, count, state and so on.
+
+        ``include_over``: also those that were quiet for a window, and those that are resolved. With
+        an outbox's file or Redis they are those of all processes that share it. Raises what `mute`
+        raises.
+        """
+        with self._problems() as throttle:
+            return throttle.problems(self._clock.time(), include_over=include_over)
+
     def mute(
         self, name: str | None = None, *, seconds: float | str, include_critical: bool = False
     ) -> None:
@@ -201,7 +212,7 @@ class PushoverHandler(logging.Handler):
         argument that is not valid or a throttle that is off, TemporaryError if the shared state
         cannot be reached.
         """
-        length = config.mute_seconds(seconds)
+        length = config.mute_seconds("seconds", seconds)
         include_critical = config.boolean("include_critical", include_critical)
         with self._problems() as throttle:
             throttle.mute(name, length, include_critical=include_critical)

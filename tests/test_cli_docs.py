@@ -9,7 +9,18 @@ import pytest
 from pushover_logging.cli import parser
 
 PAGE = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-COMMANDS = ["send", "run", "check", "inbox", "demo", "outbox", "redact"]
+COMMANDS = [
+    "send",
+    "run",
+    "check",
+    "inbox",
+    "demo",
+    "outbox",
+    "problems",
+    "mute",
+    "unmute",
+    "redact",
+]
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 
 import pytest
-from conftest import Driven, adds_up
+from conftest import Driven
 
 from pushover_logging import ConfigurationError, TemporaryError
 
@@ -223,9 +223,7 @@ def test_mute_outlives_the_process(start, inbox, stores):
     one.report(times=10)
     one.handler.close()
     one.settle()
-    assert ([] if stores.is_shared else [("10 more: No database", "-2")]) == [
-        (title.lstrip("x"), priority) for title, priority in pushes(inbox)
-    ]
+    assert ([] if stores.is_shared else [("No database", "-2")]) == [*pushes(inbox)]
     one.thread.request_close()
     late = start()
     together([one, late], 3)
@@ -261,3 +259,46 @@ def test_nothing_to_mute(inbox):
     with pytest.raises(ConfigurationError, match="throttle"):
         one.handler.mute(seconds=60)
     one.end()
+
+
+# -- listed
+
+
+def test_problems_are_listed_with_their_states(start, inbox):
+    """The newest first: each state, and what is over only if asked for."""
+    one = start(levels={"CRITICAL": "emergency"})
+    began = one.clock.time()
+    one.report("old", text="It was once")
+    one.report("over", text="It is over")
+    one.advance(10)
+    one.handler.resolve("over")
+    one.advance(301)
+    one.report("fire", logging.CRITICAL, "Fire")
+    one.report("quiet", text="Quiet", times=3)
+    one.handler.mute("quiet", seconds=HOUR)
+    one.advance(5)
+    one.report("db-7", times=7)
+    one.advance(2)
+    found = one.handler.problems()
+    assert [
+        ("No database", 40, 7, "open"), ("Quiet", 40, 3, "muted"), ("Fire", 50, 1, "emergency"),
+    ] == [(each.title, each.level, each.count, each.state) for each in found]  # fmt: skip
+    assert [316, 311, 311] == [round(each.since - began) for each in found]
+    assert [316 + 300, 311 + HOUR, 311 + HOUR] == [
+        pytest.approx(each.until - began, abs=0.01) for each in found
+    ]
+    every = one.handler.problems(include_over=True)
+    assert {"It was once": "cooling", "It is over": "resolved"} == {
+        each.title: each.state for each in every if each.is_over
+    }
+    one.handler.mute(found[0].id, seconds=HOUR)
+    assert "muted" == one.handler.problems()[0].state
+
+
+def test_processes_list_each_others_problems(start, inbox):
+    """With the counts of all of them."""
+    one, other = start(), start()
+    one.report(times=10)
+    other.report(times=5)
+    together([one, other], 3)
+    assert [15] == [each.count for each in other.handler.problems()]

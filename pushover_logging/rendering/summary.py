@@ -67,8 +67,7 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     """
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
-    is_muted = first.muted and not at_exit
-    if is_muted:
+    if first.muted and not at_exit:
         total, number = sum(count.count for count in counts), len(counts)
         lasted = format_duration(round(first.muted))
         title = f"Muted for {lasted}: {total} of {number} problem{'s' if number > 1 else ''}"
@@ -90,14 +89,13 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unreported = [
-        count.priority for count in counts if (count.unannounced or count.refused) and not is_muted
-    ]
+    reported = [count for count in counts if not (count.unannounced or count.refused)]
+    urgent = [count.priority for count in counts if not (count in reported or count.muted)]
     quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
-        priority=min(max([quiet, *unreported]), PRIORITIES["high"]),
+        priority=min(max([quiet, *urgent]), PRIORITIES["high"]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,

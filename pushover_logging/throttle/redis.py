@@ -324,6 +324,11 @@ class RedisStore:
         found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
         return found[: SHARED_CAPACITY // 16]
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items that were lately decided."""
+        known: Sequence[str] = self._call(lambda: self._redis.zrange(f"{self._prefix}known", 0, -1))
+        return known
+
     def add(self, name: str, total: int, unsettled: int, found: Counted) -> bool | None:
         """Set this process's total of a problem, or ``unsettled`` if Redis knows none of it.
 

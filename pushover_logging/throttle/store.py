@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Seven operations; each may raise `Unreachable`, and then nothing has changed."""
+    """Eight operations; each may raise `Unreachable`, and then nothing has changed."""
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` as one change, again if another process was faster; return its result."""
@@ -54,6 +54,9 @@ class Store(Protocol):
 
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
 
 
 class MemoryStore:
@@ -116,6 +119,10 @@ class MemoryStore:
         problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
         return [name for name, _ in problems if name != OVERFLOW_KEY][: MEMORY_CAPACITY // 16]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+        return list(self._items)
 
 
 def to_json(item: Item) -> str:

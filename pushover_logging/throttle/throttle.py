@@ -26,6 +26,7 @@ from pushover_logging.throttle.limits import (
     QuotaLevel,
     merge_into,
 )
+from pushover_logging.throttle.listing import ListedProblem, listed
 from pushover_logging.throttle.mutes import Mute, ids_of, mute_of, with_mute
 from pushover_logging.throttle.rules import (
     LEASE,
@@ -311,6 +312,29 @@ class Throttle:
         self._hide_again()
         return self._limits.mutes != before
 
+    def problems(self, wall: float, *, include_over: bool = False) -> list[ListedProblem]:
+        """Return the problems, the newest first; ``wall`` is Unix time.
+
+        ``include_over``: also those that cool or are resolved.
+        """
+        names = self._transaction(self.store.names)
+        found: list[ListedProblem] = []
+        for start in range(0, len(names), _AT_ONCE):  # so that nobody waits for all of them
+            found += self._listed(names[start : start + _AT_ONCE], wall)
+        shown = [each for each in found if include_over or not each.is_over]
+        return sorted(shown, key=lambda each: -each.last)
+
+    @_in_transaction
+    def _listed(self, names: Sequence[str], wall: float) -> list[ListedProblem]:
+        self._load([LIMITS, *names])
+        now, limits = self._now, self._limits
+        problems = [(name, self._get(name)) for name in names]
+        return [
+            listed(name, problem, limits, now, wall)
+            for name, problem in problems
+            if problem is not None and (problem.resolved or self._present(name) is not None)
+        ]
+
     @_in_transaction
     def has_counts(self) -> bool:
         """Return True if something is counted that no push has reported."""
@@ -347,6 +371,7 @@ class Throttle:
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += known is None
         problem.began = min(problem.began, candidate.created)
+        problem.last = max(problem.last, candidate.created)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
         included = None
