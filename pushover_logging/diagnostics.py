@@ -27,6 +27,12 @@ def warn(text: str, *args: object) -> None:
             logging.lastResort.handle(record)
 
 
+def inform(text: str, *args: object) -> None:
+    """Log at INFO, as `warn` does at WARNING; without a handler for it, nobody reads it."""
+    with contextlib.suppress(Exception):
+        logging.getLogger(LOGGER_NAME).info(text, *args)
+
+
 def _is_handled(logger: logging.Logger) -> bool:
     # dictConfig disables a logger that it does not name.
     if logger.disabled or not logger.isEnabledFor(logging.WARNING):

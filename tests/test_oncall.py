@@ -7,7 +7,7 @@ import logging
 import math
 
 import pytest
-from conftest import Driven
+from conftest import USER, Driven
 
 from pushover_logging import ConfigurationError, TemporaryError
 
@@ -74,24 +74,24 @@ def test_muted_problem_is_counted_and_reported_at_the_end(start, inbox):
     one.advance(MINUTE + 12)
     assert [("No space", "0"), ("Muted for 20 min: 42 of 1 problem", "-1")] == pushes(inbox)
     assert "x42 No database" in inbox.messages[1]["message"]
-    one.advance(DAY)
+    one.advance(901)
     assert 2 == len(inbox.messages)
     one.report()
-    assert ("No database", "0") == pushes(inbox)[-1]
+    assert ("Again: No database", "0") == pushes(inbox)[-1]
 
 
 def test_all_are_muted_but_a_critical(start, inbox):
     """It comes at once and reports what was counted below it; the end reports the rest."""
     one = start()
-    one.handler.mute(seconds=2 * HOUR)
+    one.handler.mute(seconds="10m")
     for name in ("a", "b", "c"):
         one.report(name, text=f"{name} is down", times=100)
     one.report("a", logging.CRITICAL, "a is on fire")
     one.report("d", logging.CRITICAL, "d is on fire")
     assert [("a is on fire", "1"), ("d is on fire", "1")] == pushes(inbox)
     assert "100 more at a lower level" in inbox.messages[0]["message"]
-    one.advance(2 * HOUR + 12)
-    assert ("Muted for 2 h: 200 of 2 problems", "-1") == pushes(inbox)[-1]
+    one.advance(10 * MINUTE + 12)
+    assert ("Muted for 10 min: 200 of 2 problems", "-1") == pushes(inbox)[-1]
     lines = inbox.messages[-1]["message"].splitlines()
     assert ["x100 b is down", "x100 c is down"] == [line.partition(",")[0] for line in lines[:2]]
 
@@ -99,12 +99,12 @@ def test_all_are_muted_but_a_critical(start, inbox):
 def test_critical_is_muted_if_asked_for(start, inbox):
     """Nothing passes, and the end is quiet all the same."""
     one = start()
-    one.handler.mute(seconds=2 * HOUR, include_critical=True)
+    one.handler.mute(seconds="10m", include_critical=True)
     one.report(level=logging.CRITICAL, times=3)
-    one.advance(2 * HOUR - 1)
+    one.advance(10 * MINUTE - 1)
     assert [] == pushes(inbox)
     one.advance(13)
-    assert [("Muted for 2 h: 3 of 1 problem", "-1")] == pushes(inbox)
+    assert [("Muted for 10 min: 3 of 1 problem", "-1")] == pushes(inbox)
 
 
 def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):
@@ -141,44 +141,44 @@ def test_mute_goes_on_if_it_is_repeated(start, inbox):
     one.report()
     one.advance(9 * MINUTE)
     one.handler.mute("db-7", seconds=HOUR)
-    one.advance(11 * MINUTE)
+    one.advance(2 * MINUTE)
     assert [] == pushes(inbox)
-    one.handler.mute("db-7", seconds=10 * MINUTE)
-    one.advance(10 * MINUTE + 12)
-    assert [("Muted for 30 min: 1 of 1 problem", "-1")] == pushes(inbox)
+    one.handler.mute("db-7", seconds=MINUTE)
+    one.advance(MINUTE + 12)
+    assert [("Muted for 12 min: 1 of 1 problem", "-1")] == pushes(inbox)
 
 
 def test_problem_that_was_reported_before(start, inbox):
     """What its own window counts is hidden when that ends, and is reported with the rest."""
     one = start()
     one.report(times=10)
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     one.advance(301)
     one.report(times=10)
-    one.advance(HOUR)
-    assert [("No database", "0"), ("Muted for 1 h: 19 of 1 problem", "-1")] == pushes(inbox)
+    one.advance(5 * MINUTE + 12)
+    assert [("No database", "0"), ("Muted for 10 min: 19 of 1 problem", "-1")] == pushes(inbox)
 
 
 def test_end_of_a_muted_problem(start, inbox):
     """Nobody has heard of it, so that its end is no push; its count is in the mute's."""
     one = start()
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     one.report(times=7)
     one.advance(10)
     one.handler.resolve("db-7")
-    one.advance(HOUR + 12)
-    assert [("Muted for 1 h: 7 of 1 problem", "-1")] == pushes(inbox)
+    one.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 7 of 1 problem", "-1")] == pushes(inbox)
 
 
 def test_storm_under_a_mute(start, inbox):
     """Beyond ten new problems at once: one push in the end, and no storm goes on after it."""
     one = start()
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     for number in range(30):
         extra = {"pushover": {"fingerprint": f"disk-{number}"}}
         one.log.error("No space on %d", number, extra=extra)
-    one.advance(HOUR + 12)
-    assert [("Muted for 1 h: 30 of 30 problems", "-1")] == pushes(inbox)
+    one.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 30 of 30 problems", "-1")] == pushes(inbox)
     one.report("new", text="No database")
     assert ("No database", "0") == pushes(inbox)[-1]
 
@@ -193,10 +193,10 @@ def test_mute_always_ends(start, seconds):
 def test_refused_report_of_a_mute_is_not_lost(start, inbox):
     """A summary brings the count later."""
     one = start()
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     one.report(times=3)
     inbox.fail_with(400, {"status": 0, "errors": ["message is no good"], "request": "r"})
-    one.advance(DAY)
+    one.advance(10 * MINUTE + 1000)
     assert 1 == len(inbox.messages)
     assert "3" in inbox.messages[0]["title"]
 
@@ -205,13 +205,13 @@ def test_processes_share_a_mute(start, inbox):
     """One mutes; the other, and one that starts later, are quiet; their counts are one push."""
     one, other = start(), start()
     other.report("disk", text="No space")
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     one.report(times=10)
     other.report(times=20)
     late = start()
     late.report(times=30)
-    together([one, other, late], HOUR + 12)
-    assert [("No space", "0"), ("Muted for 1 h: 60 of 1 problem", "-1")] == pushes(inbox)
+    together([one, other, late], 10 * MINUTE + 12)
+    assert [("No space", "0"), ("Muted for 10 min: 60 of 1 problem", "-1")] == pushes(inbox)
     late.report("new", text="New")
     assert 3 == len(inbox.messages)
 
@@ -219,7 +219,7 @@ def test_processes_share_a_mute(start, inbox):
 def test_mute_outlives_the_process(start, inbox, stores):
     """The next one reports what was hidden from the one before, whose exit brings no digest."""
     one = start()
-    one.handler.mute(seconds=HOUR)
+    one.handler.mute(seconds="10m")
     one.report(times=10)
     one.handler.close()
     one.settle()
@@ -228,8 +228,8 @@ def test_mute_outlives_the_process(start, inbox, stores):
     late = start()
     together([one, late], 3)
     late.report("disk", text="No space")
-    late.advance(HOUR + 12)
-    assert [("Muted for 1 h: 11 of 2 problems", "-1")] == pushes(inbox)
+    late.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 11 of 2 problems", "-1")] == pushes(inbox)
 
 
 def test_mute_that_cannot_be_shared_raises(start, stores, monkeypatch):
@@ -274,8 +274,9 @@ def test_problems_are_listed_with_their_states(start, inbox):
     one.handler.resolve("over")
     one.advance(301)
     one.report("fire", logging.CRITICAL, "Fire")
+    one.advance(1)
     one.report("quiet", text="Quiet", times=3)
-    one.handler.mute("quiet", seconds=HOUR)
+    one.handler.mute("quiet", seconds="10m")
     one.advance(5)
     one.report("db-7", times=7)
     one.advance(2)
@@ -283,15 +284,15 @@ def test_problems_are_listed_with_their_states(start, inbox):
     assert [
         ("No database", 40, 7, "open"), ("Quiet", 40, 3, "muted"), ("Fire", 50, 1, "emergency"),
     ] == [(each.title, each.level, each.count, each.state) for each in found]  # fmt: skip
-    assert [316, 311, 311] == [round(each.since - began) for each in found]
-    assert [316 + 300, 311 + HOUR, 311 + HOUR] == [
+    assert [317, 312, 311] == [round(each.since - began) for each in found]
+    assert [317 + 300, 312 + 10 * MINUTE, 311 + HOUR] == [
         pytest.approx(each.until - began, abs=0.01) for each in found
     ]
     every = one.handler.problems(include_over=True)
     assert {"It was once": "cooling", "It is over": "resolved"} == {
         each.title: each.state for each in every if each.is_over
     }
-    one.handler.mute(found[0].id, seconds=HOUR)
+    one.handler.mute(found[0].id, seconds="10m")
     assert "muted" == one.handler.problems()[0].state
 
 
@@ -302,3 +303,196 @@ def test_processes_list_each_others_problems(start, inbox):
     other.report(times=5)
     together([one, other], 3)
     assert [15] == [each.count for each in other.handler.problems()]
+
+
+# -- acknowledged, escalated
+
+LEVELS = {"CRITICAL": {"priority": "emergency", "retry": 30, "expire": 600}}
+SECOND = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"  # the key of a second line
+ESCALATING = {"CRITICAL": {**LEVELS["CRITICAL"], "escalate_to": SECOND}}
+
+
+@pytest.fixture
+def asked(inbox, stores):
+    """The seconds at which the service was asked for a receipt."""
+    seconds = []
+    began = stores.clock.now
+
+    def note(_):
+        seconds.append(stores.clock.now - began)
+
+    inbox.fail_with(500, times=None, path="/1/receipts/", match=note)
+    return seconds
+
+
+def let_pass(inbox, seconds, *processes):
+    """Let time pass, for the service too."""
+    for _ in range(0, seconds, 5):
+        together(processes, 5)
+        inbox.advance(5)
+
+
+def gaps(seconds):
+    return [after - before for before, after in zip(seconds, seconds[1:], strict=False)]
+
+
+def test_acknowledgement_stops_the_questions_and_the_ringing(start, inbox, asked, caplog):
+    """After 90 s: asked every 10 s until then; what comes later is high, and says who saw it."""
+    caplog.set_level(logging.INFO, "pushover_logging")
+    one = start(levels=LEVELS)
+    one.report(level=logging.CRITICAL)
+    one.advance(90)
+    assert min(gaps(asked)) >= 10
+    assert 4 <= len(asked) <= 9
+    inbox.acknowledge(inbox.messages[0]["receipt"], device="pixel")
+    one.advance(211)
+    number = len(asked)
+    assert number <= 11
+    one.report(level=logging.CRITICAL)
+    one.report(level=logging.CRITICAL, times=3)
+    one.advance(915)
+    assert number == len(asked)
+    assert [
+        ("No database", "2"), ("Again: No database", "1"), ("x3 more: No database", "-1"),
+    ] == pushes(inbox)  # fmt: skip
+    for push in inbox.messages[1:]:
+        assert "Acknowledged on pixel at " in push["message"]
+        assert USER not in push["message"]
+    assert ["acknowledged on pixel: No database"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.INFO
+    ]
+    assert "acknowledged" == one.handler.problems()[0].state
+    one.handler.resolve("db-7")
+    one.report(level=logging.CRITICAL)
+    assert ("No database", "2") == pushes(inbox)[-1]
+
+
+def test_receipts_are_asked_for_less_often_after_five_minutes(start, inbox, asked):
+    """Each every 10 s, then 30 s; all of them 5 s apart; not after they have expired."""
+    one = start(levels=LEVELS)
+    for name in "abc":
+        one.report(name, logging.CRITICAL, f"{name} is down")
+    let_pass(inbox, 650, one)
+    assert min(gaps(asked)) >= 5
+    assert sum(second <= 300 for second in asked) <= 3 * 30
+    late = [second for second in asked if 340 <= second]
+    assert len(late) <= 3 * 10
+    number = len(asked)
+    let_pass(inbox, 100, one)
+    assert number == len(asked)
+    assert 3 == len(inbox.messages)
+
+
+@pytest.mark.parametrize("given", ["level", "record"])
+def test_emergency_that_nobody_acknowledges_escalates_once(start, inbox, given):
+    """To the second line, as an emergency, with the text and what happened above it."""
+    one = start(levels=ESCALATING if given == "level" else LEVELS)
+    own = {} if given == "level" else {"escalate_to": SECOND}
+    one.report(level=logging.CRITICAL, **own)
+    assert "escalate_to" not in inbox.messages[0]
+    let_pass(inbox, 660, one)
+    first, second = inbox.messages
+    assert (SECOND, "2", "No database") == tuple(
+        second[name] for name in ("user", "priority", "title")
+    )
+    head, _, text = second["message"].partition("\n")
+    assert ("Nobody acknowledged this within 10 min.", first["message"]) == (head, text)
+    assert first["tags"] == second["tags"]
+    let_pass(inbox, 660, one)
+    assert 2 == len(inbox.messages)
+
+
+def test_escalation_is_acknowledged_too(start, inbox):
+    """By the second line: no more emergencies."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 650, one)
+    inbox.acknowledge(inbox.messages[1]["receipt"], device="nokia")
+    let_pass(inbox, 60, one)
+    one.report(level=logging.CRITICAL)
+    assert "1" == inbox.messages[-1]["priority"]
+    assert "Acknowledged on nokia at " in inbox.messages[-1]["message"]
+
+
+def test_another_process_escalates(start, inbox):
+    """The one that sent the emergency is gone."""
+    one, other = start(levels=ESCALATING), start(levels=ESCALATING)
+    other.report("disk", text="No space")
+    one.report(level=logging.CRITICAL)
+    together([one, other], 3)
+    one.end()
+    let_pass(inbox, 660, other)
+    assert [None, None, SECOND] == [
+        {USER: None}.get(push["user"], push["user"]) for push in inbox.messages
+    ]
+
+
+def test_one_process_asks(start, inbox, asked):
+    """Of two that share the state."""
+    one, other = start(levels=LEVELS), start(levels=LEVELS)
+    one.report(level=logging.CRITICAL)
+    other.report("disk", logging.CRITICAL, "No space")
+    together([one, other], 120)
+    assert min(gaps(asked)) >= 5
+    assert 10 <= len(asked) <= 24
+
+
+def test_resolved_emergency_is_asked_for_no_more(start, inbox):
+    """It is cancelled by its tag, and does not escalate."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 30, one)
+    asked = []
+    one.handler.resolve("db-7")
+    one.settle()
+    inbox.fail_with(500, times=None, path="/1/receipts/", match=asked.append)
+    let_pass(inbox, 660, one)
+    assert [] == asked
+    assert ["No database", "Resolved: db-7"] == [title for title, _ in pushes(inbox)]
+
+
+def test_emergency_that_somebody_cancelled_does_not_escalate(start, inbox):
+    """From elsewhere, before its time."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 30, one)
+    one.handler._pipeline._client.cancel(inbox.messages[0]["receipt"])
+    let_pass(inbox, 660, one)
+    assert 1 == len(inbox.messages)
+
+
+@pytest.mark.parametrize("status", [404, 500, 429])
+def test_fault_of_a_receipt_is_asked_for_again(start, inbox, caplog, status):
+    """Nothing is raised or warned of; a receipt that stays unknown counts as expired."""
+    body = {"status": 0, "errors": ["receipt not found"], "receipt": "not found", "request": "r"}
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    asked = []
+    fault = {"times": None if status == 404 else 2, "path": "/1/receipts/"}
+    inbox.fail_with(
+        status, body if status == 404 else {}, match=lambda _: asked.append(one.clock.now) or True, **fault
+    )  # fmt: skip
+    let_pass(inbox, 120, one)
+    assert len(asked) >= 2
+    assert min(gaps(asked)) >= 10
+    let_pass(inbox, 620, one)
+    assert "" == caplog.text
+    assert SECOND == inbox.messages[1]["user"]
+    assert 2 == len(inbox.messages)
+
+
+def test_escalation_that_is_refused_goes_to_the_default_user(start, inbox, caplog):
+    """As any push to a user that the service refuses."""
+    one = start(levels=ESCALATING)
+    inbox.refused.add(SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 700, one)
+    assert [USER, USER] == [push["user"] for push in inbox.messages]
+    assert "its own user was refused" in inbox.messages[1]["message"]
+
+
+@pytest.mark.parametrize("key", ["nobody", f"{USER},{SECOND}", 7, ""])
+def test_key_of_an_escalation_is_checked(start, key):
+    """At construction, with the level's name, and without showing the key."""
+    with pytest.raises(ConfigurationError, match="levels: CRITICAL: escalate_to: got"):
+        start(levels={"CRITICAL": {"priority": 2, "escalate_to": key}})

@@ -33,7 +33,8 @@ class Count(NamedTuple):
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
     each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
-    many seconds a mute has hidden it.
+    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, somebody has
+    acknowledged an emergency of it.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Count(NamedTuple):
     repeats: bool = False
     texts: tuple[str, ...] = ()
     muted: float = 0.0
+    acknowledged: str = ""
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -128,9 +130,27 @@ def again(message: Message) -> Message:
 def escalated(message: Message, count: Count) -> Message:
     """Return the push of a problem that got worse, with what was counted at a lower level."""
     line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
-    line = f"{'<br>' if message.html else chr(10)}{line}"
+    return with_line(message, line)
+
+
+def with_line(message: Message, line: str) -> Message:
+    """Return ``message`` with a last line."""
+    line = f"{_break(message)}{line}"
     short = shortener(markup=message.html)
     return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
+
+
+def unacknowledged(message: Message) -> Message:
+    """Return an emergency with a first line: nobody has acknowledged it in its time."""
+    minutes = (message.expire or 0) / 60
+    lasted = f"{minutes:.3g} min" if minutes >= 1 else f"{message.expire} s"
+    line = f"Nobody acknowledged this within {lasted}.{_break(message)}"
+    short = shortener(markup=message.html)
+    return replace(message, message=line + short(message.message, MESSAGE_LIMIT - len(line)))
+
+
+def _break(message: Message) -> str:
+    return "<br>" if message.html else "\n"
 
 
 def noted(message: Message, note: str) -> Message:
@@ -162,6 +182,8 @@ def _sentences(count: Count, *, at_exit: bool) -> str:
         parts.append(f"In {_places(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
+    if count.acknowledged:
+        parts.append(count.acknowledged)
     if refusals := _refusals([count]):
         parts.append(refusals)
     following = f"If it goes on, next summary in {format_duration(count.next_window)}."
@@ -179,6 +201,8 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
         line = f"x{count.count} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
+        if count.acknowledged:
+            line = f"{line}. {count.acknowledged}"
         room -= len(line) + 1
         if room < 0 or (count.unannounced and count.announced):
             break

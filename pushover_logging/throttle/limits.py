@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from pushover_logging.throttle.mutes import Mute, current
+from pushover_logging.throttle.receipts import APART
 from pushover_logging.throttle.rules import Problem, Rules
 
 EVERY = 60.0  # seconds between two pushes once a burst is over
@@ -51,6 +52,7 @@ class Limits:
     ``digest_at`` is when a storm's next digest is due, 0 without a storm; ``digests`` how many of
     them there were; ``exceeded`` whether anything was held back since. ``daily_at`` is when the
     next digest of a scarce quota may come. ``mutes`` are those that hold pushes back.
+    ``ask_at`` is when the service may be asked for a receipt again.
     """
 
     pushes_at: float = 0.0
@@ -64,6 +66,7 @@ class Limits:
     emergencies: tuple[float, ...] = ()
     jobs: tuple[float, ...] = ()
     mutes: tuple[Mute, ...] = ()
+    ask_at: float = 0.0
 
     def refresh(self, now: float) -> None:
         """Bring back what a clock that jumped has left too far ahead."""
@@ -72,6 +75,7 @@ class Limits:
         self.summaries_at = min(self.summaries_at, now + SUMMARIES_BURST * EVERY)
         self.digest_at = min(self.digest_at, now + DIGESTS[-1])
         self.daily_at = min(self.daily_at, now + DAY)
+        self.ask_at = min(self.ask_at, now + APART)
         if self.emergencies:
             self.emergencies = tuple(at for at in self.emergencies if now - HOUR < at <= now)
         if self.jobs:

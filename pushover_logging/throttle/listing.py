@@ -59,6 +59,8 @@ def listed(key: str, problem: Problem, limits: Limits, now: float, wall: float) 
 def _state(key: str, problem: Problem, limits: Limits, now: float) -> tuple[str, float]:
     if problem.resolved:
         return RESOLVED, math.inf
+    if problem.acknowledged:
+        return ACKNOWLEDGED, math.inf
     if now < problem.emergency_until:
         return EMERGENCY, problem.emergency_until
     mute = mute_of(limits.mutes, key, logging.NOTSET)

@@ -113,7 +113,10 @@ class Problem:
     digest; ``announced``: a digest has named it. ``refused`` and ``refusals`` are as in `Count`.
     ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
     push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
-    will until ``muted_until``; 0 if none has.
+    will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
+    ``ask_at``, and has been since ``asked_since``; 0 if there is none. ``escalation`` is, as JSON,
+    the Message that follows if nobody acknowledges it; ``acknowledged`` says on what device, and
+    when, somebody has.
     """
 
     level: int = UNREPORTED
@@ -139,6 +142,11 @@ class Problem:
     emergency_until: float = 0.0
     muted_since: float = 0.0
     muted_until: float = 0.0
+    receipt: str = ""
+    ask_at: float = 0.0
+    asked_since: float = 0.0
+    escalation: str = ""
+    acknowledged: str = ""
     title: str = ""
     user: str | None = None
     device: str | None = None
@@ -173,6 +181,7 @@ class Problem:
             texts=shown.texts,
             repeats=self.emergency_until > now,
             muted=max(0.0, min(now, self.muted_until) - self.muted_since),
+            acknowledged=self.acknowledged,
         )
 
     def hide(self, mute: Mute) -> None:
@@ -215,6 +224,7 @@ class Rules:
         problem.until = min(problem.until, now + max(self.window(problem), self.windows[0]))
         problem.emergency_until = min(problem.emergency_until, now + EXPIRE_MAXIMUM)
         problem.muted_until = min(problem.muted_until, now + MAX_MUTE)
+        problem.ask_at = min(problem.ask_at, now + MAX_LEASE)
         if problem.claimed_by and now >= problem.claimed_until:
             self._unclaim(problem)
 

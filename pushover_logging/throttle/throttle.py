@@ -18,6 +18,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 from pushover_logging.identity.fingerprint import JOB, GroupKey
 from pushover_logging.message import EMERGENCY
 from pushover_logging.rendering.summary import Count
+from pushover_logging.throttle import receipts
 from pushover_logging.throttle.limits import (
     CALL_SITE,
     HOUR,
@@ -108,7 +109,8 @@ class Decision:
     """What becomes of a candidate, and what its push reports along.
 
     ``key`` is the problem's: the candidate's own, or a group's; ``view`` is of it.
-    ``no_emergency`` says why an emergency must be less than that, empty if it may be one.
+    ``no_emergency`` is a line that says why an emergency must be less than that, empty if it may
+    be one.
     """
 
     verdict: Verdict
@@ -143,6 +145,7 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
+        self.has_follow_up: bool = False  # as `due` found it: then call `follow_up`
         # Of the transaction under way; the time and the limits from the first `_load` on:
         self._items: dict[str, object] = {}
         self._limits = Limits()
@@ -178,6 +181,7 @@ class Throttle:
         decision: Decision | None = None,
         *,
         refused: bool = False,
+        emergency: receipts.Emergency | None = None,
     ) -> dict[str, View]:
         """Take the service's answer to a push: of a ``decision``, or of a summary of ``keys``.
 
@@ -198,6 +202,8 @@ class Throttle:
             is_news |= self.rules.notify(
                 problem, push_id, verdict, level, self._now, refused=refused
             )
+            if emergency is not None:
+                receipts.begin(problem, emergency, self._now)
             if refused and problem.resolved:
                 self._count_overflow(shown)
             self._save(key, problem)
@@ -264,7 +270,10 @@ class Throttle:
         before = math.inf if at_exit or self._look_at_all else self.store.now()
         counts: list[Count] = []
         way: tuple[str | None, str | None, float] | None = None  # where the summary goes
+        self.has_follow_up = False
         for name, problem in self._due(before).items():
+            if problem is not None and 0 < problem.ask_at <= self._now:
+                self.has_follow_up = True
             if problem is None:
                 self._delete(name)
             elif (
@@ -289,6 +298,58 @@ class Throttle:
         if not counts:
             self._limits.end_digest(self._now)
         return counts
+
+    @_in_transaction
+    def follow_up(self, push_id: str, *, postpone: bool) -> receipts.FollowUp | None:
+        """Claim what is due of one emergency; ``push_id`` is that of an escalation.
+
+        ``postpone``: return nothing, and the same is due again in a few seconds.
+        """
+        found, self.has_follow_up = None, False
+        due = [item for item in self._due(self.store.now()).items() if item[1] is not None]
+        waiting = [
+            (problem.ask_at, key, problem)
+            for key, problem in due
+            if problem is not None and 0 < problem.ask_at <= self._now and not problem.claimed_by
+        ]
+        is_free = self._limits.ask_at <= self._now
+        if waiting and is_free:
+            self._limits.ask_at = self._now + receipts.APART
+        for _, key, problem in sorted(waiting, key=lambda each: each[:2]):
+            if is_free and found is None and not postpone:
+                found = receipts.claim(problem, key, push_id, self._now)
+            self._save(key, problem)
+        return found
+
+    @_in_transaction
+    def acknowledged(self, key: str, receipt: str, device: str, at: float | None) -> str | None:
+        """Note an acknowledgement, at ``at`` (Unix time); return the title of its problem.
+
+        None if the problem is over, or has another receipt by now.
+        """
+        problem = self._get(key)
+        if problem is None or problem.receipt != receipt:
+            return None
+        receipts.acknowledge(problem, device, at)
+        self._save(key, problem)
+        return problem.title
+
+    @_in_transaction
+    def expired(self, key: str, receipt: str) -> None:
+        """Note that nobody has acknowledged an emergency in its time."""
+        problem = self._get(key)
+        if problem is not None and problem.receipt == receipt:
+            receipts.expire(problem, self._now)
+            self._save(key, problem)
+
+    @_in_transaction
+    def escalated(self, push_id: str, keys: Sequence[str], receipt: str, expires: float) -> None:
+        """Take the service's answer to an escalation; an empty receipt: it was refused."""
+        for key in keys:
+            problem = self._get(key)
+            if problem is not None and problem.claimed_by == push_id:
+                receipts.escalated(problem, receipt, expires, self._now)
+                self._save(key, problem)
 
     def look_at_all(self) -> None:
         """Let the next `due` look at everything, because the clock has jumped."""
@@ -407,6 +468,7 @@ class Throttle:
             ):
                 return quiet
             problem.resolved, problem.until, problem.last = True, now, candidate.created
+            receipts.end(problem)
             free = self._quota is QuotaLevel.ENOUGH and self._limits.next_summary(now) <= now
             if not (repeats or free):
                 counted, problem.counted = problem.counted, Occurrences()
@@ -448,10 +510,12 @@ class Throttle:
         """Return what speaks against an emergency; if nothing does, it repeats from now on."""
         if candidate.info.priority != EMERGENCY or problem.emergency == candidate.id:
             return ""
+        if problem.acknowledged:
+            return problem.acknowledged
         if self._now < problem.emergency_until:
-            return "an emergency of it repeats already"
+            return "(no emergency: an emergency of it repeats already)"
         if not self._limits.allow_emergency(self._now):
-            return "one of many emergencies within an hour"
+            return "(no emergency: one of many emergencies within an hour)"
         problem.emergency, problem.emergency_until = candidate.id, self._now + candidate.expire
         return ""
 
@@ -630,6 +694,9 @@ class Throttle:
             due = max(due, not_before)
         elif not self._is_shared and not problem.resolved and self._now < problem.until:
             due = problem.until
+        if problem.ask_at and not problem.claimed_by:
+            ask_at = max(problem.ask_at, self._limits.ask_at)
+            due = ask_at if due is None else min(due, ask_at)
         self.store.save(key, problem, due)
 
     def _delete(self, name: str) -> None:
