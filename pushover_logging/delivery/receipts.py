@@ -42,7 +42,7 @@ def ask(client: PushoverClient, throttle: Throttle, due: FollowUp) -> None:
         throttle.expired(due.key, due.receipt)
 
 
-def emergency(message: Message, receipt: str) -> Emergency | None:
+def emergency(message: Message, receipt: str | None) -> Emergency | None:
     """Return what to keep of an accepted ``message``; None if it was no emergency."""
     if not receipt:
         return None

@@ -56,6 +56,7 @@ from pushover_logging.rendering.summary import (
     with_line,
 )
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
+from pushover_logging.throttle.receipts import Emergency
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
@@ -94,7 +95,7 @@ class _Push:
     ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
     ``decision`` is None for a summary, and for a Message that no throttle is asked about. A push
     without an ``outcome`` was not answered, and is sent again. ``escalates``: it is no summary, but
-    an emergency's escalation. ``receipt`` is that of an accepted emergency. ``view`` is what
+    an emergency's escalation. ``emergency`` has the receipt of an accepted one. ``view`` is what
     processes have to know of its problem since: an estimate until the throttle has recorded the
     outcome.
     """
@@ -107,7 +108,7 @@ class _Push:
     at_exit: bool = False
     escalates: bool = False
     outcome: str = ""
-    receipt: str = ""
+    emergency: Emergency | None = None
     view: View = UNKNOWN
 
     @property
@@ -396,7 +397,8 @@ class Sender:
             within = None
             if self.deadline is not None:
                 within = max(self.deadline - Clock.monotonic(), _SHORTEST)
-            push.receipt = self.client.send(message, within=within).receipt or ""
+            sent = self.client.send(message, within=within)
+            push.emergency = receipts.emergency(message, sent.receipt)
 
     # -- what becomes of a Message
 
@@ -442,12 +444,11 @@ class Sender:
             throttle.released(queued.id, push.keys)
         elif outcome and push.escalates:
             expires = float(queued.message.expire or 0)
-            throttle.escalated(queued.id, push.keys, push.receipt, expires)
+            throttle.escalated(queued.id, push.keys, push.emergency, expires)
         elif outcome and push.awaits_answer:
             is_refused = outcome.startswith(REJECTED) and not push.at_exit
-            emergency = receipts.emergency(queued.message, push.receipt)
             views = throttle.notified(
-                queued.id, push.keys, push.decision, refused=is_refused, emergency=emergency
+                queued.id, push.keys, push.decision, refused=is_refused, emergency=push.emergency
             )
             self.dedup.update(views)
             push.view = next(iter(views.values()), UNKNOWN)
@@ -522,7 +523,7 @@ class Sender:
             push = _Push(queued, throttle, keys=[due.key], is_summary=True, escalates=True)
             self._send(push)
         else:
-            self._ask(lambda: throttle.escalated(push_id, [due.key], "", 0.0), None)
+            self._ask(lambda: throttle.escalated(push_id, [due.key], None, 0.0), None)
         return True
 
     def _send_exit_digest(self) -> bool:

@@ -79,10 +79,10 @@ def expire(problem: Problem, now: float) -> None:
         end(problem)
 
 
-def escalated(problem: Problem, receipt: str, expires: float, now: float) -> None:
-    """Take the answer to the escalation: its receipt, empty if it was refused."""
+def escalated(problem: Problem, emergency: Emergency | None, expires: float, now: float) -> None:
+    """Take the answer to the escalation, which is an emergency again; None if it was refused."""
     problem.claimed_by = ""
     end(problem)
-    if receipt:
-        begin(problem, Emergency(receipt), now)
+    if emergency is not None:
+        begin(problem, emergency, now)
         problem.emergency_until = now + expires

@@ -343,12 +343,18 @@ class Throttle:
             self._save(key, problem)
 
     @_in_transaction
-    def escalated(self, push_id: str, keys: Sequence[str], receipt: str, expires: float) -> None:
-        """Take the service's answer to an escalation; an empty receipt: it was refused."""
+    def escalated(
+        self,
+        push_id: str,
+        keys: Sequence[str],
+        emergency: receipts.Emergency | None,
+        expires: float,
+    ) -> None:
+        """Take the service's answer to an escalation; None: it was refused."""
         for key in keys:
             problem = self._get(key)
             if problem is not None and problem.claimed_by == push_id:
-                receipts.escalated(problem, receipt, expires, self._now)
+                receipts.escalated(problem, emergency, expires, self._now)
                 self._save(key, problem)
 
     def look_at_all(self) -> None:
