@@ -179,6 +179,7 @@ function foot(message, card) {
   if (message.priority !== "normal") {
     chips.append(chip("", message.priority[0].toUpperCase() + message.priority.slice(1), "tone"));
   }
+  if (message.emergency) chips.append(chip("", `to ${message.to.join(", ")}`, "to"));
   if (message.sound) chips.append(chip("sound", message.sound));
   if (message.device) chips.append(chip("device", message.device));
   if (message.encrypted === "decrypted") chips.append(chip("lock", "end to end encrypted"));
