@@ -6,11 +6,14 @@ Each scenario plays over memory, a file and Redis, on a clock that the test move
 import itertools
 import logging
 import math
+import re
+import time
 
 import pytest
 from conftest import USER, Driven
 
-from pushover_logging import ConfigurationError, TemporaryError
+from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
+from pushover_logging.cli import problems
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -203,8 +206,8 @@ def test_refused_report_of_a_mute_is_not_lost(start, inbox):
 
 
 def test_processes_share_a_mute(start, inbox):
-    """One mutes; the other, and one that starts later, are quiet; their counts are one push."""
-    one, other = start(), start()
+    """One mutes; one of another host, and one that starts later, are quiet: one push for all."""
+    one, other = start(), start(host="web-2")
     other.report("disk", text="No space")
     one.handler.mute(seconds="10m")
     one.report(times=10)
@@ -502,3 +505,107 @@ def test_key_of_an_escalation_is_checked(inbox, key):
     """At construction, with the level's name, and without showing the key."""
     with pytest.raises(ConfigurationError, match=r"CRITICAL.*: escalate_to: got \*\*\*"):
         Driven(inbox, levels={"CRITICAL": {"priority": 2, "escalate_to": key}})
+
+
+# -- the commands
+
+
+def listed(title="No database", state="open", **given):
+    """Return a problem of 14:02 of some day."""
+    at = time.mktime((2026, 11, 29, 14, 2, 0, 0, 0, -1))
+    values = {"id": "0f3a9c1e", "level": 50, "count": 312, "since": at, "last": at + 420}
+    return ListedProblem(**{**values, "state": state, "until": at + 3600, "title": title, **given})
+
+
+def test_table_fits_the_terminal():
+    """80 columns and no colour; with colours it is as wide, and no title reaches the terminal."""
+    now = listed().last + 60
+    found = [
+        listed(state="emergency"), listed(f"No space on \x1b[31m{'/srv' * 30}", level=40),
+        listed(state="acknowledged", until=None), listed(since=now - 5 * DAY, state="cooling"),
+    ]  # fmt: skip
+    lines = problems.table(found, now, 80, in_color=False)
+    assert [
+        "ID        LEVEL     COUNT  SINCE   LAST   STATE                  TITLE",
+        "0f3a9c1e  CRITICAL  312    14:02   14:09  emergency until 15:02  No database",
+    ] == lines[:2]
+    assert max(map(len, lines)) <= 80
+    assert "24 Nov" in lines[4]
+    colored = problems.table(found, now, 80, in_color=True)
+    assert "\x1b[31memergency until 15:02\x1b[0m" in colored[1]
+    assert lines == [re.sub(r"\x1b\[\d+m", "", line) for line in colored]
+    assert ["no open problems"] == problems.table([], now, 80, in_color=True)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for, kind):
+    """Listed, muted by name and by id, unmuted: what each prints, and what the phone gets."""
+    if kind == "file":
+        options, environ = {"outbox": tmp_path / "o.sqlite"}, {"PUSHOVER_OUTBOX": "o.sqlite"}
+    else:
+        url = request.getfixturevalue("redis").url
+        options, environ = {"throttle": url}, {"PUSHOVER_THROTTLE": url}
+    assert (0, b"db-7: muted until", b"") == tuple(
+        part[:17] if isinstance(part, bytes) else part
+        for part in command.run("mute", "db-7", "--for", "1h", "--include-critical", **environ)
+    )
+    handler = handler_for(**options)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.critical("No database", extra={"pushover": {"fingerprint": "db-7"}})
+    log.error("No space", extra={"pushover": {"fingerprint": "disk"}})
+    assert handler.flush(10)
+    assert ["No space"] == [push["title"] for push in inbox.messages]
+    status, out, err = command.run("problems", **environ)
+    assert (0, b"", 3) == (status, err, len(out.splitlines()))
+    (muted,) = (line for line in out.decode().splitlines() if "No database" in line)
+    assert re.search(r"CRITICAL +1 .* muted until \d\d:\d\d +No database$", muted)
+    assert (0, b"nothing was muted\n", b"") == command.run("unmute", "disk", **environ)
+    key = muted.split()[0]
+    assert 0 == command.run("mute", key, "--for", "2d", **environ)[0]
+    assert (0, b"unmuted\n", b"") == command.run("unmute", **environ)
+    titles = [push["title"] for push in inbox.wait_for(2, timeout=30)]
+    assert re.fullmatch(r"Muted for .*: 1 of 1 problem", titles[1])
+
+
+@pytest.mark.process
+def test_commands_without_shared_state(command):
+    """One line that says how to have it; none of them makes a file."""
+    for arguments in (["problems"], ["mute", "--for", "1h"], ["unmute"]):
+        status, out, err = command.run(*arguments)
+        assert (2, b"", 1) == (status, out, len(err.splitlines()))
+        assert b"pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX" in err
+    status, _, err = command.run("mute", "--for", "8d", PUSHOVER_OUTBOX="o.sqlite")
+    assert (2, True) == (status, b"--for: got '8d'" in err)
+    assert not list(command.directory.rglob("*.sqlite"))
+
+
+@pytest.mark.process
+def test_mute_holds_in_a_forks_child(program, command, inbox):
+    """Through the file that both share; the counts of both are one push."""
+    code, _, err = program.run("""
+        import logging, os
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler(outbox="o.sqlite")
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        handler.mute(seconds="1h")
+        log.error("No database")
+        child = os.fork()
+        for _ in range(5):
+            log.error("No database")
+        handler.close()
+        if not child:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        handler = PushoverHandler(outbox="o.sqlite")
+        (problem,) = handler.problems()
+        assert (11, "muted") == (problem.count, problem.state), problem
+        handler.unmute()
+        handler.close()
+    """)
+    assert (0, "") == (code, err)
+    (push,) = inbox.wait_for(1)
+    assert re.fullmatch(r"Muted for .*: 11 of 1 problem", push["title"])
