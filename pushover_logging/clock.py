@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import random
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 MAX_UNIX_TIME = 253_402_300_799.0
 """The end of the year 9999, the last of `datetime`."""
@@ -59,6 +64,17 @@ class Clock:
         if sys.is_finalizing():  # Python 3.11 would wait forever for the thread
             msg = "cannot start a thread at interpreter shutdown"
             raise RuntimeError(msg)
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        # Since Python 3.14 a thread can inherit the context of its caller, and keep it alive.
+        context: dict[str, Any] = (
+            {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+        )
+        thread = threading.Thread(target=target, name=name, daemon=True, **context)
         thread.start()
         return thread
+
+
+def snapshot(items: Iterable[T]) -> list[T]:
+    """Return the items of a deque or a WeakSet, which other threads may change meanwhile."""
+    while True:
+        with contextlib.suppress(RuntimeError):  # changed during iteration
+            return list(items)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import os
 import re
-import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pushover_logging.api.client import (
@@ -29,13 +28,18 @@ from pushover_logging.api.client import (
 from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
+from pushover_logging.levels import level_number
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.link import COMMIT_VARIABLES, SourceLink
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
 from pushover_logging.throttle.mutes import MAX_MUTE
-from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
+
+if TYPE_CHECKING:
+    from pushover_logging.throttle.rules import Rules
 
 OFF = "off"
+UNSET = "not set"  # the token of `install` with ``optional`` and no keys
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
@@ -92,9 +96,20 @@ def credentials(
     token: str | None = None, user: str | None = None, key: object = None
 ) -> Credentials | None:
     """Return token, user and encryption key, checked; None if the token is "off"."""
+    if lacks_credentials(token, user):
+        msg = (
+            "token and user: neither was given; set PUSHOVER_TOKEN and PUSHOVER_USER, or "
+            "PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE; in code, pass token=... and user=..."
+        )
+        raise ConfigurationError(msg)
     found = credential("token", token)
     key = encryption_key(key)
-    return None if found == OFF else Credentials(found, credential("user", user), key)
+    return None if found in (OFF, UNSET) else Credentials(found, credential("user", user), key)
+
+
+def lacks_credentials(token: object = None, user: object = None) -> bool:
+    """Return True if neither token nor user is given or set in the environment."""
+    return token is None is user and _secret("token") is None and _secret("user") is None
 
 
 def client_factory(
@@ -126,6 +141,7 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
         host=host(given["host"]),
         redaction=Redaction(given["redact"], secrets.secrets() if secrets else ()),
     )
+    made.source = source_link(given["source_root"], given["commit"])
     if secrets is not None and secrets.key is not None:
         made.encrypted_length = encrypted_length()
     return made
@@ -138,6 +154,8 @@ def rules(option: object) -> Rules | None:
     (one fixed window), or a mapping with ``windows`` (durations, in turn), ``group_by`` (names of
     record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (a duration).
     """
+    from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules  # noqa: PLC0415
+
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
     if option is True:
@@ -164,6 +182,17 @@ def rules(option: object) -> Rules | None:
     names = "windows, group_by, store, summary_at_exit and forget_after"
     takes = f"False, a duration for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
+
+
+def trail(lines: object, level: object) -> tuple[int, int]:
+    """Return how many lines a trail shows, and the number of their lowest level."""
+    try:
+        lowest = level_number(level)
+    except ConfigurationError as error:
+        takes = "the name or number of a logging level"
+        raise invalid(redacted(level), "trail_level", takes) from error
+    count = int(number("trail", lines, low=0))
+    return count, lowest if count else sys.maxsize
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -210,6 +239,8 @@ def _working_folder() -> Path:
 def host(given: object) -> str | None:
     """Return the host name shown in each message; None for the generated name of a container."""
     if given is None:
+        import socket  # noqa: PLC0415  imported for one call, and by the transport
+
         own = socket.gethostname()
         return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
     if not isinstance(given, str):
@@ -223,6 +254,20 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     priority = 2 if {"retry", "expire"} & fields.keys() else 0
     Message(message="checked here, not at the first alert", priority=priority, **fields)
     return fields
+
+
+def source_link(root: object, commit: object) -> SourceLink:
+    """Return the fields of links to source lines; a commit that is not given is the environment's.
+
+    Raises ConfigurationError for what is no path, and no text.
+    """
+    if root is not None and (not isinstance(root, (str, os.PathLike)) or not root):
+        raise invalid(redacted(root), "source_root", "the path of a folder")
+    if commit is None:
+        commit = next(filter(None, map(os.environ.get, COMMIT_VARIABLES)), None)
+    elif not isinstance(commit, str) or not commit.strip():
+        raise invalid(redacted(commit), "commit", "the name of a commit, a tag or a branch")
+    return SourceLink(None if root is None else Path(root).expanduser().absolute(), commit)
 
 
 def number(name: str, given: object, *, low: float, takes: str = "a number") -> float:

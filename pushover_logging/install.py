@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
+from pushover_logging import config
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.identity.tracebacks import subexceptions
 
@@ -22,28 +23,44 @@ _HOOKS: weakref.WeakSet[Callable[..., None]] = weakref.WeakSet()
 _STATE = threading.local()  # `is_inside`: this thread is in a hook of ours
 
 
-def install(**options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
+def install(*, optional: bool = False, **options: Any) -> PushoverHandler:  # noqa: ANN401  the handler checks each
     """Put a PushoverHandler on the root logger and return it.
 
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
     which shows what Python showed on stderr until then (the first handler on root disables that),
-    and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
-    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
-    lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
-    second call, as in a notebook, replaces the handler of the first. Raises ConfigurationError.
+    and its level is lowered to the handler's, or to a ``trail_level`` that is given. Uncaught
+    exceptions of the program and its threads are logged as CRITICAL and shown as before, except
+    KeyboardInterrupt and SystemExit. SIGTERM lets the handler send what it has before it ends the
+    program, unless ``terminate`` is False. A second call, as in a notebook, replaces the handler of
+    the first. With ``optional``, and if neither token nor user is set, nothing is sent, and a
+    warning reports that. Raises ConfigurationError.
     """
+    if optional and config.lacks_credentials(options.get("token"), options.get("user")):
+        options["token"] = config.UNSET
     handler = PushoverHandler(**{"terminate": True, **options})
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_stderr_handler(root))
-        if root.level > handler.level:
-            root.setLevel(handler.level or logging.DEBUG)
+        level = handler.level
+        if "trail_level" in options:
+            level = getattr(level, "lowest", level)
+        if root.level > level:
+            root.setLevel(level or logging.DEBUG)
     for previous in _INSTALLED & set(root.handlers):
         root.removeHandler(previous)  # its sender still sends what it has queued
     _INSTALLED.add(handler)
     root.addHandler(handler)
     _chain_hooks(root)
     return handler
+
+
+def install_in_worker(**options: Any) -> None:  # noqa: ANN401  as `install`
+    """Call `install` with ``options`` in a worker of a pool: the ``initializer`` of each kind.
+
+    It returns nothing, because an InterpreterPoolExecutor refuses a result that it cannot share.
+    Raises ConfigurationError.
+    """
+    install(**options)
 
 
 def _stderr_handler(root: logging.Logger) -> logging.Handler:

@@ -75,6 +75,13 @@ def test_message_that_compares_to_no_truth_is_shown():
     assert _stderr_handler(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
 
 
+@pytest.fixture
+def program(program):
+    """Its own records are on stderr."""
+    program.first_line = "import logging"
+    return program
+
+
 def told(inbox):
     return [(push["title"], push["priority"]) for push in inbox.messages]
 
@@ -204,6 +211,7 @@ def test_interrupt_in_a_group_is_no_failure(inner, told):
 
 @pytest.mark.parametrize(("given", "expected"), [
     ({}, logging.WARNING), ({"level": "INFO"}, logging.INFO), ({"level": 0}, logging.DEBUG),
+    ({"trail_level": "INFO"}, logging.INFO), ({"trail_level": "CRITICAL"}, logging.WARNING),
 ])  # fmt: skip
 def test_level_lets_through_what_it_asks_for(root, inbox, given, expected):
     """Where root was as Python made it; stderr stays as it was."""

@@ -12,8 +12,11 @@ from pushover_logging.cli import (
     check,
     demo,
     inbox,
+    init,
+    jobs,
     mute,
     outbox,
+    overdue,
     problems,
     redact,
     run,
@@ -70,7 +73,10 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = result.add_subparsers(metavar="COMMAND", required=True)
-    for command in (send, run, check, inbox, demo, outbox, problems, mute, unmute, redact):
+    commands = (
+        init, send, run, jobs, overdue, check, inbox, demo, outbox, problems, mute, unmute, redact,
+    )  # fmt: skip
+    for command in commands:
         command.add_to(subparsers)
     return result
 

@@ -1,4 +1,4 @@
-"""add_command and duration: what subcommands have in common in argparse.
+"""What subcommands have in common in argparse: `add_command`, and types of arguments.
 
 A module of its own because every subcommand needs it and the package imports all subcommands.
 """
@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 
 from pushover_logging.clock import DURATION, parse_duration
+from pushover_logging.rendering.text import clean
 
 MAX_DURATION = 366 * 86_400.0  # seconds; a lock cannot wait for ever
 
@@ -49,4 +50,13 @@ def duration(text: str) -> float:
     if 0 < seconds <= MAX_DURATION:
         return seconds
     msg = f"got {text!r}, takes {DURATION}, above 0 and at most 366d"
+    raise argparse.ArgumentTypeError(msg)
+
+
+def job_name(text: str) -> str:
+    """Return a job's name on one line."""
+    name = " ".join(clean(text).split())
+    if name:
+        return name
+    msg = f"got {text!r}, takes a text that is not blank"
     raise argparse.ArgumentTypeError(msg)

@@ -14,11 +14,14 @@ from pushover_logging import config
 from pushover_logging.cli.terminal import warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, TemporaryError, Unreachable
+from pushover_logging.handler import PushoverHandler
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.throttle.rules import Rules
 from pushover_logging.throttle.store import Store
 from pushover_logging.throttle.throttle import Throttle
 
+# The next run reports what is due at its time; and a monthly job, too, is resolved once.
+_THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
 _NONE = "there is no shared state: pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX"
 
 
@@ -57,6 +60,26 @@ def outbox_of(arguments: argparse.Namespace) -> str:
         warn("there is no home folder: alerts are not throttled over several runs")
         return config.OFF
     return "auto"
+
+
+def shared_handler(
+    arguments: argparse.Namespace, *, only_if_outbox_exists: bool = False
+) -> PushoverHandler | None:
+    """Return the handler of a command that runs again and again; None if nothing is sent.
+
+    Its problems are in the shared state, and remembered from one run to the next. Raises
+    ConfigurationError.
+    """
+    client = config.client(config.credentials())
+    if client is None:
+        return None
+    outbox, store = outbox_of(arguments), rules_of(arguments).store
+    path = config.outbox(outbox, client.application)
+    # Without an outbox file, no earlier run can have left anything.
+    if only_if_outbox_exists and store is None and path is not None and not path.exists():
+        return None
+    throttle = {**_THROTTLE, "store": store}
+    return PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=arguments.clock)
 
 
 @contextlib.contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pushover_logging.throttle.limits import Limits
 from pushover_logging.throttle.mutes import mute_of, problem_id
-from pushover_logging.throttle.rules import Problem
+
+if TYPE_CHECKING:  # the package's root imports this module
+    from pushover_logging.throttle.limits import Limits
+    from pushover_logging.throttle.rules import Problem
 
 OPEN, COOLING, MUTED, RESOLVED = "open", "cooling", "muted", "resolved"
 EMERGENCY, ACKNOWLEDGED = "emergency", "acknowledged"

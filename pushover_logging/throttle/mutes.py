@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from pushover_logging.identity.fingerprint import JobName, explicit
+from pushover_logging.identity.record_parts import JOB
 
 MAX_MUTE = 7 * 86_400.0  # seconds
 _ID = 8  # hexadecimal digits of a key
@@ -41,7 +41,9 @@ def ids_of(name: str | None) -> tuple[str, ...]:
     """Return the ids that ``name`` can mean: an id, or a fingerprint's name. None means all."""
     if name is None:
         return ()
-    return name, problem_id(explicit(name)), problem_id(explicit(JobName(name)))
+    from pushover_logging.identity.fingerprint import explicit  # noqa: PLC0415  not at the start
+
+    return name, problem_id(explicit(name)), problem_id(explicit(f"{JOB}{name}"))
 
 
 def mute_of(mutes: Mutes, key: str, level: int) -> Mute | None:
