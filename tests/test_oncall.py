@@ -408,6 +408,18 @@ def test_emergency_that_nobody_acknowledges_escalates_once(start, inbox, given):
     assert 2 == len(inbox.messages)
 
 
+def test_each_emergency_of_a_group_escalates(start, inbox):
+    """One line with different texts becomes one problem, but no emergency is forgotten."""
+    one = start(levels=ESCALATING)
+    for text in "fire,flood,frost,smoke,steam,storm,quake".split(","):
+        one.log.critical(text)
+        one.settle()
+    emergencies = [push["priority"] for push in inbox.messages].count("2")
+    assert 4 <= emergencies < 7
+    let_pass(inbox, 720, one)
+    assert emergencies == [push["user"] for push in inbox.messages].count(SECOND)
+
+
 def test_escalation_is_acknowledged_too(start, inbox):
     """By the second line: no more emergencies."""
     one = start(levels=ESCALATING)

@@ -571,8 +571,9 @@ class Throttle:
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
-            # One whose count is on its way stays by itself, or that would be reported twice.
-            if problem is not None and not problem.reporting.count:
+            # One whose count is on its way stays by itself, or that would be reported twice; and
+            # so does one whose emergency nobody has acknowledged.
+            if problem is not None and not problem.reporting.count and not problem.ask_at:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
         self._delete(MEMBERS + name)
