@@ -411,7 +411,7 @@ def test_emergency_that_nobody_acknowledges_escalates_once(start, inbox, given):
 def test_each_emergency_of_a_group_escalates(start, inbox):
     """One line with different texts becomes one problem, but no emergency is forgotten."""
     one = start(levels=ESCALATING)
-    for text in "fire,flood,frost,smoke,steam,storm,quake".split(","):
+    for text in ["fire", "flood", "frost", "smoke", "steam", "storm", "quake"]:
         one.log.critical(text)
         one.settle()
     emergencies = [push["priority"] for push in inbox.messages].count("2")

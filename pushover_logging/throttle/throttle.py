@@ -315,16 +315,15 @@ class Throttle:
         ``postpone``: return nothing, and the same is due again in a few seconds.
         """
         found, self.has_follow_up = None, False
-        due = [item for item in self._due(self.store.now()).items() if item[1] is not None]
         waiting = [
-            (problem.ask_at, key, problem)
-            for key, problem in due
+            (bool(problem.receipt), problem.ask_at, key, problem)
+            for key, problem in self._due(self.store.now()).items()
             if problem is not None and 0 < problem.ask_at <= self._now and not problem.claimed_by
         ]
         is_free = self._limits.ask_at <= self._now
         if waiting and is_free:
             self._limits.ask_at = self._now + receipts.APART
-        for _, key, problem in sorted(waiting, key=lambda each: each[:2]):
+        for _, _, key, problem in sorted(waiting, key=lambda each: each[:3]):  # escalations first
             if is_free and found is None and not postpone:
                 found = receipts.claim(problem, key, push_id, self._now)
             self._save(key, problem)
