@@ -14,6 +14,9 @@ from conftest import USER, Driven
 
 from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
 from pushover_logging.cli import problems
+from pushover_logging.delivery import receipts
+from pushover_logging.identity.fingerprint import explicit
+from pushover_logging.throttle.receipts import FollowUp
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -510,6 +513,63 @@ def test_escalation_that_is_refused_goes_to_the_default_user(start, inbox, caplo
     let_pass(inbox, 700, one)
     assert [USER, USER] == [push["user"] for push in inbox.messages]
     assert "its own user was refused" in inbox.messages[1]["message"]
+
+
+def test_escalation_that_the_service_refuses_is_not_repeated(start, inbox, caplog):
+    """As any message that it refuses."""
+    one = start(levels=ESCALATING)
+    refused = {"status": 0, "errors": ["message is no good"], "request": "r"}
+    inbox.fail_with(400, refused, times=None, match=lambda form: form["user"] == SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 700, one)
+    assert (1, 2) == (len(inbox.messages), len(inbox.attempts))
+    assert 1 == caplog.text.count("rejected")
+
+
+def test_escalation_that_cannot_be_sent_waits(start, inbox):
+    """The service is down at that moment: it goes out once, when that is up again."""
+    one = start(levels=ESCALATING)
+    inbox.fail_with(500, times=2, match=lambda form: form["user"] == SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 720, one)
+    assert [USER, SECOND] == [push["user"] for push in inbox.messages]
+
+
+def test_damaged_escalation_is_dropped(start, inbox):
+    """By another program, in the shared state."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    key = explicit("db-7")
+    with one.handler._problems() as throttle:
+
+        def damage():
+            problem = throttle._get(key)
+            problem.escalation = "{}"
+            throttle._save(key, problem)
+
+        throttle._transaction(damage)
+    let_pass(inbox, 700, one)
+    assert 1 == len(inbox.messages)
+    assert ["No database"] == [each.title for each in one.handler.problems(include_over=True)]
+
+
+def test_late_answer_changes_nothing(start, inbox):
+    """The problem is over, or has another receipt, by the time that it comes."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    one.settle()
+    receipt = inbox.messages[0]["receipt"]
+    inbox.acknowledge(receipt)
+    one.handler.resolve("db-7")
+    one.settle()
+    key, client = explicit("db-7"), one.handler._pipeline._client
+    with one.handler._problems() as throttle:
+        before = throttle.problems(0.0, include_over=True)
+        receipts.ask(client, throttle, FollowUp(key, receipt, "", 0.0))
+        throttle.expired(key, receipt)
+        throttle.escalated("another push", [key], None, 0.0)
+        assert "resolved" == before[0].state
+        assert before == throttle.problems(0.0, include_over=True)
 
 
 @pytest.mark.parametrize("key", ["nobody", f"{USER},{SECOND}", 7, ""])
