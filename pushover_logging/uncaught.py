@@ -79,8 +79,7 @@ def watch_futures() -> None:
     set_exception, result, exception = kind.set_exception, kind.result, kind.exception
 
     def watched_set_exception(self: Any, exception: BaseException | None) -> None:  # noqa: ANN401
-        if exception is not None:
-            self._pushover_logging = _Unasked(exception)
+        self._pushover_logging = _Unasked(exception)
         set_exception(self, exception)
 
     def asked(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,8 +102,8 @@ def watch_futures() -> None:
 class _Unasked:
     """The exception of a future, which goes when that goes."""
 
-    def __init__(self, exc: BaseException) -> None:
-        self.exc: BaseException | None = exc
+    def __init__(self, exc: BaseException | None) -> None:
+        self.exc = exc
 
     def __del__(self) -> None:
         if self.exc is not None:

@@ -159,22 +159,6 @@ def test_future_that_nobody_asks(program, inbox, pool, futures):
     assert ([("ValueError: not asked", "1")] if futures else []) == told(inbox)
 
 
-def test_task_whose_reference_is_kept(program, inbox):
-    """What docs/frameworks.md offers: a callback that asks the task."""
-    code, _, err = program.run(
-        HEAD + "import asyncio\n"
-        "async def work():\n"
-        "    raise ValueError('no rate')\n"
-        "async def main():\n"
-        "    kept = asyncio.create_task(work())\n"
-        "    kept.add_done_callback(lambda task: task.result())\n"
-        "    await asyncio.sleep(0.01)\n"
-        "asyncio.run(main())\n"
-    )
-    assert 0 == code, err
-    assert [("ValueError: no rate", "0")] == told(inbox)
-
-
 def test_what_the_collector_finds_has_no_trail(program, inbox):
     """It runs in the middle of anything."""
     code, _, _ = program.run(
