@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import os
 import re
-import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pushover_logging.api.client import (
@@ -25,6 +25,7 @@ from pushover_logging.api.client import (
     checked_timeout,
     checked_url,
 )
+from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.levels import level_number
@@ -32,9 +33,12 @@ from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.link import COMMIT_VARIABLES, SourceLink
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
-from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules
+
+if TYPE_CHECKING:
+    from pushover_logging.throttle.rules import Rules
 
 OFF = "off"
+UNSET = "not set"  # the token of `install` with ``optional`` and no keys
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
@@ -91,9 +95,20 @@ def credentials(
     token: str | None = None, user: str | None = None, key: object = None
 ) -> Credentials | None:
     """Return token, user and encryption key, checked; None if the token is "off"."""
+    if lacks_credentials(token, user):
+        msg = (
+            "token and user: neither was given; set PUSHOVER_TOKEN and PUSHOVER_USER, or "
+            "PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE; in code, pass token=... and user=..."
+        )
+        raise ConfigurationError(msg)
     found = credential("token", token)
     key = encryption_key(key)
-    return None if found == OFF else Credentials(found, credential("user", user), key)
+    return None if found in (OFF, UNSET) else Credentials(found, credential("user", user), key)
+
+
+def lacks_credentials(token: object = None, user: object = None) -> bool:
+    """Return True if neither token nor user is given or set in the environment."""
+    return token is None is user and _secret("token") is None and _secret("user") is None
 
 
 def client_factory(
@@ -134,10 +149,12 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
 def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
-    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``group_by``
-    (names of record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (seconds).
+    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a duration
+    (one fixed window), or a mapping with ``windows`` (durations, in turn), ``group_by`` (names of
+    record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (a duration).
     """
+    from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules  # noqa: PLC0415
+
     if option is None:
         option = os.environ.get("PUSHOVER_THROTTLE") or True
     if option is True:
@@ -159,10 +176,10 @@ def rules(option: object) -> Rules | None:
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number("throttle: forget_after", forget_after, low=0),
+            forget_after=seconds("throttle: forget_after", forget_after),
         )
     names = "windows, group_by, store, summary_at_exit and forget_after"
-    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
+    takes = f"False, a duration for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
 
 
@@ -221,6 +238,8 @@ def _working_folder() -> Path:
 def host(given: object) -> str | None:
     """Return the host name shown in each message; None for the generated name of a container."""
     if given is None:
+        import socket  # noqa: PLC0415  imported for one call, and by the transport
+
         own = socket.gethostname()
         return os.environ.get("PUSHOVER_HOST") or (None if _CONTAINER.fullmatch(own) else own)
     if not isinstance(given, str):
@@ -250,12 +269,19 @@ def source_link(root: object, commit: object) -> SourceLink:
     return SourceLink(None if root is None else Path(root).expanduser().absolute(), commit)
 
 
-def number(name: str, given: object, *, low: float) -> float:
+def number(name: str, given: object, *, low: float, takes: str = "a number") -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
     is_bool = isinstance(given, bool)
     if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
-    raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
+    raise invalid(redacted(given), name, f"{takes}, {low:g} or more, at most {MAX_SECONDS:,}")
+
+
+def seconds(name: str, given: object) -> float:
+    """Return ``given`` in seconds if it is a number, 0 or more, or a text like ``1h30m``."""
+    with suppress(ValueError):
+        given = parse_duration(given) if isinstance(given, str) else given
+    return number(name, given, low=0, takes=DURATION)
 
 
 def boolean(name: str, given: object) -> bool:
@@ -302,10 +328,10 @@ def _from_text(text: str) -> object:
     if "://" in text:
         return {"store": text}
     try:
-        return float(text)
+        return parse_duration(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
+        raise invalid(got, "throttle", f"{DURATION}, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:
@@ -330,9 +356,12 @@ def _names(given: object) -> tuple[str, ...]:
 
 def _windows(values: object) -> tuple[float, ...]:
     try:
-        windows = tuple(map(float, values)) if isinstance(values, (list, tuple)) else ()
+        given = values if isinstance(values, (list, tuple)) else ()
+        windows = tuple(
+            parse_duration(one) if isinstance(one, str) else float(one) for one in given
+        )
     except (TypeError, ValueError, OverflowError):
         windows = ()
     if windows and all(0 < window < math.inf for window in windows):
         return windows
-    raise invalid(redacted(values), "throttle: windows", "a list of lengths in seconds, above 0")
+    raise invalid(redacted(values), "throttle: windows", f"a list of {DURATION}, above 0")

@@ -16,6 +16,7 @@ _INSTALLED: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
 
 def install(
     *,
+    optional: bool = False,
     crashes: bool = False,
     futures: bool = False,
     **options: Any,  # noqa: ANN401  the handler checks each
@@ -31,10 +32,13 @@ def install(
     `concurrent.futures.Future` objects that are gone and were never asked. With ``crashes``
     `faulthandler` writes to a file beside the outbox, and the next process reports it. SIGTERM lets
     the handler send what it has before it ends the program, unless ``terminate`` is False. A second
-    call, as in a notebook, replaces the handler of the first. Raises ConfigurationError, also for
-    ``crashes`` without an outbox.
+    call, as in a notebook, replaces the handler of the first. With ``optional``, and if neither
+    token nor user is set, nothing is sent, and a warning reports that. Raises ConfigurationError,
+    also for ``crashes`` without an outbox.
     """
     crashes, futures = config.boolean("crashes", crashes), config.boolean("futures", futures)
+    if optional and config.lacks_credentials(options.get("token"), options.get("user")):
+        options["token"] = config.UNSET
     handler = PushoverHandler(**{"terminate": True, **options})
     settings = handler._settings if crashes else None  # noqa: SLF001  None too if nothing is sent
     if settings is not None and settings.path is None:
@@ -60,6 +64,15 @@ def install(
 
         watch(settings.path, handler.handle)
     return handler
+
+
+def install_in_worker(**options: Any) -> None:  # noqa: ANN401  as `install`
+    """Call `install` with ``options`` in a worker of a pool: the ``initializer`` of each kind.
+
+    It returns nothing, because an InterpreterPoolExecutor refuses a result that it cannot share.
+    Raises ConfigurationError.
+    """
+    install(**options)
 
 
 def _stderr_handler(root: logging.Logger) -> logging.Handler:

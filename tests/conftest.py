@@ -27,6 +27,10 @@ USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # For a program that coverage.py would harm: its lock is not made for a fork in the middle of
 # another thread's work, and its tracing makes a signal's handler slower than the next signal.
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+# No test cuts the power: where there is room, their files wait for no disk. Read by `tmp_path`.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 class Mute:
@@ -166,8 +170,15 @@ def handler_for(inbox):
             thread.join(20)
 
 
+# On the first line of a program, which is blank: stderr has what the library reports there, and not
+# the program's own records, which are what it would have without the library.
+QUIET = "import logging; logging.lastResort.addFilter(lambda r: r.name == 'pushover_logging')"
+
+
 class Program:
     """A Python program of its own, its environment pointed at an inbox."""
+
+    first_line = QUIET
 
     def __init__(self, directory, inbox):
         self.directory = directory
@@ -182,7 +193,9 @@ class Program:
         """Write the program to a file of its own."""
         self.written += 1
         path = Path(self.directory, f"program{self.written}.py")
-        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        source = textwrap.dedent(source)
+        between = "" if source.startswith("\n") else "; "
+        path.write_text(f"{self.first_line}{between}{source}", encoding="utf-8")
         return path
 
     def start(self, source, **environ):

@@ -76,6 +76,13 @@ def test_message_that_compares_to_no_truth_is_shown():
     assert _stderr_handler(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
 
 
+@pytest.fixture
+def program(program):
+    """Its own records are on stderr."""
+    program.first_line = "import logging"
+    return program
+
+
 def told(inbox):
     return [(push["title"], push["priority"]) for push in inbox.messages]
 

@@ -109,13 +109,23 @@ def test_message_arrives_by_itself(inbox, open_page):
     """Without a reload, the newest on top, and the page's title counts."""
     page = open_page()
     assert page.locator("#empty").is_visible()
-    send(inbox, title="one")
+    assert page.locator("#connect").is_hidden()
+    lines = page.locator("#first-environ").inner_text().splitlines()
+    assert [f"export {name}={value}" for name, value in inbox.environ.items()] == lines
+    wide = "element => element.scrollWidth > element.clientWidth"
+    assert not any(page.locator(".lines").nth(number).evaluate(wide) for number in range(4))
+    assert "pushover-logging" in page.locator("#empty a").inner_text()
+    inbox.set_devices(KEYS["user"], ["pixel"])
+    send(inbox, title="one", sound="moo", device="nokia")
     send(inbox, title="two", priority="1", sound="siren", device="pixel")
     wait_for_cards(page, 2)
     assert ["two", "one"] == titles(page)
     assert "(2) Inbox" == page.title()
     assert ["High", "siren", "pixel"] == page.locator(".card.high .chips span").all_inner_texts()
+    unknown = page.locator(".card.normal .chips span").all_inner_texts()
+    assert ["moo (unknown: the default plays)", "nokia (unknown: sent to all)"] == unknown
     assert page.locator("#empty").is_hidden()
+    assert page.locator("#connect").is_visible()
 
 
 def test_page_catches_up_after_a_break(inbox, open_page):
@@ -231,8 +241,8 @@ def test_keyboard_alone_is_enough(inbox, open_page):
     for _ in range(12):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.id || document.activeElement.innerText"))
-    assert ["Skip to the messages", "clear", "text", "Emergency", "High", "Normal", "Low",
-            "Lowest"] == order[:8]  # fmt: skip
+    assert ["Skip to the messages", "pushover-logging", "clear", "text", "Emergency", "High",
+            "Normal", "Low", "Lowest"] == order[:9]  # fmt: skip
     page.keyboard.press("j")
     focused = "document.activeElement.querySelector('h2')?.innerText"
     page.evaluate("document.activeElement.blur()")
@@ -387,13 +397,16 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("width", WIDTHS)
 def test_text_is_readable_and_controls_are_named(inbox, open_page, width, scheme):
     """All text has a contrast of 4.5 to 1; each control has a name; each picture a text."""
+    page = open_page(width, scheme=scheme)
+    page.locator("#first").wait_for()
+    assert [] == page.evaluate(CONTRASTS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     for priority in ("-2", "-1", "0", "1"):
         send(inbox, title="t", priority=priority, sound="s", url="https://x.example/", ttl="99")
     send(inbox, title="t", priority="2", retry="30", expire="600")
     done = send(inbox, title="t", priority="2", retry="30", expire="600")["receipt"]
     inbox.acknowledge(done)
     send(inbox, encrypted="1")
-    page = open_page(width, scheme=scheme)
     wait_for_cards(page, 7)
     page.locator(".raw-button").first.click()
     page.emulate_media(reduced_motion="reduce")

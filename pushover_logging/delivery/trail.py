@@ -11,7 +11,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any
 
 from pushover_logging.identity.record_parts import message_text
@@ -22,9 +21,6 @@ MAX_AGE = 300.0  # seconds
 _MAX_TEXT = 500  # characters of a line; fewer are shown
 _EVICTED_AT_ONCE = CONTEXTS // 16
 _MODULES = sys.modules
-DISPATCH = logging.Logger.callHandlers.__code__
-"""The code by which `logging` hands a record to the handlers whose level it reaches."""
-
 
 _NOTHING: Callable[[], Any] = lambda: None  # noqa: E731  stands for a reference
 _Line = tuple[float, str, str, str]
@@ -72,23 +68,12 @@ class Trail:
         # By context; empty until a line is remembered.
         self.rings: dict[_Context, deque[_Line]] = {}
 
-    def take(self, record: logging.LogRecord) -> bool:
-        """Remember a record below the handler's level, if `logging` let it in for the trail.
-
-        Returns False for one that was handed to the handler itself, by a MemoryHandler for example.
-        """
-        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  the caller of `handle`
-        while frame is not None and frame.f_code.co_name == "handle":  # of a subclass
-            frame = frame.f_back
-        if frame is None or frame.f_code is not DISPATCH:
-            return False
-        try:
+    def take(self, record: logging.LogRecord) -> None:
+        """Remember a record below the handler's level."""
+        with contextlib.suppress(Exception):  # of an argument without a text: no line
             text = record.getMessage() if type(record.msg) is str else message_text(record)
             ring = self.rings.get(_context()) or self._new_ring()
             ring.append((record.created, record.levelname, record.name, text[:_MAX_TEXT]))
-        except Exception:  # noqa: BLE001, S110  an argument without a text: the line is left out
-            pass
-        return True
 
     def lines(self, record: logging.LogRecord) -> list[str]:
         """Return the last lines of a record's context that are older, at most five minutes.

@@ -26,10 +26,12 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     carries_exception,
     has_exception,
     message_text,
+    pushover_extra,
     read_record,
 )
 from pushover_logging.identity.source import Match, match_template, raise_site, t_string
@@ -37,7 +39,6 @@ from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
 EXPLICIT = "explicit:"
-JOB = "job:"  # an explicit one, of a `JobName`
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
@@ -51,7 +52,6 @@ _PLACEHOLDER = re.compile(
 )
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 _Texts = tuple[str, ...]
-_NO_EXTRA: Mapping[str, Any] = {}
 
 
 class GroupKey(NamedTuple):
@@ -60,12 +60,6 @@ class GroupKey(NamedTuple):
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
     site: str = ""  # the key of a second group: the call site of a root exception
-
-
-class JobName(str):
-    """The fingerprint of the failures of one job, which have a rate of their own."""
-
-    __slots__ = ()
 
 
 class RecordKeys(NamedTuple):
@@ -94,25 +88,21 @@ def record_keys(
     return RecordKeys(key, group, None, parts)
 
 
-def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the mapping in ``extra={"pushover": {...}}``, empty if there is none."""
-    extra = getattr(record, "pushover", _NO_EXTRA)
-    return extra if extra is _NO_EXTRA or isinstance(extra, Mapping) else _NO_EXTRA
-
-
 def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     """Return a cheap key that determines the fingerprint of a plain record; None for others.
 
     A plain record is at WARNING or above, has a str as its message, and has neither an exception,
     also among its arguments, nor a ``pushover`` mapping.
     """
-    is_plain = type(record.msg) is str and "pushover" not in record.__dict__
-    if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
+    message, args = record.msg, record.args
+    if record.levelno < logging.WARNING or record.exc_info or record.exc_text:
         return None
-    if record.args:
-        return None if has_exception(record.args) else (record.name, record.msg)
+    if type(message) is not str or hasattr(record, "pushover"):
+        return None
+    if args:
+        return None if has_exception(args) else (record.name, message)
     return (
-        record.name, record.msg, record.pathname, record.lineno, record.module, record.funcName,
+        record.name, message, record.pathname, record.lineno, record.module, record.funcName,
     )  # fmt: skip
 
 
@@ -164,7 +154,8 @@ def _fingerprint(
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
-    return _key(JOB if isinstance(name, JobName) else EXPLICIT, str(name), *values)
+    text = str(name)
+    return _key(JOB if text.startswith(JOB) else EXPLICIT, text, *values)
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
@@ -244,15 +235,12 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
     """
     if found is None:
         return _known_mask(text[:MAX_CHARACTERS])
-    if not found.errors:
-        return found.template
-    return _with_errors(found, known[:MAX_CHARACTERS])
-
-
-@lru_cache(maxsize=1024)
-def _with_errors(found: Match, known: str) -> str:
-    errors = map(first_line, found.errors)
-    return "\0".join((found.template, *[mask(each) for each in errors if each not in known]))
+    template, errors = found
+    for error in errors:
+        line = first_line(error[:MAX_CHARACTERS])
+        if line not in known[:MAX_CHARACTERS]:
+            template += f"\0{mask(line)}"
+    return template
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:
@@ -351,7 +339,7 @@ def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Tex
     found = _match(record, text)
     if found:
         # An error's text is free, and args that make the text are not part of `call_key`.
-        rule = TEXT if found.errors or record.args else TEMPLATE
+        rule = TEXT if found[1] or record.args else TEMPLATE
         return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
     return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))

@@ -191,20 +191,15 @@ def _parts(text: str) -> Sequence[_Part]:
     # Each character is replaced by one character, so that positions stay the same.
     spaced = text if text.isascii() else _compiled(_UNSPACED).sub(";", text)
     for match in _compiled(_PATTERN).finditer(spaced):
-        parts.append((position, match.start(), ""))
-        parts += _parts_of_match(match)
-        position = match.end()
+        kind = str(match.lastgroup)
+        if kind == "request":
+            parts.append((position, match.start(), f"{match['method']}<path>"))
+            position = match.start("status") if match["status"] else match.end()
+        elif kind != "keep" and not (kind == "id" and _is_word(match.group())):
+            parts.append((position, match.start(), _PLACEHOLDERS.get(kind, f"<{kind}>")))
+            position = match.end()
     return (*parts, (position, len(text), ""))
 
 
-def _parts_of_match(match: re.Match[str]) -> list[_Part]:
-    kind = str(match.lastgroup)
-    start, end = match.span()
-    if kind == "request":
-        return [(*match.span("method"), "<path>"), (*match.span("status"), "")]
-    is_word = kind == "id" and (
-        _compiled(_WORD_WITH_DIGITS).fullmatch(match.group()) or not _DIGIT.search(match.group())
-    )
-    if kind == "keep" or is_word:
-        return [(start, end, "")]
-    return [(start, start, _PLACEHOLDERS.get(kind, f"<{kind}>"))]
+def _is_word(text: str) -> bool:
+    return bool(_compiled(_WORD_WITH_DIGITS).fullmatch(text)) or not _DIGIT.search(text)

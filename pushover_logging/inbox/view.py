@@ -50,6 +50,7 @@ def message_view(message: StoredMessage, now: float) -> dict[str, Any]:
         "html": sanitize(str(shown["message"])) if is_html else None,
         "link": safe_link(str(shown["url"])),
         "received": fields["received"],
+        "unknown": message.unknown,
         "encrypted": _encryption(fields),
         "attachment": fields["attachment"],
         "picture": f"/inbox/messages/{message.number}/picture" if kind else None,
