@@ -14,8 +14,10 @@ from pushover_logging import config, program_setup
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.trail import Trail
 from pushover_logging.diagnostics import warn
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     message_text,
     pushover_extra,
@@ -37,17 +39,30 @@ RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_WARNINGS = 20  # of one handler, about what records bring
 
 
+class EntryLevel(int):
+    """A handler's level to which `logging` also passes records from ``lowest`` on.
+
+    They are for the trail, or the first sign that the handler was added to a logger. `logging`
+    compares with ``record.levelno >= handler.level``; for all else it is the level that it shows.
+    """
+
+    lowest: int
+
+    def __le__(self, other: int) -> bool:
+        return other >= self.lowest
+
+
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
     A logging call never waits on the network and never raises. docs/options.md has the options;
-    times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
-    what it got and what it takes. No thread, socket or file is opened before the first record that
-    is let through, but to send what a process that is gone left in the outbox.
+    times are seconds or texts like ``1h30m``, ``clock`` is for tests. Raises ConfigurationError
+    that names the option, what it got and what it takes. No thread, socket or file is opened before
+    the first record that is let through, but to send what a process that is gone left in the
+    outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
-    level = program_setup.LevelUntilSeen()
 
     def __init__(  # noqa: PLR0913  each is an option of the table
         self,
@@ -60,9 +75,11 @@ class PushoverHandler(logging.Handler):
         sound: str | None = None,
         url: str | None = None,
         url_title: str | None = None,
-        ttl: int | None = None,
-        retry: int | None = None,
-        expire: int | None = None,
+        source_root: str | os.PathLike[str] | None = None,
+        commit: str | None = None,
+        ttl: int | str | None = None,
+        retry: int | str | None = None,
+        expire: int | str | None = None,
         tags: str | None = None,
         callback: str | None = None,
         html: bool | None = None,
@@ -72,13 +89,15 @@ class PushoverHandler(logging.Handler):
         style: str = "%",
         extras: Sequence[str] | bool | None = None,
         host: str | None = None,
+        trail: int = 3,
+        trail_level: int | str = logging.INFO,
         throttle: object = None,
         outbox: str | os.PathLike[str] | None = None,
         redact: object = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
-        max_age: float = 86_400,
-        close_timeout: float = 8.0,
+        max_age: float | str = 86_400,
+        close_timeout: float | str = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
         terminate: bool = False,
@@ -86,6 +105,8 @@ class PushoverHandler(logging.Handler):
     ) -> None:
         given = locals()
         number = level_number(level)
+        lines, self._trail_level = config.trail(trail, trail_level)
+        self._trail = Trail(lines)
         self._fields_of_level = lru_cache(maxsize=64)(Levels(levels).fields)
         self._fields = config.message_fields({name: given[name] for name in config.MESSAGE_OPTIONS})
         self._clock = clock or Clock()
@@ -94,9 +115,7 @@ class PushoverHandler(logging.Handler):
         rules = config.rules(throttle)
         self._group_by = rules.group_by if rules else ()
         size = int(config.number("capacity", capacity, low=1))
-        times = {
-            name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
-        }
+        times = {name: config.seconds(name, given[name]) for name in ("max_age", "close_timeout")}
         make_client = config.client_factory(account, api_url, timeout)
         self._warned: set[object] = set()
         terminate = config.boolean("terminate", terminate)
@@ -118,7 +137,8 @@ class PushoverHandler(logging.Handler):
             )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
-        self._level: int = vars(self).pop("level")  # see LevelUntilSeen
+        self._is_in_use = False  # True from the first record on
+        self.setLevel(number)
         program_setup.watch_basic_config()
         if self._settings is None:
             state = config.UNSET if token == config.UNSET else config.OFF
@@ -145,6 +165,7 @@ class PushoverHandler(logging.Handler):
 
     def after_fork(self) -> None:
         """Drop the parent's pipeline, build one of this process, and take over as that."""
+        self._trail.clear()
         if self._settings is not None:
             self._build(self._settings).take_over()
 
@@ -159,14 +180,34 @@ class PushoverHandler(logging.Handler):
         `logging.shutdown` and dictConfig hold that lock while they flush. Nothing passes from a
         thread that sends, nor from this library's own logger: root at DEBUG never loops.
         """
+        if not self._is_in_use:
+            self._is_in_use = True
+            self.setLevel(int(self.level))
+            program_setup.check(self)
         if self._pipeline is None or lifecycle.is_of_sender(record):
             return False
         allowed = self.filter(record)
         if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
             record = allowed
         if allowed:
-            self.emit(record)
+            try:
+                is_below = record.levelno < self.level
+            except Exception:  # noqa: BLE001  records come in any shape
+                is_below = False
+            if is_below:
+                self._trail.take(record)
+            else:
+                self.emit(record)
         return allowed
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
+        """Set the level from which records are sent; the trail's lines can be below it."""
+        super().setLevel(level)
+        # Until the first record also a WARNING, which Python would show on stderr.
+        lowest = self._trail_level if self._is_in_use else min(self._trail_level, logging.WARNING)
+        if lowest < self.level:
+            self.level = entry = EntryLevel(self.level)
+            entry.lowest = lowest
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
@@ -189,13 +230,6 @@ class PushoverHandler(logging.Handler):
     def message(self, record: logging.LogRecord) -> Message:
         """Return the Message that this handler makes of a record, before the throttle's words."""
         return self._message(with_valid_fields(record, self._clock))[0]
-
-    def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
-        """Set the lowest level that this handler takes."""
-        was_seen = "level" in vars(self)
-        super().setLevel(level)
-        if not was_seen:
-            self._level = vars(self).pop("level")
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
         """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
@@ -242,6 +276,14 @@ class PushoverHandler(logging.Handler):
         done = pipeline.thread.wait(timeout)
         pipeline.guard.drain(self._submit)
         return done
+
+    def report_due(self) -> bool:
+        """Report what is due in the shared state, whichever process counted it; wait as `flush`."""
+        if self._pipeline is not None:
+            pipeline = self._current()
+            pipeline.sender.look_for_due()
+            pipeline.thread.wake()
+        return self.flush()
 
     def close(self) -> None:
         """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
@@ -295,8 +337,8 @@ class PushoverHandler(logging.Handler):
         self, record: logging.LogRecord, keys: RecordKeys
     ) -> tuple[Message, OversizedImage | None]:
         if keys.resolves is not None:
-            name, text = " ".join(str(keys.resolves).split()), message_text(record)
-            shown = self._default_formatter.redacted
+            name = " ".join(str(keys.resolves).removeprefix(JOB).split())
+            shown, text = self._default_formatter.redacted, message_text(record)
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         return self._message(record, keys.parts)
 
@@ -312,4 +354,5 @@ class PushoverHandler(logging.Handler):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body, parts=parts)
+        trail = self._trail.lines(record) if self._trail.rings else ()
+        return formatter.build(record, fields, body=body, parts=parts, trail=trail)

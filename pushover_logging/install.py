@@ -28,12 +28,12 @@ def install(*, optional: bool = False, **options: Any) -> PushoverHandler:  # no
 
     ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
     which shows what Python showed on stderr until then (the first handler on root disables that),
-    and its level is lowered to the handler's. Uncaught exceptions of the program and its threads
-    are logged as CRITICAL and shown as before, except KeyboardInterrupt and SystemExit. SIGTERM
-    lets the handler send what it has before it ends the program, unless ``terminate`` is False. A
-    second call, as in a notebook, replaces the handler of the first. With ``optional``, and if
-    neither token nor user is set, nothing is sent, and a warning reports that. Raises
-    ConfigurationError.
+    and its level is lowered to the handler's, or to a ``trail_level`` that is given. Uncaught
+    exceptions of the program and its threads are logged as CRITICAL and shown as before, except
+    KeyboardInterrupt and SystemExit. SIGTERM lets the handler send what it has before it ends the
+    program, unless ``terminate`` is False. A second call, as in a notebook, replaces the handler of
+    the first. With ``optional``, and if neither token nor user is set, nothing is sent, and a
+    warning reports that. Raises ConfigurationError.
     """
     if optional and config.lacks_credentials(options.get("token"), options.get("user")):
         options["token"] = config.UNSET
@@ -41,8 +41,11 @@ def install(*, optional: bool = False, **options: Any) -> PushoverHandler:  # no
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_stderr_handler(root))
-        if root.level > handler.level:
-            root.setLevel(handler.level or logging.DEBUG)
+        level = handler.level
+        if "trail_level" in options:
+            level = getattr(level, "lowest", level)
+        if root.level > level:
+            root.setLevel(level or logging.DEBUG)
     for previous in _INSTALLED & set(root.handlers):
         root.removeHandler(previous)  # its sender still sends what it has queued
     _INSTALLED.add(handler)

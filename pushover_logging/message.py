@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
+from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.rendering.redaction import describe_secret, redacted
 
@@ -75,7 +76,8 @@ class Message:
     ``priority`` is -2 to 2 or its name. Only priority 2 uses ``retry`` (seconds between the
     repeats, 30 or more, by default 60), ``expire`` (seconds until the repeats end, at most 10,800,
     by default 3,600), ``tags`` (comma-separated, or a list) and ``callback`` (a URL).
-    ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``user``
+    ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``retry``,
+    ``expire`` and ``ttl`` may also be texts like ``1h30m``. ``user``
     is the key of a user or group other than the client's. ``device`` is one name, several joined
     by commas, or a list; ``sound`` the name of a sound. ``html`` renders simple tags,
     ``monospace`` uses a fixed-width font; they exclude each other. ``attachment`` is the bytes of
@@ -166,11 +168,23 @@ class Message:
             value = getattr(self, name)
             if value is None:
                 continue
+            if isinstance(value, str) and name != "timestamp":
+                value = self._parse_seconds(name, value)
             is_whole = isinstance(value, int) and not isinstance(value, bool)
             if not is_whole or value < low or (high is not None and value > high):
                 takes = f"{low} or more" if high is None else f"{low} to {high}"
                 takes = f"{takes} seconds" if is_whole else f"whole seconds, {takes}"
                 raise invalid(redacted(value), name, takes)
+
+    def _parse_seconds(self, name: str, text: str) -> float:
+        """Set a field to the seconds of a text; return them."""
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            raise invalid(redacted(text), name, DURATION) from error
+        seconds = int(seconds) if seconds.is_integer() else seconds
+        object.__setattr__(self, name, seconds)
+        return seconds
 
     def _check_attachment(self) -> None:
         if self.attachment is not None:

@@ -9,37 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 from collections.abc import Iterator
 from functools import wraps
 from typing import Any
 
 from pushover_logging.diagnostics import LOGGER_NAME, handlers_of, sends_to_pushover, warn
 
-_CALL_HANDLERS = logging.Logger.callHandlers.__code__
 _SHOWN = 3  # names in a warning
 # The library's own logger, and those that making a handler brings along: in a dictConfig they are
 # there, and get disabled, though the program never made them.
 _OWN_LOGGERS = {LOGGER_NAME, "requests", "urllib3", "charset_normalizer", "chardet", "concurrent"}
-
-
-class LevelUntilSeen:
-    """A handler's ``level`` until `Logger.callHandlers` reads it for the first record of any level.
-
-    That is the first sign that the handler was added to a logger. From then on ``level`` is an
-    attribute like any other, because a descriptor without ``__set__`` gives way to one.
-    """
-
-    def __get__(self, handler: Any, _owner: object = None) -> Any:  # noqa: ANN401  of its own type
-        """Return the level; at the first record also look at the set-up."""
-        level = vars(handler).get("_level", logging.NOTSET)
-        if sys._getframe(1).f_code is _CALL_HANDLERS:  # noqa: SLF001  any other reader is no record
-            handler.level = level
-            with contextlib.suppress(Exception):  # nothing here may harm a logging call
-                keep_stderr(handler)
-                for problem in disabled_loggers(handler):
-                    warn("%s", problem)
-        return level
 
 
 class _StderrHandler(logging.Handler):
@@ -57,6 +36,14 @@ class _StderrHandler(logging.Handler):
 
 
 _STDERR = _StderrHandler(logging.WARNING)
+
+
+def check(handler: logging.Handler) -> None:
+    """Keep Python's stderr output, and warn of disabled loggers, at a handler's first record."""
+    with contextlib.suppress(Exception):  # nothing here may harm a logging call
+        keep_stderr(handler)
+        for problem in disabled_loggers(handler):
+            warn("%s", problem)
 
 
 def keep_stderr(handler: logging.Handler) -> None:

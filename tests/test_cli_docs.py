@@ -9,7 +9,7 @@ import pytest
 from pushover_logging.cli import parser
 
 PAGE = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-COMMANDS = ["init", "send", "run", "check", "inbox", "demo", "outbox", "redact"]
+COMMANDS = ["init", "send", "run", "jobs", "overdue", "check", "inbox", "demo", "outbox", "redact"]
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 
@@ -70,8 +70,9 @@ def test_examples_of_the_page_can_be_read(name):
         assert name == parser().parse_args(arguments).func.__module__.rpartition(".")[2]
 
 
-def test_actions_of_an_outbox_are_documented():
+@pytest.mark.parametrize(
+    ("name", "actions"), [("outbox", ["list", "retry", "purge"]), ("jobs", ["list", "forget"])]
+)
+def test_actions_are_documented(name, actions):
     """Each of them."""
-    assert ["list", "retry", "purge"] == re.findall(
-        r"^\| `(\w+)` \|", SECTIONS["outbox"], re.MULTILINE
-    )
+    assert actions == re.findall(r"^\| `(\w+)(?: NAME)?` \|", SECTIONS[name], re.MULTILINE)

@@ -21,7 +21,7 @@ OPTIONS = {
     "html": True, "monospace": False, "host": "web-7",
     "title": "{message}", "style": "{", "extras": ["customer"],
     "body": "<b>{name}</b>\n{extras}\n{levelname} · {name} · {host}",
-    "throttle": {"windows": [60, 120], "group_by": ["customer"]}, "capacity": 50, "max_age": 3600,
+    "throttle": {"windows": [60, 120], "group_by": ["customer"]}, "capacity": 50, "max_age": "1h",
     "close_timeout": 4, "timeout": [2, 3], "redact": ["card [0-9]+"], "outbox": "auto",
 }  # fmt: skip
 EXPECTED = {

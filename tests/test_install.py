@@ -211,6 +211,7 @@ def test_interrupt_in_a_group_is_no_failure(inner, told):
 
 @pytest.mark.parametrize(("given", "expected"), [
     ({}, logging.WARNING), ({"level": "INFO"}, logging.INFO), ({"level": 0}, logging.DEBUG),
+    ({"trail_level": "INFO"}, logging.INFO), ({"trail_level": "CRITICAL"}, logging.WARNING),
 ])  # fmt: skip
 def test_level_lets_through_what_it_asks_for(root, inbox, given, expected):
     """Where root was as Python made it; stderr stays as it was."""

@@ -8,7 +8,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pushover_logging.cli import check, demo, inbox, init, outbox, redact, run, send
+from pushover_logging.cli import (
+    check,
+    demo,
+    inbox,
+    init,
+    jobs,
+    outbox,
+    overdue,
+    redact,
+    run,
+    send,
+)
 from pushover_logging.cli.terminal import discard_stdout, on_one_line, open_streams, warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
@@ -59,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = result.add_subparsers(metavar="COMMAND", required=True)
-    for command in (init, send, run, check, inbox, demo, outbox, redact):
+    for command in (init, send, run, jobs, overdue, check, inbox, demo, outbox, redact):
         command.add_to(subparsers)
     return result
 

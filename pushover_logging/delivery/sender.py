@@ -33,7 +33,8 @@ from pushover_logging.exceptions import (
     TemporaryError,
     Unreachable,
 )
-from pushover_logging.identity.fingerprint import EXPLICIT, JOB
+from pushover_logging.identity.fingerprint import EXPLICIT
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
@@ -53,6 +54,7 @@ from pushover_logging.rendering.summary import (
     summary,
     with_duration,
 )
+from pushover_logging.throttle import jobs
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
@@ -149,6 +151,7 @@ class Sender:
     _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
+    _looks_for_due: bool = False
     _looks_at_exit: bool = False
     _is_last: bool = False
     _digest_from: float = -math.inf
@@ -193,9 +196,13 @@ class Sender:
         self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
+    def look_for_due(self) -> None:
+        """Look once at what is due in the shared store, before `is_drained`."""
+        self._shared_due_at, self._looks_for_due = 0.0, self.shared is not None
+
     def is_drained(self, *, at_exit: bool) -> bool:
         """Return True if nothing waits; ``at_exit``: and every count is reported."""
-        if self.counters.pending or self._unwritten:
+        if self.counters.pending or self._unwritten or self._looks_for_due:
             return False
         if self._file is not None and not self._file.is_idle():
             return False
@@ -251,6 +258,7 @@ class Sender:
         if self.closing:
             self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
+            self._looks_for_due = False  # the leader does
             self._flush_results()
             self.client.close()
             return wait
@@ -258,7 +266,7 @@ class Sender:
         if self._send_next(blocked) or self._send_summary(blocked) or self._send_exit_digest():
             self._busy_at = self.clock.monotonic()
             return 0.0
-        self._has_warned_of_full = False
+        self._has_warned_of_full = self._looks_for_due = False
         now = self.clock.monotonic()
         if self._file is not None:
             self._flush_results()
@@ -481,7 +489,7 @@ class Sender:
         """Send one summary of what is due; return False if nothing is."""
         shared = self._reachable()
         if shared is not None and self._is_shared_due() and self._may_report():
-            if self._summarise(shared, blocked):
+            if self._summarise(shared, blocked) or self._report_overdue(shared, blocked):
                 return True
             self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
         return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
@@ -526,6 +534,28 @@ class Sender:
             keys = [count.key for count in counts]
             self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))
         return bool(counts)
+
+    def _report_overdue(self, shared: Throttle, blocked: Collection[str | None]) -> bool:
+        """Report a job that has missed its deadline; return False if there is none.
+
+        Like a summary it is in no outbox: what is not sent is due again once the claim expires.
+        """
+        store, names = shared.store, shared.deadlines
+        if not names or None in blocked:
+            return False
+        found = self._ask(lambda: jobs.claim_overdue(store, names, self.lease), None)
+        if found is None:
+            return False
+        decision = self._ask(lambda: shared.decide(found.candidate), None)
+        if decision is None or decision.verdict is Verdict.WAIT:
+            return False
+        queued = QueuedMessage(found.candidate.id, found.message, self.clock.monotonic())
+        push = _Push(queued, shared, decision, [decision.key], is_summary=True)
+        if decision.verdict in PUSHED:
+            self._send(push)
+        if push.outcome or decision.verdict not in PUSHED:
+            self._ask(lambda: jobs.reported(store, found), None)
+        return True
 
     def _is_shared_due(self) -> bool:
         return self.clock.monotonic() >= self._shared_due_at

@@ -26,6 +26,7 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     carries_exception,
     has_exception,
@@ -38,7 +39,6 @@ from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
 EXPLICIT = "explicit:"
-JOB = "job:"  # an explicit one, of a `JobName`
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
@@ -60,12 +60,6 @@ class GroupKey(NamedTuple):
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
     site: str = ""  # the key of a second group: the call site of a root exception
-
-
-class JobName(str):
-    """The fingerprint of the failures of one job, which have a rate of their own."""
-
-    __slots__ = ()
 
 
 class RecordKeys(NamedTuple):
@@ -160,7 +154,8 @@ def _fingerprint(
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
-    return _key(JOB if isinstance(name, JobName) else EXPLICIT, str(name), *values)
+    text = str(name)
+    return _key(JOB if text.startswith(JOB) else EXPLICIT, text, *values)
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:

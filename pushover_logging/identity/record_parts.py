@@ -21,6 +21,7 @@ from pushover_logging.identity.tracebacks import (
     split_traceback,
 )
 
+JOB = "job:"  # how the fingerprint of a job's failures starts: they have a rate of their own
 MISFIT = "(arguments do not fit the format)"
 _NO_EXCEPTION = "NoneType: None"  # what logging writes for exc_info=True without an exception
 _TITLES = ("event", "message", "msg")  # fields of a structured message that are its text

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
@@ -20,6 +21,7 @@ _PLACES_ROOM = 300  # characters
 _ROOM = 80  # characters for a closing line and the host
 _MAX_HOSTS = 5
 _MAX_TEXTS = 5
+_DID_NOT_RUN = " did not run"
 
 
 class Count(NamedTuple):
@@ -91,6 +93,32 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
+    )
+
+
+def did_not_run(  # noqa: PLR0913  what is known of a job
+    name: str,
+    *,
+    now: float,
+    deadline: float,
+    started: float,
+    host: str,
+    is_unfinished: bool,
+    priority: int,
+    device: str | None,
+    sound: str | None,
+) -> Message:
+    """Return the Message that a job did not start before its deadline; times are Unix time."""
+    text = f"expected by {_moment(deadline, now)}, last started {_moment(started, now)}"
+    text += f" on {host}" if host else ""
+    text += ", and has not ended" if is_unfinished else ""
+    return Message(
+        title=f"{truncate(name, TITLE_LIMIT - len(_DID_NOT_RUN))}{_DID_NOT_RUN}",
+        message=truncate(text, MESSAGE_LIMIT),
+        priority=priority,
+        device=device,
+        sound=sound,
+        timestamp=int(now),
     )
 
 
@@ -232,3 +260,10 @@ def _span(count: Count) -> str:
     times = map(time.localtime, (count.since, count.last))
     since, last = (time.strftime("%H:%M:%S", at) for at in times)
     return since if since == last else f"{since}-{last}"
+
+
+def _moment(at: float, now: float) -> str:
+    """Return a local time of day, with the day if that is not today."""
+    day, today = date.fromtimestamp(at), date.fromtimestamp(now)  # noqa: DTZ012  local
+    names = {today: "", today - timedelta(days=1): "yesterday "}
+    return names.get(day, f"{day:%a %d %b} ") + time.strftime("%H:%M", time.localtime(at))

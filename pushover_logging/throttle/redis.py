@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError, Unreachable
-from pushover_logging.throttle.limits import GROUPING
+from pushover_logging.throttle.limits import GROUPING, Group
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
     NOTHING,
@@ -37,6 +37,7 @@ from pushover_logging.throttle.rules import (
 )
 from pushover_logging.throttle.store import (
     DAMAGE,
+    DEADLINE,
     LIMITS,
     MEMBERS,
     OVERFLOW_KEY,
@@ -135,7 +136,7 @@ for at = 3, #KEYS do
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
-for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
+for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 800 * 86400) end
 return 1
 """
 
@@ -202,7 +203,8 @@ if more > 0 then
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  for at = 1, 2 do redis.call('PEXPIRE', KEYS[at], ARGV[8]) end
+  redis.call('PEXPIRE', key, ARGV[8])
+  redis.call('EXPIRE', KEYS[1], 800 * 86400)
 end
 return known and 1 or 0
 """
@@ -318,8 +320,8 @@ class RedisStore:
         names = self._call(lambda: self._redis.zrange(known, 0, SHARED_CAPACITY // 8))
         scores = self._call(lambda: self._redis.zmscore(self._prefix + "due", names))
         ranked = sorted(zip(names, scores, strict=True), key=lambda found: found[1] is not None)
-        kept = (LIMITS, OVERFLOW_KEY)
-        found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
+        kept = (LIMITS, OVERFLOW_KEY, MEMBERS, DEADLINE)
+        found = [name for name, _ in ranked if not name.startswith(kept)]
         return found[: SHARED_CAPACITY // 16]
 
     def add(self, name: str, total: int, unsettled: int, found: Counted) -> bool | None:
@@ -364,7 +366,8 @@ class RedisStore:
                     before.counted, since=before.counted.last, places=(), sources=(), texts=()
                 )
         elif item is not None:
-            lives, value = KEPT if name == LIMITS else GROUPING, to_json(item)
+            lives, value = GROUPING if isinstance(item, Group) else KEPT, to_json(item)
+            lives += max(0.0, due - self.now()) if due is not None else 0.0
         elif before.is_problem:  # as if all of it had been taken and settled
             change, phase = -before.counted.count, 3 if before.reporting else 2
         else:

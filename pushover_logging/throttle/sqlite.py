@@ -94,6 +94,7 @@ class SqliteStore:
             return ()
         statement = (
             "SELECT name FROM item WHERE account = ? AND name NOT IN ('limits', ?) "
+            "AND name NOT GLOB 'deadline:*' "
             "ORDER BY due IS NOT NULL, rowid LIMIT ?"
         )
         return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]

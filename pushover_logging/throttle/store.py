@@ -11,7 +11,7 @@ import functools
 import heapq
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from operator import itemgetter
 from types import UnionType
 from typing import Any, Protocol, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -24,8 +24,35 @@ MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
 LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwise
 MEMBERS = "members:"
+DEADLINE = "deadline:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
-Item: TypeAlias = Problem | Group | Limits
+
+
+@dataclass(slots=True)
+class Job:
+    """A job that has to start again before its ``deadline``; times are of the store's clock.
+
+    It last ``started`` on ``host``, and ``ended`` with a ``status``, 0 while it runs. It starts
+    ``every`` so many seconds, or up to ``grace`` later. ``missed`` intervals have passed without a
+    start; ``due`` is when that is reported next, or when a claim to report it expires.
+    ``priority``, ``device`` and ``sound`` are those of its pushes.
+    """
+
+    started: float = 0.0
+    ended: float = 0.0
+    status: int = 0
+    host: str = ""
+    every: float = 0.0
+    grace: float = 0.0
+    deadline: float = 0.0
+    missed: int = 0
+    due: float = 0.0
+    priority: int = 0
+    device: str | None = None
+    sound: str | None = None
+
+
+Item: TypeAlias = Problem | Group | Limits | Job
 DAMAGE = (TypeError, ValueError, LookupError, AttributeError, RecursionError, OverflowError)
 T = TypeVar("T")
 
@@ -119,6 +146,8 @@ def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others
     kind: type[Item] = Problem
     if name == LIMITS or name.startswith(MEMBERS):
         kind = Limits if name == LIMITS else Group
+    elif name.startswith(DEADLINE):
+        kind = Job
     try:
         item: Item = restored(kind, json.loads(text))
     except DAMAGE:

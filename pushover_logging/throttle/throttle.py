@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from pushover_logging.identity.fingerprint import JOB, GroupKey
+from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import EMERGENCY
 from pushover_logging.rendering.summary import Count
 from pushover_logging.throttle.limits import (
@@ -36,7 +37,14 @@ from pushover_logging.throttle.rules import (
     Rules,
     Verdict,
 )
-from pushover_logging.throttle.store import LIMITS, MEMBERS, OVERFLOW_KEY, SHARED_CAPACITY, Store
+from pushover_logging.throttle.store import (
+    DEADLINE,
+    LIMITS,
+    MEMBERS,
+    OVERFLOW_KEY,
+    SHARED_CAPACITY,
+    Store,
+)
 
 OVERFLOW = PushInfo("other problems")
 _HELD = 1.0  # seconds until what was due, and cannot be reported, is looked at again
@@ -140,6 +148,7 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
+        self.deadlines: Sequence[str] = ()  # items of jobs that the last look found due
         # Of the transaction under way; the time and the limits from the first `_load` on:
         self._items: dict[str, object] = {}
         self._limits = Limits()
@@ -534,7 +543,9 @@ class Throttle:
 
     def _due(self, before: float, limit: int = _AT_ONCE) -> dict[str, Problem | None]:
         """Return what is due before a time; None for what others have damaged or removed."""
-        names = [name for name, _ in self.store.due(before, limit)]
+        found = [name for name, _ in self.store.due(before, limit)]
+        self.deadlines = [name for name in found if name.startswith(DEADLINE)]
+        names = [name for name in found if not name.startswith(DEADLINE)]
         self._load([LIMITS, *names])
         return {name: self._get(name) for name in names}
 
