@@ -14,6 +14,7 @@ from pushover_logging import config
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.dedup import Arrival
 from pushover_logging.delivery.pipeline import Pipeline, Settings
 from pushover_logging.diagnostics import warn
 from pushover_logging.identity.fingerprint import RecordKeys, pushover_extra
@@ -151,16 +152,33 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
+        arrival = [record]
         try:
             pipeline = self._pipeline
-            if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
+            if pipeline is None or (not self._group_by and pipeline.dedup.count(arrival)):
                 return
-            record = with_valid_fields(record, self._clock)
-            self._current().guard.enter(record, self._submit)
+            arrival[0] = with_valid_fields(record, self._clock)
+            self._current().guard.enter(arrival, self._submit)
             if lifecycle.has_exited():
                 lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
-            self.handleError(record)
+            try:
+                self._fail(arrival)
+                self.handleError(record)
+            except RecursionError:  # there is no room for a call
+                if arrival and self._pipeline is not None:
+                    self._pipeline.counters.missed += 1
+                    arrival[:] = ()
+        except BaseException:  # of a signal handler
+            self._fail(arrival)
+            raise
+
+    def _fail(self, arrival: Arrival) -> None:
+        """Count a record as failed if something was raised before it had an outcome."""
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.guard.leave(arrival)
+            pipeline.dedup.failed(arrival)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Show a record's fault as logging does; if that fails too, it is silent."""
@@ -234,12 +252,16 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
+    def _submit(self, arrival: Arrival, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
+        if not arrival:  # its own call has counted it as failed
+            return True
+        record = arrival[0]
         try:
             lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
-            return self._current().submit(record, self._compose, wait=wait)
+            return self._current().submit(arrival, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
+            self._fail(arrival)
             self.handleError(record)
             return True
 

@@ -61,5 +61,5 @@ def test_problem_that_ends_while_its_record_is_formatted(dedup):
     dedup.resolve("disk")
     dedup.remember(record, "disk")
     assert None is dedup.describe("disk", PushInfo(), None)
-    assert not dedup.count(record)
+    assert not dedup.count([record])
     assert Admission.ADMITTED == dedup.admit("disk", ERROR, 2.0)
