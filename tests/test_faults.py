@@ -7,7 +7,7 @@ import linecache
 import logging
 import logging.handlers
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -222,43 +222,42 @@ class Raising:
         return self
 
 
+@pytest.fixture
+def apart():
+    """Runs a function in a thread of its own: CPython loses track of what a tracer raised there."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda *given: pool.submit(*given).result()
+
+
 @pytest.mark.parametrize("throttle", [True, False], ids=["throttled", "all"])
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "repeated"])
-def test_exception_at_any_line_leaves_one_outcome(inbox, throttle, before, capsys):
+def test_exception_at_any_line_leaves_one_outcome(inbox, throttle, before, capsys, apart):
     """Whatever raises where, as the recursion limit may: the record is counted exactly once."""
-    number, left = 0, 0
     options = {} if throttle else {"throttle": False}
-    while left <= 0:
+    number = 1
+    while apart(raised_at, number, Driven(inbox, **options), before):
         number += 1
-        driven, raising = Driven(inbox, **options), Raising(number)
-        if before:
-            driven.log.error("boom")
-        in_thread(emit_traced, driven.handler, raising)  # CPython loses track of its exceptions
-        stats = driven.handler.stats()
-        assert before + 1 == stats.records, number
-        driven.settle()
-        stats, pipeline = driven.handler.stats(), driven.handler._pipeline
-        assert (0, 0, 0) == (stats.pending, len(pipeline.outbox), pipeline.outbox._bytes), number
-        assert {False: 0, True: 0} == pipeline.dedup._undecided, number
-        driven.end()
-        left = raising.left
     assert number > 20
     capsys.readouterr()  # what logging says of a record that failed
 
 
-def emit_traced(handler, trace):
-    before = sys.gettrace()
-    sys.settrace(trace)
+def raised_at(number, driven, before):
+    """Emit a record while something raises; return whether so many lines ran."""
+    for _ in range(before):
+        driven.log.error("boom")
+    raising, traced = Raising(number), sys.gettrace()
+    sys.settrace(raising)
     try:
-        handler.emit(record())
+        driven.handler.emit(record())
     finally:
-        sys.settrace(before)
-
-
-def in_thread(target, *arguments):
-    thread = threading.Thread(target=target, args=arguments)
-    thread.start()
-    thread.join()
+        sys.settrace(traced)
+    assert before + 1 == driven.handler.stats().records, number
+    driven.settle()
+    stats, pipeline = driven.handler.stats(), driven.handler._pipeline
+    assert (0, 0, 0) == (stats.pending, len(pipeline.outbox), pipeline.outbox._bytes), number
+    assert {False: 0, True: 0} == pipeline.dedup._undecided, number
+    driven.end()
+    return raising.left <= 0
 
 
 def record():
@@ -266,7 +265,7 @@ def record():
 
 
 @pytest.mark.parametrize("throttle", [True, False], ids=["throttled", "all"])
-def test_records_on_the_way_out_of_a_recursion(inbox, throttle, capsys):
+def test_records_on_the_way_out_of_a_recursion(inbox, throttle, capsys, apart):
     """Each frame logs: those for which there is no room are counted as failed."""
     driven, logged = Driven(inbox, **({} if throttle else {"throttle": False})), []
 
@@ -282,9 +281,9 @@ def test_records_on_the_way_out_of_a_recursion(inbox, throttle, capsys):
         with contextlib.suppress(RecursionError):
             recurse()
         driven.handler.emit(record())
+        driven.settle()
 
-    in_thread(run)
-    driven.settle()
+    apart(run)
     stats = driven.handler.stats()
     assert (len(logged) + 1, 0) == (stats.records, stats.pending)
     assert stats.failed > 0
