@@ -136,10 +136,10 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
 
 def _read_parts(record: logging.LogRecord, extra: Mapping[str, Any]) -> RecordParts | None:
     """Return the parts of a record that may have an exception; None if its key needs none."""
-    if record.levelno < logging.WARNING or extra.get("fingerprint") is not None:
-        return None
-    is_plain = not (record.exc_info or record.exc_text or carries_exception(record))
-    return None if is_plain else read_record(record)
+    if record.exc_info or record.exc_text or carries_exception(record):
+        is_needed = record.levelno >= logging.WARNING and extra.get("fingerprint") is None
+        return read_record(record) if is_needed else None
+    return None
 
 
 def _fingerprint(
@@ -148,8 +148,7 @@ def _fingerprint(
     values: _Texts,
     parts: RecordParts | None,
 ) -> str:
-    name = extra.get("fingerprint")
-    if name is not None:
+    if extra and (name := extra.get("fingerprint")) is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), message_text(record), *values)
@@ -249,7 +248,7 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
     template, errors = found
     for error in errors:
         line = first_line(error[:MAX_CHARACTERS])
-        if line not in known[:MAX_CHARACTERS]:
+        if not known or line not in known[:MAX_CHARACTERS]:
             template += f"\0{mask(line)}"
     return template
 
@@ -343,7 +342,9 @@ def _has_word(template: str) -> bool:
 
 def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Texts) -> str:
     text = message_text(record) if parts is None else _head(parts._replace(template=parts.text))
-    if parts is None and tracebacks.TRACEBACK in text:  # of an argument that is no str
+    if (
+        parts is None and record.args and tracebacks.TRACEBACK in text
+    ):  # of an argument that is no str
         key = _exception_key(record, read_record(record), values)
         if key:
             return key
