@@ -140,7 +140,7 @@ class Life:
         """Return how many records each push reports."""
         numbers = []
         for push in self.inbox.messages:
-            more = re.match(r"x(\d+) more", push["title"])
+            more = re.match(r"(\d+) more", push["title"])
             along = re.search(r"(?m)^(\d+) more at a lower level|^along: (\d+)", push["message"])
             numbers.append(int(more[1]) if more else not push["title"].startswith("Resolved"))
             numbers[-1] += int(along[1] or along[2]) if along else 0

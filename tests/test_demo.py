@@ -31,7 +31,7 @@ def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
     assert 0 == main(["demo", "--once"])
     out = capsys.readouterr().out
     assert 6 == len(re.findall(r"^  \[", out, re.MULTILINE))
-    assert "[low] x4999 more: Cannot connect to db-7" in out
+    assert "[low] 4999 more: Cannot connect to db-7" in out
     last = (
         "records 5004, sent 5, suppressed 4999, dropped 0, rejected 0, failed 0, pending 0, "
         "summaries 1"

@@ -130,7 +130,7 @@ def test_trading_bot(program, inbox):
         ("Bought 3 BTC at 64000", bought.format("BTC"), "-1"),
         ("Bought 3 ETH at 64000", bought.format("ETH"), "-1"),
         ("Resolved: feed", "Prices are back\nIt lasted N s and came 3 times.", "-1"),
-        ("x38 more of 2 problems", "\n".join([*counts, "web-1"]), "-2"),
+        ("38 more of 2 problems", "\n".join([*counts, "web-1"]), "-2"),
     ]) == shown(inbox)  # fmt: skip
 
 

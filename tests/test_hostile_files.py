@@ -316,7 +316,7 @@ def test_names_in_redis_whose_keys_are_gone_stop_no_summary(redis_stores, inbox)
     driven.advance(1000)
     titles = driven.titles
     driven.end()
-    assert ["Cannot connect to db-7", "x4 more: Cannot connect to db-7"] == titles
+    assert ["Cannot connect to db-7", "4 more: Cannot connect to db-7"] == titles
 
 
 @pytest.mark.parametrize("junk", [NESTED, b"\xff\xfe", "[]", "5", '{"a":', json.dumps({"a": 1})])

@@ -494,7 +494,7 @@ def test_wall_clock_that_jumps(drive, path, jump):
     driven.advance(310)
     driven.advance(310)
     assert Counter(
-        ["Cannot connect to db-7", "x2 more: Cannot connect to db-7", "Another problem"]
+        ["Cannot connect to db-7", "2 more: Cannot connect to db-7", "Another problem"]
     ) == Counter(driven.titles)
     assert 0 == driven.handler.stats().pending
 
@@ -844,7 +844,7 @@ def test_summary_at_exit_can_be_left_to_the_next_process(program, inbox):
     for later, number in ((0, 3), (1, 1), (301, 1), (302, 1)):
         assert (0, "", "") == program.run(source.format(later=later, number=number))
     first, summary = inbox.messages
-    assert ["Sync failed", "x4 more: Sync failed"] == [first["title"], summary["title"]]
+    assert ["Sync failed", "4 more: Sync failed"] == [first["title"], summary["title"]]
     assert "(5 in all)" in summary["message"]
 
 

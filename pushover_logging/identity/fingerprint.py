@@ -214,14 +214,18 @@ def _traceback_of(parts: RecordParts) -> TracebackType | None:
 
 
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its places, and what the logged exception says."""
+    """Return the types of a chain with its places, and what its two ends say."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     places = _place_parts(tb)
     for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
         inner = tracebacks.inner_tracebacks(exc)
         if inner:  # another process's, or another machine's
             places += _inner_parts(inner[0])
-    return (*map(_qualified_name, chain), *places), _said_by(chain[0], tb)
+    said = _said_by(chain[0], tb)
+    root = tracebacks.root_cause(chain[0])
+    if root is not chain[0]:
+        said = f"{said}\0{_said_by(root, root.__traceback__)}"
+    return (*map(_qualified_name, chain), *places), said
 
 
 def _said_by(exc: BaseException, tb: TracebackType | None) -> str:

@@ -73,12 +73,12 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
         are_all, texts = _texts(first)
-        title = f"{f'x{first.count}' if first.count > 1 else '1'} more: {first.title}"
+        title = f"{first.count} more: {first.title}"
         if are_all and not first.key.startswith(CALL_SITE):
             title = f'{first.count} more like "{first.title}"'
         lines = list(filter(None, [_sentences(first, at_exit=at_exit), texts]))
     else:
-        title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
+        title = f"{sum(count.count for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
     if host:
         lines.append(host)
