@@ -96,6 +96,11 @@ def test_same_candidate_is_decided_alike_and_counted_once(process):
     process.clock.now += WINDOW
     (count,) = process.throttle.due("summary")
     assert (1, 2) == (count.count, count.total)
+    end = process.candidate(resolves=True)
+    assert WAIT is process.throttle.decide(end).verdict
+    process.throttle.notified("summary", ["a"])
+    process.answer(process.throttle.decide(end))
+    assert REPORTED is process.throttle.decide(end).verdict
 
 
 def test_problem_waits_while_another_push_of_it_is_on_its_way(process):
