@@ -142,11 +142,11 @@ def test_fault_that_nobody_foresaw_costs_a_pause(drive, monkeypatch, caplog):
     send = driven.handler._pipeline._client.send
     times = []
 
-    def fail(message):
+    def fail(message, **how):
         times.append(driven.clock.now)
         if len(times) < 3:
             raise ArithmeticError("azGDORePK8gMaC0QOYAMyEEuzJnyUi")
-        return send(message)
+        return send(message, **how)
 
     monkeypatch.setattr(driven.handler._pipeline._client, "send", fail)
     driven.log.error("boom happened")

@@ -93,10 +93,10 @@ def test_message_that_is_being_sent_meanwhile_is_no_loss(down, path, monkeypatch
     """Its row is gone when the answer comes: it is sent, and not dropped too."""
     send = down.handler._pipeline._client.send
 
-    def unlinks(message):
+    def unlinks(message, **how):
         monkeypatch.undo()
         path.unlink()
-        return send(message)
+        return send(message, **how)
 
     monkeypatch.setattr(down.handler._pipeline._client, "send", unlinks)
     down.inbox.clear_faults()
@@ -112,11 +112,11 @@ def test_message_that_another_sent_meanwhile_is_counted_once(down, drive, path, 
     other.log.critical("of another")
     send = down.handler._pipeline._client.send
 
-    def unlinks(message):
+    def unlinks(message, **how):
         monkeypatch.undo()
         path.unlink()
         other.advance(2)
-        return send(message)
+        return send(message, **how)
 
     monkeypatch.setattr(down.handler._pipeline._client, "send", unlinks)
     down.inbox.clear_faults()

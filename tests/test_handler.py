@@ -303,7 +303,7 @@ def test_thread_that_dies_is_started_again(handler_for, inbox, monkeypatch):
     handler = handler_for(throttle=False)
     send = handler._pipeline._client.send
 
-    def kill(message):
+    def kill(message, **how):
         monkeypatch.setattr(handler._pipeline._client, "send", send)
         raise SystemExit("injected" + message.message)
 

@@ -744,9 +744,10 @@ def test_what_was_sent_while_the_file_was_away_is_not_sent_again(driver, path, m
     driven.log.error("second problem")
     send = driven.handler._pipeline._client.send
 
-    def goes_away(message):
-        send(message)
+    def goes_away(message, **how):
+        sent = send(message, **how)
         driven.handler._pipeline.outbox.file.unusable = "for a test"
+        return sent
 
     monkeypatch.setattr(driven.handler._pipeline._client, "send", goes_away)
     driven.advance(5)

@@ -83,10 +83,10 @@ def test_1000_failing_tries_never_come_closer_than_5_seconds(drive):
     tried = []
     send = driven.handler._pipeline._client.send
 
-    def watched(message):
+    def watched(message, **how):
         tried.append(driven.clock.now)
         driven.inbox.fail_with(**faults[len(tried) % len(faults)])
-        return send(message)
+        return send(message, **how)
 
     driven.handler._pipeline._client.send = watched
     while len(tried) < 1000:
