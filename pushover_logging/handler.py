@@ -33,6 +33,7 @@ from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
 
 if TYPE_CHECKING:
+    from pushover_logging.delivery.dedup import Arrival
     from pushover_logging.delivery.pipeline import Pipeline, Settings
     from pushover_logging.identity.fingerprint import RecordKeys
     from pushover_logging.throttle.listing import ListedProblem
@@ -214,16 +215,33 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
+        arrival = [record]
         try:
             pipeline = self._pipeline
-            if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
+            if pipeline is None or (not self._group_by and pipeline.dedup.count(arrival)):
                 return
-            record = with_valid_fields(record, self._clock)
-            self._current().guard.enter(record, self._submit)
+            arrival[0] = with_valid_fields(record, self._clock)
+            self._current().guard.enter(arrival, self._submit)
             if lifecycle.has_exited():
                 lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
-            self.handleError(record)
+            try:
+                self._fail(arrival)
+                self.handleError(record)
+            except RecursionError:  # there is no room for a call
+                if arrival and self._pipeline is not None:
+                    self._pipeline.counters.missed += 1
+                    arrival[:] = ()
+        except BaseException:  # of a signal handler
+            self._fail(arrival)
+            raise
+
+    def _fail(self, arrival: Arrival) -> None:
+        """Count a record as failed if something was raised before it had an outcome."""
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.guard.leave(arrival)
+            pipeline.dedup.failed(arrival)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Show a record's fault as logging does; if that fails too, it is silent."""
@@ -353,12 +371,16 @@ class PushoverHandler(logging.Handler):
             raise ConfigurationError(msg, option="throttle")
         return self._current().problems()
 
-    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
+    def _submit(self, arrival: Arrival, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
+        if not arrival:  # its own call has counted it as failed
+            return True
+        record = arrival[0]
         try:
             lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
-            return self._current().submit(record, self._compose, wait=wait)
+            return self._current().submit(arrival, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
+            self._fail(arrival)
             self.handleError(record)
             return True
 

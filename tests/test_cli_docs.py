@@ -73,6 +73,18 @@ def test_examples_of_the_page_can_be_read(name):
         assert name == parser().parse_args(arguments).func.__module__.rpartition(".")[2]
 
 
+def test_commands_of_the_pages_about_jobs_can_be_read():
+    """In a shell, a crontab, a unit and a pod, as they stand there."""
+    docs = Path(__file__).parent.parent / "docs"
+    named = set()
+    for page in ("jobs.md", "howto/cron.md", "howto/systemd.md"):
+        text = (docs / page).read_text(encoding="utf-8").replace(">/dev/null", "")
+        text = re.sub(r"command: \[(.*)\]", lambda found: found[1].replace(",", ""), text)
+        for line in re.findall(r"(?m)^(?!.*`).*?\bpushover-logging (.+)$", text):
+            named.add(parser().parse_args(shlex.split(line)).func.__module__.rpartition(".")[2])
+    assert {"run", "jobs", "overdue", "send"} == named
+
+
 @pytest.mark.parametrize(
     ("name", "actions"), [("outbox", ["list", "retry", "purge"]), ("jobs", ["list", "forget"])]
 )
