@@ -361,7 +361,7 @@ def test_acknowledgement_stops_the_questions_and_the_ringing(start, inbox, asked
     one.advance(915)
     assert number == len(asked)
     assert [
-        ("No database", "2"), ("Again: No database", "1"), ("x3 more: No database", "-1"),
+        ("No database", "2"), ("Again: No database", "1"), ("3 more: No database", "-1"),
     ] == pushes(inbox)  # fmt: skip
     for push in inbox.messages[1:]:
         assert "Acknowledged on pixel at " in push["message"]
@@ -681,3 +681,34 @@ def test_mute_holds_in_a_forks_child(program, command, inbox):
     assert (0, "") == (code, err)
     (push,) = inbox.wait_for(1)
     assert re.fullmatch(r"Muted for .*: 11 of 1 problem", push["title"])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_emergency_of_a_killed_process_escalates(program, inbox, request, handler_for, kind):
+    """Another process asks for its receipt and sends the escalation, on the real clock."""
+    if kind == "file":
+        options = {"outbox": str(program.directory / "o.sqlite")}
+    else:
+        options = {"throttle": request.getfixturevalue("redis").url}
+    with program.start(f"""
+        import logging, time
+        from pushover_logging import PushoverHandler
+
+        fields = {{"priority": 2, "expire": 2, "escalate_to": "{SECOND}"}}
+        handler = PushoverHandler(levels={{"CRITICAL": fields}}, **{options})
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        log.critical("No database", extra={{"pushover": {{"fingerprint": "db-7"}}}})
+        assert handler.flush(10)
+        time.sleep(2)  # what follows the answer is written
+        print("sent", flush=True)
+        time.sleep(60)
+    """) as process:
+        assert "sent\n" == process.stdout.readline()
+        process.kill()
+    handler = handler_for(**options)
+    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "Another problem"}))
+    found = inbox.wait_for(3, timeout=60)
+    assert ["No database", "Another problem", "No database"] == [push["title"] for push in found]
+    assert (SECOND, "2") == (found[2]["user"], found[2]["priority"])

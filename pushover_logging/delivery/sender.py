@@ -402,10 +402,11 @@ class Sender:
             if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
                     self.client.cancel_by_tag(emergency_tag(count.key))
-            within = None
-            if self.deadline is not None:
-                within = max(self.deadline - Clock.monotonic(), _SHORTEST)
-            sent = self.client.send(message, within=within)
+            if self.deadline is None:
+                sent = self.client.send(message)
+            else:
+                left = self.deadline - Clock.monotonic()
+                sent = self.client.send(message, within=max(left, _SHORTEST))
             push.emergency = receipts.emergency(message, sent.receipt)
 
     # -- what becomes of a Message

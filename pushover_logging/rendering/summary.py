@@ -35,7 +35,7 @@ class Count(NamedTuple):
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
     each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
-    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, somebody has
+    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, someone has
     acknowledged an emergency of it.
     """
 

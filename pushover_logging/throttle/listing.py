@@ -52,7 +52,7 @@ def listed(key: str, problem: Problem, limits: Limits, now: float, wall: float) 
         level=max(problem.level, found.level, logging.NOTSET),
         count=problem.total,
         since=problem.began,
-        last=max(problem.last, problem.began),
+        last=max(problem.last, problem.pushed, problem.began),
         state=state,
         until=None if math.isinf(until) else round(until - now + wall, 3),
         title=problem.title,

@@ -107,7 +107,9 @@ class Problem:
     """What is known of one fingerprint: no record, and no text but its title and places.
 
     ``level`` is the highest one reported, ``until`` when its window ends, ``step`` which window it
-    is. ``counted`` is what no push has reported, ``reporting`` what the claimed push shows.
+    is. ``last`` is when the last record was counted, ``pushed`` when the last one was that wanted a
+    push (Unix time). ``counted`` is what no push has reported, ``reporting`` what the claimed push
+    shows.
     ``claimed_by`` is that push's id until ``claimed_until``; ``decided`` maps the last ids to what
     was decided, ``notices`` counts the answers. ``unannounced``: what is counted waits for a
     digest; ``announced``: a digest has named it. ``refused`` and ``refusals`` are as in `Count`.
@@ -116,7 +118,7 @@ class Problem:
     will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
     ``ask_at``, and has been since ``asked_since``; 0 if there is none. ``escalation`` is, as JSON,
     the Message that follows if nobody acknowledges it; ``acknowledged`` says on what device, and
-    when, somebody has.
+    when, someone has.
     """
 
     level: int = UNREPORTED
@@ -125,6 +127,7 @@ class Problem:
     total: int = 0
     began: float = 0.0
     last: float = 0.0
+    pushed: float = 0.0
     counted: Occurrences = NOTHING
     reporting: Occurrences = NOTHING
     claimed_by: str = ""

@@ -446,7 +446,7 @@ class Throttle:
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += known is None
         problem.began = min(problem.began, candidate.created)
-        problem.last = max(problem.last, candidate.created)
+        problem.pushed = max(problem.pushed, candidate.created)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
         included = None
