@@ -88,5 +88,5 @@ def test_dead_database_of_three_hosts_is_told_once_for_all(program, inbox, redis
 
 def told(inbox):
     """Return how many records the pushes tell of."""
-    counts = [push["title"][1:].partition(" more")[0] for push in inbox.messages]
+    counts = [push["title"].partition(" more")[0] for push in inbox.messages]
     return sum(int(count) if count.isdecimal() else 1 for count in counts)

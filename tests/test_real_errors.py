@@ -254,7 +254,7 @@ def test_words_of_the_root_tell_problems_apart():
 
 def test_type_that_says_nothing_is_named_with_its_module():
     """A bare `Error` is anything's; the text of a traceback reads the same."""
-    exc = caught(base64.b64decode, "a")
+    exc = caught(base64.b64decode, "abc")
     text = "".join(traceback.format_exception(exc))
     assert ["binascii.Error: Incorrect padding"] * 2 == [
         shown(record(exc=exc))[0],

@@ -184,7 +184,7 @@ def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, troub
 
 def reported(inbox):
     """Return how many records the pushes report."""
-    counts = [push["title"][1:].partition(" more")[0] for push in inbox.messages]
+    counts = [push["title"].partition(" more")[0] for push in inbox.messages]
     return sum(int(count) if count.isdecimal() else 1 for count in counts)
 
 
