@@ -303,7 +303,7 @@ def test_dead_database(phone):
     assert ["DatabaseError: cannot connect"] * 3 == [
         title.rpartition(".")[2] for title in titles[:3]
     ]
-    assert all(" more: " in title for title in titles[3:])
+    assert all(" more" in title for title in titles[3:])
     assert 2 == len(titles[3:])
     assert "In view_" in one.bodies[3]
     counted = sum(int(title.partition(" ")[0]) for title in titles[3:])
@@ -414,7 +414,7 @@ def test_clock_that_jumps(phone, jump):
     assert 3 <= len(one.pushes) <= 4
     assert one.pushes[1][0] <= 402
     told = sum(int(title.partition(" ")[0]) for _, title in one.pushes if " more: " in title)
-    firsts = sum(1 for _, title in one.pushes if " more: " not in title)
+    firsts = sum(" more: " not in title for _, title in one.pushes)
     assert 599 == told + firsts
 
 

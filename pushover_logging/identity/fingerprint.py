@@ -26,10 +26,12 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     carries_exception,
     has_exception,
     message_text,
+    pushover_extra,
     read_record,
 )
 from pushover_logging.identity.source import Match, match_template, raise_site, t_string
@@ -37,7 +39,6 @@ from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
 EXPLICIT = "explicit:"
-JOB = "job:"  # an explicit one, of a `JobName`
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
@@ -51,7 +52,6 @@ _PLACEHOLDER = re.compile(
 )
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 _Texts = tuple[str, ...]
-_NO_EXTRA: Mapping[str, Any] = {}
 
 
 class GroupKey(NamedTuple):
@@ -60,12 +60,6 @@ class GroupKey(NamedTuple):
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
     site: str = ""  # the key of a second group: the call site of a root exception
-
-
-class JobName(str):
-    """The fingerprint of the failures of one job, which have a rate of their own."""
-
-    __slots__ = ()
 
 
 class RecordKeys(NamedTuple):
@@ -92,12 +86,6 @@ def record_keys(
     key = _fingerprint(record, extra, values, parts)
     group = None if is_known(key) else group_key(record, key, group_by, parts)
     return RecordKeys(key, group, None, parts)
-
-
-def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the mapping in ``extra={"pushover": {...}}``, empty if there is none."""
-    extra = getattr(record, "pushover", _NO_EXTRA)
-    return extra if extra is _NO_EXTRA or isinstance(extra, Mapping) else _NO_EXTRA
 
 
 def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
@@ -165,7 +153,8 @@ def _fingerprint(
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
-    return _key(JOB if isinstance(name, JobName) else EXPLICIT, str(name), *values)
+    text = str(name)
+    return _key(JOB if text.startswith(JOB) else EXPLICIT, text, *values)
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:

@@ -54,11 +54,15 @@ class ExceptionLines(NamedTuple):
 
 
 class ExceptionSummary(NamedTuple):
-    """What went wrong (empty without an exception), where, and the chain, the root first."""
+    """What went wrong (empty without an exception), where, and the chain, the root first.
+
+    ``frame`` is the one that ``place`` names.
+    """
 
     line: str
     place: str
     exceptions: list[ExceptionLines]
+    frame: Frame | None = None
 
 
 def summarize_exception(record: logging.LogRecord, parts: RecordParts) -> ExceptionSummary:
@@ -72,7 +76,7 @@ def summarize_exception(record: logging.LogRecord, parts: RecordParts) -> Except
         summary = summary._replace(exceptions=summary.exceptions + stacks)
     if record.pathname and not summary.place:
         place = Frame(str(record.funcName or ""), str(record.pathname), record.lineno)
-        summary = summary._replace(place=_format_place(place))
+        summary = summary._replace(place=_format_place(place), frame=place)
     return _without_repeated_place(summary)
 
 
@@ -113,7 +117,7 @@ def _summarize_text(text: str) -> ExceptionSummary:
     if more := tracebacks.further_members(text):
         line = f"{line} (and {more} more)"
     place = tracebacks.in_app_place(root.frames)
-    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions, place)
 
 
 def _with_address(line: str, lines: Sequence[str]) -> str:
@@ -181,7 +185,7 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
     if isinstance(root, SyntaxError):
         place = place or _syntax_error_frame(root)
     place = place or tracebacks.in_app_frame(*entries) or remote
-    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions, place)
 
 
 def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:

@@ -14,6 +14,7 @@ from pushover_logging.rendering import secret_patterns as patterns
 from pushover_logging.rendering.patterns import is_slow
 
 HIDDEN = "***"
+_QUOTES = ("'", '"', "`", "\u2018", "\u201c")
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
 MAX_OWN_CHARS = 2048
@@ -128,7 +129,8 @@ def _without_named(text: str, folded: str) -> str:
 def describe_secret(secret: object) -> str:
     """Return the type and length of a secret for an error text; ``secret`` can be any object."""
     if isinstance(secret, str):
-        return f"{HIDDEN} ({len(secret)} characters)"
+        quoted = ", quotes included: remove them" if secret.strip()[:1] in _QUOTES else ""
+        return f"{HIDDEN} ({len(secret)} characters{quoted})"
     return f"{HIDDEN} (a {type(secret).__name__})"
 
 
