@@ -361,7 +361,7 @@ def test_acknowledgement_stops_the_questions_and_the_ringing(start, inbox, asked
     one.advance(915)
     assert number == len(asked)
     assert [
-        ("No database", "2"), ("Again: No database", "1"), ("x3 more: No database", "-1"),
+        ("No database", "2"), ("Again: No database", "1"), ("3 more: No database", "-1"),
     ] == pushes(inbox)  # fmt: skip
     for push in inbox.messages[1:]:
         assert "Acknowledged on pixel at " in push["message"]
