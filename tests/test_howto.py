@@ -129,7 +129,7 @@ def test_docker(program, inbox, tmp_path, write):
         running.kill()
         running.wait()
     assert text == shown(inbox)
-    assert {"No rate for USD", "x2 more: No rate for USD"} == {
+    assert {"No rate for USD", "2 more: No rate for USD"} == {
         push["title"] for push in inbox.messages
     }
 

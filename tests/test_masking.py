@@ -40,6 +40,12 @@ from pushover_logging.identity.masking import MAX_CHARACTERS, mask
         ("column 'first name' missing", "column <str> missing"),
         ('column "first name" missing', "column <str> missing"),
         ("value 'don't' refused", "value <str> refused"),
+        ('constraint "users_email_key" fails', 'constraint "users_email_key" fails'),
+        (
+            "(1062, \"Entry 'a@b.c' for key 'users.email'\")",
+            "(1062, \"Entry <str> for key 'users.email'\")",
+        ),
+        ("unexpected argument 'x'; user 'ann'", "unexpected argument 'x'; user <str>"),
         ("took 3.5 s", "took <num>"),
         ("took 250ms", "took <num>"),
         ("disk at 93%", "disk at <num>"),

@@ -1,6 +1,7 @@
 """What a phone shows of errors that real libraries raise, and which of them are one problem."""
 
 import asyncio
+import base64
 import concurrent.futures
 import json
 import logging
@@ -227,6 +228,46 @@ def test_failures_of_another_process_are_their_own(pool):
     for way in (lambda exc: record(exc=exc), lambda exc: record(as_text(record(exc=exc)))):
         assert 3 == len({fingerprint(way(exc)) for exc in raised})
         assert {None} == {cause(way(exc)) for exc in raised}
+
+
+def test_builtin_that_fails_in_another_process_has_the_callers_place():
+    """No frame of the pool is the program's own: the line that waits for the result is."""
+    with SPAWN.Pool(1) as pool:
+        _, lines = shown(record(exc=caught(pool.apply, int, ("a",))))
+    assert lines[1].startswith("caught, tests/test_real_errors.py:")
+
+
+def fails_with(error):
+    try:
+        raise error
+    except type(error) as exc:
+        raise RuntimeError("sync failed") from exc
+
+
+def test_words_of_the_root_tell_problems_apart():
+    """The same wrapper of two failures is two problems, of the same one with other values one."""
+    texts = ("no space on disk 1", "no space on disk 2", "disk 1 is read-only")
+    errors = [caught(fails_with, ConnectionError(text)) for text in texts]
+    first, again, other = (fingerprint(record(exc=exc)) for exc in errors)
+    assert first == again != other
+
+
+def test_type_that_says_nothing_is_named_with_its_module():
+    """A bare `Error` is anything's; the text of a traceback reads the same."""
+    exc = caught(base64.b64decode, "abc")
+    text = "".join(traceback.format_exception(exc))
+    assert ["binascii.Error: Incorrect padding"] * 2 == [
+        shown(record(exc=exc))[0],
+        shown(record(exc_text=text))[0],
+    ]
+
+
+def test_validation_error_of_fastapi_names_the_field_first():
+    """And not the number of errors."""
+    exceptions = pytest.importorskip("fastapi.exceptions", reason="FastAPI comes with `test`")
+    errors = [{"type": "missing", "loc": ("response", "price"), "msg": "Field required"}]
+    title, _ = shown(record(exc=exceptions.ResponseValidationError(errors)))
+    assert title.startswith("ResponseValidationError: response.price: Field required (1 valid")
 
 
 def test_exception_that_carries_only_a_traceback_is_that_exception():

@@ -1,8 +1,10 @@
 """What is taken out of a text before it is stored or sent, and what stays."""
 
+import itertools
 import json
 import math
 import re
+import string
 import time
 
 import pytest
@@ -68,6 +70,19 @@ def test_every_sign_is_looked_for():
     """What a text is searched for first covers the signs of names and of each kind."""
     signs = {*patterns.NAME_SIGNS, *(sign for signs, _ in patterns.KINDS for sign in signs)}
     assert [] == [sign for sign in signs if not redaction._sign().search(f"x{sign}x")]
+
+
+def test_known_lines_are_few_and_hide_nothing():
+    """A line without a secret is known, apart from its digits; so many, and no long one."""
+    hide = Redaction()
+    letters = [*string.ascii_lowercase][:15]
+    for words in itertools.product(letters, repeat=3):
+        hide(f"row {' '.join(words)}\nline 2")
+    hide("a " * redaction._MAX_LINE)
+    assert 0 < len(redaction._clean_lines) <= redaction._MAX_LINES
+    assert max(map(len, redaction._clean_lines)) <= redaction._MAX_LINE
+    assert "row 5" == hide("row 5")
+    assert "row 6\npassword=***" == hide("row 6\npassword=hunter2")
 
 
 @pytest.mark.parametrize(("signs", "pattern"), [

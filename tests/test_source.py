@@ -388,6 +388,17 @@ def test_exceptions_of_one_raise_are_one_problem() -> None:
     assert 2 == len({fingerprint(each) for each in errors})  # the error in it is free text
 
 
+def test_a_raise_with_an_error_needs_no_word() -> None:
+    """Its place is known: of ``in {peer}: {e}`` the error counts, and not the peer."""
+
+    def fail(peer: str, e: str) -> None:
+        raise OSError(f"in {peer}: {e}")
+
+    peers = (("al", "no route"), ("<class 'int'>", "no route"), ("two words", "refused"))
+    keys = [fingerprint(caught(lambda each=each: fail(*each))) for each in peers]
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_a_key_that_is_no_text_has_no_template() -> None:
     """Its own text can be anything, and fail."""
 

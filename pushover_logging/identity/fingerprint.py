@@ -221,7 +221,8 @@ def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
     """Return the template of an exception's text by its ``raise``, else its words, masked."""
     text = _as_text(exc)
     filename, lineno = raise_site(tb)
-    found = match_template(filename, lineno, _unquoted(exc, text)) if filename else None
+    given = _unquoted(exc, text)
+    found = match_template(filename, lineno, given, is_raise=True) if filename else None
     return _template_or_mask(found, text if found else _words(exc))
 
 

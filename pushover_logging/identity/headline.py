@@ -22,7 +22,8 @@ _GRPC = re.compile(r"<\w+ of RPC that terminated with:")
 _GRPC_FIELD = re.compile(r'\s*(status|details) = (?:StatusCode\.)?"?(.*?)"?$')
 _VALIDATION = re.compile(r"\d+ validation errors?(?: for .+|:)")
 _VALIDATION_DETAIL = re.compile(  # an item of pydantic's `errors()`, as FastAPI shows it
-    r"\{'type': '\w+', 'loc': \((?P<loc>[^()]*)\), 'msg': (?P<quote>['\"])(?P<msg>.*?)(?P=quote)[,}]"
+    r"\{'type': '\w+', 'loc': \((?P<loc>[^()]*)\), "
+    r"'msg': (?P<quote>['\"])(?P<msg>.*?)(?P=quote)[,}]"
 )
 _VALIDATION_END = re.compile(r" [\[(]type=.*$")
 _WHILE = re.compile(r"while (?:scanning|parsing|constructing|composing) .+")

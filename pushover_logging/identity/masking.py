@@ -37,7 +37,10 @@ _ANSWERED = f"(?i:{'|'.join(_VERBS)})"
 _NOT_COUNT = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # "500 rows" is not a status
 
 # What these name is part of a program or of its database, unlike most of what is quoted.
-_PARTS_OF_CODE = r"argument|attribute|column|constraint|field|for\ key|index|module(?:\ named)?|parameter|relation|table"
+_PARTS_OF_CODE = (
+    r"argument|attribute|column|constraint|field|for\ key|index|module(?:\ named)?|parameter"
+    r"|relation|table"
+)
 
 _SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
 _NOT_SOURCE = "".join([rf"(?<!\.{suffix})" for suffix in _SOURCES])  # a file's line is not a port
@@ -52,7 +55,7 @@ _PATTERN = rf"""(?x)
           |(?:(?:status|exit|return|error|response)[\ _-]?)?code)
         (?:["']?\ ?[:=]\ ?|\ (?:is\ |of\ |was\ )?|-)["'(\[]?
         (?:-?\d{{1,10}}{_END}{_NOT_COUNT}|0x{_HEX}{{1,8}}(?!\w)|[0-9A-Z]{{5}}(?!\w))
-      | \(\d{{3,5}}(?=,\ b?["'])
+      | \(\d{{3,5}},\ b?["']
       | \((?=\d+[A-Z])[0-9A-Z]{{5}}\)
       | (?i:SQLSTATE)\[[0-9A-Za-z]{{1,5}}\]
       | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_NOT_COUNT}

@@ -69,7 +69,7 @@ class _Template:
     for each hole whether it is named like an error or a message.
     """
 
-    __slots__ = ("_head", "_last", "_steps", "_tail", "_text", "has_hole", "literals")
+    __slots__ = ("_head", "_last", "_steps", "_tail", "_text", "has_hole", "has_word", "literals")
 
     def __init__(self, text: str | None, literals: Sequence[str], errors: Sequence[bool]) -> None:
         self.literals = literals
@@ -77,12 +77,13 @@ class _Template:
         self._steps = tuple(zip(errors, literals[1:-1], strict=False))
         self._last = bool(errors) and errors[-1]
         self.has_hole = bool(errors)  # False for a plain text
+        self.has_word = any(map(_WORD.search, literals))  # False for no more than ": "
         self._text = "\0".join(literals) if text is None else text[:MAX_CHARACTERS]
 
     @property
-    def has_word(self) -> bool:
-        """True if the literals say more than ": "."""
-        return any(map(_WORD.search, self.literals))
+    def has_error(self) -> bool:
+        """True if an error stands between other characters."""
+        return any(self.literals) and (self._last or any(is_error for is_error, _ in self._steps))
 
     def match(self, text: str) -> Match | None:
         """Return what ``text`` has in its holes; None if the literals do not fit."""
@@ -106,16 +107,19 @@ class _Template:
         return self._text, errors
 
 
-def match_template(filename: object, lineno: object, text: str) -> Match | None:
+def match_template(
+    filename: object, lineno: object, text: str, *, is_raise: bool = False
+) -> Match | None:
     """Return the template of ``text`` by the calls that begin at a line of a file.
 
     None if there is no source, or if none of the calls' arguments has words and holes and fits. Of
-    several that fit, the one with the most literal characters counts.
+    several that fit, the one with the most literal characters counts. The place of a ``raise``
+    is known: there an error in a hole is enough, without words.
     """
     if type(filename) is not str or type(lineno) is not int or lineno < 1:
         return None  # a record from a socket can hold anything
     for template in _templates(filename, lineno):
-        found = template.match(text)
+        found = template.match(text) if template.has_word or is_raise else None
         if found:
             return found if template.has_hole else None
     return None
@@ -157,8 +161,8 @@ def _templates(filename: str, lineno: int) -> tuple[_Template, ...]:
         found = list(_Reader(lines, lineno - 1 - first).templates())
     except Exception:  # noqa: BLE001  no file, no text, a malformed template, a loader's fault
         return ()
-    worded = [each for each in found if each.has_word]
-    return tuple(sorted(worded, key=lambda each: -sum(map(len, each.literals))))
+    useful = [each for each in found if each.has_word or each.has_error]
+    return tuple(sorted(useful, key=lambda each: -sum(map(len, each.literals))))
 
 
 def _read(filename: str, first: int, end: int) -> list[str]:
