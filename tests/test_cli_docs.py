@@ -9,7 +9,10 @@ import pytest
 from pushover_logging.cli import parser
 
 PAGE = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-COMMANDS = ["init", "send", "run", "jobs", "overdue", "check", "inbox", "demo", "outbox", "redact"]
+COMMANDS = [
+    "init", "send", "run", "jobs", "overdue", "check", "inbox", "demo", "outbox", "problems",
+    "mute", "unmute", "redact",
+]  # fmt: skip
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 
