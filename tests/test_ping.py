@@ -124,9 +124,10 @@ def test_long_output_is_its_last_8_kib(command, watcher):
     assert 3000 < len(body.encode()) <= 8192
 
 
-def test_start_that_hangs_keeps_nothing_waiting(command, watcher):
-    """The job runs meanwhile; the end is reported after it, in order."""
-    watcher.answers["/start"] = HANG
+@pytest.mark.parametrize("answer", [HANG, DRIP])
+def test_start_that_hangs_keeps_nothing_waiting(command, watcher, answer):
+    """The job runs meanwhile; the end is reported after it, in order, within seconds."""
+    watcher.answers["/start"] = answer
     options = ["run", "--ping", watcher.url, "--", "sh", "-c", "read line; echo $line; exit 3"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with command.start(*options, **pipes) as process:

@@ -151,11 +151,10 @@ def test_problem_is_sent_once_then_counted(command, inbox):
     assert free["message"].endswith(" and came 3 times.")
 
 
-def test_problem_over_redis(command, inbox, common_redis):
+def test_problem_over_redis(command, inbox, redis):
     """Hosts that name it share the problem."""
-    name = f"disk {time.monotonic()}"
     for host in ("web-1", "web-2"):
-        given = ["--problem", name, "--store", common_redis.url, "--outbox", f"{host}.sqlite"]
+        given = ["--problem", "disk", "--store", redis.url, "--outbox", f"{host}.sqlite"]
         assert (0, b"", b"") == command.run("send", *given, "full", PUSHOVER_HOST=host)
     assert 1 == len(inbox.messages)
 

@@ -39,7 +39,7 @@ class Ping:
     def __init__(self, url: SplitResult) -> None:
         self._url = url
         self._starting: threading.Thread | None = None
-        self._ending: threading.Thread | None = None
+        self._ending: threading.Thread
         self._has_ended = threading.Event()
 
     def start(self) -> None:
@@ -56,11 +56,10 @@ class Ping:
         self._ending = self._in_thread(suffix, output)
 
     def wait(self) -> None:
-        """Wait for the end's ping, for 18 s at most."""
-        if self._ending is not None:
-            self._ending.join(_LONGEST)
-            if self._ending.is_alive():
-                self._warn("no answer")
+        """Wait for the ping of `end`, for 18 s at most."""
+        self._ending.join(_LONGEST)
+        if self._ending.is_alive():
+            self._warn("no answer")
 
     def _in_thread(self, suffix: str, body: str) -> threading.Thread:
         thread = threading.Thread(target=self._send, args=(suffix, body), daemon=True)
@@ -72,7 +71,7 @@ class Ping:
 
         is_end = suffix != "/start"
         if is_end and self._starting is not None:
-            self._starting.join()
+            self._starting.join(_TIMEOUT)
         path = self._url.path.rstrip("/") + suffix
         url = self._url._replace(path=path).geturl()
         data, headers = body.encode()[-MAX_BODY:], {"Content-Type": "text/plain; charset=utf-8"}

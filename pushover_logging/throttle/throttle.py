@@ -22,6 +22,7 @@ from pushover_logging.rendering.summary import Count
 from pushover_logging.throttle import receipts
 from pushover_logging.throttle.limits import (
     CALL_SITE,
+    CLOCKS_DIFFER,
     HOUR,
     Group,
     Limits,
@@ -477,7 +478,9 @@ class Throttle:
             if known is Verdict.RESOLVED or self.rules.is_expired(problem, now):
                 return quiet
             repeats = problem.emergency_until > now
-            if problem.last > candidate.created or (
+            # What a clock that was ahead has dated into the future has not overtaken the end.
+            is_ahead = self._is_shared and problem.last > now + CLOCKS_DIFFER
+            if (problem.last > candidate.created and not is_ahead) or (
                 (problem.unannounced or problem.relapses >= MAX_RELAPSES) and not repeats
             ):
                 return quiet
