@@ -74,7 +74,7 @@ def test_exception_that_cannot_be_raised(program, inbox):
     )
     assert (0, 3) == (code, err.count("\nValueError: closed twice"))
     title = "ValueError: closed twice"
-    assert [(title, "0"), (f"x2 more: {title}", "-2")] == sorted(told(inbox))
+    assert {(title, "0"), (f"2 more: {title}", "-2")} == set(told(inbox))
     (push,) = [push for push in inbox.messages if push["priority"] == "0"]
     assert "Uncaught exception in Cursor.__del__" == push["message"].split("\n")[0]
 
