@@ -18,7 +18,7 @@ from pushover_logging.diagnostics import LOGGER_NAME, handlers_of, sends_to_push
 _SHOWN = 3  # names in a warning
 # The library's own logger, and those that making a handler brings along: in a dictConfig they are
 # there, and get disabled, though the program never made them.
-_OWN_LOGGERS = {LOGGER_NAME, "requests", "urllib3", "charset_normalizer", "chardet"}
+_OWN_LOGGERS = {LOGGER_NAME, "requests", "urllib3", "charset_normalizer", "chardet", "concurrent"}
 
 
 class _StderrHandler(logging.Handler):

@@ -293,6 +293,11 @@ PROGRAMS = {
         "{'phone': {'class': 'pushover_logging.PushoverHandler'}}})",
         "disabled loggers, whose records are lost: ",
     ),
+    "reported by the program itself, too": (
+        "log.disabled = True\nlogging.getLogger().addHandler(PushoverHandler())\n"
+        "logging.warning('below the level')",
+        "disabled loggers, whose records are lost: shop",
+    ),
     "key": (
         "log.addHandler(PushoverHandler())\n"
         "def f(): log.error('x', extra={'pushover': {'sond': 'siren', 'sound': 'siren'}})",

@@ -10,6 +10,8 @@ import time
 import pytest
 from conftest import TOKEN, USER, Command
 
+from pushover_logging import config
+from pushover_logging.cli import main
 from pushover_logging.inbox import Inbox
 
 pytestmark = pytest.mark.process
@@ -217,3 +219,15 @@ def test_next_command_loads_the_file(unset, inbox, tmp_path):
     script = f"{LOAD}'{unset.PATH}' send 'from a shell'"
     assert 0 == os.system(f"cd '{tmp_path}' && {script}")
     assert "from a shell" == inbox.messages[-1]["message"]
+
+
+def test_address_of_the_real_service_is_not_written(inbox, tmp_path, monkeypatch):
+    """It is where every program sends without a variable; here the inbox stands in for it."""
+    monkeypatch.setattr(config, "API_URL", inbox.url)
+    monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
+    monkeypatch.setenv("PUSHOVER_USER", USER)
+    monkeypatch.chdir(tmp_path)
+    assert 0 == main(["init", "--non-interactive"])
+    text = (tmp_path / ".env").read_text()
+    assert f"PUSHOVER_TOKEN={TOKEN}\nPUSHOVER_USER={USER}\n" == text
+    assert 1 == len(inbox.messages)
