@@ -146,7 +146,9 @@ def _after_fork_in_child() -> None:
 
 def _watch_own_process() -> None:
     process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
-    if process and util and process.parent_process():
+    pid = str(os.getpid())
+    if process and util and process.parent_process() and pid not in _STARTED:
+        _STARTED.add(pid)
         util.Finalize(None, _log_process, exitpriority=100)
 
 
