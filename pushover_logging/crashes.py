@@ -53,6 +53,7 @@ def watch(outbox: Path, report: Callable[[logging.LogRecord], object]) -> None:
         _report(path, report)
     if not _files:
         atexit.register(_remove)
+        _remove_in_child()
     before, _files[:] = list(_files), [_CrashFile(outbox)]
     for file in before:
         file.remove()
@@ -107,6 +108,13 @@ def _record(text: str, pid: int, died: float) -> logging.LogRecord:
     return record
 
 
+def _remove_in_child() -> None:
+    """Remove the file of a multiprocessing child, which runs no atexit functions, at its end."""
+    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
+    if process and util and process.parent_process():
+        util.Finalize(None, _remove, exitpriority=0)
+
+
 def _remove() -> None:
     for file in _files:
         file.remove()
@@ -125,8 +133,8 @@ def _after_fork_in_child() -> None:
             faulthandler.disable()
         os.close(file.descriptor)
     util = sys.modules.get("multiprocessing.util")
-    if before and util is not None:  # its children run no atexit functions
-        util.register_after_fork(_CrashFile, lambda _: util.Finalize(None, _remove, exitpriority=0))
+    if before and util is not None:  # it forgets the parent's finalizers only later
+        util.register_after_fork(_CrashFile, lambda _: _remove_in_child())
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

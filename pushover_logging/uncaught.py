@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pushover_logging.delivery import trail
@@ -146,12 +147,29 @@ def _after_fork_in_child() -> None:
 
 def _watch_own_process() -> None:
     process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
-    if process and util and process.parent_process():
-        util.Finalize(None, _log_process, exitpriority=100)
+    pid = str(os.getpid())
+    if process and util and process.parent_process() and pid not in _STARTED:
+        _STARTED.add(pid)
+        if sys.version_info < (3, 13):  # its finalizers run while the exception is handled
+            util.Finalize(None, _log_process, exitpriority=100)
+        else:  # pragma: no cover  measured on an older one
+            _wrap_print_exc(process.BaseProcess._bootstrap.__code__)  # noqa: SLF001
+
+
+def _wrap_print_exc(bootstrap: CodeType) -> None:  # pragma: no cover  as above
+    """Log what a process shows of the exception that ends it: there is no hook for that."""
+    print_exc = traceback.print_exc
+
+    def hook(*args: Any, **options: Any) -> None:  # noqa: ANN401
+        if sys._getframe(1).f_code is bootstrap:  # noqa: SLF001
+            _log_process()
+        print_exc(*args, **options)
+
+    traceback.print_exc = hook
 
 
 def _log_process() -> None:
-    """Log the exception that a process ends with: its finalizers run while that is handled."""
+    """Log the exception that ends this process, if it is being handled."""
     process = sys.modules["multiprocessing.process"].current_process()
     _log(sys.exc_info()[1], f"process {process.name}")
 

@@ -95,6 +95,28 @@ def test_crash_of_a_child(program, inbox, start):
     assert [] == files(program)
 
 
+def test_child_that_is_spawned_leaves_no_file(program):
+    """Though it runs no exit hooks of Python's."""
+    source = """
+import multiprocessing, pathlib
+import pushover_logging
+
+def work():
+    pushover_logging.install(outbox="outbox.sqlite", crashes=True)
+    assert len(list(pathlib.Path().glob("*.crash-*"))) == 2
+
+if __name__ == "__main__":
+    pushover_logging.install(outbox="outbox.sqlite", crashes=True)
+    child = multiprocessing.get_context("spawn").Process(target=work)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert len(list(pathlib.Path().glob("*.crash-*"))) == 1
+"""
+    code, _, err = program.run(source)
+    assert (0, "") == (code, err)
+
+
 def test_child_without_a_file_goes_on(program):
     """If none can be made, its crash is written nowhere."""
     then = """

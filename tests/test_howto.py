@@ -46,7 +46,7 @@ def masked(text):
 
 def shown(inbox):
     """Return the first push without its frames: libraries' differ with their versions."""
-    push = next(push for push in inbox.messages if " more: " not in push["title"])
+    push = next(push for push in inbox.messages if not re.match(r"\d+ more: ", push["title"]))
     lines = [line for line in push["message"].split("\n") if not line.startswith((" ", "…"))]
     return masked("\n".join([push["title"], *lines, ""]))
 

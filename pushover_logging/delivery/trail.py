@@ -73,14 +73,20 @@ class Trail:
         with contextlib.suppress(Exception):  # of an argument without a text: no line
             text = record.getMessage() if type(record.msg) is str else message_text(record)
             ring = self.rings.get(_context()) or self._new_ring()
-            ring.append((record.created, record.levelname, record.name, text[:_MAX_TEXT]))
+            ring.append((float(record.created), record.levelname, record.name, text[:_MAX_TEXT]))
 
     def lines(self, record: logging.LogRecord) -> list[str]:
         """Return the last lines of a record's context that are older, at most five minutes.
 
         No lines for a record of another thread or task, as a queue hands it over, and for one of
-        asyncio's own, which reports a task when another one has its turn.
+        asyncio's own, which reports a task when another one has its turn. Never raises.
         """
+        try:
+            return self._lines(record)
+        except Exception:  # noqa: BLE001  a name without a text, or a framework's own changes
+            return []
+
+    def _lines(self, record: logging.LogRecord) -> list[str]:
         task, named = _task(), getattr(record, "taskName", None)
         if (
             record.name == "asyncio"
