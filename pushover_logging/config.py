@@ -33,6 +33,7 @@ from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.link import COMMIT_VARIABLES, SourceLink
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
+from pushover_logging.throttle.mutes import MAX_MUTE
 
 if TYPE_CHECKING:
     from pushover_logging.throttle.rules import Rules
@@ -282,6 +283,14 @@ def seconds(name: str, given: object) -> float:
     with suppress(ValueError):
         given = parse_duration(given) if isinstance(given, str) else given
     return number(name, given, low=0, takes=DURATION)
+
+
+def mute_seconds(name: str, given: object) -> float:
+    """Return for how many seconds to mute: a number or a text like ``1h30m``."""
+    found = seconds(name, given)
+    if 0 < found <= MAX_MUTE:
+        return found
+    raise invalid(redacted(given), name, f"{DURATION}, above 0 and at most 7d")
 
 
 def boolean(name: str, given: object) -> bool:

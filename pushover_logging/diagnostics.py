@@ -27,6 +27,12 @@ def warn(text: str, *args: object) -> None:
             logging.lastResort.handle(record)
 
 
+def inform(text: str, *args: object) -> None:
+    """Log at INFO, as `warn` does at WARNING; without a handler for it, nobody reads it."""
+    with contextlib.suppress(Exception):
+        logging.getLogger(LOGGER_NAME).info(text, *args)
+
+
 def handlers_of(logger: logging.Logger) -> list[logging.Handler]:
     """Return the handlers that a record of ``logger`` reaches, in order."""
     found: list[logging.Handler] = []

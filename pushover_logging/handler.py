@@ -16,6 +16,7 @@ from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.trail import Trail
 from pushover_logging.diagnostics import warn
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import (
     JOB,
     RecordParts,
@@ -32,8 +33,11 @@ from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
 
 if TYPE_CHECKING:
+    from pushover_logging.delivery.dedup import Arrival
     from pushover_logging.delivery.pipeline import Pipeline, Settings
     from pushover_logging.identity.fingerprint import RecordKeys
+    from pushover_logging.throttle.listing import ListedProblem
+    from pushover_logging.throttle.throttle import Throttle
 
 RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
 _MAX_WARNINGS = 20  # of one handler, about what records bring
@@ -211,16 +215,33 @@ class PushoverHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
+        arrival = [record]
         try:
             pipeline = self._pipeline
-            if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
+            if pipeline is None or (not self._group_by and pipeline.dedup.count(arrival)):
                 return
-            record = with_valid_fields(record, self._clock)
-            self._current().guard.enter(record, self._submit)
+            arrival[0] = with_valid_fields(record, self._clock)
+            self._current().guard.enter(arrival, self._submit)
             if lifecycle.has_exited():
                 lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
-            self.handleError(record)
+            try:
+                self._fail(arrival)
+                self.handleError(record)
+            except RecursionError:  # there is no room for a call
+                if arrival and self._pipeline is not None:
+                    self._pipeline.counters.missed += 1
+                    arrival[:] = ()
+        except BaseException:  # of a signal handler
+            self._fail(arrival)
+            raise
+
+    def _fail(self, arrival: Arrival) -> None:
+        """Count a record as failed if something was raised before it had an outcome."""
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.guard.leave(arrival)
+            pipeline.dedup.failed(arrival)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Show a record's fault as logging does; if that fails too, it is silent."""
@@ -246,6 +267,40 @@ class PushoverHandler(logging.Handler):
         """
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
+
+    def problems(self, *, include_over: bool = False) -> list[ListedProblem]:
+        """Return the problems that are open, the newest first: id, level, count, state and so on.
+
+        ``include_over``: also those that were quiet for a window, and those that are resolved. With
+        an outbox's file or Redis they are those of all processes that share it. Raises what `mute`
+        raises.
+        """
+        with self._problems() as throttle:
+            return throttle.problems(self._clock.time(), include_over=include_over)
+
+    def mute(
+        self, name: str | None = None, *, seconds: float | str, include_critical: bool = False
+    ) -> None:
+        """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
+
+        ``name`` is a problem's ``fingerprint``, or its id; None mutes all. A CRITICAL is sent all
+        the same, unless ``include_critical``. A quiet push reports at the end what was held back.
+        All that share the outbox's file, or the Redis, are muted. Raises ConfigurationError for an
+        argument that is not valid or a throttle that is off, TemporaryError if the shared state
+        cannot be reached.
+        """
+        length = config.mute_seconds("seconds", seconds)
+        include_critical = config.boolean("include_critical", include_critical)
+        with self._problems() as throttle:
+            throttle.mute(name, length, include_critical=include_critical)
+
+    def unmute(self, name: str | None = None) -> None:
+        """End a mute before its time, or all of them without ``name``.
+
+        Nothing happens if there is none. Raises what `mute` raises.
+        """
+        with self._problems() as throttle:
+            throttle.unmute(name)
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
@@ -302,12 +357,30 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
+    def _problems(self) -> contextlib.AbstractContextManager[Throttle]:
+        """Return what lends this thread the problems' state; nothing is kept if nothing is sent."""
+        if self._settings is None:
+            from pushover_logging.throttle.rules import Rules  # noqa: PLC0415  not at the start
+            from pushover_logging.throttle.store import MemoryStore  # noqa: PLC0415
+            from pushover_logging.throttle.throttle import Throttle  # noqa: PLC0415
+
+            nothing = Throttle(MemoryStore(self._clock), Rules(), is_shared=False)
+            return contextlib.nullcontext(nothing)
+        if self._settings.rules is None:
+            msg = "throttle: it is off, so that there are no problems to mute or to list"
+            raise ConfigurationError(msg, option="throttle")
+        return self._current().problems()
+
+    def _submit(self, arrival: Arrival, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
+        if not arrival:  # its own call has counted it as failed
+            return True
+        record = arrival[0]
         try:
             lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
-            return self._current().submit(record, self._compose, wait=wait)
+            return self._current().submit(arrival, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
+            self._fail(arrival)
             self.handleError(record)
             return True
 

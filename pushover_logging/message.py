@@ -82,7 +82,9 @@ class Message:
     by commas, or a list; ``sound`` the name of a sound. ``html`` renders simple tags,
     ``monospace`` uses a fixed-width font; they exclude each other. ``attachment`` is the bytes of
     an image and ``attachment_type`` its MIME type; ``attachment_base64`` is the image as Base64
-    text. Raises ConfigurationError with the name of the invalid field.
+    text. ``escalate_to`` is the key of a user or group that a handler sends an emergency to if
+    nobody acknowledges it; no request contains it. Raises ConfigurationError with the name of the
+    invalid field.
     """
 
     message: str
@@ -104,6 +106,7 @@ class Message:
     attachment: bytes | None = field(default=None, repr=False)
     attachment_base64: str | None = field(default=None, repr=False)
     attachment_type: str | None = None
+    escalate_to: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check every field that is set, and set the defaults of an emergency."""
@@ -117,7 +120,8 @@ class Message:
                 with suppress(Exception):  # any code of the program; the check refuses the list
                     object.__setattr__(self, name, ",".join(map(str, value)))
         self._check_texts()
-        if self.user is not None or self.device is not None or self.callback is not None:
+        addresses = (self.user, self.device, self.callback, self.escalate_to)
+        if any(address is not None for address in addresses):
             self._check_addresses()
         self._check_numbers()
         for name in ("html", "monospace"):
@@ -151,6 +155,9 @@ class Message:
         if self.user is not None and not are_users(self.user):
             takes = "30 of A-Z, a-z, 0-9, at most 50 by commas"
             raise invalid(describe_secret(self.user), "user", takes)
+        if self.escalate_to is not None and not is_key(self.escalate_to):
+            takes = "the key of one user or group, 30 of A-Z, a-z, 0-9"
+            raise invalid(describe_secret(self.escalate_to), "escalate_to", takes)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
             raise invalid(redacted(self.device), "device", takes)

@@ -183,11 +183,8 @@ class Life:
 
 
 @pytest.fixture
-def make(inbox, tmp_path, request, monkeypatch):
+def make(inbox, stores_of, monkeypatch):
     """Make lives of a kind, each with a store of its own that is empty."""
-    from stores import Stores
-
-    made = []
     original = sender.with_duration  # its text has the problem's total, and not what was counted
 
     def with_duration(message, count):
@@ -196,19 +193,11 @@ def make(inbox, tmp_path, request, monkeypatch):
     monkeypatch.setattr(sender, "with_duration", with_duration)
 
     def life(kind):
-        server = request.getfixturevalue("common_redis") if kind == "both" else None
-        if server is not None:  # a late answer would be a second fault, and shift the operations
+        if kind == "both":  # a late answer would be a second fault, and shift the operations
             monkeypatch.setattr("pushover_logging.throttle.redis.PATIENCE", 30.0)
-        if kind != "memory":
-            pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Stores("redis" if server else kind, folder, server, monkeypatch))
-        return Life(kind, inbox, made[-1])
+        return Life(kind, inbox, stores_of("redis" if kind == "both" else kind))
 
-    yield life
-    for stores in made:
-        stores.close()
+    return life
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from pushover_logging import install
-from pushover_logging.install import _is_failure, _stderr_handler
+from pushover_logging.install import _stderr_handler
+from pushover_logging.uncaught import is_failure
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -206,7 +207,7 @@ def test_interrupt_is_not_told(program, inbox, waits):
 ])  # fmt: skip
 def test_interrupt_in_a_group_is_no_failure(inner, told):
     """A nursery wraps what ended it; a failure beside a Ctrl-C is one all the same."""
-    assert told == _is_failure(BaseExceptionGroup("nursery", inner))
+    assert told == is_failure(BaseExceptionGroup("nursery", inner))
 
 
 @pytest.mark.parametrize(("given", "expected"), [

@@ -433,7 +433,7 @@ def test_real_seconds_over_redis(command, redis, inbox, program):
         [sys.executable, str(path)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         process.stdout.readline()
-        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas")
+        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas", PUSHOVER_OUTBOX="off")
         pushes = inbox.wait_for(2, timeout=30)
         run[run.index("2s")] = "1h"
         assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas")

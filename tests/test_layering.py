@@ -22,7 +22,7 @@ FLOORS = [
     "throttle outbox",
     "delivery",
     "config",
-    "handler install",
+    "handler install uncaught crashes",
     "inbox pytest_plugin cli __main__",
 ]
 LEVELS = {name: level for level, names in enumerate(FLOORS) for name in names.split()}

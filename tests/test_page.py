@@ -35,6 +35,7 @@ KEYS = {"token": EXAMPLE_TOKEN, "user": EXAMPLE_USER}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+SECOND = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"  # the key of a group
 WIDTHS = [390, 1440]
 
 
@@ -167,6 +168,15 @@ def test_emergency_is_acknowledged(inbox, open_page):
     url = f"{inbox.url}/1/receipts/{receipt}.json"
     state = requests.get(url, params=KEYS, timeout=10).json()
     assert (1, EXAMPLE_USER) == (state["acknowledged"], state["acknowledged_by"])
+
+
+def test_emergency_names_who_gets_it(inbox, open_page):
+    """So that an escalation can be told from the emergency before it."""
+    page = open_page()
+    send(inbox, title="down", priority="2", retry="30", expire="600")
+    send(inbox, title="still down", priority="2", retry="30", expire="600", user=SECOND)
+    page.get_by_text("to gzne…kzF").wait_for()
+    page.get_by_text(f"to {EXAMPLE_USER[:4]}…{EXAMPLE_USER[-3:]}").wait_for()
 
 
 def test_countdowns_end(inbox, open_page):

@@ -87,7 +87,8 @@ def test_no_pattern_is_passed_over(signs, pattern, data):
 @given(data=st.data())
 def test_no_key_is_passed_over(pattern, data):
     """Whatever fits the pattern of a key has a long word."""
-    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    wider = re.sub(r"\(\?=[^()]*\)", "", pattern)  # hardly any example would fit
+    text = data.draw(st.from_regex(re.compile(wider, re.ASCII)))
     assert re.search(r"(?a)[\w-]{20}", text) or "/" in text or "+" in text
 
 

@@ -160,7 +160,7 @@ def test_any_order(pushover_inbox, tmp_path, kind, request, monkeypatch):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples={"memory": 100, "file": 5, "redis": 10}[kind],
+            max_examples={"memory": 100, "file": 5, "redis": 5}[kind],
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[*HealthCheck],

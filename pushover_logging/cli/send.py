@@ -171,7 +171,7 @@ def _print_receipt(receipt: str) -> None:
 
 
 def _message(arguments: argparse.Namespace) -> Message:
-    given = {name: getattr(arguments, name) for name in FIELDS - {"message"}}
+    given = {name: getattr(arguments, name) for name in FIELDS - {"message", "escalate_to"}}
     fields = {name: value for name, value in given.items() if value is not None}
     text = _text(arguments.message)
     if len(text) > MESSAGE_LIMIT:

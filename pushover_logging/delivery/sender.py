@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, TypeVar
 from pushover_logging.api.client import PushoverClient
 from pushover_logging.circuit_breaker import CircuitBreaker
 from pushover_logging.clock import Clock, snapshot
-from pushover_logging.delivery import lifecycle
+from pushover_logging.delivery import lifecycle, receipts
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import (
     DeliveryError,
+    QuotaError,
     RejectedError,
     TemporaryError,
     Unreachable,
@@ -53,9 +54,11 @@ from pushover_logging.rendering.summary import (
     noted,
     summary,
     with_duration,
+    with_line,
 )
 from pushover_logging.throttle import jobs
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
+from pushover_logging.throttle.receipts import Emergency
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
@@ -93,8 +96,10 @@ class _Push:
 
     ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
     ``decision`` is None for a summary, and for a Message that no throttle is asked about. A push
-    without an ``outcome`` was not answered, and is sent again. ``view`` is what processes have to
-    know of its problem since: an estimate until the throttle has recorded the outcome.
+    without an ``outcome`` was not answered, and is sent again. ``escalates``: it is no summary, but
+    an emergency's escalation. ``emergency`` has the receipt of an accepted one. ``view`` is what
+    processes have to know of its problem since: an estimate until the throttle has recorded the
+    outcome.
     """
 
     queued: QueuedMessage
@@ -103,7 +108,9 @@ class _Push:
     keys: Sequence[str] = ()
     is_summary: bool = False
     at_exit: bool = False
+    escalates: bool = False
     outcome: str = ""
+    emergency: Emergency | None = None
     view: View = UNKNOWN
 
     @property
@@ -395,11 +402,11 @@ class Sender:
             if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
                     self.client.cancel_by_tag(emergency_tag(count.key))
-            if self.deadline is None:
-                self.client.send(message)
-            else:
-                left = self.deadline - Clock.monotonic()
-                self.client.send(message, within=max(left, _SHORTEST))
+            within = None
+            if self.deadline is not None:
+                within = max(self.deadline - Clock.monotonic(), _SHORTEST)
+            sent = self.client.send(message, within=within)
+            push.emergency = receipts.emergency(message, sent.receipt)
 
     # -- what becomes of a Message
 
@@ -443,9 +450,14 @@ class Sender:
                 throttle.withdrawn(self._candidate(queued))
         elif not outcome and push.keys:
             throttle.released(queued.id, push.keys)
+        elif outcome and push.escalates:
+            expires = float(queued.message.expire or 0)
+            throttle.escalated(queued.id, push.keys, push.emergency, expires)
         elif outcome and push.awaits_answer:
             is_refused = outcome.startswith(REJECTED) and not push.at_exit
-            views = throttle.notified(queued.id, push.keys, push.decision, refused=is_refused)
+            views = throttle.notified(
+                queued.id, push.keys, push.decision, refused=is_refused, emergency=push.emergency
+            )
             self.dedup.update(views)
             push.view = next(iter(views.values()), UNKNOWN)
 
@@ -489,10 +501,42 @@ class Sender:
         """Send one summary of what is due; return False if nothing is."""
         shared = self._reachable()
         if shared is not None and self._is_shared_due() and self._may_report():
-            if self._summarise(shared, blocked) or self._report_overdue(shared, blocked):
+            if (
+                self._summarise(shared, blocked)
+                or self._report_overdue(shared, blocked)
+                or self._follow_up(shared, blocked)
+            ):
                 return True
             self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
-        return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
+        return self.local.next_due() <= 0 and (
+            self._summarise(self.local, blocked) or self._follow_up(self.local, blocked)
+        )
+
+    def _follow_up(self, throttle: Throttle, blocked: Collection[str | None]) -> bool:
+        """Ask for a receipt or send an escalation; return False if none is due.
+
+        No request delays the end of the process, or a call that sends by itself.
+        """
+        if not throttle.has_follow_up:
+            return False
+        push_id, now = secrets.token_hex(8), self.clock.monotonic()
+        postpone = self.closing or self.deadline is not None or bool(blocked)
+        due = self._ask(lambda: throttle.follow_up(push_id, postpone=postpone), None)
+        if due is None:
+            return False
+        self.used_at = now
+        if due.receipt:
+            try:
+                self._ask(lambda: receipts.ask(self.client, throttle, due), None)
+            except QuotaError as error:
+                self._retry.respect(error.wait)
+        elif queued := receipts.queued_escalation(due, push_id, now):
+            self._retry.redirect(queued)
+            push = _Push(queued, throttle, keys=[due.key], is_summary=True, escalates=True)
+            self._send(push)
+        else:
+            self._ask(lambda: throttle.escalated(push_id, [due.key], None, 0.0), None)
+        return True
 
     def _send_exit_digest(self) -> bool:
         """Report what is counted because the process ends; return False if there is nothing."""
@@ -750,7 +794,7 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
     count, key = decision.included_count, decision.key
     if decision.no_emergency:
         message = replace(message, priority=PRIORITIES["high"])
-        message = noted(message, f"no emergency: {decision.no_emergency}")
+        message = with_line(message, decision.no_emergency)
     elif message.priority == EMERGENCY and key.startswith((EXPLICIT, JOB)):
         # Only a problem with a name can be resolved.
         tags = ",".join(filter(None, (message.tags, emergency_tag(key))))

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -110,6 +110,16 @@ class Trail:
         ranked = sorted(self.rings.copy().items(), key=lambda item: item[1][-1][0])
         for context, _ in ranked[:_EVICTED_AT_ONCE]:
             self.rings.pop(context, None)
+
+
+@contextlib.contextmanager
+def elsewhere() -> Iterator[None]:
+    """Give what is logged within the block no trail: the garbage collector runs in any context."""
+    token = _CONTEXT.set(None)
+    try:
+        yield
+    finally:
+        _CONTEXT.reset(token)
 
 
 def _context() -> _Context:

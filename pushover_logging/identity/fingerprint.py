@@ -124,10 +124,10 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
 
 def _read_parts(record: logging.LogRecord, extra: Mapping[str, Any]) -> RecordParts | None:
     """Return the parts of a record that may have an exception; None if its key needs none."""
-    if record.levelno < logging.WARNING or extra.get("fingerprint") is not None:
-        return None
-    is_plain = not (record.exc_info or record.exc_text or carries_exception(record))
-    return None if is_plain else read_record(record)
+    if record.exc_info or record.exc_text or carries_exception(record):
+        is_needed = record.levelno >= logging.WARNING and extra.get("fingerprint") is None
+        return read_record(record) if is_needed else None
+    return None
 
 
 def _fingerprint(
@@ -136,8 +136,7 @@ def _fingerprint(
     values: _Texts,
     parts: RecordParts | None,
 ) -> str:
-    name = extra.get("fingerprint")
-    if name is not None:
+    if extra and (name := extra.get("fingerprint")) is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), message_text(record), *values)
@@ -204,14 +203,18 @@ def _traceback_of(parts: RecordParts) -> TracebackType | None:
 
 
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its places, and what the logged exception says."""
+    """Return the types of a chain with its places, and what its two ends say."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     places = _place_parts(tb)
     for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
         inner = tracebacks.inner_tracebacks(exc)
         if inner:  # another process's, or another machine's
             places += _inner_parts(inner[0])
-    return (*map(_qualified_name, chain), *places), _said_by(chain[0], tb)
+    said = _said_by(chain[0], tb)
+    root = tracebacks.root_cause(chain[0])
+    if root is not chain[0]:
+        said = f"{said}\0{_said_by(root, root.__traceback__)}"
+    return (*map(_qualified_name, chain), *places), said
 
 
 def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
@@ -238,7 +241,7 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
     template, errors = found
     for error in errors:
         line = first_line(error[:MAX_CHARACTERS])
-        if line not in known[:MAX_CHARACTERS]:
+        if not known or line not in known[:MAX_CHARACTERS]:
             template += f"\0{mask(line)}"
     return template
 
@@ -332,7 +335,9 @@ def _has_word(template: str) -> bool:
 
 def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Texts) -> str:
     text = message_text(record) if parts is None else _head(parts._replace(template=parts.text))
-    if parts is None and tracebacks.TRACEBACK in text:  # of an argument that is no str
+    if (
+        parts is None and record.args and tracebacks.TRACEBACK in text
+    ):  # of an argument that is no str
         key = _exception_key(record, read_record(record), values)
         if key:
             return key

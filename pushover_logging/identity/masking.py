@@ -36,13 +36,16 @@ _VERBS = ("answered", "gave", "got", "received", "replied", "responded", "return
 _ANSWERED = f"(?i:{'|'.join(_VERBS)})"
 _NOT_COUNT = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # "500 rows" is not a status
 
+# What these name is part of a program or of its database, unlike most of what is quoted.
+_PARTS_OF_CODE = r"argument|attribute|column|constraint|field|for\ key|index|module(?:\ named)?|parameter|relation|table"
+
 _SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
 _NOT_SOURCE = "".join([rf"(?<!\.{suffix})" for suffix in _SOURCES])  # a file's line is not a port
 
 _PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
     # What distinguishes problems is kept; the first lookahead skips most words.
-      (?=["'(\[1-5A-Zacdeghilmprstuw→-])(?P<keep>
+      (?=["'(\[1-5A-Zacdefghilmprstuw→-])(?P<keep>
         ["']?\[(?:Errno|WinError)\ -?\d{{1,6}}\]
       | (?=["']?[HhSsEeRrCcFf])["']?(?i:(?:http[\ _]?)?status|http(?:error)?|hresult|smtp|ftp|signal
           |sqlstate|err(?:no|or)?|exit(?:[\ _-]?status)?|rc|ret|response
@@ -55,6 +58,7 @@ _PATTERN = rf"""(?x)
       | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_NOT_COUNT}
       | \([45]\d\d\) | \[[45]\d\d\] | \A[45]\d\d(?=:\ )
       | [1-5]\d\d(?=\ {_REASON})
+      | (?=[AaCcFfIiMmPpRrTt])(?i:{_PARTS_OF_CODE})\ ["'`][A-Za-z_][A-Za-z_.]{{0,63}}["'`](?!\w)
       | (?:ORA|TNS|PLS|RMAN|IMP|EXP|OCI|DPI|DPY)-\d{{4,5}}(?!\w)
       | E\d{{3,5}}(?!\w)
       | (?=[UuSsIiLlAaCc])(?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)

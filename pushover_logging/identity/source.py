@@ -69,13 +69,14 @@ class _Template:
     for each hole whether it is named like an error or a message.
     """
 
-    __slots__ = ("_head", "_last", "_steps", "_tail", "_text", "literals")
+    __slots__ = ("_head", "_last", "_steps", "_tail", "_text", "has_hole", "literals")
 
     def __init__(self, text: str | None, literals: Sequence[str], errors: Sequence[bool]) -> None:
         self.literals = literals
         self._head, self._tail = literals[0], literals[-1]
         self._steps = tuple(zip(errors, literals[1:-1], strict=False))
-        self._last = errors[-1] if errors else None
+        self._last = bool(errors) and errors[-1]
+        self.has_hole = bool(errors)  # False for a plain text
         self._text = "\0".join(literals) if text is None else text[:MAX_CHARACTERS]
 
     @property
@@ -83,16 +84,11 @@ class _Template:
         """True if the literals say more than ": "."""
         return any(map(_WORD.search, self.literals))
 
-    @property
-    def has_hole(self) -> bool:
-        """False for a plain text."""
-        return self._last is not None
-
     def match(self, text: str) -> Match | None:
         """Return what ``text`` has in its holes; None if the literals do not fit."""
         if not (text.startswith(self._head) and text.endswith(self._tail)):
             return None
-        if self._last is None:
+        if not self.has_hole:
             return (self._text, ()) if text == self._head else None
         position, end = len(self._head), len(text) - len(self._tail)
         errors = []
@@ -116,7 +112,7 @@ def match_template(filename: object, lineno: object, text: str) -> Match | None:
     None if there is no source, or if none of the calls' arguments has words and holes and fits. Of
     several that fit, the one with the most literal characters counts.
     """
-    if not isinstance(filename, str) or not isinstance(lineno, int) or lineno < 1:
+    if type(filename) is not str or type(lineno) is not int or lineno < 1:
         return None  # a record from a socket can hold anything
     for template in _templates(filename, lineno):
         found = template.match(text)

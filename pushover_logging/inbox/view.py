@@ -55,6 +55,7 @@ def message_view(message: StoredMessage, now: float) -> dict[str, Any]:
         "attachment": fields["attachment"],
         "picture": f"/inbox/messages/{message.number}/picture" if kind else None,
         "emergency": _emergency(message.receipt, now),
+        "to": [f"{key[:4]}…{key[-3:]}" for key in rules.users_of(fields)],
     }
 
 

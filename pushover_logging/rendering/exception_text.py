@@ -33,7 +33,7 @@ _MAX_REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as in Python's own tracebacks
 
 _STARTS_WITH_NAME = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
-_MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
+_MODULES = re.compile(r"(?:\w+\.)+?(?=(?!Error\b)\w+(?::|$)|\w+\.Error(?::|$))")
 
 
 class FrameLine(NamedTuple):
@@ -154,13 +154,13 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
         roots = len(tracebacks.flatten_group(chain[-1]))
         chain = list(_from_root(chain))
     exceptions: list[ExceptionLines] = []
-    place: Frame | None = None
+    remote: Frame | None = None  # the place in another process
     entries = []
     for each in chain:
         inner = tracebacks.inner_tracebacks(each)
         if inner:
             exceptions += _parsed_lines(inner)
-            place = place or tracebacks.in_app_place(inner[0].frames)
+            remote = remote or tracebacks.in_app_place(inner[0].frames)
             if tracebacks.is_remote(each):
                 continue
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
@@ -181,9 +181,10 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
             each, each.__traceback__, with_details=len(exceptions) < _WITH_FRAMES
         )
         exceptions.append(found._replace(line=f"{_HANDLED}{found.line}"))
+    place = remote if remote and tracebacks.is_in_app(remote.filename) else None
     if isinstance(root, SyntaxError):
         place = place or _syntax_error_frame(root)
-    place = place or tracebacks.in_app_frame(*entries)
+    place = place or tracebacks.in_app_frame(*entries) or remote
     return ExceptionSummary(line, _format_place(place) if place else "", exceptions, place)
 
 
@@ -211,6 +212,8 @@ def _read_exception(
     text = tracebacks.split_traceback(text)[0] if tracebacks.MARK in text else text
     # Without the modules of its type: a lock screen shows forty characters.
     name, (first, rest) = type(exc).__qualname__.rpartition("<locals>.")[2], headline(text)
+    if name == "Error":
+        name = f"{type(exc).__module__.rpartition('.')[2]}.Error"
     line = f"{name}: {first}" if first else name
     frames, total = _innermost_frames(tb, with_details=with_details)
     if not with_details:

@@ -34,7 +34,9 @@ class Count(NamedTuple):
     ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
-    each with its number before it. ``repeats``: an emergency of it repeats.
+    each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
+    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, somebody has
+    acknowledged an emergency of it.
     """
 
     key: str
@@ -57,6 +59,8 @@ class Count(NamedTuple):
     sources: tuple[str, ...] = ()
     repeats: bool = False
     texts: tuple[str, ...] = ()
+    muted: float = 0.0
+    acknowledged: str = ""
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -67,7 +71,12 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     """
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
-    if newcomers and len(counts) > 1:
+    if first.muted and not at_exit:
+        total, number = sum(count.count for count in counts), len(counts)
+        lasted = format_duration(round(first.muted))
+        title = f"Muted for {lasted}: {total} of {number} problem{'s' if number > 1 else ''}"
+        lines = _listed(counts)
+    elif newcomers and len(counts) > 1:
         number, others = len(newcomers), len(counts) - len(newcomers)
         title = f"{number} new problem{'s' if number > 1 else ''}"
         title, lines = f"{title}, and more of {others}" if others else title, _listed(counts)
@@ -84,12 +93,13 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unreported = [count.priority for count in counts if count.unannounced or count.refused]
+    reported = [count for count in counts if not (count.unannounced or count.refused)]
+    urgent = [count.priority for count in counts if not (count in reported or count.muted)]
     quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
-        priority=min(max([quiet, *unreported]), PRIORITIES["high"]),
+        priority=min(max([quiet, *urgent]), PRIORITIES["high"]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
@@ -148,9 +158,27 @@ def again(message: Message) -> Message:
 def escalated(message: Message, count: Count) -> Message:
     """Return the push of a problem that got worse, with what was counted at a lower level."""
     line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
-    line = f"{'<br>' if message.html else chr(10)}{line}"
+    return with_line(message, line)
+
+
+def with_line(message: Message, line: str) -> Message:
+    """Return ``message`` with a last line."""
+    line = f"{_break(message)}{line}"
     short = shortener(markup=message.html)
     return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
+
+
+def unacknowledged(message: Message) -> Message:
+    """Return an emergency with a first line: nobody has acknowledged it in its time."""
+    minutes = (message.expire or 0) / 60
+    lasted = f"{minutes:.3g} min" if minutes >= 1 else f"{message.expire} s"
+    line = f"Nobody acknowledged this within {lasted}.{_break(message)}"
+    short = shortener(markup=message.html)
+    return replace(message, message=line + short(message.message, MESSAGE_LIMIT - len(line)))
+
+
+def _break(message: Message) -> str:
+    return "<br>" if message.html else "\n"
 
 
 def noted(message: Message, note: str) -> Message:
@@ -182,6 +210,8 @@ def _sentences(count: Count, *, at_exit: bool) -> str:
         parts.append(f"In {_places(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
+    if count.acknowledged:
+        parts.append(count.acknowledged)
     if refusals := _refusals([count]):
         parts.append(refusals)
     following = f"If it goes on, next summary in {format_duration(count.next_window)}."
@@ -199,6 +229,8 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
         line = f"x{count.count} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
+        if count.acknowledged:
+            line = f"{line}. {count.acknowledged}"
         room -= len(line) + 1
         if room < 0 or (count.unannounced and count.announced):
             break

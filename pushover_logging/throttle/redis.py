@@ -13,6 +13,7 @@ Every key of an account has one hash tag, so that a cluster keeps them together,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -20,7 +21,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -191,6 +192,7 @@ if more > 0 then
   for at, text in ipairs(texts) do texts[at] = string.format('%d %s', numbers[text], text) end
   tally.texts = texts
   local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
+  due = math.max(due, finite(one.muted_until) and one.muted_until or 0)
   if tally.level >= tonumber(ARGV[6]) then
     tally.report_by = math.min(finite(tally.report_by) and tally.report_by or math.huge,
                                now + ARGV[7])
@@ -324,6 +326,11 @@ class RedisStore:
         found = [name for name, _ in ranked if not name.startswith(kept)]
         return found[: SHARED_CAPACITY // 16]
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items that were lately decided."""
+        known: Sequence[str] = self._call(lambda: self._redis.zrange(f"{self._prefix}known", 0, -1))
+        return known
+
     def add(self, name: str, total: int, unsettled: int, found: Counted) -> bool | None:
         """Set this process's total of a problem, or ``unsettled`` if Redis knows none of it.
 
@@ -336,6 +343,10 @@ class RedisStore:
         keys = [self._prefix + "due", self._prefix + name]
         answer = self._call(lambda: self._add(keys, values))
         return None if answer is None else bool(answer)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._redis.close()
 
     def _commits(self) -> bool:
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
@@ -437,7 +448,17 @@ class RedisThrottle(Throttle):
     def __init__(self, url: str, account: str, rules: Rules) -> None:
         self._redis = RedisStore(url, account, rules)
         self._totals: dict[str, Total] = {}
+        self._made_of = url, account, rules
         super().__init__(self._redis, rules, is_shared=True)
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Throttle]:
+        """Lend another thread a throttle over the same Redis, with a connection of its own."""
+        throttle = RedisThrottle(*self._made_of)
+        try:
+            yield throttle
+        finally:
+            throttle._redis.close()
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what this process counted; its totals are raised once all of that is answered."""

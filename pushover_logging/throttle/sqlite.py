@@ -99,6 +99,10 @@ class SqliteStore:
         )
         return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+        return [name for (name,) in self._do("SELECT name FROM item WHERE account = ?")]
+
     def _write(self) -> None:
         for part in _parts(self._written.items()):
             rows = [(name, to_json(item), due) for name, (item, due) in part]

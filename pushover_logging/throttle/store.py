@@ -10,6 +10,7 @@ import copy
 import functools
 import heapq
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from operator import itemgetter
@@ -58,7 +59,7 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Seven operations; each may raise `Unreachable`, and then nothing has changed."""
+    """Eight operations; each may raise `Unreachable`, and then nothing has changed."""
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` as one change, again if another process was faster; return its result."""
@@ -81,23 +82,33 @@ class Store(Protocol):
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
+    """The items of this process, on the monotonic clock.
+
+    The sender uses it, and any thread that mutes or lists problems: a transaction holds ``_lock``.
+    No logging call does. It is reentrant, for a signal handler in the middle of a transaction. A
+    fork's child makes a new store.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work``; if it raises, nothing of what it saved is kept."""
-        before = self._items.copy(), self._due.copy()
-        try:
-            return work()
-        except BaseException:
-            self._items, self._due = before
-            raise
+        with self._lock:
+            before = self._items.copy(), self._due.copy()
+            try:
+                return work()
+            except BaseException:
+                self._items, self._due = before
+                raise
 
     def now(self) -> float:
         """Return the monotonic clock's seconds."""
@@ -121,7 +132,8 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
+        with self._lock:  # `Throttle.next_due` asks outside of a transaction
+            first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
         return [found for found in first if found[1] <= before]
 
     def oldest(self) -> Sequence[str]:
@@ -134,6 +146,10 @@ class MemoryStore:
         problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
         return [name for name, _ in problems if name != OVERFLOW_KEY][: MEMORY_CAPACITY // 16]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+        return list(self._items)
 
 
 def to_json(item: Item) -> str:

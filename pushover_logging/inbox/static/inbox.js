@@ -179,6 +179,7 @@ function foot(message, card) {
   if (message.priority !== "normal") {
     chips.append(chip("", message.priority[0].toUpperCase() + message.priority.slice(1), "tone"));
   }
+  if (message.emergency) chips.append(chip("", `to ${message.to.join(", ")}`, "to"));
   const doubt = (name, words) => message.unknown.includes(name) ? ` (unknown: ${words})` : "";
   if (message.sound) chips.append(chip("sound", message.sound + doubt("sound", "the default plays")));
   if (message.device) chips.append(chip("device", message.device + doubt("device", "sent to all")));
