@@ -178,7 +178,7 @@ def handler_for(inbox):
 
 # On the first line of a program, which is blank: stderr has what the library reports there, and not
 # the program's own records, which are what it would have without the library.
-QUIET = "import logging; logging.lastResort.addFilter(lambda r: r.name == 'pushover_logging')"
+QUIET = "import logging; logging.lastResort.addFilter(logging.Filter('pushover_logging'))"
 
 
 class Program:
