@@ -1,16 +1,42 @@
-"""Time, randomness and threads as one object, which a test can replace."""
+"""Time, randomness and threads as one object, which a test can replace; durations as text."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import random
+import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 MAX_UNIX_TIME = 253_402_300_799.0
 """The end of the year 9999, the last of `datetime`."""
+DURATION = "seconds, or a duration such as 90s, 15m, 1h30m or 2d"
+_NUMBER = r"(\d{1,12}(?:\.\d{1,9})?)"
+_DURATION = re.compile(rf"(?=\d){''.join(rf'(?:{_NUMBER}{unit})?' for unit in 'dhms')}", re.ASCII)
+_SECONDS = re.compile(_NUMBER, re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a text such as ``90``, ``90s``, ``15m``, ``1h30m`` or ``2d``.
+
+    Days, hours, minutes and seconds stand in this order, each at most once. A number alone is
+    seconds. Raises ValueError for anything else.
+    """
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    sizes = zip(found.groups(default="0"), (86_400, 3600, 60, 1), strict=True)
+    return sum(float(number) * size for number, size in sizes)
 
 
 def _real_monotonic() -> Callable[[], float]:
@@ -38,6 +64,17 @@ class Clock:
         if sys.is_finalizing():  # Python 3.11 would wait forever for the thread
             msg = "cannot start a thread at interpreter shutdown"
             raise RuntimeError(msg)
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        # Since Python 3.14 a thread can inherit the context of its caller, and keep it alive.
+        context: dict[str, Any] = (
+            {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+        )
+        thread = threading.Thread(target=target, name=name, daemon=True, **context)
         thread.start()
         return thread
+
+
+def snapshot(items: Iterable[T]) -> list[T]:
+    """Return the items of a deque or a WeakSet, which other threads may change meanwhile."""
+    while True:
+        with contextlib.suppress(RuntimeError):  # changed during iteration
+            return list(items)

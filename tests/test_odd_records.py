@@ -3,7 +3,9 @@
 import logging
 import os
 import pickle
+import sys
 from collections import OrderedDict, UserDict, defaultdict
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import drop
@@ -143,6 +145,63 @@ def test_structured_message_of_any_mapping_is_reported(drive, message):
     driven.log.error(message)
     driven.settle()
     assert "disk is full" in f"{driven.titles[0]} {driven.inbox.messages[0]['message']}"
+
+
+if sys.version_info >= (3, 14):
+    from string.templatelib import Interpolation, Template
+else:
+
+    class Template(tuple):
+        """Stands for the class of Python 3.14."""
+
+        __slots__ = ()
+        __module__ = "string.templatelib"
+
+        def __new__(cls, *parts):
+            return super().__new__(cls, parts)
+
+        @property
+        def strings(self):
+            return tuple(part for part in self if isinstance(part, str))
+
+        @property
+        def interpolations(self):
+            return tuple(part for part in self if not isinstance(part, str))
+
+    class Interpolation(NamedTuple):
+        """The same."""
+
+        value: Any
+        expression: str
+        conversion: str | None
+        format_spec: str
+
+
+def field(value, conversion=None, spec=""):
+    return Interpolation(value, "value", conversion, spec)
+
+
+@pytest.mark.parametrize("formatter", [None, logging.Formatter("%(levelname)s %(message)s")])
+def test_t_string_is_reported_as_its_text(drive, formatter):
+    """As the f-string would be, without its secrets, also by a formatter of the program's own."""
+    driven = drive()
+    driven.handler.setFormatter(formatter)
+    driven.log.error(Template("login of ", field("Ann", "r"), " with password=", field("hunter2")))
+    driven.log.error("retry in %s s", Template("", field(2.5, None, ".2f")))
+    driven.log.error(Template("disk ", field("full", "s", ".2f")))
+    driven.settle()
+    assert ["login of 'Ann' with password=***", "retry in 2.50 s", "disk full"] == driven.titles
+    assert "hunter2" not in str(driven.inbox.messages)
+
+
+def test_t_strings_are_grouped_by_their_strings(drive):
+    """One push for a template, whatever stands in it; the next template is another."""
+    driven = drive()
+    for number in range(3):
+        driven.log.error(Template("order ", field(f"A{number}"), " is lost"))
+        driven.log.error(Template("order ", field(f"A{number}"), " is late"))
+    driven.settle()
+    assert ["order A0 is lost", "order A0 is late"] == driven.titles
 
 
 def test_slots_of_a_record_are_kept(drive):

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib  # pytest brings it there
 import zipfile
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_python_versions(distribution):
     named = re.findall(
         r":: (3\.\d+)$", "\n".join(distribution.metadata.get_all("Classifier")), re.MULTILINE
     )
-    assert ["3.11", "3.12", "3.13"] == named
+    assert ["3.11", "3.12", "3.13", "3.14", "3.15"] == named
     assert f">={named[0]}" == distribution.metadata["Requires-Python"]
 
 
@@ -203,7 +204,7 @@ USUAL = {"self", "record", "fmt", "kwargs"}
 
 @pytest.mark.parametrize("one", [*public_callables()])
 def test_public_docstring_says_what_is_given_and_what_comes_back(one):
-    """A sentence first; each argument is named. The handler's options stand in the README."""
+    """A sentence first; each argument is named. docs/options.md has the options of the handler."""
     text = inspect.getdoc(one) or ""
     assert re.match(r"[A-Z0-9`].*?[.:](\s|$)", text, re.DOTALL)
     elsewhere = one is pushover_logging.PushoverHandler or (
@@ -231,3 +232,17 @@ def test_import_loads_no_extra(fresh_import):
     """Importing the package loads nothing that only an extra or an option needs."""
     assert "pushover_logging" in fresh_import["modules"]
     assert set() == OPTIONAL & set(fresh_import["modules"])
+
+
+@pytest.mark.process
+def test_requests_comes_with_the_first_handler():
+    """A program that imports the package and sends nothing pays nothing for its HTTP client."""
+    program = """
+        import sys, pushover_logging
+        print("requests" in sys.modules)
+        pushover_logging.PushoverHandler(token="a" * 30, user="u" * 30)
+        print("requests" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    assert ["False", "True"] == done.stdout.split()

@@ -218,6 +218,33 @@ def test_pool_of_processes(program, inbox, outbox):
     assert once(*(f"task {n}" for n in range(10))) == titles(inbox)
 
 
+@pytest.mark.parametrize("kind", ["fork", "forkserver", "spawn", "interpreters"])
+def test_workers_of_each_kind_of_executor(program, inbox, kind):
+    """With `install_in_worker` as the initializer, each delivers what its workers log."""
+    executor = "ProcessPoolExecutor"
+    options = f"mp_context=multiprocessing.get_context({kind!r}), "
+    if kind == "interpreters":
+        if sys.version_info < (3, 14):
+            pytest.skip("InterpreterPoolExecutor came with Python 3.14")
+        executor, options = "InterpreterPoolExecutor", ""
+    code, _, err = program.run(
+        f"""
+        import logging, multiprocessing
+        from concurrent.futures import {executor}
+        from functools import partial
+        from pushover_logging import install_in_worker
+        def work(number):
+            logging.error("task %d", number)
+        if __name__ == "__main__":
+            configure = partial(install_in_worker, throttle=False)
+            with {executor}(2, {options}initializer=configure) as pool:
+                list(pool.map(work, range(10)))
+        """,
+    )
+    assert 0 == code, err
+    assert once(*(f"task {n}" for n in range(10))) == titles(inbox)
+
+
 def test_multiprocessing_child_with_a_hanging_endpoint_ends_in_time(program, inbox):
     """Its wait has the same end as a program's, and the loss is said on stderr."""
     inbox.fail_with(hang=True, times=None)

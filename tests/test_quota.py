@@ -4,7 +4,8 @@ from email.utils import formatdate
 
 import pytest
 
-from pushover_logging.api.quota import Quota, quota_of, retry_delay
+from pushover_logging.api.quota import Quota, quota_of
+from pushover_logging.api.transport import HttpResponse
 
 NOW = 1_750_000_000.0
 DAY = 86_400
@@ -41,4 +42,4 @@ def test_quota_that_cannot_be_read_is_none(name):
 ])  # fmt: skip
 def test_time_to_wait_after_a_429(headers, seconds):
     """Until the reset, else by Retry-After, else a minute; from 5 s to a limit."""
-    assert seconds == retry_delay(headers, NOW)
+    assert seconds == HttpResponse(429, headers, b"").retry_delay(NOW)

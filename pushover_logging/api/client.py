@@ -10,13 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import partial, wraps
-from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pushover_logging.api.quota import MAX_NUMBER, Quota, checked_quota, quota_of, retry_delay
-from pushover_logging.api.transport import HttpResponse, Transport
+from pushover_logging.api.quota import MAX_NUMBER, Quota, checked_quota, quota_of
 from pushover_logging.exceptions import QuotaError, RejectedError, TemporaryError, invalid
 from pushover_logging.message import Message, are_users, is_key
 from pushover_logging.rendering.redaction import (
@@ -27,6 +25,9 @@ from pushover_logging.rendering.redaction import (
     without,
 )
 from pushover_logging.rendering.text import clean, truncate
+
+if TYPE_CHECKING:
+    from pushover_logging.api.transport import HttpResponse
 
 API_URL = "https://api.pushover.net"
 TIMEOUT = (5.0, 10.0)
@@ -147,6 +148,10 @@ class PushoverClient:
         self._token, self._user = str(token), str(user)
         self.api_url: str = checked_url(api_url)
         self.timeout: tuple[float, float] = checked_timeout(timeout)
+        # Imported here because it imports requests: on the thread that configures, never on the
+        # sender's, where a fork would interrupt it.
+        from pushover_logging.api.transport import Transport  # noqa: PLC0415
+
         self._transport = Transport(self.api_url, self.timeout)
         self.quota: Quota | None = None
         self.application: str = _hash(self._token)
@@ -280,7 +285,7 @@ class PushoverClient:
         self.quota = quota_of(response.headers) or self.quota
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             msg = "the quota is used up, or there were too many requests at once (429)"
-            raise QuotaError(msg, wait=retry_delay(response.headers, time.time()))
+            raise QuotaError(msg, wait=response.retry_delay(time.time()))
         answer: dict[str, Any] = {}
         with suppress(ValueError, RecursionError):
             found = json.loads(response.body)
@@ -346,12 +351,14 @@ def checked_timeout(given: object) -> tuple[float, float]:
 
 def _hash(*secrets: str) -> str:
     """Return a stable name for an application or account that reveals no secret."""
+    from hashlib import blake2b  # noqa: PLC0415  it loads OpenSSL
+
     return blake2b("".join(secrets).encode(), digest_size=8, person=b"pushover").hexdigest()
 
 
 def _parameters(message: Message) -> dict[str, Any]:
     values = {field.name: getattr(message, field.name) for field in fields(message)}
-    del values["attachment"]
+    del values["attachment"], values["escalate_to"]
     if message.attachment is not None:
         del values["attachment_type"]
     return {

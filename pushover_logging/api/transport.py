@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import email.utils
 import http.client
 import io
 import logging
@@ -32,7 +33,8 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util import ssl_ as urllib3_ssl
 
-from pushover_logging.clock import Clock
+from pushover_logging.api.quota import quota_of
+from pushover_logging.clock import Clock, snapshot
 from pushover_logging.exceptions import TemporaryError
 
 codecs.lookup("idna")  # the codec of host names, which the end of an interpreter cannot import
@@ -40,6 +42,11 @@ codecs.lookup("idna")  # the codec of host names, which the end of an interprete
 IDLE = 30.0  # seconds after which a connection is not used again: a router may have dropped it
 MAX_ANSWER = 64 * 1024  # bytes
 UPLOAD_RATE = 64 * 1024  # bytes a second: the timeout of an upload is extended by size / rate
+# Seconds. The quota is a month's: https://pushover.net/api#limits
+MAX_RESET = 32 * 86_400.0
+MAX_RETRY_AFTER = 3600.0
+DEFAULT_RETRY_AFTER = 60.0
+MIN_RETRY_AFTER = 5.0  # https://pushover.net/api#friendly
 _ANY_HEADER = 32  # zlib's flag for the formats of zlib and gzip
 
 _FAILURES = (requests.RequestException, HTTPError, OSError)
@@ -56,6 +63,23 @@ class HttpResponse(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def retry_delay(self, now: float) -> float:
+        """Return for how many seconds nothing may be sent after a 429; ``now`` is Unix time."""
+        quota = quota_of(self.headers)
+        if quota is not None and quota.reset > now:
+            return max(MIN_RETRY_AFTER, min(quota.reset - now, MAX_RESET))
+        value = self.headers.get("Retry-After", "")
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+            except (TypeError, ValueError, OverflowError):
+                seconds = DEFAULT_RETRY_AFTER
+        if not seconds > 0:  # NaN too
+            seconds = DEFAULT_RETRY_AFTER
+        return max(MIN_RETRY_AFTER, min(seconds, MAX_RETRY_AFTER))
 
 
 class Transport:
@@ -107,7 +131,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections that this transport used last; a later call opens another."""
-        for connection in _IDLE_CONNECTIONS.copy():
+        for connection in snapshot(_IDLE_CONNECTIONS):
             if connection.user is self and _took(connection):
                 connection.close()
 
@@ -194,7 +218,7 @@ process has at most two. A fork's child leaves its parent's alone.
 def _connection_to(url: str) -> _Connection:
     """Take an idle connection; if there is none, close the others, and make one."""
     key = _key(url)
-    for connection in reversed(_IDLE_CONNECTIONS.copy()):
+    for connection in reversed(snapshot(_IDLE_CONNECTIONS)):
         if _took(connection):  # pragma: no branch  another thread was faster
             if connection.key == key and connection.is_fresh():
                 return connection
@@ -485,6 +509,6 @@ _CONNECTIONS: weakref.WeakSet[_GuardedConnection] = weakref.WeakSet()
 
 def after_fork_in_child() -> None:
     """Close the copies of the parent's connections while their numbers still mean them."""
-    for connection in list(_CONNECTIONS):
+    for connection in snapshot(_CONNECTIONS):
         connection.abandon()
     _CONNECTIONS.clear()

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from pushover_logging.api.quota import Quota
-from pushover_logging.outbox.queue import DROPPED, SUPPRESSED
 
 _OUTCOMES = ("sent", "suppressed", "rejected", "failed")
 
@@ -17,10 +16,10 @@ class Stats(NamedTuple):
     """The counters of one handler in this process, taken at one moment.
 
     ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
-    Messages that report counts alone, ``possible_duplicates`` those accepted after a send without
-    an answer. ``dropped_by`` splits ``dropped`` by reason (``full``, ``too old``, ``set aside``,
-    and ``file lost``: gone with the outbox's file). ``quota`` is the account's as the last answer
-    has it, ``last_error`` the text of the last failed send.
+    Messages that report counts, or jobs that did not run; ``possible_duplicates`` those accepted
+    after a send without an answer. ``dropped_by`` splits ``dropped`` by reason (``full``, ``too
+    old``, ``set aside``, and ``file lost``: gone with the outbox's file). ``quota`` is the
+    account's as the last answer has it, ``last_error`` the text of the last failed send.
     """
 
     records: int
@@ -58,7 +57,7 @@ class Counters:
         """Count what became of a pending record: an outcome, with a reason after a colon."""
         kind, _, reason = outcome.partition(": ")
         self.pending -= 1
-        if kind == DROPPED:
+        if kind == "dropped":
             self._dropped[reason.partition(": ")[0]] += 1
         else:
             self._ended[kind] += 1
@@ -66,7 +65,7 @@ class Counters:
     def stats(self, quota: Quota | None, last_error: str | None) -> Stats:
         """Return the counters as they stand together."""
         ended = {name: self._ended[name] for name in _OUTCOMES}
-        ended[SUPPRESSED] += self.counted
+        ended["suppressed"] += self.counted
         missed = self.missed
         ended["failed"] += missed
         return Stats(

@@ -19,8 +19,7 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
-from pushover_logging.api import transport
-from pushover_logging.clock import Clock
+from pushover_logging.clock import Clock, snapshot
 from pushover_logging.diagnostics import LOGGER_NAME, warn
 
 THREAD_NAME = "pushover-logging"  # how the name of each thread of ours starts
@@ -278,13 +277,13 @@ def _deadline() -> float:
 
 
 def _close_timeout() -> float:
-    return max((sender.close_timeout for sender in list(_SENDERS)), default=0.0)
+    return max((sender.close_timeout for sender in snapshot(_SENDERS)), default=0.0)
 
 
 def _at_exit() -> None:
-    for owner in list(_OWNERS):
+    for owner in snapshot(_OWNERS):
         owner.take_over()
-    senders, timeout = list(_SENDERS), _close_timeout()
+    senders, timeout = snapshot(_SENDERS), _close_timeout()
     _deadline()
     for sender in senders:
         sender.request_close()
@@ -320,7 +319,7 @@ def report_unsent(when: str = " before the process ended", reason: str = "") -> 
 
     It also gives a reason, of the senders if there is no other, and how to lose none next time.
     """
-    senders = list(_SENDERS)
+    senders = snapshot(_SENDERS)
     reasons = [reason] if reason else [sender.reason() for sender in senders]
     why = next((f": {reason}" for reason in reasons if reason), "")
     unsent = [sender.unsent() for sender in senders]
@@ -362,10 +361,11 @@ def _after_fork_in_child() -> None:
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()
-    transport.after_fork_in_child()
+    if transport := sys.modules.get("pushover_logging.api.transport"):
+        transport.after_fork_in_child()
     if storage := _storage():
         storage.after_fork_in_child()
-    for owner in list(_OWNERS):
+    for owner in snapshot(_OWNERS):
         owner.after_fork()
 
 

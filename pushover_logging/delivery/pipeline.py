@@ -5,12 +5,13 @@ A fork's child builds a new pipeline from the same `Settings`; the parent's is d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.dedup import Admission, Arrival, Dedup, ReentrancyGuard
 from pushover_logging.delivery.sender import Sender, SenderThread
+from pushover_logging.exceptions import TemporaryError, Unreachable
 from pushover_logging.identity.fingerprint import RecordKeys, record_keys
 from pushover_logging.message import Message
 from pushover_logging.outbox.memory import MemoryOutbox
@@ -105,13 +107,15 @@ class Pipeline:
             from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
 
             shared = RedisThrottle(rules.store, self._client.account, rules)
+        local = Throttle(MemoryStore(clock), rules, is_shared=False)
+        self._throttle = shared or local
         self.sender: Sender = Sender(
             client=self._client,
             outbox=self.outbox,
             dedup=self.dedup,
             counters=self.counters,
             lock=self._lock,
-            local=Throttle(MemoryStore(clock), rules, is_shared=False),
+            local=local,
             shared=shared,
             is_in_file=is_in_file,
             clock=clock,
@@ -122,6 +126,21 @@ class Pipeline:
         self.thread: SenderThread = SenderThread(
             self.sender, self._client, clock, settings.close_timeout
         )
+
+    @contextlib.contextmanager
+    def problems(self) -> Iterator[Throttle]:
+        """Have the calling thread use the problems' state, with a throttle of its own.
+
+        Raises TemporaryError if the shared state cannot be reached.
+        """
+        with self._throttle.another() as throttle:
+            try:
+                yield throttle
+            except Unreachable as error:
+                msg = f"the shared state cannot be reached: {error}"
+                raise TemporaryError(msg) from error
+        if self.thread.thread is not None:
+            self.thread.wake(inline=False)
 
     def take_over(self) -> None:
         """Send what processes that are gone left in the outbox's file; returns at once."""

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pushover_logging.identity.tracebacks import (
@@ -21,6 +21,7 @@ from pushover_logging.identity.tracebacks import (
     split_traceback,
 )
 
+JOB = "job:"  # how the fingerprint of a job's failures starts: they have a rate of their own
 MISFIT = "(arguments do not fit the format)"
 _NO_EXCEPTION = "NoneType: None"  # what logging writes for exc_info=True without an exception
 _TITLES = ("event", "message", "msg")  # fields of a structured message that are its text
@@ -31,7 +32,13 @@ _EXCEPTION_LINE = re.compile(
 )
 _MAX_NAME = 200  # characters of a text that can name an exception
 _MAX_JSON = 65_536
+_NO_EXTRA: Mapping[str, Any] = {}
 _PLAIN = frozenset({int, float, bool, type(None)})
+_CONVERSIONS: dict[str, Callable[[object], str]] = {
+    "r": repr,
+    "s": str,
+    "a": ascii,
+}  # of a t-string
 _SHORTEST = len(TRACEBACK)  # characters of an argument that can hold a traceback
 _FORMAT_ERRORS = (TypeError, ValueError, LookupError, OverflowError)  # of the % operator
 
@@ -71,7 +78,7 @@ def read_record(record: logging.LogRecord) -> RecordParts:
         name = next((name for name in _TITLES if _is_text(structured.get(name))), None)
         text = template = structured[name] if name else ""
     else:
-        text, template = message_text(record), str(record.msg)
+        text, template = message_text(record), _text_of(record.msg)
     if text.endswith(f"\n{_NO_EXCEPTION}"):
         text = text.removesuffix(f"\n{_NO_EXCEPTION}")
         template = template.removesuffix(f"\n{_NO_EXCEPTION}")
@@ -109,7 +116,9 @@ def carries_exception(record: logging.LogRecord) -> bool:
 
 def has_exception(args: object) -> bool:
     """Return True if an exception or a traceback is among a record's arguments."""
-    for arg in _each(args):
+    if type(args) is not tuple:
+        args = _each(args)
+    for arg in args:
         kind = type(arg)  # isinstance would also read the `__class__` of a proxy
         if kind is str:
             if len(arg) > _SHORTEST and MARK in arg:
@@ -126,21 +135,27 @@ def _each(args: object) -> Iterable[Any]:
     return args.values() if type(args) is dict else ()
 
 
+def pushover_extra(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Return the mapping in ``extra={"pushover": {...}}``, empty if there is none."""
+    extra = getattr(record, "pushover", _NO_EXTRA)
+    return extra if extra is _NO_EXTRA or isinstance(extra, Mapping) else _NO_EXTRA
+
+
 def message_text(record: logging.LogRecord) -> str:
     """Return `LogRecord.getMessage`; if the arguments do not fit, they stand below the template.
 
-    An exception without a text is named by its type. A class of the program's may have a method of
-    its own. Raises what the objects' own methods raise.
+    An exception without a text is named by its type, and a t-string is filled in. A class of the
+    program's may have a method of its own. Raises what the objects' own methods raise.
     """
     if type(record).getMessage is not logging.LogRecord.getMessage:
         return str(record.getMessage())
     args: Any = record.args
-    if args and has_exception(args):
+    if args and (has_exception(args) or any(map(_is_t_string, _each(args)))):
         if type(args) is dict:
             args = {key: _named(arg) for key, arg in args.items()}
         else:
             args = tuple(map(_named, args))
-    text = str(record.msg)
+    text = _text_of(record.msg)
     if not args:
         return text
     try:
@@ -151,18 +166,44 @@ def message_text(record: logging.LogRecord) -> str:
 
 
 def with_fitting_arguments(record: logging.LogRecord) -> logging.LogRecord:
-    """Return ``record``, or a copy with its text as the message if its arguments do not fit."""
+    """Return ``record``, or a copy with its text as the message if logging could not make it.
+
+    That is of arguments that do not fit, and of a t-string.
+    """
     try:
         record.getMessage()
+        if not any(map(_is_t_string, (record.msg, *_each(record.args)))):
+            return record
     except _FORMAT_ERRORS:
-        copied = object.__new__(type(record))
-        copied.__dict__.update(record.__dict__)
-        copied.msg, copied.args = message_text(record), ()
-        return copied
-    return record
+        pass
+    copied = object.__new__(type(record))
+    copied.__dict__.update(record.__dict__)
+    copied.msg, copied.args = message_text(record), ()
+    return copied
+
+
+def _is_t_string(value: object) -> bool:
+    return type(value).__module__ == "string.templatelib"  # of Python 3.14
+
+
+def _text_of(message: Any) -> str:  # noqa: ANN401  whatever a program logs
+    """Return the text of a message; of a t-string the text of the f-string that it could be."""
+    if not _is_t_string(message):
+        return str(message)
+    return "".join(part if type(part) is str else _filled(part) for part in message)
+
+
+def _filled(field: Any) -> str:  # noqa: ANN401  an Interpolation
+    value = _CONVERSIONS[field.conversion](field.value) if field.conversion else field.value
+    try:
+        return format(value, field.format_spec)
+    except _FORMAT_ERRORS:  # an f-string would have raised in the program
+        return str(value)
 
 
 def _named(arg: object) -> object:
+    if _is_t_string(arg):
+        return _text_of(arg)
     if issubclass(type(arg), BaseException) and not str(arg).strip():
         return _Named(arg)  # type: ignore[arg-type]  # as the line above says
     return arg

@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pushover_logging.clock import Clock
+from pushover_logging.clock import Clock, snapshot
 from pushover_logging.storage.file_lock import FileLock
 
 PATIENCE = 2.0  # seconds for which the writer tries to begin a transaction
@@ -226,7 +226,7 @@ class SqliteFile:
         while True:
             has_news = wakeup.acquire(timeout=_TICK)
             with self._gate:
-                is_leading = any(leader.is_leading for leader in self.leaders)
+                is_leading = any(leader.is_leading for leader in snapshot(self.leaders))
                 if self._jobs or is_leading:
                     self._work_off()
             with self._lock:
@@ -275,7 +275,7 @@ class SqliteFile:
         several = len(jobs) > 1
         self._within[threading.get_ident()] = connection
         try:
-            for leader in self.leaders:
+            for leader in snapshot(self.leaders):
                 leader.beat(connection)
             for future, work in jobs:
                 if several:
@@ -512,13 +512,16 @@ _CUT_OFF: dict[str, sqlite3.Connection | None] = {}
 _LOST: list[sqlite3.Connection] = []
 """Connections whose descriptors the program has closed: they must neither be closed nor used."""
 _FILES: weakref.WeakValueDictionary[str, SqliteFile] = weakref.WeakValueDictionary()
-"""One object a real path and process. `setdefault` is atomic if two threads make handlers."""
+"""One object a real path and process."""
+_MAKING = threading.RLock()
+"""Held while `_FILES` is asked and gets another; a fork's child has a new one."""
 
 
 def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFile:
     """Return this process's object for a file; nothing is opened before it is used."""
     real = os.path.realpath(path)
-    file = _FILES.setdefault(real, SqliteFile(Path(real), migrations, clock))
+    with _MAKING:
+        file = _FILES.setdefault(real, SqliteFile(Path(real), migrations, clock))
     if path.is_symlink() and not path.exists():
         file.unusable = f"{path} is a link to a file that does not exist"
     if real in _CUT_OFF:
@@ -526,27 +529,33 @@ def shared_file(path: Path, migrations: Sequence[str], clock: Clock) -> SqliteFi
     return file
 
 
+def _files() -> list[SqliteFile]:
+    return [file for ref in _FILES.valuerefs() if (file := ref()) is not None]
+
+
 def at_exit() -> None:
     """Let no thread outlive the interpreter."""
-    for file in list(_FILES.values()):
+    for file in _files():
         file.end_writer()
 
 
 def before_fork() -> None:
     """Let no transaction be under way while the process forks."""
-    for file in list(_FILES.values()):
+    for file in _files():
         file.pause()
 
 
 def after_fork_in_parent() -> None:
     """Go on."""
-    for file in list(_FILES.values()):
+    for file in _files():
         file.resume()
 
 
 def after_fork_in_child() -> None:
     """Forget the parent's files, locks first; new handlers of the same path open their own."""
-    files = list(_FILES.values())
+    global _MAKING  # noqa: PLW0603  a thread of the parent may hold it
+    _MAKING = threading.RLock()
+    files = _files()
     _FILES.clear()
     for file in files:
         file.abandon()
