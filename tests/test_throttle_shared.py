@@ -363,4 +363,4 @@ def test_redis_that_is_away_at_the_exit(redis, program, inbox):
     assert 0 == running.returncode, err
     assert "pushover_logging: up to 3 records counted and not reported: Redis" in err
     titles = [push["title"] for push in inbox.messages]
-    assert ["disk is full", "net is down", "x2 more: net is down"] == titles
+    assert ["disk is full", "net is down", "2 more: net is down"] == titles
