@@ -323,9 +323,9 @@ def grown(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -
 
 @contextlib.contextmanager
 def small_disk(place: Path):  # noqa: ANN201
-    """Have a disk of 4 MiB, if this process may mount one."""
+    """Have a disk of 32 MiB, if this process may mount one."""
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)]
     try:
         is_mounted = not subprocess.run(mount, check=False, capture_output=True).returncode
     except FileNotFoundError:

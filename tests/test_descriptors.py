@@ -157,3 +157,39 @@ def test_closed_connection_is_no_concern_of_a_forks_child(inbox):
     client.send(Message(message="second"))
     client.close()
     assert ["first", "second"] == [push["message"] for push in inbox.messages]
+
+
+ROUNDS = """
+import gc, logging, os, sys, time
+from pushover_logging import PushoverHandler
+def work(number):
+    handler = PushoverHandler(throttle=False, outbox=f"outbox{number % 10}.sqlite")
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("boom happened")
+    assert handler.flush(20)
+    log.removeHandler(handler)
+    handler.close()
+def descriptors():
+    end, found = time.monotonic() + 10, None
+    while time.monotonic() < end and found != (found := os.listdir("/proc/self/fd")):
+        gc.collect()
+        time.sleep(1.5)  # a writer without work ends, and closes its file
+    return len(found)
+work(0)
+before = descriptors()
+for number in range(int(sys.argv[1])):
+    work(number)
+print(before, descriptors())
+"""
+
+
+def test_handlers_that_are_gone_leave_no_descriptor(program, inbox):
+    """Each was used, with an outbox, closed and collected."""
+    command = [sys.executable, str(program.path(ROUNDS)), "50"]
+    with program.start_command(command) as running:
+        out, err = running.communicate(timeout=120)
+    assert "" == err
+    before, after = map(int, out.split())
+    assert after <= before
+    assert 51 == len(inbox.messages)

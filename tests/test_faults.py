@@ -215,7 +215,8 @@ class Raising:
         if not code.co_filename.startswith(EMITTING) or code.co_name in AFTER_A_FAULT:
             return None
         line = linecache.getline(code.co_filename, frame.f_lineno).strip()
-        if event == "line" and not (code.co_name == "emit" and line in OUTSIDE):
+        is_outside = code.co_name == "emit" and line in OUTSIDE
+        if event == "line" and not (is_outside or line.startswith("with ")):  # also a block's end
             self.left -= 1
             if self.left == 0:
                 raise RecursionError

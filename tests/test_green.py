@@ -90,6 +90,22 @@ def test_patch_after_the_handlers(program, inbox, library, outbox):
     assert float(out) < 0.8
 
 
+@LIBRARIES
+def test_patch_after_the_first_record(program, inbox, library):
+    """The threads are there by then, and send; others of the new kind take over: all arrives."""
+    inbox.fail_with(delay=1, times=None)
+    before, after = PROGRAM.split("{patch}")
+    source = f"""{before}
+logging.error("before")
+time.sleep(0.5)  # it is being sent
+{PATCHES[library]}
+{after}"""
+    code, out, err = program.run(source, **QUIET)
+    assert (0, "") == (code, own(err))
+    assert dict.fromkeys(["before", "first", "second", "at exit"], 3) == titles(inbox)
+    assert float(out) < 0.8
+
+
 APP = """
 import logging, time
 from pushover_logging import PushoverHandler

@@ -331,3 +331,36 @@ def test_outbox_on_each_host_and_redis_between_them(redis, handler_for, inbox, t
     assert [True, True] == [log.handlers[0].flush(10) for log in logs]
     assert [(1, 1), (1, 1)] == [(one.records, one.sent)
                                 for one in (log.handlers[0].stats() for log in logs)]  # fmt: skip
+
+
+@pytest.mark.process
+def test_redis_that_is_away_at_the_exit(redis, program, inbox):
+    """What it was not given is in the digest; of what it has, stderr says how much there may be."""
+    source = f"""
+    import logging, sys
+    from pushover_logging import PushoverHandler
+    handler = PushoverHandler(throttle={{"store": {redis.url!r}}})
+    logging.getLogger().addHandler(handler)
+    for _ in range(4):
+        logging.error("disk is full")
+    while handler._pipeline.dedup.has_counts():
+        pass
+    handler.flush(10)
+    print("counted", flush=True)
+    sys.stdin.readline()
+    for _ in range(3):
+        logging.error("net is down")
+    """
+    path = program.path(source)
+    command = [sys.executable, str(path)]
+    with subprocess.Popen(
+        command, env=program.environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert "counted\n" == running.stdout.readline()
+        redis.stop()
+        _, err = running.communicate("go\n", timeout=30)
+    assert 0 == running.returncode, err
+    assert "pushover_logging: up to 3 records counted and not reported: Redis" in err
+    titles = [push["title"] for push in inbox.messages]
+    assert ["disk is full", "net is down", "2 more: net is down"] == titles

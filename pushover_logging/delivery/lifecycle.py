@@ -39,6 +39,7 @@ class _Sender(Protocol):
     def request_close(self) -> None: ...
     def wait(self, timeout: float | None) -> bool: ...
     def unsent(self) -> tuple[int, int]: ...
+    def out_of_reach(self) -> int: ...
     def reason(self) -> str: ...
 
 
@@ -298,6 +299,9 @@ def _at_exit() -> None:
     _process.has_exited = True
     is_late = not reason and Clock.monotonic() >= _deadline()
     report_unsent(f" within {timeout:g} s" if is_late else "", reason)
+    if number := sum(sender.out_of_reach() for sender in senders):
+        records = "record" if number == 1 else "records"
+        _say(f"up to {number} {records} counted and not reported: Redis cannot be reached")
 
 
 def _join_senders() -> None:
@@ -328,9 +332,14 @@ def report_unsent(when: str = " before the process ended", reason: str = "") -> 
 
 
 def _report(number: int, what: str) -> None:
-    if number > 0 and sys.stderr is not None:
+    if number > 0:
         subject = "message was" if number == 1 else "messages were"
-        sys.stderr.write(f"pushover_logging: {number} {subject} {what}\n")
+        _say(f"{number} {subject} {what}")
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"pushover_logging: {text}\n")
 
 
 def _before_fork() -> None:

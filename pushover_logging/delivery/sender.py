@@ -76,6 +76,7 @@ _DIGESTS_APART = 1.0  # seconds between digests at exit, doubled each time: a th
 _LONGEST_WAIT = 3600.0
 _CONNECTION_IDLE = 30.0  # seconds after which a connection that nobody needs is closed
 _OLD_THREAD_END = 1.0  # seconds that a new thread waits for the old one to end
+_OLD_THREAD_LOOK = 0.01  # seconds between two looks if it has
 _EXIT_GRACE = 1.0  # seconds without a send after `flush`, in which the process can exit
 _INLINE_RETRY = 0.05  # seconds between two attempts of a `wait` that sends itself
 _SHORTEST = 0.001  # seconds that a send may take at least
@@ -228,6 +229,11 @@ class Sender:
             pending = self.counters.pending
             lost = pending if self._file is None else min(pending, len(self._memory))
             return lost, pending - lost
+
+    def out_of_reach(self) -> int:
+        """Return how many counted records are in Redis, and not reported, if it is away."""
+        is_away = not self.is_in_file and self._store_breaker.is_open()
+        return self.shared.unreported() if self.shared is not None and is_away else 0
 
     def resign(self) -> None:
         """Let another process send for the account."""
@@ -812,8 +818,11 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
 class SenderThread:
     """The thread that steps a `Sender`: when it starts, rests and ends, and who waits for it.
 
-    At most one thread steps: ``_starting`` is held while a call starts the thread or, if none can
-    start, sends inline; ``_stepping`` is held by the thread. It alone sets ``_is_busy``.
+    At most one thread steps. ``_kind`` is `threading.Lock` as it was when a thread was started
+    last: after a monkey-patch the next record starts one of the new kind, and the old one ends.
+    ``_running`` is the kind of the thread that steps. ``_starting`` is held while a call starts the
+    thread or, if none can start, sends inline; ``_stepping`` is held by the thread. It alone sets
+    ``_is_busy``.
     ``_wakeup`` and the waiters are bare locks, which any thread and any signal handler may release;
     they are made with the thread, so that a monkey-patched program gets patched ones.
     """
@@ -827,6 +836,8 @@ class SenderThread:
         self._client = client
         self._clock = clock
         self._starting, self._stepping = threading.RLock(), threading.Lock()
+        self._kind: object = None
+        self._running: object = None
         self._wakeup = _Wakeup()
         self._waiters: deque[_Wakeup] = deque()
         self._is_busy = False
@@ -839,7 +850,7 @@ class SenderThread:
         """
         self._wakeup.set()
         thread = self.thread  # read once: the thread takes it away as it ends
-        if thread is not None and thread.is_alive():
+        if self._kind is threading.Lock and thread is not None and thread.is_alive():
             return
         if self._starting._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001
             return  # this call interrupts the one that starts it
@@ -889,6 +900,10 @@ class SenderThread:
         """Return how many Messages are lost if the process ends now, and how many outlive it."""
         return self._sender.unsent()
 
+    def out_of_reach(self) -> int:
+        """Return how many counted records are in Redis, and not reported, if it is away."""
+        return self._sender.out_of_reach()
+
     def reason(self) -> str:
         """Return why nothing is sent now; empty if something could be."""
         return (self._sender.last_error or "") if self._sender.pause() > 0 else ""
@@ -905,8 +920,10 @@ class SenderThread:
         try:
             lifecycle.hook_exit()
             if lifecycle.threads_run():
-                self._wakeup = _Wakeup()
+                before, self._wakeup = self._wakeup, _Wakeup()
                 self._wakeup.set()
+                self._kind = threading.Lock
+                before.set()  # for a thread of another kind to end
                 # `_run` sets `thread`: set here, that could be after the thread's end.
                 self._clock.start_thread(self._run, lifecycle.THREAD_NAME)
             elif inline:
@@ -918,12 +935,13 @@ class SenderThread:
                 self._send_inline()
 
     def _run(self) -> None:
-        if not self._stepping.acquire(timeout=_OLD_THREAD_END):
+        kind, wakeup = self._kind, self._wakeup
+        if not self._can_step(kind):
             return  # another thread runs, and is not about to end
-        self.thread = threading.current_thread()
+        self.thread, self._running = threading.current_thread(), kind
         lifecycle.enter_sender()
         try:
-            while True:
+            while self._kind is kind:
                 self._is_busy = True
                 wait = self.step()
                 self._is_busy = False
@@ -941,12 +959,28 @@ class SenderThread:
             self._is_busy = False
             lifecycle.leave_sender()
             try:
-                self._sender.resign()
+                if self._kind is kind:
+                    self._sender.resign()
             finally:
                 self.thread = None
                 self._stepping.release()
+        while self._kind is not kind:  # pragma: no cover  measured by nobody after a monkey-patch
+            # To end it would be an error: `threading` does not know it any more.
+            wakeup.wait(_LONGEST_WAIT)
         if not self._sender.is_drained(at_exit=False):  # put while this thread was ending
             self.wake()
+
+    def _can_step(self, kind: object) -> bool:
+        """Wait for the thread before; return False if it is of this kind and goes on.
+
+        One from before a monkey-patch may be sending.
+        """
+        deadline = Clock.monotonic() + _OLD_THREAD_END
+        while not self._stepping.acquire(blocking=False):  # to wait would stop all green threads
+            if self._running is kind and Clock.monotonic() > deadline:
+                return False
+            time.sleep(_OLD_THREAD_LOOK)
+        return True
 
     def _end_waits(self, *, closing: bool) -> bool:
         """Wake those that wait, as nothing is left to send; return True if there were some."""

@@ -504,6 +504,10 @@ class RedisThrottle(Throttle):
         """Return the problems of which this process has a total that is not all reported."""
         return self._totals.keys()
 
+    def unreported(self) -> int:
+        """Return how many records those counts are; any thread may ask."""
+        return sum(total.unsettled for total in list(self._totals.values()))
+
     def _transaction(self, work: Callable[[], T]) -> T:
         try:
             result = super()._transaction(work)

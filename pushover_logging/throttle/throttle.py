@@ -269,6 +269,10 @@ class Throttle:
         """Return the problems of which this process has a count that the store may still lose."""
         return ()
 
+    def unreported(self) -> int:
+        """Return how many records those counts are; any thread may ask."""
+        return 0
+
     @_in_transaction
     def due(
         self, summary_id: str, *, at_exit: bool = False, blocked_users: Collection[str | None] = ()
