@@ -60,6 +60,13 @@ def run(program, *command, cwd=EXAMPLES, **environ):
     return process.returncode, out + err
 
 
+def run_strictly(program, name, **environ):
+    """Run an example in Python's development mode, where each warning is an error."""
+    status, said = run(program, PYTHON, "-W", "error", "-X", "dev", name, **environ)
+    assert "Warning" not in said
+    return status, said
+
+
 def test_every_example_has_a_test():
     """And a first line that says what to look at."""
     here = Path(__file__).read_text(encoding="utf-8")
@@ -72,7 +79,7 @@ def test_every_example_has_a_test():
 
 def test_quickstart(program, inbox):
     """quickstart.py: one error, one push."""
-    status, said = run(program, PYTHON, "quickstart.py")
+    status, said = run_strictly(program, "quickstart.py")
     assert 0 == status, said
     assert [(
         "KeyError: 'price'",
@@ -117,7 +124,7 @@ def test_configuration(program, inbox, name):
 
 def test_trading_bot(program, inbox):
     """trading_bot.py: a push a symbol, the feed's loss and its end, fills without a sound."""
-    status, said = run(program, PYTHON, "trading_bot.py")
+    status, said = run_strictly(program, "trading_bot.py")
     assert 0 == status, said
     no_answer = "TimeoutError: the exchange has no answer to {}"
     bought = "trade, examples/trading_bot.py:N\nsymbol: {}\nINFO · bot · web-1"
@@ -137,7 +144,7 @@ def test_trading_bot(program, inbox):
 def test_training_run(program, inbox, tmp_path):
     """training_run.py: a quiet push, with the loss curve as a picture."""
     needs("matplotlib")
-    status, said = run(program, PYTHON, "training_run.py", MPLCONFIGDIR=str(tmp_path))
+    status, said = run_strictly(program, "training_run.py", MPLCONFIGDIR=str(tmp_path))
     assert 0 == status, said
     text = "<module>, examples/training_run.py:N\nepochs: 30\nINFO · training · web-1"
     assert [("Training is done, loss 0.027", text, "-1")] == shown(inbox)
@@ -148,7 +155,7 @@ def test_training_run(program, inbox, tmp_path):
 def test_loguru_and_structlog(program, inbox):
     """loguru_structlog.py: what each knows, once, without a time or a traceback in the text."""
     needs("loguru", "structlog")
-    status, said = run(program, PYTHON, "loguru_structlog.py")
+    status, said = run_strictly(program, "loguru_structlog.py")
     assert 0 == status, said
     place = "<module>, examples/loguru_structlog.py:N"
     assert [
@@ -163,7 +170,7 @@ def test_loguru_and_structlog(program, inbox):
 
 def test_aws_lambda(program, inbox):
     """aws_lambda.py: frozen right after the call (here: killed), and the push is out."""
-    status, said = run(program, PYTHON, "aws_lambda.py")
+    status, said = run_strictly(program, "aws_lambda.py")
     assert 1 == status, said
     text = (
         "Cannot charge order A-1042\nhandler, examples/aws_lambda.py:N\n"
