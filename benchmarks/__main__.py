@@ -10,6 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+if sys.argv[1:2] == ["soak"]:  # which needs nothing but the package
+    from benchmarks import soak
+
+    sys.exit(soak.main(sys.argv[2:]))
 try:
     import pyperf
 except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""What a suppressed duplicate costs the program."""
+"""What a suppressed duplicate costs the program, and a line that is only remembered."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from benchmarks.report import Result, cost, times
 from benchmarks.timing import Effort, Series, Turn, interleaved, profiled, threaded
 
 TEMPLATE = "Payment of %s failed"
-TARGET, TARGET_OF_OTHERS = 0.4, 0.8
+TARGET, TARGET_OF_OTHERS, TARGET_OF_LINES = 0.4, 0.8, 0.5
 THREADS = 16
 OURS, NULL, QUEUE, LOOK_UP = "pushover_logging", "NullHandler", "QueueHandler", "a look-up alone"
 
 
-def duplicates(log: logging.Logger, exc_info: Any = None) -> Turn:  # noqa: ANN401
+def duplicates(
+    log: logging.Logger,
+    exc_info: Any = None,  # noqa: ANN401
+    level: int = logging.ERROR,
+) -> Turn:
     """Return the turn that logs the same again and again."""
 
     def turn(number: int) -> float:
         rounds = range(number)
         start = time.perf_counter()
         for _ in rounds:
-            log.error(TEMPLATE, "A-1043", exc_info=exc_info)
+            log.log(level, TEMPLATE, "A-1043", exc_info=exc_info)
         return time.perf_counter() - start
 
     return emptied(log, turn)
@@ -54,7 +58,7 @@ def raised() -> Any:  # noqa: ANN401
 
 
 def run(effort: Effort) -> Result:
-    """Measure one thread, 16 threads, and one thread with an exception."""
+    """Measure one thread, 16 threads, one thread with an exception, and lines below the level."""
     result = Result("1. A suppressed duplicate")
     with ExitStack() as stack:
         openers = {
@@ -76,6 +80,10 @@ def run(effort: Effort) -> Result:
         info = raised()
         failed = {name: duplicates(log, info) for name, log in logs.items()}
         _add(result, "with an exception", interleaved(failed, effort), TARGET_OF_OTHERS)
+        for log in logs.values():
+            log.setLevel(logging.INFO)
+        lines = {name: duplicates(log, level=logging.INFO) for name, log in logs.items()}
+        _add(result, "a line of the trail", interleaved(lines, effort), TARGET_OF_LINES)
         if not result.is_met:
             result.profile = profiled(failed[OURS])
     return result

@@ -46,7 +46,7 @@ def main() -> None:
     parts.append(f'<text x="{LEFT}" y="164" fill="#555">records</text>')
     for number, (at, what, _, reported) in enumerate(pushes):
         x, y = x_of(at), 28 + number % 3 * 20
-        said = f"x{reported} more" if what == "summary" else what.upper()
+        said = f"{reported} more" if what == "summary" else what.upper()
         parts.append(f'<path d="M{x:.1f} {y}V108" stroke="{COLOURS[what]}"/>')
         parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="4" fill="{COLOURS[what]}"/>')
         parts.append(f'<text x="{x + 7:.1f}" y="{y + 4}">{said}</text>')

@@ -227,7 +227,7 @@ def run(effort: Effort) -> Result:
         with tempfile.TemporaryDirectory() as folder, service() as inbox:
             path = str(Path(folder, "outbox.sqlite"))
             options = {"outbox": path} if outbox == "SQLite" else {}
-            found = lowest(apart(trips, inbox.url, effort.of(5, 2), options) or [])
+            found = lowest(apart(trips, inbox.url, effort.of(3, 2), options) or [])
         result.details[outbox] = {
             name: {**vars(steps), "files": sorted(steps.files)} for name, steps in found.items()
         }

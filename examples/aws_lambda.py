@@ -1,7 +1,6 @@
 """Look at: `flush` at the end of each call.
 
-Lambda freezes the process right after it, the thread that sends included: what waits then would
-wait until the next call.
+Lambda freezes the process after each call, and with it the thread that sends.
 
 The entry point is `aws_lambda.handler`. To try it here: python aws_lambda.py
 """

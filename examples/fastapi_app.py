@@ -1,4 +1,4 @@
-"""Look at: uvicorn keeps its errors from root, so they get the handler too; the path comes along.
+"""Look at: uvicorn does not pass its errors on to root, so its logger gets the handler, too.
 
 uvicorn fastapi_app:app, and open /checkout
 """
@@ -32,7 +32,7 @@ async def remember(request: Request, go_on: Callable[[Request], Awaitable[Respon
 
 
 def add_path(record: logging.LogRecord) -> bool:
-    """Let each record say which request it is of; uvicorn's own say it nowhere."""
+    """Add the path of the request to each record; uvicorn's own records do not have it."""
     if path.get():
         record.path = path.get()
     return True

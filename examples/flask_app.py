@@ -1,4 +1,4 @@
-"""Look at: logging is configured before the application is made; Flask logs each 500 by itself.
+"""Look at: logging is configured before the application is made. Flask itself logs each 500.
 
 flask --app flask_app run, and open /checkout
 """

@@ -1,4 +1,4 @@
-"""Look at: gunicorn's own errors come too: a worker that hangs, one that is killed, a bad start.
+"""Look at: gunicorn's own errors are sent, too: a worker that hangs or is killed, a failed start.
 
 gunicorn --config gunicorn_conf.py flask_app:app
 """

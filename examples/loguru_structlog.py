@@ -1,4 +1,4 @@
-"""Look at: both hand over what they know as they are used anyway, and extras become lines."""
+"""Look at: one handler for both; the values of `bind` and of an event become lines of the push."""
 
 import logging
 
@@ -11,12 +11,12 @@ phone = PushoverHandler()
 
 
 def lift(record: logging.LogRecord) -> bool:
-    """Make fields of what loguru's `bind` keeps under `extra`: `pushover={...}` works there too."""
+    """Turn the values of loguru's `bind` into fields; `pushover={...}` works among them."""
     record.__dict__.update(record.__dict__.pop("extra", {}))
     return True
 
 
-# loguru takes a handler as it is; this format leaves time, level and traceback to the handler.
+# loguru accepts a handler as a sink. The format leaves time, level and traceback to the handler.
 phone.addFilter(lift)
 logger.add(phone, format=lambda _: "{message}", level="ERROR")
 try:
@@ -24,7 +24,7 @@ try:
 except KeyError:
     logger.bind(basket=7).exception("Cannot price order {}", "A-1042")
 
-# structlog hands its event over to the standard library, the values as extras.
+# structlog passes its event on to the standard library, with the values as extras.
 logging.getLogger().addHandler(phone)
 structlog.configure(
     processors=[structlog.stdlib.render_to_log_kwargs],

@@ -1,6 +1,6 @@
-"""Look at: one push a symbol, however often its orders fail; the feed's loss is told, and its end.
+"""Look at: one push for each symbol, however often its orders fail, and problems with a name.
 
-News, the fills, come without a sound.
+The loss of the feed is sent, and its end. Fills are sent without a sound.
 """
 
 import asyncio

@@ -18,10 +18,12 @@ from pushover_logging.handler import PushoverHandler
 from pushover_logging.install import install, install_in_worker
 from pushover_logging.message import Message
 from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.throttle.listing import ListedProblem
 
 __all__ = [
     "ConfigurationError",
     "DeliveryError",
+    "ListedProblem",
     "Message",
     "PushoverClient",
     "PushoverError",

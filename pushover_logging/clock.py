@@ -1,10 +1,11 @@
-"""Time, randomness and threads as one object, which a test can replace."""
+"""Time, randomness and threads as one object, which a test can replace; durations as text."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
 import random
+import re
 import sys
 import threading
 import time
@@ -16,6 +17,26 @@ T = TypeVar("T")
 
 MAX_UNIX_TIME = 253_402_300_799.0
 """The end of the year 9999, the last of `datetime`."""
+DURATION = "seconds, or a duration such as 90s, 15m, 1h30m or 2d"
+_NUMBER = r"(\d{1,12}(?:\.\d{1,9})?)"
+_DURATION = re.compile(rf"(?=\d){''.join(rf'(?:{_NUMBER}{unit})?' for unit in 'dhms')}", re.ASCII)
+_SECONDS = re.compile(_NUMBER, re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a text such as ``90``, ``90s``, ``15m``, ``1h30m`` or ``2d``.
+
+    Days, hours, minutes and seconds stand in this order, each at most once. A number alone is
+    seconds. Raises ValueError for anything else.
+    """
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    sizes = zip(found.groups(default="0"), (86_400, 3600, 60, 1), strict=True)
+    return sum(float(number) * size for number, size in sizes)
 
 
 def _real_monotonic() -> Callable[[], float]:

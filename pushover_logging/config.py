@@ -12,6 +12,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,16 +25,21 @@ from pushover_logging.api.client import (
     checked_timeout,
     checked_url,
 )
+from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.dictconfig import plain
 from pushover_logging.exceptions import ConfigurationError, invalid
+from pushover_logging.levels import level_number
 from pushover_logging.message import Message, is_key
 from pushover_logging.rendering.formatter import PushoverFormatter
+from pushover_logging.rendering.link import COMMIT_VARIABLES, SourceLink
 from pushover_logging.rendering.redaction import Redaction, describe_secret, redacted
+from pushover_logging.throttle.mutes import MAX_MUTE
 
 if TYPE_CHECKING:
     from pushover_logging.throttle.rules import Rules
 
 OFF = "off"
+UNSET = "not set"  # the token of `install` with ``optional`` and no keys
 MESSAGE_OPTIONS = (
     "device", "sound", "url", "url_title", "ttl", "retry", "expire",
     "tags", "callback", "html", "monospace",
@@ -90,9 +96,20 @@ def credentials(
     token: str | None = None, user: str | None = None, key: object = None
 ) -> Credentials | None:
     """Return token, user and encryption key, checked; None if the token is "off"."""
+    if lacks_credentials(token, user):
+        msg = (
+            "token and user: neither was given; set PUSHOVER_TOKEN and PUSHOVER_USER, or "
+            "PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE; in code, pass token=... and user=..."
+        )
+        raise ConfigurationError(msg)
     found = credential("token", token)
     key = encryption_key(key)
-    return None if found == OFF else Credentials(found, credential("user", user), key)
+    return None if found in (OFF, UNSET) else Credentials(found, credential("user", user), key)
+
+
+def lacks_credentials(token: object = None, user: object = None) -> bool:
+    """Return True if neither token nor user is given or set in the environment."""
+    return token is None is user and _secret("token") is None and _secret("user") is None
 
 
 def client_factory(
@@ -124,6 +141,7 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
         host=host(given["host"]),
         redaction=Redaction(given["redact"], secrets.secrets() if secrets else ()),
     )
+    made.source = source_link(given["source_root"], given["commit"])
     if secrets is not None and secrets.key is not None:
         made.encrypted_length = encrypted_length()
     return made
@@ -132,9 +150,9 @@ def formatter(given: Mapping[str, Any], secrets: Credentials | None) -> Pushover
 def rules(option: object) -> Rules | None:
     """Return the rules that the option ``throttle`` asks for, None for False.
 
-    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a number
-    of seconds (one fixed window), or a mapping with ``windows`` (seconds, in turn), ``group_by``
-    (names of record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (seconds).
+    It takes None (``PUSHOVER_THROTTLE``, else the defaults), True (the defaults), False, a duration
+    (one fixed window), or a mapping with ``windows`` (durations, in turn), ``group_by`` (names of
+    record fields), ``store``, ``summary_at_exit`` and ``forget_after`` (a duration).
     """
     from pushover_logging.throttle.rules import FORGET_AFTER, WINDOWS, Rules  # noqa: PLC0415
 
@@ -159,11 +177,22 @@ def rules(option: object) -> Rules | None:
             group_by=_names(option.get("group_by", ())),
             store=_store(option.get("store")),
             summary_at_exit=at_exit,
-            forget_after=number("throttle: forget_after", forget_after, low=0),
+            forget_after=seconds("throttle: forget_after", forget_after),
         )
     names = "windows, group_by, store, summary_at_exit and forget_after"
-    takes = f"False, seconds for one fixed window, a redis:// URL, or a mapping with {names}"
+    takes = f"False, a duration for one fixed window, a redis:// URL, or a mapping with {names}"
     raise invalid(redacted(option), "throttle", takes)
+
+
+def trail(lines: object, level: object) -> tuple[int, int]:
+    """Return how many lines a trail shows, and the number of their lowest level."""
+    try:
+        lowest = level_number(level)
+    except ConfigurationError as error:
+        takes = "the name or number of a logging level"
+        raise invalid(redacted(level), "trail_level", takes) from error
+    count = int(number("trail", lines, low=0))
+    return count, lowest if count else sys.maxsize
 
 
 def outbox(given: object, application: str) -> Path | None:
@@ -227,12 +256,41 @@ def message_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def number(name: str, given: object, *, low: float) -> float:
+def source_link(root: object, commit: object) -> SourceLink:
+    """Return the fields of links to source lines; a commit that is not given is the environment's.
+
+    Raises ConfigurationError for what is no path, and no text.
+    """
+    if root is not None and (not isinstance(root, (str, os.PathLike)) or not root):
+        raise invalid(redacted(root), "source_root", "the path of a folder")
+    if commit is None:
+        commit = next(filter(None, map(os.environ.get, COMMIT_VARIABLES)), None)
+    elif not isinstance(commit, str) or not commit.strip():
+        raise invalid(redacted(commit), "commit", "the name of a commit, a tag or a branch")
+    return SourceLink(None if root is None else Path(root).expanduser().absolute(), commit)
+
+
+def number(name: str, given: object, *, low: float, takes: str = "a number") -> float:
     """Return ``given`` if it is a number of ``low`` or more."""
     is_bool = isinstance(given, bool)
     if isinstance(given, (int, float)) and not is_bool and low <= given <= MAX_SECONDS:
         return given
-    raise invalid(redacted(given), name, f"a number, {low:g} or more, at most {MAX_SECONDS:,}")
+    raise invalid(redacted(given), name, f"{takes}, {low:g} or more, at most {MAX_SECONDS:,}")
+
+
+def seconds(name: str, given: object) -> float:
+    """Return ``given`` in seconds if it is a number, 0 or more, or a text like ``1h30m``."""
+    with suppress(ValueError):
+        given = parse_duration(given) if isinstance(given, str) else given
+    return number(name, given, low=0, takes=DURATION)
+
+
+def mute_seconds(name: str, given: object) -> float:
+    """Return for how many seconds to mute: a number or a text like ``1h30m``."""
+    found = seconds(name, given)
+    if 0 < found <= MAX_MUTE:
+        return found
+    raise invalid(redacted(given), name, f"{DURATION}, above 0 and at most 7d")
 
 
 def boolean(name: str, given: object) -> bool:
@@ -279,10 +337,10 @@ def _from_text(text: str) -> object:
     if "://" in text:
         return {"store": text}
     try:
-        return float(text)
+        return parse_duration(text)
     except ValueError:
         got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        raise invalid(got, "throttle", "a number of seconds, a redis:// URL, or off") from None
+        raise invalid(got, "throttle", f"{DURATION}, a redis:// URL, or off") from None
 
 
 def _store(given: object) -> str | None:
@@ -307,9 +365,12 @@ def _names(given: object) -> tuple[str, ...]:
 
 def _windows(values: object) -> tuple[float, ...]:
     try:
-        windows = tuple(map(float, values)) if isinstance(values, (list, tuple)) else ()
+        given = values if isinstance(values, (list, tuple)) else ()
+        windows = tuple(
+            parse_duration(one) if isinstance(one, str) else float(one) for one in given
+        )
     except (TypeError, ValueError, OverflowError):
         windows = ()
     if windows and all(0 < window < math.inf for window in windows):
         return windows
-    raise invalid(redacted(values), "throttle: windows", "a list of lengths in seconds, above 0")
+    raise invalid(redacted(values), "throttle: windows", f"a list of {DURATION}, above 0")

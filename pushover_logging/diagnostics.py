@@ -27,14 +27,32 @@ def warn(text: str, *args: object) -> None:
             logging.lastResort.handle(record)
 
 
+def inform(text: str, *args: object) -> None:
+    """Log at INFO, as `warn` does at WARNING; without a handler for it, nobody reads it."""
+    with contextlib.suppress(Exception):
+        logging.getLogger(LOGGER_NAME).info(text, *args)
+
+
+def handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+    """Return the handlers that a record of ``logger`` reaches, in order."""
+    found: list[logging.Handler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        found += current.handlers
+        current = current.parent if current.propagate else None
+    return found
+
+
+def sends_to_pushover(handler: logging.Handler) -> bool:
+    """Return True for a PushoverHandler."""
+    return hasattr(handler, "sends_to_pushover")
+
+
 def _is_handled(logger: logging.Logger) -> bool:
     # dictConfig disables a logger that it does not name.
     if logger.disabled or not logger.isEnabledFor(logging.WARNING):
         return False
-    current: logging.Logger | None = logger
-    while current is not None:
-        for handler in current.handlers:
-            if not hasattr(handler, "sends_to_pushover") and handler.level <= logging.WARNING:
-                return True
-        current = current.parent if current.propagate else None
-    return False
+    return any(
+        not sends_to_pushover(handler) and handler.level <= logging.WARNING
+        for handler in handlers_of(logger)
+    )

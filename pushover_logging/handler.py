@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pushover_logging import config
+from pushover_logging import config, program_setup
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
+from pushover_logging.delivery.trail import Trail
 from pushover_logging.diagnostics import warn
+from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     message_text,
     pushover_extra,
@@ -30,20 +33,37 @@ from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import resolved
 
 if TYPE_CHECKING:
+    from pushover_logging.delivery.dedup import Arrival
     from pushover_logging.delivery.pipeline import Pipeline, Settings
     from pushover_logging.identity.fingerprint import RecordKeys
+    from pushover_logging.throttle.listing import ListedProblem
+    from pushover_logging.throttle.throttle import Throttle
 
-_RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
-_MAX_TYPOS = 20  # keys of records' ``pushover`` mappings that are warned of
+RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
+_MAX_WARNINGS = 20  # of one handler, about what records bring
+
+
+class EntryLevel(int):
+    """A handler's level to which `logging` also passes records from ``lowest`` on.
+
+    They are for the trail, or the first sign that the handler was added to a logger. `logging`
+    compares with ``record.levelno >= handler.level``; for all else it is the level that it shows.
+    """
+
+    lowest: int
+
+    def __le__(self, other: int) -> bool:
+        return other >= self.lowest
 
 
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. The README's table has the options;
-    times are in seconds, ``clock`` is for tests. Raises ConfigurationError that names the option,
-    what it got and what it takes. No thread, socket or file is opened before the first record that
-    is let through, but to send what a process that is gone left in the outbox.
+    A logging call never waits on the network and never raises. docs/options.md has the options;
+    times are seconds or texts like ``1h30m``, ``clock`` is for tests. Raises ConfigurationError
+    that names the option, what it got and what it takes. No thread, socket or file is opened before
+    the first record that is let through, but to send what a process that is gone left in the
+    outbox.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -59,9 +79,11 @@ class PushoverHandler(logging.Handler):
         sound: str | None = None,
         url: str | None = None,
         url_title: str | None = None,
-        ttl: int | None = None,
-        retry: int | None = None,
-        expire: int | None = None,
+        source_root: str | os.PathLike[str] | None = None,
+        commit: str | None = None,
+        ttl: int | str | None = None,
+        retry: int | str | None = None,
+        expire: int | str | None = None,
         tags: str | None = None,
         callback: str | None = None,
         html: bool | None = None,
@@ -71,13 +93,15 @@ class PushoverHandler(logging.Handler):
         style: str = "%",
         extras: Sequence[str] | bool | None = None,
         host: str | None = None,
+        trail: int = 3,
+        trail_level: int | str = logging.INFO,
         throttle: object = None,
         outbox: str | os.PathLike[str] | None = None,
         redact: object = None,
         encryption_key: str | None = None,
         capacity: int = 1000,
-        max_age: float = 86_400,
-        close_timeout: float = 8.0,
+        max_age: float | str = 86_400,
+        close_timeout: float | str = 8.0,
         timeout: float | tuple[float, float] | None = None,
         api_url: str | None = None,
         terminate: bool = False,
@@ -85,6 +109,8 @@ class PushoverHandler(logging.Handler):
     ) -> None:
         given = locals()
         number = level_number(level)
+        lines, self._trail_level = config.trail(trail, trail_level)
+        self._trail = Trail(lines)
         self._fields_of_level = lru_cache(maxsize=64)(Levels(levels).fields)
         self._fields = config.message_fields({name: given[name] for name in config.MESSAGE_OPTIONS})
         self._clock = clock or Clock()
@@ -93,19 +119,20 @@ class PushoverHandler(logging.Handler):
         rules = config.rules(throttle)
         self._group_by = rules.group_by if rules else ()
         size = int(config.number("capacity", capacity, low=1))
-        times = {
-            name: config.number(name, given[name], low=0) for name in ("max_age", "close_timeout")
-        }
+        times = {name: config.seconds(name, given[name]) for name in ("max_age", "close_timeout")}
         make_client = config.client_factory(account, api_url, timeout)
-        self._typos: set[object] = set()
+        self._warned: set[object] = set()
         terminate = config.boolean("terminate", terminate)
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
+        # What two handlers have in common that send each record twice to a phone.
+        self.destination: object = self
         if make_client is not None:
             # Imported here, by the thread that configures: a program that sends nothing needs none.
             from pushover_logging.delivery.pipeline import Settings  # noqa: PLC0415
 
             client = make_client()
+            self.destination = client.account, client.api_url, self._fields.get("device")
             path = config.outbox(outbox, client.application)
             host = self._default_formatter.host
             self._settings = Settings(
@@ -114,8 +141,12 @@ class PushoverHandler(logging.Handler):
             )  # fmt: skip
         # Last: logging.Handler registers itself, and one that was refused must not stay there.
         super().__init__(number)
+        self._is_in_use = False  # True from the first record on
+        self.setLevel(number)
+        program_setup.watch_basic_config()
         if self._settings is None:
-            warn("PUSHOVER_TOKEN is off: nothing is sent")
+            state = config.UNSET if token == config.UNSET else config.OFF
+            warn("PUSHOVER_TOKEN is %s: nothing is sent", state)
             return
         lifecycle.register_owner(self)
         if terminate:
@@ -138,6 +169,7 @@ class PushoverHandler(logging.Handler):
 
     def after_fork(self) -> None:
         """Drop the parent's pipeline, build one of this process, and take over as that."""
+        self._trail.clear()
         if self._settings is not None:
             self._build(self._settings).take_over()
 
@@ -152,27 +184,64 @@ class PushoverHandler(logging.Handler):
         `logging.shutdown` and dictConfig hold that lock while they flush. Nothing passes from a
         thread that sends, nor from this library's own logger: root at DEBUG never loops.
         """
+        if not self._is_in_use:
+            self._is_in_use = True
+            self.setLevel(int(self.level))
+            program_setup.check(self)
         if self._pipeline is None or lifecycle.is_of_sender(record):
             return False
         allowed = self.filter(record)
         if isinstance(allowed, logging.LogRecord):  # a filter may replace the record, since 3.12
             record = allowed
         if allowed:
-            self.emit(record)
+            try:
+                is_below = record.levelno < self.level
+            except Exception:  # noqa: BLE001  records come in any shape
+                is_below = False
+            if is_below:
+                self._trail.take(record)
+            else:
+                self.emit(record)
         return allowed
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802  logging's name
+        """Set the level from which records are sent; the trail's lines can be below it."""
+        super().setLevel(level)
+        # Until the first record also a WARNING, which Python would show on stderr.
+        lowest = self._trail_level if self._is_in_use else min(self._trail_level, logging.WARNING)
+        if lowest < self.level:
+            self.level = entry = EntryLevel(self.level)
+            entry.lowest = lowest
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""
+        arrival = [record]
         try:
             pipeline = self._pipeline
-            if pipeline is None or (not self._group_by and pipeline.dedup.count(record)):
+            if pipeline is None or (not self._group_by and pipeline.dedup.count(arrival)):
                 return
-            record = with_valid_fields(record, self._clock)
-            self._current().guard.enter(record, self._submit)
+            arrival[0] = with_valid_fields(record, self._clock)
+            self._current().guard.enter(arrival, self._submit)
             if lifecycle.has_exited():
                 lifecycle.report_unsent()
         except Exception:  # noqa: BLE001  a logging call never raises into the program
-            self.handleError(record)
+            try:
+                self._fail(arrival)
+                self.handleError(record)
+            except RecursionError:  # there is no room for a call
+                if arrival and self._pipeline is not None:
+                    self._pipeline.counters.missed += 1
+                    arrival[:] = ()
+        except BaseException:  # of a signal handler
+            self._fail(arrival)
+            raise
+
+    def _fail(self, arrival: Arrival) -> None:
+        """Count a record as failed if something was raised before it had an outcome."""
+        pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.guard.leave(arrival)
+            pipeline.dedup.failed(arrival)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Show a record's fault as logging does; if that fails too, it is silent."""
@@ -198,6 +267,40 @@ class PushoverHandler(logging.Handler):
         """
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
+
+    def problems(self, *, include_over: bool = False) -> list[ListedProblem]:
+        """Return the problems that are open, the newest first: id, level, count, state and so on.
+
+        ``include_over``: also those that were quiet for a window, and those that are resolved. With
+        an outbox's file or Redis they are those of all processes that share it. Raises what `mute`
+        raises.
+        """
+        with self._problems() as throttle:
+            return throttle.problems(self._clock.time(), include_over=include_over)
+
+    def mute(
+        self, name: str | None = None, *, seconds: float | str, include_critical: bool = False
+    ) -> None:
+        """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
+
+        ``name`` is a problem's ``fingerprint``, or its id; None mutes all. A CRITICAL is sent all
+        the same, unless ``include_critical``. A quiet push reports at the end what was held back.
+        All that share the outbox's file, or the Redis, are muted. Raises ConfigurationError for an
+        argument that is not valid or a throttle that is off, TemporaryError if the shared state
+        cannot be reached.
+        """
+        length = config.mute_seconds("seconds", seconds)
+        include_critical = config.boolean("include_critical", include_critical)
+        with self._problems() as throttle:
+            throttle.mute(name, length, include_critical=include_critical)
+
+    def unmute(self, name: str | None = None) -> None:
+        """End a mute before its time, or all of them without ``name``.
+
+        Nothing happens if there is none. Raises what `mute` raises.
+        """
+        with self._problems() as throttle:
+            throttle.unmute(name)
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""
@@ -229,6 +332,14 @@ class PushoverHandler(logging.Handler):
         pipeline.guard.drain(self._submit)
         return done
 
+    def report_due(self) -> bool:
+        """Report what is due in the shared state, whichever process counted it; wait as `flush`."""
+        if self._pipeline is not None:
+            pipeline = self._current()
+            pipeline.sender.look_for_due()
+            pipeline.thread.wake()
+        return self.flush()
+
     def close(self) -> None:
         """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
 
@@ -246,33 +357,61 @@ class PushoverHandler(logging.Handler):
             self.after_fork()
         return self._pipeline  # type: ignore[return-value]  # callers have seen that there is one
 
-    def _submit(self, record: logging.LogRecord, wait: bool) -> bool:  # noqa: FBT001  see `Take`
+    def _problems(self) -> contextlib.AbstractContextManager[Throttle]:
+        """Return what lends this thread the problems' state; nothing is kept if nothing is sent."""
+        if self._settings is None:
+            from pushover_logging.throttle.rules import Rules  # noqa: PLC0415  not at the start
+            from pushover_logging.throttle.store import MemoryStore  # noqa: PLC0415
+            from pushover_logging.throttle.throttle import Throttle  # noqa: PLC0415
+
+            nothing = Throttle(MemoryStore(self._clock), Rules(), is_shared=False)
+            return contextlib.nullcontext(nothing)
+        if self._settings.rules is None:
+            msg = "throttle: it is off, so that there are no problems to mute or to list"
+            raise ConfigurationError(msg, option="throttle")
+        return self._current().problems()
+
+    def _submit(self, arrival: Arrival, wait: bool) -> bool:  # noqa: FBT001  see `Take`
         """Take a record; False if this call interrupts the pipeline."""
+        if not arrival:  # its own call has counted it as failed
+            return True
+        record = arrival[0]
         try:
             lifecycle.hook_exit()  # a multiprocessing child is known as one only after its fork
-            return self._current().submit(record, self._compose, wait=wait)
+            return self._current().submit(arrival, self._compose, wait=wait)
         except Exception:  # noqa: BLE001  what was deferred must not stop the others
+            self._fail(arrival)
             self.handleError(record)
             return True
 
-    def _warn_of_typos(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
-        """Warn once of each key of a record's ``pushover`` mapping that means nothing."""
+    def _warn_of_setup(self, record: logging.LogRecord, own: Mapping[str, object]) -> None:
+        """Warn once of each mistake in the program's set-up that a new problem reveals.
+
+        That is a second handler that sends the same records, and a key of a record's ``pushover``
+        mapping that means nothing.
+        """
+        for problem in program_setup.duplicate_handlers(self, record.name):
+            self._warn_once("twice", "%s", problem)
         given = getattr(record, "pushover", None)
-        strange: list[object] = [key for key in own if key not in _RECORD_KEYS]
+        strange: list[object] = [key for key in own if key not in RECORD_KEYS]
         if given is not None and not isinstance(given, Mapping):
             strange = [f"a {type(given).__name__}, not a mapping"]
+        takes = ", ".join(sorted(RECORD_KEYS))
         for key in strange:
-            if key not in self._typos and len(self._typos) < _MAX_TYPOS:
-                self._typos.add(key)
-                takes = ", ".join(sorted(_RECORD_KEYS))
-                warn("the pushover extra of a record: got %s, takes %s", redacted(key), takes)
+            text = "the pushover extra of a record: got %s, takes %s"
+            self._warn_once(("key", key), text, redacted(key), takes)
+
+    def _warn_once(self, key: object, text: str, *args: object) -> None:
+        if key not in self._warned and len(self._warned) < _MAX_WARNINGS:
+            self._warned.add(key)
+            warn(text, *args)
 
     def _compose(
         self, record: logging.LogRecord, keys: RecordKeys
     ) -> tuple[Message, OversizedImage | None]:
         if keys.resolves is not None:
-            name, text = " ".join(str(keys.resolves).split()), message_text(record)
-            shown = self._default_formatter.redacted
+            name = " ".join(str(keys.resolves).removeprefix(JOB).split())
+            shown, text = self._default_formatter.redacted, message_text(record)
             return resolved(shown(f"Resolved: {name}"), shown(text), record.created), None
         return self._message(record, keys.parts)
 
@@ -281,11 +420,12 @@ class PushoverHandler(logging.Handler):
     ) -> tuple[Message, OversizedImage | None]:
         fields = {**self._fields, **self._fields_of_level(record.levelno)}
         own = pushover_extra(record)
-        self._warn_of_typos(record, own)
+        self._warn_of_setup(record, own)
         fields.update((name, value) for name, value in own.items() if name in FIELDS)
         formatter, body = self.formatter, None
         if not isinstance(formatter, PushoverFormatter):
             if formatter:
                 body = formatter.format(copy_record(with_fitting_arguments(record)))
             formatter = self._default_formatter
-        return formatter.build(record, fields, body=body, parts=parts)
+        trail = self._trail.lines(record) if self._trail.rings else ()
+        return formatter.build(record, fields, body=body, parts=parts, trail=trail)

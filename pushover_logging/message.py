@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
+from pushover_logging.clock import DURATION, parse_duration
 from pushover_logging.exceptions import ConfigurationError, invalid
 from pushover_logging.rendering.redaction import describe_secret, redacted
 
@@ -75,12 +76,15 @@ class Message:
     ``priority`` is -2 to 2 or its name. Only priority 2 uses ``retry`` (seconds between the
     repeats, 30 or more, by default 60), ``expire`` (seconds until the repeats end, at most 10,800,
     by default 3,600), ``tags`` (comma-separated, or a list) and ``callback`` (a URL).
-    ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``user``
+    ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``retry``,
+    ``expire`` and ``ttl`` may also be texts like ``1h30m``. ``user``
     is the key of a user or group other than the client's. ``device`` is one name, several joined
     by commas, or a list; ``sound`` the name of a sound. ``html`` renders simple tags,
     ``monospace`` uses a fixed-width font; they exclude each other. ``attachment`` is the bytes of
     an image and ``attachment_type`` its MIME type; ``attachment_base64`` is the image as Base64
-    text. Raises ConfigurationError with the name of the invalid field.
+    text. ``escalate_to`` is the key of a user or group that a handler sends an emergency to if
+    nobody acknowledges it; no request contains it. Raises ConfigurationError with the name of the
+    invalid field.
     """
 
     message: str
@@ -102,6 +106,7 @@ class Message:
     attachment: bytes | None = field(default=None, repr=False)
     attachment_base64: str | None = field(default=None, repr=False)
     attachment_type: str | None = None
+    escalate_to: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check every field that is set, and set the defaults of an emergency."""
@@ -115,7 +120,8 @@ class Message:
                 with suppress(Exception):  # any code of the program; the check refuses the list
                     object.__setattr__(self, name, ",".join(map(str, value)))
         self._check_texts()
-        if self.user is not None or self.device is not None or self.callback is not None:
+        addresses = (self.user, self.device, self.callback, self.escalate_to)
+        if any(address is not None for address in addresses):
             self._check_addresses()
         self._check_numbers()
         for name in ("html", "monospace"):
@@ -149,6 +155,9 @@ class Message:
         if self.user is not None and not are_users(self.user):
             takes = "30 of A-Z, a-z, 0-9, at most 50 by commas"
             raise invalid(describe_secret(self.user), "user", takes)
+        if self.escalate_to is not None and not is_key(self.escalate_to):
+            takes = "the key of one user or group, 30 of A-Z, a-z, 0-9"
+            raise invalid(describe_secret(self.escalate_to), "escalate_to", takes)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
             takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
             raise invalid(redacted(self.device), "device", takes)
@@ -166,11 +175,23 @@ class Message:
             value = getattr(self, name)
             if value is None:
                 continue
+            if isinstance(value, str) and name != "timestamp":
+                value = self._parse_seconds(name, value)
             is_whole = isinstance(value, int) and not isinstance(value, bool)
             if not is_whole or value < low or (high is not None and value > high):
                 takes = f"{low} or more" if high is None else f"{low} to {high}"
                 takes = f"{takes} seconds" if is_whole else f"whole seconds, {takes}"
                 raise invalid(redacted(value), name, takes)
+
+    def _parse_seconds(self, name: str, text: str) -> float:
+        """Set a field to the seconds of a text; return them."""
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            raise invalid(redacted(text), name, DURATION) from error
+        seconds = int(seconds) if seconds.is_integer() else seconds
+        object.__setattr__(self, name, seconds)
+        return seconds
 
     def _check_attachment(self) -> None:
         if self.attachment is not None:

@@ -27,6 +27,10 @@ USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
 # For a program that coverage.py would harm: its lock is not made for a fork in the middle of
 # another thread's work, and its tracing makes a signal's handler slower than the next signal.
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+# No test cuts the power: where there is room, their files wait for no disk. Read by `tmp_path`.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 class Mute:
@@ -121,19 +125,25 @@ def inbox(pushover_inbox):
     return pushover_inbox
 
 
-@pytest.fixture(params=["memory", "file"])
-def drive(inbox, request, tmp_path):
-    """Make driven handlers, over each kind of outbox; at the end their counters must add up."""
+@pytest.fixture
+def driver(inbox):
+    """Make driven handlers; at the end their counters must add up."""
     made = []
-    kept = {} if request.param == "memory" else {"outbox": tmp_path / "outbox.sqlite"}
 
     def make(**options):
-        made.append(Driven(inbox, **{**kept, **options}))
+        made.append(Driven(inbox, **options))
         return made[-1]
 
     yield make
     for one in made:
         one.end()
+
+
+@pytest.fixture(params=["memory", "file"])
+def drive(driver, request, tmp_path):
+    """Make driven handlers, over each kind of outbox."""
+    kept = {} if request.param == "memory" else {"outbox": tmp_path / "outbox.sqlite"}
+    return lambda **options: driver(**{**kept, **options})
 
 
 @pytest.fixture
@@ -166,8 +176,15 @@ def handler_for(inbox):
             thread.join(20)
 
 
+# On the first line of a program, which is blank: stderr has what the library reports there, and not
+# the program's own records, which are what it would have without the library.
+QUIET = "import logging; logging.lastResort.addFilter(lambda r: r.name == 'pushover_logging')"
+
+
 class Program:
     """A Python program of its own, its environment pointed at an inbox."""
+
+    first_line = QUIET
 
     def __init__(self, directory, inbox):
         self.directory = directory
@@ -182,7 +199,9 @@ class Program:
         """Write the program to a file of its own."""
         self.written += 1
         path = Path(self.directory, f"program{self.written}.py")
-        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        source = textwrap.dedent(source)
+        between = "" if source.startswith("\n") else "; "
+        path.write_text(f"{self.first_line}{between}{source}", encoding="utf-8")
         return path
 
     def start(self, source, **environ):
@@ -363,17 +382,56 @@ def common_redis(tmp_path_factory):
     yield from _redis_in(tmp_path_factory.mktemp("redis"))
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
-def stores(request, tmp_path, monkeypatch):
-    """Each place where problems may live, on a clock that the test moves."""
+@pytest.fixture
+def stores_of(request, tmp_path, monkeypatch):
+    """Make places of a kind where problems may live, on a clock that the test moves."""
     from stores import Stores
 
-    server = request.getfixturevalue("common_redis") if request.param == "redis" else None
-    if request.param == "file":
-        pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
-    made = Stores(request.param, tmp_path, server, monkeypatch)
-    yield made
-    made.close()
+    made = []
+
+    def make(kind):
+        server = request.getfixturevalue("common_redis") if kind == "redis" else None
+        if kind == "file":
+            pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Stores(kind, folder, server, monkeypatch))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(params=["memory", "file", "redis"])
+def stores(stores_of, request):
+    return stores_of(request.param)
+
+
+@pytest.fixture(params=["file", "redis"])
+def shared(stores_of, request):
+    """Those that several processes share."""
+    return stores_of(request.param)
+
+
+@pytest.fixture
+def redis_stores(stores_of):
+    return stores_of("redis")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """The paths of a certificate for localhost and of its key."""
+    names = [tmp_path_factory.mktemp("tls") / name for name in ("cert.pem", "key.pem")]
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-out", names[0], "-keyout", names[1]],
+        check=False, capture_output=True,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl is not here")
+    return names
 
 
 @pytest.fixture

@@ -273,3 +273,72 @@ def test_fix_stands_under_what_is_wrong(command, inbox):
     wrong = [number for number, line in enumerate(out.splitlines()) if b"WRONG" in line]
     assert (1, 1, False) == (status, len(wrong), b"\x1b" in out)
     assert out.splitlines()[wrong[0] + 1].startswith(b"                fix: set PUSHOVER_USER")
+
+
+SET_UP = """
+import logging, logging.config
+from pushover_logging import PushoverHandler
+print("a program may print")
+log = logging.getLogger("shop")
+"""
+PROGRAMS = {
+    "twice": (
+        "log.addHandler(PushoverHandler())\nlogging.getLogger().addHandler(PushoverHandler())",
+        "records of the logger shop reach the same phone twice",
+    ),
+    "basicConfig": (
+        "logging.getLogger().addHandler(PushoverHandler())\nlogging.basicConfig(level='INFO')",
+        "basicConfig did nothing, because root has a PushoverHandler",
+    ),
+    "disabled": (
+        "logging.config.dictConfig({'version': 1, 'root': {'handlers': ['phone']}, 'handlers': "
+        "{'phone': {'class': 'pushover_logging.PushoverHandler'}}})",
+        "disabled loggers, whose records are lost: ",
+    ),
+    "reported by the program itself, too": (
+        "log.disabled = True\nlogging.getLogger().addHandler(PushoverHandler())\n"
+        "logging.warning('below the level')",
+        "disabled loggers, whose records are lost: shop",
+    ),
+    "key": (
+        "log.addHandler(PushoverHandler())\n"
+        "def f(): log.error('x', extra={'pushover': {'sond': 'siren', 'sound': 'siren'}})",
+        "settings, line 7: the pushover extra of a record has the unknown key 'sond'",
+    ),
+    "mapping": (
+        "log.addHandler(PushoverHandler())\n"
+        "def f(): log.error('x', extra={'pushover': 'siren', 'pushover_': 1, **{}})\n"
+        "def g(): log.error('x', extra={'pushover': None, 'other': {'pushover': 1}})",
+        "settings, line 7: the pushover extra of a record has a str, not a mapping",
+    ),
+    "none": ("", "no logger has a PushoverHandler"),
+    "error": ("1 / 0", "settings cannot be imported: ZeroDivisionError('division by zero')"),
+    "option": (
+        "PushoverHandler(level='loud')",
+        "settings cannot be imported: level: got 'loud', takes ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_set_up_of_a_program_is_checked(command, tmp_path, inbox, name):
+    """With --import, each mistake is named, with its fix, and nothing is sent."""
+    source, expected = PROGRAMS[name]
+    (tmp_path / "settings.py").write_text(SET_UP + source)
+    status, out, err = command.run("check", "--import", "settings", "--json")
+    wrong = [one for one in json.loads(out)["checks"] if not one["ok"]]
+    assert (1, ["logging"]) == (status, [one["name"] for one in wrong]), (out, err)
+    assert wrong[0]["text"].startswith(expected)
+    assert wrong[0]["fix"]
+    assert [] == inbox.attempts
+
+
+def test_set_up_that_is_well_is_reported(command, tmp_path):
+    """A package whose module logs nothing, and one without a source."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("import sys\nsys.modules['shop.x'] = sys\n")
+    handler = "logging.getLogger().addHandler(PushoverHandler())"
+    (tmp_path / "shop" / "settings.py").write_text(SET_UP + handler)
+    status, out, _ = command.run("check", "--import", "shop.settings")
+    line = b"logging         ok: nothing is wrong with what shop.settings sets up"
+    assert (0, True) == (status, line in out.splitlines()), out

@@ -9,7 +9,10 @@ import pytest
 from pushover_logging.cli import parser
 
 PAGE = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-COMMANDS = ["send", "run", "check", "inbox", "demo", "outbox", "redact"]
+COMMANDS = [
+    "init", "send", "run", "jobs", "overdue", "check", "inbox", "demo", "outbox", "problems",
+    "mute", "unmute", "redact",
+]  # fmt: skip
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 
@@ -70,8 +73,21 @@ def test_examples_of_the_page_can_be_read(name):
         assert name == parser().parse_args(arguments).func.__module__.rpartition(".")[2]
 
 
-def test_actions_of_an_outbox_are_documented():
+def test_commands_of_the_pages_about_jobs_can_be_read():
+    """In a shell, a crontab, a unit and a pod, as they stand there."""
+    docs = Path(__file__).parent.parent / "docs"
+    named = set()
+    for page in ("jobs.md", "howto/cron.md", "howto/systemd.md"):
+        text = (docs / page).read_text(encoding="utf-8").replace(">/dev/null", "")
+        text = re.sub(r"command: \[(.*)\]", lambda found: found[1].replace(",", ""), text)
+        for line in re.findall(r"(?m)^(?!.*`).*?\bpushover-logging (.+)$", text):
+            named.add(parser().parse_args(shlex.split(line)).func.__module__.rpartition(".")[2])
+    assert {"run", "jobs", "overdue", "send"} == named
+
+
+@pytest.mark.parametrize(
+    ("name", "actions"), [("outbox", ["list", "retry", "purge"]), ("jobs", ["list", "forget"])]
+)
+def test_actions_are_documented(name, actions):
     """Each of them."""
-    assert ["list", "retry", "purge"] == re.findall(
-        r"^\| `(\w+)` \|", SECTIONS["outbox"], re.MULTILINE
-    )
+    assert actions == re.findall(r"^\| `(\w+)(?: NAME)?` \|", SECTIONS[name], re.MULTILINE)

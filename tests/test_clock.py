@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pushover_logging.clock import Clock
+from pushover_logging.clock import Clock, parse_duration
 
 
 def test_clock_is_the_system_clock():
@@ -27,3 +27,22 @@ def test_no_thread_begins_while_the_interpreter_ends(monkeypatch):
     monkeypatch.setattr(sys, "is_finalizing", lambda: True)
     with pytest.raises(RuntimeError, match="interpreter shutdown"):
         Clock().start_thread(print, "worker")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("2d", 172_800), (" 0 ", 0),
+    ("0.5", 0.5), ("1.5h", 5400), ("1d2h3m4.5s", 93_784.5), ("0m", 0),
+])  # fmt: skip
+def test_duration_as_people_write_it(text, seconds):
+    """Days, hours, minutes, seconds, in this order; a number alone is seconds."""
+    assert seconds == parse_duration(text)
+
+
+@pytest.mark.parametrize("text", [
+    "", " ", "soon", "-1", "+1", "1h30", "30m1h", "1h1h", "5 m", "5M", "1w", "5min", "nan", "inf",
+    "1e3", ".5", "1.", "h", "\N{ARABIC-INDIC DIGIT FIVE}m", "9" * 400, "1h30m ago",
+])  # fmt: skip
+def test_anything_else_is_no_duration(text):
+    """It is refused, not guessed at: 1h30 could be minutes or seconds."""
+    with pytest.raises(ValueError, match=r"^"):
+        parse_duration(text)

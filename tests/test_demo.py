@@ -1,6 +1,5 @@
 """The play: what a newcomer sees first, with figures that add up."""
 
-import logging
 import os
 import re
 import signal
@@ -11,6 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from pushover_logging.cli import demo, main
+from pushover_logging.delivery.counters import Stats
 
 ELSEWHERE = {
     "PUSHOVER_TOKEN": "off",
@@ -24,25 +24,44 @@ ELSEWHERE = {
 
 
 def test_demo_once_plays_and_adds_up(capsys, monkeypatch):
-    """Six pushes, the summary among them, and a last line of figures, whatever is set up here."""
-    monkeypatch.setattr(demo, "WINDOW", 0.5)
+    """It opens with what comes; seven pushes, places of the shop, and figures that add up."""
     for name, value in ELSEWHERE.items():
         monkeypatch.setenv(name, value)
     assert 0 == main(["demo", "--once"])
     out = capsys.readouterr().out
-    assert 6 == len(re.findall(r"^  \[", out, re.MULTILINE))
-    assert "[low] x4999 more: Cannot connect to db-7" in out
-    last = (
-        "records 5004, sent 5, suppressed 4999, dropped 0, rejected 0, failed 0, pending 0, "
-        "summaries 1"
-    )
-    assert last == out.splitlines()[-1]
+    assert out.startswith("A bad morning of a web shop")
+    pushes = re.findall(r"^  \[(\w+)\] (.*)$", out, re.MULTILINE)
+    assert pushes == [
+        ("low", "Disk /srv/photos is 91 % full"),
+        ("normal", "TimeoutError: no answer from https://bank.example/charge?order=A-1043"
+         "&api_key=*** within 30 s"),
+        ("normal", "Cannot save order: no connection to db-7"),
+        ("normal", "The warehouse does not answer"),
+        ("low", "Resolved: disk"),
+        ("emergency", "The shop takes no payments"),
+        ("lowest", "5038 more of 2 problems"),
+    ]  # fmt: skip
+    assert "  | ask_bank, shop/payments.py:2\n" in out
+    assert "  Acknowledged on the phone: it no longer repeats.\n" in out
+    assert not [word for word in ("demo.py", "sk_live_51Hq7") if word in out]
+    assert out.splitlines()[-2:] == [
+        "5,044 records made 7 pushes:",
+        "records 5044, sent 6, suppressed 5038, dropped 0, rejected 0, failed 0, pending 0, "
+        "summaries 1",
+    ]
+
+
+@pytest.mark.parametrize(("arrived", "expected"), [(6, False), (7, True), (8, False)])
+def test_figures_agree_with_the_page(arrived, expected):
+    """A push on the page that the counters do not have, or the other way round, is status 1."""
+    stats = Stats(6, 6, 0, 0, 0, 0, 0, summaries=1)
+    assert expected == demo._is_as_expected(stats, arrived)
 
 
 def test_demo_reports_a_missing_push(capsys, monkeypatch):
     """If the counters are not as expected, the status is 1."""
     monkeypatch.setattr(demo, "PUSH_TIMEOUT", 0.05)
-    scene = demo.Scene("nothing is logged here", lambda log: log.log(logging.NOTSET, ""), 1)
+    scene = demo.Scene("INFO is below the handler's level", "open_shop", 1)
     monkeypatch.setattr(demo, "SCENES", (scene,))
     assert 1 == main(["demo", "--once"])
     assert "(a push is missing)" in capsys.readouterr().out

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pushover_logging import PushoverHandler
-
 README = Path(__file__).parent.parent / "README.md"
-PAGES = sorted(README.parent.glob("docs/**/*.md"))
+DOCS = README.parent / "docs"
+CONFIGURATION = DOCS / "configuration.md"
+PAGES = sorted(DOCS.glob("**/*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMANDS = [
     "python3 -m venv .venv && .venv/bin/pip install '.[inbox]' && .venv/bin/pushover-logging demo",
@@ -38,6 +38,39 @@ def test_every_block_is_of_a_known_kind(page):
     """A block of a new kind needs a test of its own."""
     kinds = {kind for kind, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
     assert set() == kinds - {"ini", "python", "sh", "text", "yaml", "json", "toml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_every_page_names_the_next_one(page):
+    """No page is an end; those with a list of pages are one step themselves."""
+    text = page.read_text(encoding="utf-8")
+    assert "{toctree}" in text or re.search(r"^(Next: |## Next$)", text, re.MULTILINE)
+
+
+BANNED = {  # words that may not come back into what people read, and the reason of each
+    r"\b(tell|tells|told)\b": "a program reports, sends or counts",
+    r"\b(whoever|somebody|whom)\b": "a process or a caller is not a person",
+    r"(?<![Tt]here )\bis no (?!longer\b)": "the idiom is: is not a",
+    r"\bwhere (it|there|they|a|the) \w+ (is|are|has|have)\b": "a condition begins with if",
+    r"\b(hears?|heard) of\b": "a process reads or receives",
+    r"\bx\d+ more\b": "a push reads: 3 more",
+    r"\bcame 2 times\b": "a push reads: came twice",
+}
+
+
+@pytest.mark.parametrize("word", BANNED)
+def test_words_that_may_not_come_back(word):
+    """Plain words alone, in README, CHANGELOG, docs and examples."""
+    root = README.parent
+    pages = [README, root / "CHANGELOG.md", *PAGES, *root.glob("examples/**/*.py")]
+    texts = {page.relative_to(root): page.read_text(encoding="utf-8") for page in pages}
+    found = {
+        f"{page}:{number}"
+        for page, text in texts.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(word, line)
+    }
+    assert set() == found, BANNED[word]
 
 
 @pytest.mark.process
@@ -84,11 +117,11 @@ def test_each_promised_python_has_its_run(project):
 
 @pytest.mark.process
 def test_example_ends_with_exactly_one_push(program, inbox):
-    """The README's example as a program of its own: the last statement logs, the phone shows it."""
+    """The README's example as a program of its own: its last line logs, and the phone shows it."""
     code, _, err = program.run(blocks("python")[0])
     assert 0 == code, err
     (push,) = inbox.messages
-    assert "ValueError: card 4242 was declined" == push["title"]
+    assert "Cannot reach db-7" == push["title"]
     assert "0" == push["priority"]
     assert abs(int(push["timestamp"]) - time.time()) < 60
     shown = f"{push['title']}\n{push['message']}\n"
@@ -97,12 +130,25 @@ def test_example_ends_with_exactly_one_push(program, inbox):
 
 
 @pytest.mark.process
+def test_tutorial_shows_the_titles_that_come(program, inbox):
+    """One error, then three hundred of them: what the page shows is what the phone gets."""
+    tutorial = DOCS / "tutorial.md"
+    for source, shown in zip(blocks("python", tutorial), blocks("text", tutorial), strict=True):
+        before = len(inbox.messages)
+        code, _, err = program.run(source)
+        assert 0 == code, err
+        titles = [push["title"] for push in inbox.messages[before:]]
+        assert titles == shown.splitlines()[: len(titles)]
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("number", [1, 2])
 def test_python_block_configures(program, inbox, number):
-    """What the block sets up takes an error to the phone."""
+    """What the block sets up takes an error to the phone, and to the console."""
     last = "import logging\nlogging.getLogger('shop').error('boom happened')\n"
     code, _, err = program.run(blocks("python")[number] + last)
-    assert (0, "") == (code, err)
+    assert 0 == code, err
+    assert re.fullmatch(r"(ERROR:shop:)?boom happened\n", err)
     assert ["boom happened"] == [push["title"] for push in inbox.messages]
 
 
@@ -117,22 +163,13 @@ def pointed(inbox, monkeypatch, root):
     root.handlers = handlers
 
 
-def test_yaml_block_configures(pointed, root):
-    """The dictionary of the YAML block."""
-    yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra test")
-    logging.config.dictConfig(yaml.safe_load(blocks("yaml")[0]))
-    assert isinstance(root.handlers[0], PushoverHandler)
-    root.critical("boom happened")
-    assert "siren" == pointed.wait_for(1)[0]["sound"]
-
-
 @pytest.mark.parametrize("kind", ["yaml", "json", "toml"])
 def test_block_of_the_page_on_configuration_configures(pointed, root, kind):
     """The same handler from each kind of file."""
     loads = {"yaml": ("yaml", "safe_load"), "json": ("json", "loads"), "toml": ("tomllib", "loads")}
     module, name = loads[kind]
     load = getattr(pytest.importorskip(module, reason=f"there is no {module} here"), name)
-    (text,) = blocks(kind, README.parent / "docs" / "configuration.md")
+    (text,) = blocks(kind, CONFIGURATION)
     logging.config.dictConfig(load(text))
     root.critical("boom happened")
     sound = {"yaml": "siren", "json": None, "toml": "siren"}[kind]
@@ -143,7 +180,7 @@ def test_block_of_the_page_on_configuration_configures(pointed, root, kind):
 def test_ini_block_configures(pointed, root):
     """The file of the INI block."""
     parser = configparser.ConfigParser()
-    parser.read_string(blocks("ini")[0])
+    parser.read_string(blocks("ini", CONFIGURATION)[0])
     logging.config.fileConfig(parser, disable_existing_loggers=False)
     root.critical("boom happened")
     assert "2" == pointed.wait_for(1)[0]["priority"]

@@ -3,6 +3,7 @@
 import configparser
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -137,7 +138,7 @@ def test_trading_bot(program, inbox):
         ("Bought 3 BTC at 64000", bought.format("BTC"), "-1"),
         ("Bought 3 ETH at 64000", bought.format("ETH"), "-1"),
         ("Resolved: feed", "Prices are back\nIt lasted N s and came 3 times.", "-1"),
-        ("x38 more of 2 problems", "\n".join([*counts, "web-1"]), "-2"),
+        ("38 more of 2 problems", "\n".join([*counts, "web-1"]), "-2"),
     ]) == shown(inbox)  # fmt: skip
 
 
@@ -319,10 +320,32 @@ def test_job(program, inbox, tmp_path, place):
     assert ("backup failed: exit status 3", "No space left", "0") == pushes[1]
 
 
+def test_on_failure_of_a_unit(program, inbox, tmp_path):
+    """systemd/pushover-failure@.service: the end of the unit's journal, once, without secrets."""
+    text = (EXAMPLES / "systemd" / "pushover-failure@.service").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    journal = tmp_path / "bin" / "journalctl"
+    journal.parent.mkdir()
+    script = '#!/bin/sh\necho "$@" >>asked\necho password=hunter2\n'
+    journal.write_text(f"{script}yes 'No route' | head -n 300\necho The end", encoding="utf-8")
+    journal.chmod(0o755)
+    path = f"{journal.parent}:{Path(PYTHON).parent}:{os.environ['PATH']}"
+    given = {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(EXAMPLES.parent)}
+    command = shlex.split(line.replace("%i", "nginx.service"))
+    for _ in range(2):
+        assert 0 == run(program, *command, cwd=tmp_path, **given)[0]
+    ((title, body, priority),) = shown(inbox)
+    assert ("nginx.service failed", "The end", "0") == (title, body.splitlines()[-1], priority)
+    asked = "--unit=nginx.service --lines=20 --output=cat --no-pager\n"
+    assert 2 * asked == (tmp_path / "asked").read_text()
+
+
 def test_systemd(tmp_path):
     """systemd: units that systemd itself finds nothing wrong with."""
     units = sorted((EXAMPLES / "systemd").iterdir())
-    assert ["backup.service", "backup.timer", "shop.service"] == [unit.name for unit in units]
+    assert ["backup.service", "backup.timer", "pushover-failure@.service", "shop.service"] == [
+        unit.name for unit in units
+    ]
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
     parser.read(EXAMPLES / "systemd" / "backup.service")

@@ -1,14 +1,20 @@
 """What nobody foresaw: records of any shape, faults of the program's own parts, and of ours."""
 
+import contextlib
 import io
 import itertools
+import linecache
 import logging
 import logging.handlers
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from conftest import Driven
 
+import pushover_logging
 from pushover_logging.rendering.record_view import copy_record
 
 
@@ -190,3 +196,96 @@ def test_copy_of_a_record_is_of_its_own_kind(drive):
     assert (["Order A-1042 failed"], before, Braces) == (
         driven.titles, record.__dict__, type(made)
     )  # fmt: skip
+
+
+SOURCE = str(Path(pushover_logging.__file__).parent)
+EMITTING = tuple(f"{SOURCE}/{part}" for part in ("handler.py", "delivery/"))
+OUTSIDE = ("return", "try:", "arrival = [record]")  # lines of `emit` that are not in its `try`
+AFTER_A_FAULT = ("_fail", "failed", "leave", "handleError")  # what is raised twice is lost
+
+
+class Raising:
+    """A trace function that raises at one line of what runs."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, frame, event, _):
+        code = frame.f_code
+        if not code.co_filename.startswith(EMITTING) or code.co_name in AFTER_A_FAULT:
+            return None
+        line = linecache.getline(code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not (code.co_name == "emit" and line in OUTSIDE):
+            self.left -= 1
+            if self.left == 0:
+                raise RecursionError
+        return self
+
+
+@pytest.fixture
+def apart():
+    """Runs a function in a thread of its own: CPython loses track of what a tracer raised there."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda *given: pool.submit(*given).result()
+
+
+@pytest.mark.parametrize("throttle", [True, False], ids=["throttled", "all"])
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "repeated"])
+def test_exception_at_any_line_leaves_one_outcome(inbox, throttle, before, capsys, apart):
+    """Whatever raises where, as the recursion limit may: the record is counted exactly once."""
+    options = {} if throttle else {"throttle": False}
+    number = 1
+    while apart(raised_at, number, Driven(inbox, **options), before):
+        number += 1
+    assert number > 20
+    capsys.readouterr()  # what logging says of a record that failed
+
+
+def raised_at(number, driven, before):
+    """Emit a record while something raises; return whether so many lines ran."""
+    for _ in range(before):
+        driven.log.error("boom")
+    raising, traced = Raising(number), sys.gettrace()
+    sys.settrace(raising)
+    try:
+        driven.handler.emit(record())
+    finally:
+        sys.settrace(traced)
+    assert before + 1 == driven.handler.stats().records, number
+    driven.settle()
+    stats, pipeline = driven.handler.stats(), driven.handler._pipeline
+    assert (0, 0, 0) == (stats.pending, len(pipeline.outbox), pipeline.outbox._bytes), number
+    assert {False: 0, True: 0} == pipeline.dedup._undecided, number
+    driven.end()
+    return raising.left <= 0
+
+
+def record():
+    return logging.LogRecord("shop", logging.ERROR, __file__, 1, "boom", (), None)
+
+
+@pytest.mark.parametrize("throttle", [True, False], ids=["throttled", "all"])
+def test_records_on_the_way_out_of_a_recursion(inbox, throttle, capsys, apart):
+    """Each frame logs: those for which there is no room are counted as failed."""
+    driven, logged = Driven(inbox, **({} if throttle else {"throttle": False})), []
+
+    def recurse():
+        try:
+            recurse()
+        finally:
+            made = record()
+            driven.handler.emit(made)  # if there is no room for it, it is not in the counters
+            logged.append(made)
+
+    def run():
+        with contextlib.suppress(RecursionError):
+            recurse()
+        driven.handler.emit(record())
+        driven.settle()
+
+    apart(run)
+    stats = driven.handler.stats()
+    assert (len(logged) + 1, 0) == (stats.records, stats.pending)
+    assert stats.failed > 0
+    driven.end()
+    capsys.readouterr()

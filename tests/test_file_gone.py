@@ -36,6 +36,7 @@ def shown(driven):
 LOST = "was deleted, replaced or emptied"
 GONE = {
     "deleted": (lambda path: path.unlink(), LOST),
+    "folder": (lambda path: shutil.rmtree(path.parent), LOST),
     "replaced": (lambda path: path.rename(path.with_name("old")), LOST),
     "emptied": (lambda path: os.truncate(path, 0), LOST),
     "garbage": (lambda path: path.write_bytes(os.urandom(20_000)), "is damaged"),

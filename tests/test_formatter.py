@@ -126,13 +126,13 @@ def test_title_and_text_of_ones_own_win():
 
 
 def test_url_names_record_fields():
-    """A link to the log line: fields are quoted, an unknown one leaves the text as it is."""
+    """A link to the log line: fields are quoted; without one of them there is no link."""
     url = {"url": "https://logs.example/{name}?q={message}", "url_title": "{levelname} of {name}"}
     message = PushoverFormatter().message(record("a b/c"), url)
     assert "https://logs.example/shop?q=a%20b%2Fc" == message.url
     assert "ERROR of shop" == message.url_title
     unknown = PushoverFormatter().message(record(), {"url": "https://x.example/{nothing}"})
-    assert "https://x.example/{nothing}" == unknown.url
+    assert unknown.url is None
 
 
 def test_unknown_field_is_left_out(caplog):

@@ -57,7 +57,7 @@ def own(err):
 PROGRAM = """
 import logging, sys, time
 from pushover_logging import PushoverHandler
-handlers = [PushoverHandler(throttle=False, close_timeout=20) for _ in range(3)]
+handlers = [PushoverHandler(throttle=False, close_timeout=20, device=name) for name in "abc"]
 for handler in handlers:
     logging.getLogger().addHandler(handler)
 {patch}

@@ -124,6 +124,8 @@ def test_recorded_refusals_are_answered_word_for_word(
         ({"priority": "2", "expire": "late", "retry": "30"}, "expire"),
         ({"ttl": "0"}, "ttl"),
         ({"ttl": "1.5"}, "ttl"),
+        ({"timestamp": "abc"}, "timestamp"),
+        ({"timestamp": "-1"}, "timestamp"),
         ({"attachment_base64": "no!"}, "attachment_base64"),
         ({"attachment_base64": "\u00e9"}, "attachment_base64"),
         ({"attachment_base64": "A" * 6_990_512}, "attachment_base64"),

@@ -429,3 +429,59 @@ def test_bad_encryption_key_is_refused_unquoted():
     ) as caught:
         Inbox(encryption_key="secret")
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def strict():
+    with Inbox(strict=True) as running:
+        yield running
+
+
+def test_strict_inbox_takes_its_own_keys_alone(strict):
+    """Another token or user is refused as the service does; a user or group that was set is not."""
+    other = "b" * 30
+    assert 200 == post(strict, "messages.json", **KEYS, message="m").status_code
+    for wrong, key in (("token", other), ("user", other), ("user", EXAMPLE_TOKEN)):
+        answer = post(strict, "messages.json", **{**KEYS, wrong: key}, message="m")
+        assert (400, "invalid") == (answer.status_code, answer.json()[wrong])
+        answer = post(strict, "users/validate.json", **{**KEYS, wrong: key})
+        assert (400, "invalid") == (answer.status_code, answer.json()[wrong])
+    strict.set_devices(other, ["pixel"])
+    strict.set_group(GROUP, [other])
+    users = {"token": EXAMPLE_TOKEN, "user": f"{EXAMPLE_USER},{other},{GROUP}", "message": "m"}
+    assert 200 == post(strict, "messages.json", **users).status_code
+
+
+def test_swapped_keys_are_refused(inbox):
+    """Its own user key is no token and its own token no user, also if it is not strict."""
+    swapped = {"token": EXAMPLE_USER, "user": EXAMPLE_TOKEN, "message": "m"}
+    refused = [post(inbox, "messages.json", **{**swapped, **part}).json() for part in ({}, TOKEN)]
+    assert ["invalid"] * 2 == [refused[0].get("token"), refused[1].get("user")]
+    inbox.set_devices("b" * 30, ["pixel"])
+    assert (
+        400 == post(inbox, "messages.json", **{**KEYS, "token": "b" * 30}, message="m").status_code
+    )
+
+
+@pytest.mark.parametrize("path", ["groups.json", "groups/x/add_user.json", "glances.json",
+                                  "subscriptions/migrate.json"])  # fmt: skip
+def test_what_is_not_served_is_said_to_be(inbox, path):
+    """A 404, which a client does not try again, in the API's own shape."""
+    answer = post(inbox, path)
+    assert (404, 0) == (answer.status_code, answer.json()["status"])
+    assert answer.json()["errors"][0].startswith("not served here: the inbox serves messages, ")
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b""])
+def test_multipart_body_is_read_without_its_last_line_end(inbox, end):
+    """Some clients end the body at the last boundary."""
+    parts = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % pair
+        for pair in ((b"token", EXAMPLE_TOKEN.encode()), (b"user", EXAMPLE_USER.encode()),
+                     (b"message", b"hello"))
+    )  # fmt: skip
+    answer = requests.post(
+        f"{inbox.url}/1/messages.json", data=parts + b"--b--" + end, timeout=TIMEOUT,
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )  # fmt: skip
+    assert (200, "hello") == (answer.status_code, inbox.messages[0]["message"])

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from pushover_logging import install
-from pushover_logging.install import _is_failure, _stderr_handler
+from pushover_logging.install import _stderr_handler
+from pushover_logging.uncaught import is_failure
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -73,6 +74,13 @@ def test_message_that_compares_to_no_truth_is_shown():
         __hash__ = object.__hash__
 
     assert _stderr_handler(logging.getLogger()).filter(logging.makeLogRecord({"msg": Array()}))
+
+
+@pytest.fixture
+def program(program):
+    """Its own records are on stderr."""
+    program.first_line = "import logging"
+    return program
 
 
 def told(inbox):
@@ -199,11 +207,12 @@ def test_interrupt_is_not_told(program, inbox, waits):
 ])  # fmt: skip
 def test_interrupt_in_a_group_is_no_failure(inner, told):
     """A nursery wraps what ended it; a failure beside a Ctrl-C is one all the same."""
-    assert told == _is_failure(BaseExceptionGroup("nursery", inner))
+    assert told == is_failure(BaseExceptionGroup("nursery", inner))
 
 
 @pytest.mark.parametrize(("given", "expected"), [
     ({}, logging.WARNING), ({"level": "INFO"}, logging.INFO), ({"level": 0}, logging.DEBUG),
+    ({"trail_level": "INFO"}, logging.INFO), ({"trail_level": "CRITICAL"}, logging.WARNING),
 ])  # fmt: skip
 def test_level_lets_through_what_it_asks_for(root, inbox, given, expected):
     """Where root was as Python made it; stderr stays as it was."""

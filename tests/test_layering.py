@@ -12,7 +12,7 @@ import pushover_logging
 PACKAGE = "pushover_logging"
 SOURCE = Path(pushover_logging.__file__).parent
 LEAVES = (
-    "message levels exceptions clock diagnostics dictconfig circuit_breaker "
+    "message levels exceptions clock diagnostics program_setup dictconfig circuit_breaker "
     # What the leaves need for the texts of their errors:
     "rendering.redaction rendering.patterns rendering.secret_patterns rendering.text"
 )
@@ -22,7 +22,7 @@ FLOORS = [
     "throttle outbox",
     "delivery",
     "config",
-    "handler install",
+    "handler install uncaught crashes",
     "inbox pytest_plugin cli __main__",
 ]
 LEVELS = {name: level for level, names in enumerate(FLOORS) for name in names.split()}

@@ -1,11 +1,13 @@
 """The outbox's lock file cannot be used: that is said, and memory takes over."""
 
+import contextlib
 import logging
 import os
 import pwd
 import shutil
 import sqlite3
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,27 @@ def test_lock_file_that_is_none(handler_for, inbox, tmp_path, caplog, spoil, thr
     assert 3 == handler.stats().sent
     assert 1 == caplog.text.count("memory takes over")
     assert str(lock_of(path)) in caplog.text
+
+
+def test_lock_file_that_is_none_and_a_file_that_is_busy(handler_for, tmp_path):
+    """A look at the file in the middle of a transaction shows nothing: another look follows."""
+    path = tmp_path / "outbox.sqlite"
+    occupied(lock_of(path))
+    handler = handler_for(outbox=path)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("boom")
+    assert handler.flush(10)
+    results = []
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        waiting = threading.Thread(target=lambda: results.append(handler.flush(10)))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        other.execute("ROLLBACK")
+        waiting.join()
+    assert [True] == results
 
 
 @THROTTLES

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from pushover_logging import ConfigurationError, Message
+from pushover_logging.clock import DURATION
 
 IMAGE = base64.b64encode(b"\x89PNG").decode()
 
@@ -51,7 +52,10 @@ PNG = "image/png"
     ("retry: got 29, takes 30 or more seconds", {"priority": 2, "retry": 29}),
     ("expire: got 0, takes 1 to 10800 seconds", {"priority": 2, "expire": 0}),
     ("expire: got 10801, takes 1 to 10800 seconds", {"priority": 2, "expire": 10_801}),
-    ("expire: got 'long', takes whole seconds, 1 to 10800", {"priority": 2, "expire": "long"}),
+    ("ttl: got 1.5, takes whole seconds, 1 or more", {"ttl": "1.5s"}),
+    ("expire: got 10801, takes 1 to 10800 seconds", {"priority": 2, "expire": "3h1s"}),
+    (f"expire: got 'long', takes {DURATION}", {"priority": 2, "expire": "long"}),
+    ("timestamp: got '5m', takes whole seconds, 0 or more", {"timestamp": "5m"}),
     (f"callback: got 'ftp://example.org', {URL}", {"callback": "ftp://example.org"}),
     (f"callback: got 'http://[', {URL}", {"callback": "http://["}),
     ("callback: got 513 characters, takes at most 512", {"callback": "x" * 513}),
@@ -104,6 +108,13 @@ def test_outermost_values_are_inside(fields):
     """The smallest of everything is taken as it is, and the largest of numbers and images."""
     message = Message(message="x", **fields)
     assert fields == {name: getattr(message, name) for name in fields}
+
+
+def test_durations_can_be_texts():
+    """As people write them; the request has whole seconds."""
+    message = Message(message="x", priority=2, retry="90s", expire="1h30m", ttl="2d")
+    assert (90, 5400, 172_800) == (message.retry, message.expire, message.ttl)
+    assert {int} == set(map(type, (message.retry, message.expire, message.ttl)))
 
 
 def test_emergency_has_retry_and_expire():

@@ -204,7 +204,7 @@ USUAL = {"self", "record", "fmt", "kwargs"}
 
 @pytest.mark.parametrize("one", [*public_callables()])
 def test_public_docstring_says_what_is_given_and_what_comes_back(one):
-    """A sentence first; each argument is named. The handler's options stand in the README."""
+    """A sentence first; each argument is named. docs/options.md has the options of the handler."""
     text = inspect.getdoc(one) or ""
     assert re.match(r"[A-Z0-9`].*?[.:](\s|$)", text, re.DOTALL)
     elsewhere = one is pushover_logging.PushoverHandler or (

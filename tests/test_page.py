@@ -35,6 +35,7 @@ KEYS = {"token": EXAMPLE_TOKEN, "user": EXAMPLE_USER}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+SECOND = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"  # the key of a group
 WIDTHS = [390, 1440]
 
 
@@ -109,13 +110,23 @@ def test_message_arrives_by_itself(inbox, open_page):
     """Without a reload, the newest on top, and the page's title counts."""
     page = open_page()
     assert page.locator("#empty").is_visible()
-    send(inbox, title="one")
+    assert page.locator("#connect").is_hidden()
+    lines = page.locator("#first-environ").inner_text().splitlines()
+    assert [f"export {name}={value}" for name, value in inbox.environ.items()] == lines
+    wide = "element => element.scrollWidth > element.clientWidth"
+    assert not any(page.locator(".lines").nth(number).evaluate(wide) for number in range(4))
+    assert "pushover-logging" in page.locator("#empty a").inner_text()
+    inbox.set_devices(KEYS["user"], ["pixel"])
+    send(inbox, title="one", sound="moo", device="nokia")
     send(inbox, title="two", priority="1", sound="siren", device="pixel")
     wait_for_cards(page, 2)
     assert ["two", "one"] == titles(page)
     assert "(2) Inbox" == page.title()
     assert ["High", "siren", "pixel"] == page.locator(".card.high .chips span").all_inner_texts()
+    unknown = page.locator(".card.normal .chips span").all_inner_texts()
+    assert ["moo (unknown: the default plays)", "nokia (unknown: sent to all)"] == unknown
     assert page.locator("#empty").is_hidden()
+    assert page.locator("#connect").is_visible()
 
 
 def test_page_catches_up_after_a_break(inbox, open_page):
@@ -157,6 +168,15 @@ def test_emergency_is_acknowledged(inbox, open_page):
     url = f"{inbox.url}/1/receipts/{receipt}.json"
     state = requests.get(url, params=KEYS, timeout=10).json()
     assert (1, EXAMPLE_USER) == (state["acknowledged"], state["acknowledged_by"])
+
+
+def test_emergency_names_who_gets_it(inbox, open_page):
+    """So that an escalation can be told from the emergency before it."""
+    page = open_page()
+    send(inbox, title="down", priority="2", retry="30", expire="600")
+    send(inbox, title="still down", priority="2", retry="30", expire="600", user=SECOND)
+    page.get_by_text("to gzne…kzF").wait_for()
+    page.get_by_text(f"to {EXAMPLE_USER[:4]}…{EXAMPLE_USER[-3:]}").wait_for()
 
 
 def test_countdowns_end(inbox, open_page):
@@ -231,8 +251,8 @@ def test_keyboard_alone_is_enough(inbox, open_page):
     for _ in range(12):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.id || document.activeElement.innerText"))
-    assert ["Skip to the messages", "clear", "text", "Emergency", "High", "Normal", "Low",
-            "Lowest"] == order[:8]  # fmt: skip
+    assert ["Skip to the messages", "pushover-logging", "clear", "text", "Emergency", "High",
+            "Normal", "Low", "Lowest"] == order[:9]  # fmt: skip
     page.keyboard.press("j")
     focused = "document.activeElement.querySelector('h2')?.innerText"
     page.evaluate("document.activeElement.blur()")
@@ -387,13 +407,16 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("width", WIDTHS)
 def test_text_is_readable_and_controls_are_named(inbox, open_page, width, scheme):
     """All text has a contrast of 4.5 to 1; each control has a name; each picture a text."""
+    page = open_page(width, scheme=scheme)
+    page.locator("#first").wait_for()
+    assert [] == page.evaluate(CONTRASTS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     for priority in ("-2", "-1", "0", "1"):
         send(inbox, title="t", priority=priority, sound="s", url="https://x.example/", ttl="99")
     send(inbox, title="t", priority="2", retry="30", expire="600")
     done = send(inbox, title="t", priority="2", retry="30", expire="600")["receipt"]
     inbox.acknowledge(done)
     send(inbox, encrypted="1")
-    page = open_page(width, scheme=scheme)
     wait_for_cards(page, 7)
     page.locator(".raw-button").first.click()
     page.emulate_media(reduced_motion="reduce")

@@ -65,11 +65,9 @@ def test_no_name_is_passed_over(data):
 
 
 def test_every_sign_is_looked_for():
-    """What is looked for first covers the signs of each kind."""
-    kinds = {sign for signs, _ in patterns.KINDS for sign in signs}
-    covered = [sign for sign in kinds if any(first in sign for first in patterns.SIGNS)]
-    assert kinds == set(covered)
-    assert set(patterns.NAME_SIGNS) <= set(patterns.SIGNS)
+    """What a text is searched for first covers the signs of names and of each kind."""
+    signs = {*patterns.NAME_SIGNS, *(sign for signs, _ in patterns.KINDS for sign in signs)}
+    assert [] == [sign for sign in signs if not redaction._sign().search(f"x{sign}x")]
 
 
 @pytest.mark.parametrize(("signs", "pattern"), [
@@ -78,9 +76,10 @@ def test_every_sign_is_looked_for():
 @few
 @given(data=st.data())
 def test_no_pattern_is_passed_over(signs, pattern, data):
-    """Whatever fits one of the default patterns has a sign, so that it is looked at."""
-    folded = redaction._fold(data.draw(st.from_regex(re.compile(pattern, re.ASCII))))
-    assert any(sign in folded for sign in signs), folded
+    """Whatever one of the default patterns hides has a sign, so that it is looked at."""
+    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    found = [sign for sign in signs if sign in redaction._fold(text)]
+    assert found or text == redaction._hide_all([pattern], text)
 
 
 @pytest.mark.parametrize("pattern", patterns.LONG_KINDS)
@@ -88,7 +87,8 @@ def test_no_pattern_is_passed_over(signs, pattern, data):
 @given(data=st.data())
 def test_no_key_is_passed_over(pattern, data):
     """Whatever fits the pattern of a key has a long word."""
-    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    wider = re.sub(r"\(\?=[^()]*\)", "", pattern)  # hardly any example would fit
+    text = data.draw(st.from_regex(re.compile(wider, re.ASCII)))
     assert re.search(r"(?a)[\w-]{20}", text) or "/" in text or "+" in text
 
 

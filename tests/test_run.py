@@ -14,7 +14,7 @@ import pytest
 from conftest import TOKEN, USER
 
 from pushover_logging import PushoverClient
-from pushover_logging.cli import job_alerts, main
+from pushover_logging.cli import main
 
 fcntl = pytest.importorskip("fcntl", reason="run is not for Windows")
 pty = pytest.importorskip("pty")
@@ -88,7 +88,11 @@ def test_job_that_fails_for_four_hours(cron, inbox):
     failed = "sync failed: exit status 3"
     expected = {0: [failed], 10: [f"Again: {failed}"]}
     assert expected == dict(list(told.items())[:2])
-    assert [[f"x2 more: {failed}"], [f"x6 more: {failed}"]] == list(told.values())[2:]
+    # A run that finds counts due sends them, with or without its own: whichever is faster.
+    (first,), (second,) = list(told.values())[2:]
+    counts = [int(re.fullmatch(rf"(\d+) more: {failed}", title)[1]) for title in (first, second)]
+    assert counts[0] in {1, 2}
+    assert sum(counts) in {7, 8}
     assert (0, ["Resolved: sync"]) == cron.run(240, *name, "true")
     assert "Fine again.\nIt lasted 4 h and came 24 times." == inbox.messages[-1]["message"]
     assert ["0", "0", "-1", "-1", "-1"] == [push["priority"] for push in inbox.messages]
@@ -111,7 +115,7 @@ def test_counts_that_are_due_are_sent_by_any_next_run(cron):
     name = ["--name", "sync", "--"]
     for minute in (0, 1, 2):
         cron.run(minute, *name, "false")
-    assert (0, ["x2 more: sync failed: exit status 1"]) == cron.run(6, "--name", "other", "true")
+    assert (0, ["2 more: sync failed: exit status 1"]) == cron.run(6, "--name", "other", "true")
 
 
 def test_first_failure_of_each_job_of_a_night_is_reported(cron):
@@ -372,20 +376,6 @@ def test_output_that_cannot_be_written_is_a_failure(command, inbox, script, stat
             assert f"pushover-logging: {words}\n".encode() == process.communicate(timeout=60)[1]
     assert process.returncode in statuses
     assert [f"backup failed: {words}"] == titles(inbox)
-
-
-def test_user_without_a_home_gets_a_memory_outbox(monkeypatch, capsys):
-    """As in a container; a warning reports that runs are not throttled together."""
-
-    def nowhere():
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("XDG_STATE_HOME", "STATE_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", nowhere)
-    assert "off" == job_alerts._default_outbox()
-    said = "pushover-logging: there is no home folder: alerts are not throttled over several runs\n"
-    assert said == capsys.readouterr().err
 
 
 def test_long_name_leaves_room_for_how_it_ended(command, inbox):
@@ -696,7 +686,7 @@ def test_set_up_that_is_wrong_does_not_stop_the_job(command, environ, said):
     """The job runs, and one line reports that no alerts can be sent."""
     for number in (0, 3):
         script = f"echo done; exit {number}"
-        options = ["--longer-than", "99", "--"]
+        options = ["--longer-than", "1m39s", "--"]
         status, out, err = command.run("run", *options, "sh", "-c", script, **environ)
         assert (number, b"done\n", 1) == (status, out, err.count(b"\n"))
         assert err.decode().startswith(f"pushover-logging: no alerts can be sent: {said}")
@@ -713,13 +703,8 @@ def test_switched_off_it_is_silent(command, inbox):
     [
         ([], "run: no command was given"),
         (["--"], "run: no command was given"),
-        (["--name", " ", "--", "touch", "ran"], "name: got ' ', takes a text that is not blank"),
-        (
-            ["--longer-than", "0", "--", "touch", "ran"],
-            "longer-than: got 0, takes seconds, above 0",
-        ),
-        (["--longer-than", "nan", "--", "touch", "ran"], "longer-than: got nan"),
-        (["--longer-than", "1e10", "--", "touch", "ran"], "longer-than: got 1e+10"),
+        (["--every", "1d", "--", "touch", "ran"], "every: needs --name"),
+        (["--name", "a", "--grace", "1h", "--", "touch", "ran"], "every: needs --name, which the "),
         (["--priority", "9", "--", "touch", "ran"], "priority: got 9"),
     ],
 )
@@ -728,6 +713,24 @@ def test_option_that_is_wrong_runs_nothing(command, tmp_path, arguments, said):
     status, out, err = command.run("run", *arguments)
     assert (2, b"", 1) == (status, out, err.count(b"\n"))
     assert err.decode().startswith(f"pushover-logging: {said}")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_name_that_is_blank_runs_nothing(command, tmp_path):
+    """Its pushes would not show what failed."""
+    status, _, err = command.run("run", "--name", " \n", "--", "touch", "ran")
+    assert (2, 1) == (status, err.count(b"\n"))
+    assert b"argument --name: got ' \\n', takes a text that is not blank" in err
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("given", ["0", "nan", "1h30", "367d"])
+def test_duration_that_is_wrong_runs_nothing(command, tmp_path, given):
+    """The line shows what was given, and what is taken."""
+    status, out, err = command.run("run", "--longer-than", given, "--", "touch", "ran")
+    takes = "takes seconds, or a duration such as 90s, 15m, 1h30m or 2d, above 0 and at most 366d"
+    assert (2, b"", 1) == (status, out, err.count(b"\n"))
+    assert f"argument --longer-than: got '{given}', {takes}" in err.decode()
     assert not (tmp_path / "ran").exists()
 
 

@@ -101,6 +101,21 @@ pin={digits 6}
 pin: {digits 4}
 {"otp": "{digits 6}"}
 otp={digits 6} was refused
+PIN {digits 4}
+Der PIN ist {digits 6}
+OTP code {digits 6} was not accepted
+Your verification code is {digits 6}
+one-time password {digits 3} {digits 3}
+security code: {digits 3}
+{"mfa_code": "{digits 6}"}
+TOTP code {upper 8}2A is not valid
+clave: {}
+senha: {}
+wachtwoord={}
+lösenord: {}
+PHPSESSID={word 26}
+SAMLResponse={base64 60}
+secret_access_key {base64 36}aB3x
 wifi psk={}
 psk: '{}'
 encryption_key = {hex 64}
@@ -158,6 +173,9 @@ next=%252Flogin%253Fpassword%253D{}
 "{\\\"password\\\": \\\"{}\\\"}"
 {\\"user\\": \\"ann\\", \\"api_key\\": \\"{}\\"}
 Passwort: {}
+hasło: {}
+κωδικός: {}
+la clave es {}
 Das Passwort "{}" ist falsch
 kennwort={}
 mot de passe : {}
@@ -181,6 +199,20 @@ La contraseña = {}
 DETAIL:  Failing row contains (1, ann, {}, null).
 [('user', 'ann'), ('password', '{}')]
 requests.get(url, auth=('ann', '{}'))
+smtp.login('ann@example.com', '{}')
+BasicAuth(login="ann", password="{}")
+HTTPBasicAuth('ann', '{}')
+Authorization: Digest username="ann", realm="x", response="{hex 32}"
+send: 'AUTH PLAIN {base64 24}'
+Basic {base64 24}x7== was refused
+CREATE USER 'app'@'%' IDENTIFIED BY '{}'
+alter user scott identified by {}
+SET PASSWORD FOR 'app' = PASSWORD('{}')
+CREATE LOGIN app WITH PASSWORD = N'{}'
+PRAGMA key = '{}'
+jdbc:oracle:thin:scott/{}@//db-7:1521/orders
+cx_Oracle: scott/{}@db-7:1521/orders was refused
+Server=db-7;Uid=sa;Pwd={};
 password={'value': '{}'}
 login with password {}
 password -> {}
@@ -213,6 +245,35 @@ mongodump --host db -u app -p {}
 tool --api-key {} --verbose
 tool --db-password={} --verbose
 keytool -storepass {} -list
+zip -r -P {} out.zip data
+['unzip', '-P', '{}', 'a.zip']
+7z a -p{} out.7z data
+Command '['7z', 'x', '-p{}', 'a.7z']' returned non-zero exit status 2.
+rar a -hp{} out.rar data
+ldapsearch -x -D cn=admin -w {} -b dc=example
+smbclient //nas/share -U ann%{}
+['smbclient', '-U', 'ann%{}', '//nas/share']
+htpasswd -b /etc/passwords ann {}
+['htpasswd', '-nb', 'ann', '{}']
+sqlplus -S scott/{}@db-7
+expdp system/{} directory=d
+curl --proxy-user ann:{} https://host
+lftp -u ann,{} host
+plink -ssh ann@host -pw {} ls
+ssh-keygen -t ed25519 -N {} -f key
+snmpget -v 3 -u ann -A {} -X {} host
+ipmitool -I lanplus -H bmc -U ann -P {} power
+bcp orders in f -U sa -P {}
+psexec \\host -u ann -p {} cmd
+az login --service-principal -u app -p {} --tenant t
+openssl enc -aes-256-cbc -k {} -in f
+xfreerdp /u:ann /p:{} /v:host
+rabbitmqctl add_user ann {}
+wpa_passphrase ssid {}
+net user ann {} /add
+echo 'root:{}' | chpasswd
+kubectl create secret generic a --from-literal=b={}
+useradd -m -p {} ann
 PGPASSWORD={} psql -h db
 openssl rsa -passin pass:{}
 """
@@ -294,6 +355,22 @@ https://example.com/webhooks/stripe
 input_value='abc' under no secret
 Kennwort falsch
 密码错误
+palabra clave: pedido
+clave primaria duplicada
+pin 4 of GPIO 17 is high
+status code 4040
+return code 12345
+zip -r out.zip data
+ldapsearch -p 389 -h db-7
+mysql -u root -p shop
+pg_dump -U ann -p 5432 shop
+mkdir -p /srv/data
+identified by its name
+npm error in @scope/name@1.2.3 of shop/cart@2.0.1
+docker.io/library/nginx@sha256:1234
+SMTP AUTH extension not supported by server.
+AUTH CRAM-MD5 is not supported
+7z: unsupported method
 compass: 128.5 degrees
 """
 TABLE = [

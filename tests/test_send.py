@@ -113,9 +113,12 @@ def test_picture_goes_along(command, inbox, tmp_path):
     [
         (["--attachment", "none.png", "x"], "attachment: none.png cannot be read (No such file"),
         (["--ttl", "0", "x"], "ttl: got 0, takes 1 or more seconds"),
+        (["--ttl", "1h30", "x"], "ttl: got '1h30', takes seconds, or a duration such as 90s"),
         (["--priority", "urgent", "x"], "priority: got 'urgent', takes -2 to 2 or one of lowest"),
         (["--html", "--monospace", "x"], "html: got True, takes False if monospace is set"),
         (["--title", "x" * 251, "x"], "title: got 251 characters, takes at most 250"),
+        ([], "message: none was given; pass TEXT, or - for stdin"),
+        (["--problem", "a"], "message: none was given"),
         (["  "], "message: got '  ', takes a text that is not blank"),
     ],
 )
@@ -127,7 +130,53 @@ def test_what_cannot_be_sent_is_one_line(command, inbox, arguments, said):
     assert [] == inbox.attempts
 
 
-@pytest.mark.parametrize("arguments", [["send"], ["send", "--ttl", "soon", "x"], ["sned"]])
+def test_problem_is_sent_once_then_counted(command, inbox):
+    """Its name is its title, unless another is given; `--resolve` ends it, with a text or without.
+
+    A program that shares the outbox knows the problem by its `fingerprint`.
+    """
+    options = ["--problem", "disk", "--priority", "high", "--outbox", "outbox.sqlite"]
+    for _ in range(3):
+        assert (0, b"", b"") == command.run("send", *options, "/srv password=x")
+    assert 0 == command.run("send", "--problem", "db", "--title", "Slow", "-", stdin=b"9 s\n")[0]
+    disk, slow = inbox.messages
+    assert ("disk", "/srv password=***", "1") == (disk["title"], disk["message"], disk["priority"])
+    assert ("Slow", "9 s") == (slow["title"], slow["message"])
+    assert (0, b"", b"") == command.run("send", "--resolve", "db", "Fast again")
+    options = ["--resolve", "disk", "--outbox", "outbox.sqlite"]
+    assert [(0, b"", b"")] * 2 == [command.run("send", *options) for _ in range(2)]
+    fast, free = inbox.messages[2:]
+    assert ("Resolved: db", "Resolved: disk") == (fast["title"], free["title"])
+    assert fast["message"].startswith("Fast again\nIt lasted ")
+    assert free["message"].endswith(" and came 3 times.")
+
+
+def test_problem_over_redis(command, inbox, common_redis):
+    """Hosts that name it share the problem."""
+    name = f"disk {time.monotonic()}"
+    for host in ("web-1", "web-2"):
+        given = ["--problem", name, "--store", common_redis.url, "--outbox", f"{host}.sqlite"]
+        assert (0, b"", b"") == command.run("send", *given, "full", PUSHOVER_HOST=host)
+    assert 1 == len(inbox.messages)
+
+
+def test_problem_that_is_not_sent_has_the_status_of_send(command, inbox, free_port):
+    """1 if it is rejected, 75 if the service does not answer, 0 if nothing is to be sent."""
+    given = ["send", "--problem", "disk", "full"]
+    warning = b"pushover-logging: PUSHOVER_TOKEN is off: nothing is sent\n"
+    assert (0, b"", warning) == command.run(*given, PUSHOVER_TOKEN="off")
+    inbox.fail_with(400, {"status": 0, "errors": ["no such sound"], "sound": "invalid"})
+    status, _, err = command.run(*given)
+    assert (1, True) == (status, b"no such sound" in err)
+    given[2] = "db"
+    status, _, err = command.run(*given, PUSHOVER_API_URL=f"http://127.0.0.1:{free_port}")
+    assert 75 == status
+    assert err.startswith(b"pushover-logging: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["send", "--timestamp", "soon", "x"], ["send", "--problem", " ", "x"], ["sned"]]
+)
 def test_wrong_usage_is_one_line(command, arguments):
     """With status 2, and where to read more."""
     status, out, err = command.run(*arguments)

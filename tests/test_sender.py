@@ -210,3 +210,20 @@ def test_wait_ends_where_time_stands_still(handler_for, inbox, monkeypatch, thre
         now = time.monotonic()
         frozen.setattr(sender.time, "monotonic", lambda: now)
         assert not handler.flush(0.3)
+
+
+def test_problem_that_ends_while_its_record_is_formatted(drive):
+    """Nothing is remembered of it, and its next record is one of a new problem."""
+    driven = drive()
+    own = {"pushover": {"fingerprint": "disk"}}
+
+    class Ends:
+        def __str__(self):
+            driven.handler.resolve("disk")
+            return "full"
+
+    driven.log.error("disk %s", Ends(), extra=own)
+    driven.log.error("disk %s", "full", extra=own)
+    driven.settle()
+    stats = driven.handler.stats()
+    assert (3, 1, 2) == (stats.records, stats.sent, stats.suppressed)  # the end is one, too

@@ -31,7 +31,7 @@ def count(number=299, title="Cannot connect to db-7", **changes):
 def test_one_problem_says_how_many_since_when_how_fast_and_what_comes_next():
     """The design's own example."""
     message = summary([count()], "web-1")
-    assert "x299 more: Cannot connect to db-7" == message.title
+    assert "299 more: Cannot connect to db-7" == message.title
     assert (
         "299 more 14:00:00-14:04:59 (300 in all), 60/min. If it goes on, next summary in 15 min.\n"
         "web-1"
@@ -56,7 +56,7 @@ def test_summary_at_exit_announces_no_next_one():
 def test_several_problems_are_lines_as_many_as_fit():
     """Each with its number; what does not fit is counted."""
     message = summary([count(2, "first"), count(3, "second")], None)
-    assert "x5 more of 2 problems" == message.title
+    assert "5 more of 2 problems" == message.title
     assert ["x2 first, 14:00:00-14:04:59", "x3 second, 14:00:00-14:04:59"] == (
         message.message.splitlines()
     )

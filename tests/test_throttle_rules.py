@@ -64,10 +64,18 @@ def test_problem_is_forgotten_after_the_seconds_of_the_option():
     assert [False, True] == [rules.is_expired(problem, at) for at in (1059.0, 1060.0)]
 
 
+def test_durations_can_be_texts():
+    """In code, in a configuration file and in PUSHOVER_THROTTLE."""
+    rules = config.rules({"windows": ["5m", "1h30m", 7200], "forget_after": "2d"})
+    assert ((300, 5400, 7200), 172_800) == (rules.windows, rules.forget_after)
+    assert (900,) == config.rules("15m").windows
+
+
 @pytest.mark.parametrize("option", [
     "soon", {"window": 5}, {"windows": []}, {"windows": [0]}, {"windows": "x"}, -1, [5],
-    {"windows": 5}, float("nan"), {"summary_at_exit": "no"}, {"forget_after": -1},
-    {"forget_after": "long"}, {"by": "a"}, {"last_words": True}, {"cooling": 5},
+    {"windows": 5}, {"windows": ["5x"]}, "-5m", float("nan"), {"summary_at_exit": "no"},
+    {"forget_after": -1}, {"forget_after": "long"}, {"by": "a"}, {"last_words": True},
+    {"cooling": 5},
 ])  # fmt: skip
 def test_wrong_option_is_named(option):
     """Anything else is a ConfigurationError that says what it takes."""

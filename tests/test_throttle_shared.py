@@ -1,6 +1,8 @@
 """One throttle for several processes: an outbox's file, and a real Redis."""
 
+import json
 import logging
+import re
 import signal
 import socket
 import sqlite3
@@ -92,10 +94,46 @@ def test_eight_processes_report_one_problem_once(place, storm, inbox):
     go(processes, "logged\n")
     inbox.wait_for(2, timeout=30)
     go(processes, "1000 1000 0\n")
-    assert ["Cannot connect to db-7", "x7999 more: Cannot connect to db-7"] == [
+    assert ["Cannot connect to db-7", "7999 more: Cannot connect to db-7"] == [
         push["title"] for push in inbox.messages
     ]
     assert "8 processes on web-1" in inbox.messages[1]["message"]
+
+
+def test_storm_is_muted_listed_and_unmuted_from_a_shell(place, storm, inbox, command):
+    """Eight live processes: nothing is sent until `unmute`, then each record is reported once."""
+    ((name, where),) = place.items()
+    options = f"--{name}", where
+    processes = storm(8, **place, seconds=3.0)
+    muted = command.run("mute", "--for", "5m", *options)
+    assert (0, b"", True) == (muted[0], muted[2], b"all problems: muted until " in muted[1])
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    deadline = time.monotonic() + 30
+    found = []
+    while not found and time.monotonic() < deadline:
+        status, out, err = command.run("problems", "--json", *options)
+        assert (0, b"") == (status, err)
+        found = json.loads(out)
+    assert ["muted"] == [problem["state"] for problem in found]
+    assert [] == inbox.messages
+    assert (0, b"unmuted\n", b"") == command.run("unmute", *options)
+    assert ["logged\n"] * 8 == [process.stdout.readline() for process in processes]
+    while counted(inbox) < 8000 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert 8000 == counted(inbox)
+    assert re.fullmatch(r"Muted for [\d.]+ s: \d+ of 1 problem", inbox.messages[0]["title"])
+    (problem,) = json.loads(command.run("problems", "--json", "--all", *options)[1])
+    assert ("ERROR", 8000) == (problem["level"], problem["count"])
+    go(processes, "1000 1000 0\n")
+    assert 8000 == counted(inbox)
+
+
+def counted(inbox):
+    """Return how many records the summaries report."""
+    titles = " ".join(push["title"] for push in inbox.messages)
+    return sum(map(int, re.findall(r"(\d+) (?:of 1 problem|more)", titles)))
 
 
 def test_processes_that_end_at_once_leave_no_count_unreported(storm, inbox, tmp_path):
@@ -103,7 +141,7 @@ def test_processes_that_end_at_once_leave_no_count_unreported(storm, inbox, tmp_
     processes = storm(4, outbox=str(tmp_path / "outbox.sqlite"), count=25, seconds=0.1)
     go(processes, "logged\n")
     go(processes, "25 25 0\n")
-    assert ["Cannot connect to db-7", "x99 more: Cannot connect to db-7"] == [
+    assert ["Cannot connect to db-7", "99 more: Cannot connect to db-7"] == [
         push["title"] for push in inbox.messages
     ]
 
@@ -169,7 +207,7 @@ def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, troub
             redis.stop()
             redis.start()
         numbers = say(processes, 1)
-        firsts = [push for push in inbox.messages if not push["title"].startswith("x")]
+        firsts = [push for push in inbox.messages if " more: " not in push["title"]]
         assert 1 <= len(firsts) <= 4
         away = [push for push in firsts if "duplicates are possible" in push["message"]]
         assert (len(firsts) if trouble in {"stopped", "hung"} else 0) == len(away)
@@ -184,7 +222,7 @@ def test_redis_that_goes_away_harms_no_logging_call(redis, program, inbox, troub
 
 def reported(inbox):
     """Return how many records the pushes report."""
-    counts = [push["title"][1:].partition(" more")[0] for push in inbox.messages]
+    counts = [push["title"].partition(" more")[0] for push in inbox.messages]
     return sum(int(count) if count.isdecimal() else 1 for count in counts)
 
 
@@ -219,7 +257,7 @@ def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, progr
     assert [
         "Another problem",
         "Cannot connect to db-7",
-        "x5 more: Cannot connect to db-7",
+        "5 more: Cannot connect to db-7",
     ] == titles
 
 

@@ -358,7 +358,7 @@ def _hash(*secrets: str) -> str:
 
 def _parameters(message: Message) -> dict[str, Any]:
     values = {field.name: getattr(message, field.name) for field in fields(message)}
-    del values["attachment"]
+    del values["attachment"], values["escalate_to"]
     if message.attachment is not None:
         del values["attachment_type"]
     return {

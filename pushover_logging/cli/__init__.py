@@ -8,7 +8,21 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pushover_logging.cli import check, demo, inbox, outbox, redact, run, send
+from pushover_logging.cli import (
+    check,
+    demo,
+    inbox,
+    init,
+    jobs,
+    mute,
+    outbox,
+    overdue,
+    problems,
+    redact,
+    run,
+    send,
+    unmute,
+)
 from pushover_logging.cli.terminal import discard_stdout, on_one_line, open_streams, warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, DeliveryError, RejectedError
@@ -59,7 +73,10 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = result.add_subparsers(metavar="COMMAND", required=True)
-    for command in (send, run, check, inbox, demo, outbox, redact):
+    commands = (
+        init, send, run, jobs, overdue, check, inbox, demo, outbox, problems, mute, unmute, redact,
+    )  # fmt: skip
+    for command in commands:
         command.add_to(subparsers)
     return result
 

@@ -1,4 +1,4 @@
-"""add_command: what all subcommands have in common in argparse, and examples in their help.
+"""What subcommands have in common in argparse: `add_command`, and types of arguments.
 
 A module of its own because every subcommand needs it and the package imports all subcommands.
 """
@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+
+from pushover_logging.clock import DURATION, parse_duration
+from pushover_logging.rendering.text import clean
+
+MAX_DURATION = 366 * 86_400.0  # seconds; a lock cannot wait for ever
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -34,3 +39,24 @@ def add_command(
     )
     parser.set_defaults(func=func)
     return parser
+
+
+def duration(text: str) -> float:
+    """Return the seconds of an option's value, above 0 and at most 366 days."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if 0 < seconds <= MAX_DURATION:
+        return seconds
+    msg = f"got {text!r}, takes {DURATION}, above 0 and at most 366d"
+    raise argparse.ArgumentTypeError(msg)
+
+
+def job_name(text: str) -> str:
+    """Return a job's name on one line."""
+    name = " ".join(clean(text).split())
+    if name:
+        return name
+    msg = f"got {text!r}, takes a text that is not blank"
+    raise argparse.ArgumentTypeError(msg)

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
+import importlib
+import inspect
 import json
+import logging
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pushover_logging import config
+from pushover_logging import config, program_setup
 from pushover_logging.api.client import API_URL, PushoverClient
 from pushover_logging.api.quota import Quota
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.terminal import progress
 from pushover_logging.clock import Clock
+from pushover_logging.diagnostics import LOGGER_NAME
 from pushover_logging.exceptions import (
     ConfigurationError,
     DeliveryError,
     QuotaError,
     RejectedError,
 )
+from pushover_logging.handler import RECORD_KEYS, PushoverHandler
 from pushover_logging.message import Message
+from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import format_duration
 from pushover_logging.rendering.text import clean
 from pushover_logging.throttle.rules import Rules
@@ -35,6 +42,7 @@ _EXAMPLES = """\
 examples:
   pushover-logging check
   pushover-logging check --device pixel --sound siren --send
+  pushover-logging check --import shop.settings
   pushover-logging check --json | jq .quota.remaining
 
 exit status: 0 all checks passed, 1 a check failed (each with a fix), 2 wrong usage
@@ -57,6 +65,7 @@ _FIXES = {
     "service": "check the network, HTTPS_PROXY, and PUSHOVER_API_URL if it is set",
     "sound": "use one of {}",
     "device": "use one of {}; or none, for all devices",
+    "logging": "correct it in the program",
     "quota": "send less, or raise the account's limit: nothing is delivered for {}",
 }
 _WIDTH = 16  # characters of a check's name
@@ -103,6 +112,24 @@ class Report:
         fix = _FIXES[name].format(*values)
         self.checks.append(Check(name, ok=False, text=" ".join(text.split()), fix=fix))
 
+    def warned(self, text: str) -> None:
+        """Add a warning of the library's, with its own fix if it has one, unless it is there."""
+        problem, _, fix = text.partition("; ")
+        check = Check("logging", ok=False, text=problem, fix=fix or _FIXES["logging"])
+        if check not in self.checks:
+            self.checks.append(check)
+
+
+class _Collector(logging.Handler):
+    """Adds the library's own warnings to a report."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report.warned(record.getMessage())
+
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``check``."""
@@ -110,6 +137,10 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument("--device", metavar="NAMES", help="devices to check, joined by commas")
     parser.add_argument("--sound", metavar="NAME", help="a sound to check")
+    parser.add_argument(
+        "--import", dest="module", metavar="MODULE",
+        help="a module that sets up the program's logging, to check that as well",
+    )  # fmt: skip
     parser.add_argument("--send", action="store_true", help="also send a push if all is right")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
@@ -118,6 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all checks; return 0 if they pass, else 1."""
     report = Report()
     client = _check_environment(report)
+    if arguments.module is not None:
+        _check_program(arguments.module, report)
     if client is not None:
         try:
             with progress(f"asking {client.api_url}"):
@@ -150,6 +183,70 @@ def _check_environment(report: Report) -> PushoverClient | None:
                 _try(report, lambda: _check_store(rules, client.account))
         return client
     return None
+
+
+def _check_program(name: str, report: Report) -> None:
+    """Import the module ``name``, and check the loggers as it leaves them, and its sources."""
+    own, collector, before = logging.getLogger(LOGGER_NAME), _Collector(report), len(report.checks)
+    own.addHandler(collector)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001  any code of the program
+        got = error if isinstance(error, ConfigurationError) else redacted(error)
+        report.failed("logging", f"{name} cannot be imported: {got}")
+        return
+    finally:
+        own.removeHandler(collector)
+    for problem in (*_problems_of_loggers(), *_problems_of_sources(name.partition(".")[0])):
+        report.warned(problem)
+    if len(report.checks) == before:
+        report.passed("logging", f"nothing is wrong with what {name} sets up")
+
+
+def _problems_of_loggers() -> Iterator[str]:
+    """Yield what is wrong with the PushoverHandlers of all loggers."""
+    names = ["root", *logging.root.manager.loggerDict]
+    loggers = {name: logging.getLogger(name) for name in names}
+    found = [each for logger in loggers.values() for each in logger.handlers]
+    phones = [each for each in dict.fromkeys(found) if isinstance(each, PushoverHandler)]
+    if not phones:
+        yield "no logger has a PushoverHandler"
+    for phone in phones:
+        yield from program_setup.disabled_loggers(phone)
+        for name, logger in loggers.items():
+            if logger.handlers:
+                yield from program_setup.duplicate_handlers(phone, name)
+
+
+def _problems_of_sources(package: str) -> Iterator[str]:
+    """Yield each wrong ``extra={"pushover": ...}`` in what was imported of a package."""
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] == package:
+            with contextlib.suppress(OSError, TypeError):  # it has no source
+                for line, got in _wrong_extras(inspect.getsource(module)):
+                    yield f"{name}, line {line}: the pushover extra of a record has {got}"
+
+
+def _wrong_extras(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and fault of each ``extra={"pushover": ...}`` that means nothing."""
+    given = [
+        value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.keyword)
+        and node.arg == "extra"
+        and isinstance(node.value, ast.Dict)
+        for key, value in zip(node.value.keys, node.value.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "pushover"
+    ]
+    for value in given:
+        if isinstance(value, ast.Dict):
+            for key in value.keys:
+                if isinstance(key, ast.Constant) and key.value not in RECORD_KEYS:
+                    yield key.lineno, f"the unknown key {redacted(key.value)}"
+        elif isinstance(value, ast.Constant) and value.value is not None:
+            yield value.lineno, f"a {type(value.value).__name__}, not a mapping"
 
 
 def _is_of_others(path: Path) -> bool:

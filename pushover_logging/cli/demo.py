@@ -1,8 +1,9 @@
-"""``pushover-logging demo``: plays an incident through the real handler, and prints the pushes."""
+"""``pushover-logging demo``: plays a bad morning of a web shop, and prints the pushes."""
 
 from __future__ import annotations
 
 import argparse
+import linecache
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ from pushover_logging.delivery.counters import Stats
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.message import PRIORITIES
 
-WINDOW = 3.0  # seconds instead of 5 minutes, so that the summary comes within the demo
 PUSH_TIMEOUT = 8.0  # seconds to wait for the pushes of a scene
 _COUNTERS = (
     "records",
@@ -28,15 +28,96 @@ _COUNTERS = (
     "summaries",
 )
 _NAMES = {number: name for name, number in PRIORITIES.items()}
+_OPENING = """\
+A bad morning of a web shop, played through the real handler in a few seconds: a disk that fills
+up, a payment that fails, an outage with 5,000 errors, and an emergency.
+You see each push here, and on a page that shows it as a phone does.
+Nothing leaves this machine, and you need no account.
+
+Open {url}"""
+_END = """
+09:00  The program ends. One quiet digest has what was counted since the first errors.
+       In a program that runs on, the first counts come after 5 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Log calls, and how many pushes they cause."""
+    """What the shop does, and how many pushes that causes.
+
+    ``play`` names a function of `SHOP`.
+    """
 
     caption: str
-    play: Callable[[logging.Logger], None]
+    play: str
     pushes: int
+
+
+# The shop's program. The pushes show its files and lines, so it is compiled under their names.
+SHOP = {
+    "shop/orders.py": """\
+def open_shop(log, phone):
+    log.info("The shop is open")
+
+
+def fill_disk(log, phone):
+    problem = {"fingerprint": "disk"}
+    log.warning("Disk %s is %d %% full", "/srv/photos", 91, extra={"pushover": problem})
+
+
+def outage(log, phone):
+    for order in range(5000):
+        log.error("Cannot save order: no connection to db-7")
+    for parcel in range(40):
+        log.error("The warehouse does not answer")
+
+
+def free_disk(log, phone):
+    phone.resolve("disk")
+
+
+def emergency(log, phone):
+    log.critical("The shop takes no payments")
+""",
+    "shop/payments.py": """\
+def ask_bank(url):
+    raise TimeoutError(f"no answer from {url} within 30 s")
+
+
+def charge(order, card):
+    try:
+        ask_bank(f"https://bank.example/charge?order={order}&api_key=sk_live_51Hq7")
+    except TimeoutError as error:
+        raise RuntimeError(f"card of order {order} was not charged") from error
+
+
+def pay(log, phone):
+    try:
+        charge("A-1043", card="visa")
+    except RuntimeError:
+        log.exception("Payment failed", extra={"customer": 17, "amount": "59.90 EUR"})
+""",
+}
+SCENES = (
+    Scene("08:00  The shop opens. INFO is below the handler's level: no push.", "open_shop", 0),
+    Scene(
+        "08:10  A disk fills up. A warning comes with low priority, without a sound.",
+        "fill_disk",
+        1,
+    ),
+    Scene("08:15  A payment fails. You see cause and place; the bank's key is masked.", "pay", 1),
+    Scene(
+        "08:20  The database is gone: 5,000 errors, and 40 of the warehouse. You get the first of\n"
+        "       each; the others are counted.",
+        "outage",
+        2,
+    ),
+    Scene("08:40  The disk has room again. A quiet push resolves the warning.", "free_disk", 1),
+    Scene(
+        "08:45  No payments at all: an emergency. It repeats until somebody acknowledges it.",
+        "emergency",
+        1,
+    ),
+)
 
 
 _EXAMPLES = """\
@@ -50,23 +131,23 @@ exit status: 0 the counters are as expected, 1 they are not
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``demo``."""
-    text = "Play an incident through the real handler; the pushes appear on a local web page."
+    text = "Play a bad morning of a web shop; the pushes appear here and on a local web page."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
-        "--once", action="store_true", help="end after the incident; the status checks the counters"
+        "--once", action="store_true", help="end after the story; the status checks the counters"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play the incident; return 0 if the counters are as expected, else 1."""
+    """Play the story; return 0 if the counters are as expected, else 1."""
     # Imported here because the other subcommands do not need Flask.
     from pushover_logging.inbox import Inbox  # noqa: PLC0415
 
     status = 0
     with ending_quietly(), Inbox() as inbox:
-        _print(f"A local Pushover service: {inbox.url}")
+        _print(_OPENING.format(url=inbox.url))
         stats = _play(inbox)
-        status = 0 if _is_as_expected(stats) else 1
+        status = 0 if _is_as_expected(stats, len(inbox.messages)) else 1
         if not arguments.once:
             _print(f"\nThe pushes stay on {inbox.url} until Ctrl-C.")
             wait_for_stop()
@@ -81,24 +162,27 @@ def _play(inbox: Any) -> Stats:  # noqa: ANN401  an Inbox; its type needs Flask
         user=inbox.environ["PUSHOVER_USER"],
         api_url=inbox.url,
         level=logging.WARNING,
-        throttle={"windows": [WINDOW, 60]},
+        levels={"CRITICAL": "emergency"},
+        throttle=True,
         host="web-1",
         outbox="off",
     )
     shop = logging.Logger("shop")  # noqa: LOG001  stays out of logging's tree
     shop.addHandler(handler)
-    shown = 0
+    story, shown = _compiled(), 0
     try:
         for scene in SCENES:
             _print(f"\n{scene.caption}")
-            scene.play(shop)
+            story[scene.play](shop, handler)
             shown = _show(inbox, shown, scene.pushes)
+        _print(_END)
     finally:
         shop.removeHandler(handler)
         handler.close()
     _show(inbox, shown, 0)
     stats = handler.stats()
-    _print("\n" + ", ".join(f"{name} {getattr(stats, name)}" for name in _COUNTERS))
+    _print(f"\n{stats.records:,} records made {len(inbox.messages)} pushes:")
+    _print(", ".join(f"{name} {getattr(stats, name)}" for name in _COUNTERS))
     return stats
 
 
@@ -111,7 +195,20 @@ def _show(inbox: Any, shown: int, pushes: int) -> int:  # noqa: ANN401  as above
         _print("  (a push is missing)")
     for push in arrived[shown:]:
         _print(_as_text(push))
+        if push.get("receipt"):
+            inbox.acknowledge(push["receipt"], device="phone")
+            _print("  Acknowledged on the phone: it no longer repeats.")
     return len(arrived)
+
+
+def _compiled() -> dict[str, Callable[[logging.Logger, PushoverHandler], None]]:
+    """Return the functions of the shop, whose source lines can be read like those of a file."""
+    names: dict[str, Any] = {}
+    for name, source in SHOP.items():
+        path = f"/srv/{name}"
+        linecache.cache[path] = len(source), None, source.splitlines(keepends=True), path
+        exec(compile(source, path, "exec"), names)  # noqa: S102  its own text
+    return names
 
 
 def _as_text(push: Mapping[str, Any]) -> str:
@@ -120,66 +217,11 @@ def _as_text(push: Mapping[str, Any]) -> str:
     return "\n".join([f"  [{name}] {push['title']}", *(f"  | {line}" for line in lines)])
 
 
-def _is_as_expected(stats: Stats) -> bool:
+def _is_as_expected(stats: Stats, arrived: int) -> bool:
     done = stats.sent + stats.suppressed + stats.rejected + stats.dropped + stats.failed
-    pushes = sum(scene.pushes for scene in SCENES)
-    return (stats.records, stats.pending, stats.sent + stats.summaries) == (done, 0, pushes)
+    expected = done, 0, sum(scene.pushes for scene in SCENES), stats.sent + stats.summaries
+    return (stats.records, stats.pending, stats.sent, arrived) == expected
 
 
 def _print(text: str) -> None:
     print(text, flush=True)
-
-
-def _info(log: logging.Logger) -> None:
-    log.info("Shop is open")
-
-
-def _warning(log: logging.Logger) -> None:
-    log.warning("Disk %s is %d %% full", "/srv", 91)
-
-
-def _error(log: logging.Logger) -> None:
-    log.error("Order %s cannot be shipped", "A-1042", extra={"customer": 17})
-
-
-def _exception_with_cause(log: logging.Logger) -> None:
-    try:
-        _charge()
-    except RuntimeError:
-        log.exception("Payment of order %s failed", "A-1043")
-
-
-def _charge() -> None:
-    try:
-        _connect()
-    except ConnectionRefusedError as error:
-        msg = "card was not charged"
-        raise RuntimeError(msg) from error
-
-
-def _connect() -> None:
-    msg = "db-7:5432 refused the connection"
-    raise ConnectionRefusedError(msg)
-
-
-def _equal_errors(log: logging.Logger) -> None:
-    for _ in range(5000):
-        log.error("Cannot connect to %s", "db-7")
-
-
-def _critical(log: logging.Logger) -> None:
-    log.critical("The shop is down")
-
-
-SCENES = (
-    Scene("log.info(...): below the handler's level, no push.", _info, 0),
-    Scene("log.warning(...): low priority, without a sound.", _warning, 1),
-    Scene("log.error(...) with an extra:", _error, 1),
-    Scene("log.exception(...) with a cause:", _exception_with_cause, 1),
-    Scene(
-        f"5,000 equal errors: a push for the first, and the count after {WINDOW:g} s:",
-        _equal_errors,
-        2,
-    ),
-    Scene("log.critical(...): high priority, also in quiet hours.", _critical, 1),
-)

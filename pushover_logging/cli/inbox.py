@@ -18,6 +18,7 @@ _EXAMPLES = """\
 examples:
   pushover-logging inbox
   pushover-logging inbox --port 0 --speed 60
+  pushover-logging inbox --strict
 
 It decrypts encrypted messages with the 64 hexadecimal digits in PUSHOVER_ENCRYPTION_KEY, or in the
 file named by PUSHOVER_ENCRYPTION_KEY_FILE.
@@ -43,6 +44,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the port to listen on; 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="accept only the token and the user key that it prints, as the service accepts only "
+        "yours (default: any well-formed key)",
+    )
+    parser.add_argument(
         "--speed",
         type=float,
         default=1.0,
@@ -59,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     inbox = Inbox(
         arguments.host,
         arguments.port,
+        strict=arguments.strict,
         speed=arguments.speed,
         encryption_key=config.encryption_key(None),
     )

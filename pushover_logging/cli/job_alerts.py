@@ -5,8 +5,9 @@ OutputTail keeps the end of the job's output for them.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -14,19 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging import config
+from pushover_logging.cli.shared_state import shared_handler, shared_throttle
 from pushover_logging.cli.terminal import warn
-from pushover_logging.clock import Clock
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, DeliveryError
 from pushover_logging.handler import PushoverHandler
-from pushover_logging.identity.fingerprint import JobName
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
 from pushover_logging.rendering.summary import format_duration
 from pushover_logging.rendering.text import clean, largest_fitting, truncate
+from pushover_logging.throttle import jobs
+from pushover_logging.throttle.store import Job as Deadline
 
 _NOTICE_DELAY = 1.0  # seconds until a user at a terminal learns why the command does not end
-# The next run reports what is due at its time; and a monthly job, too, is resolved once.
-_THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
 _MAX_OUTPUT = MAX_CHARS // 4  # bytes; at most twice as many are kept, and all redacted
 _ELLIPSIS = "…"
 
@@ -37,16 +37,17 @@ class Job:
 
     ``fingerprint`` is that of its failures. ``command`` is None if it must not be shown. ``fields``
     are Message fields of the alerts. ``always`` sends a push for each run. ``max_seconds`` is how
-    long a run may take, None for any time.
+    long a run may take, None for any time. ``deadline`` is when it has to start again, None if that
+    is not watched.
     """
 
     name: str
     fingerprint: str
-    outbox: str | None
     command: str | None
     fields: dict[str, Any]
     always: bool
     max_seconds: float | None
+    deadline: Deadline | None
 
     @property
     def overrun_fingerprint(self) -> str:
@@ -85,37 +86,66 @@ class OutputTail:
 
 
 class JobAlerts:
-    """Sends the alerts of one run of ``job``, through an outbox that all runs share.
+    """Sends the alerts of one run of ``job``, by the state that all runs share.
+
+    ``arguments`` are the command's, which name that state.
 
     If the handler cannot be created, one line on stderr reports it: the job must run anyway. The
     main thread calls this, and a timer thread while the main thread waits for the job.
     """
 
-    def __init__(self, job: Job, output: OutputTail, clock: Clock) -> None:
-        self._job = job
+    def __init__(self, job: Job, output: OutputTail, arguments: argparse.Namespace) -> None:
+        self.job = job
         self._output = output
-        self._clock = clock
-        self._started = clock.monotonic()
+        self._arguments = arguments
+        self._clock = arguments.clock
+        self._started = self._clock.monotonic()
         self._handler: PushoverHandler | None = None
-        self._is_overrun = self._is_misconfigured = False
+        self._is_overrun = self._is_misconfigured = self._has_deadline = False
+
+    def report_start(self) -> None:
+        """Set the deadline of the next start; if this one missed its own, resolve that."""
+        name, deadline = self.job.name, self.job.deadline
+        try:
+            if deadline is None or config.credentials() is None:
+                return
+            with shared_throttle(self._arguments, create=True) as throttle:
+                was_overdue = jobs.start(throttle.store, name, deadline)
+        except (ConfigurationError, DeliveryError) as error:
+            warn(f"no deadline is set: {error}")
+            return
+        self._has_deadline = True
+        if was_overdue:
+            self._resolve(jobs.overdue_fingerprint(name))
+
+    def report_end(self, status: int) -> None:
+        """Record with which status the job ended, if it has a deadline."""
+        deadline = self.job.deadline
+        if deadline is None or not self._has_deadline:
+            return
+        try:
+            with shared_throttle(self._arguments, create=True) as throttle:
+                jobs.end(throttle.store, self.job.name, deadline.started, status)
+        except (ConfigurationError, DeliveryError) as error:
+            warn(f"the end of the job is not recorded: {error}")
 
     def report_failure(self, text: str) -> None:
         """Report that the job failed; ``text`` follows its name in the title."""
-        self._report(logging.ERROR, text, self._job.fingerprint)
+        self._report(logging.ERROR, text, self.job.fingerprint)
 
     def report_overrun(self) -> None:
         """Report that the job takes too long."""
         self._is_overrun = True
         text = f"still runs after {self._duration()}"
-        self._report(logging.ERROR, text, self._job.overrun_fingerprint)
+        self._report(logging.ERROR, text, self.job.overrun_fingerprint)
 
     def report_success(self) -> None:
         """Resolve earlier failures and overruns; with ``always``, report the success too."""
-        if self._job.always:
-            self._report(logging.INFO, "succeeded", self._job.fingerprint)
-        self._resolve(self._job.fingerprint)
-        if self._job.max_seconds is not None and not self._is_overrun:
-            self._resolve(self._job.overrun_fingerprint)
+        if self.job.always:
+            self._report(logging.INFO, "succeeded", self.job.fingerprint)
+        self._resolve(self.job.fingerprint)
+        if self.job.max_seconds is not None and not self._is_overrun:
+            self._resolve(self.job.overrun_fingerprint)
 
     def close(self) -> None:
         """Print a line if a user at a terminal has to wait for the handler, which sends at exit."""
@@ -127,18 +157,18 @@ class JobAlerts:
         handler = self._get_handler()
         if handler is None:
             return
-        name = truncate(" ".join(self._job.name.split()), TITLE_LIMIT - len(text) - 1)
-        fields = {**self._job.fields, "title": f"{name} {text}", "message": self._message()}
+        name = truncate(" ".join(self.job.name.split()), TITLE_LIMIT - len(text) - 1)
+        fields = {**self.job.fields, "title": f"{name} {text}", "message": self._message()}
         if level < logging.ERROR:
             fields["priority"] = -1
-        own = {"throttle": False} if self._job.always else {"fingerprint": JobName(fingerprint)}
+        own = {"throttle": False} if self.job.always else {"fingerprint": fingerprint}
         fields |= own
         self._emit(handler, level, fields["title"], fields)
 
     def _resolve(self, fingerprint: str) -> None:
         handler = self._get_handler(only_if_outbox_exists=True)
         if handler is not None:
-            self._emit(handler, logging.INFO, "Fine again.", {"resolves": JobName(fingerprint)})
+            self._emit(handler, logging.INFO, "Fine again.", {"resolves": fingerprint})
 
     def _emit(self, handler: PushoverHandler, level: int, text: str, extra: dict[str, Any]) -> None:
         values = {"name": "run", "levelno": level, "msg": text, "created": self._clock.time()}
@@ -148,12 +178,11 @@ class JobAlerts:
         """Return the duration, the host, the command if it is shown, and the end of the output."""
         key = config.encryption_key(None)
         length: Callable[[str], int] = len if key is None else config.encrypted_length()
-        own = config.credentials()
-        redact = Redaction(None, own.secrets() if own else ())
+        redact = redaction()
         host = config.host(None)
         head = f"after {self._duration()}{f' on {host}' if host else ''}"
-        if self._job.command is not None:
-            head += "\n$ " + truncate(redact(self._job.command), MESSAGE_LIMIT // 4)
+        if self.job.command is not None:
+            head += "\n$ " + truncate(redact(self.job.command), MESSAGE_LIMIT // 4)
 
         def fits(end: str) -> bool:
             text = f"{head}\n{end}"
@@ -167,37 +196,24 @@ class JobAlerts:
         return format_duration(round(seconds, 1) if seconds < 10 else round(seconds))  # noqa: PLR2004  seconds with a decimal
 
     def _get_handler(self, *, only_if_outbox_exists: bool = False) -> PushoverHandler | None:
-        """Return the handler, created at the first call; None if there is nothing to send.
-
-        Without an outbox file, no earlier run can have left anything to resolve.
-        """
-        if self._handler is not None or self._is_misconfigured:
-            return self._handler
-        outbox = self._job.outbox or os.environ.get("PUSHOVER_OUTBOX") or _default_outbox()
-        try:
-            client = config.client(config.credentials())
-            if client is None:
-                return None
-            path = config.outbox(outbox, client.application)
-            if only_if_outbox_exists and path is not None and not path.exists():
-                return None
-            self._handler = PushoverHandler(
-                level=0, outbox=outbox, throttle=_THROTTLE, clock=self._clock
-            )
-        except ConfigurationError as error:
-            self._is_misconfigured = True
-            warn(f"no alerts can be sent: {error}")
+        """Return the handler, created at the first call; None if there is nothing to send."""
+        if self._handler is None and not self._is_misconfigured:
+            try:
+                self._handler = shared_handler(
+                    self._arguments, only_if_outbox_exists=only_if_outbox_exists
+                )
+            except ConfigurationError as error:
+                self._is_misconfigured = True
+                warn(f"no alerts can be sent: {error}")
         return self._handler
 
 
-def _default_outbox() -> str:
-    """Return "auto", or "off" if the user has no home folder, for example in a container."""
-    try:
-        config.state_folder()
-    except RuntimeError:
-        warn("there is no home folder: alerts are not throttled over several runs")
-        return config.OFF
-    return "auto"
+def redaction() -> Redaction:
+    """Return what masks the secrets of an output, the account's own included."""
+    own = None
+    with contextlib.suppress(ConfigurationError):
+        own = config.credentials()
+    return Redaction(None, own.secrets() if own else ())
 
 
 def _longest_end(text: str, fits: Callable[[str], bool]) -> str:

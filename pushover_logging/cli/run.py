@@ -11,14 +11,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail
+from pushover_logging import config
+from pushover_logging.cli import shared_state
+from pushover_logging.cli.argparse_help import add_command, duration, job_name
+from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail, redaction
+from pushover_logging.cli.ping import Ping, ping_url
 from pushover_logging.cli.send import priority
 from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import Message
+from pushover_logging.throttle.store import Job as Deadline
 
-MAX_LONGER_THAN = 366 * 86_400.0  # seconds; a lock cannot wait for ever
 OUTPUT_NOT_WRITTEN = 1
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -28,8 +32,9 @@ _CREDENTIALS = frozenset({"PUSHOVER_TOKEN", "PUSHOVER_USER", "PUSHOVER_ENCRYPTIO
 _EXAMPLES = """\
 examples:
   pushover-logging run --name backup -- /usr/local/bin/backup.sh --full
-  */10 * * * *  pushover-logging run --name sync --longer-than 300 -- rsync -a /srv nas:/srv
+  */10 * * * *  pushover-logging run --name sync --longer-than 5m -- rsync -a /srv nas:/srv
   pushover-logging run --name nightly -- sh -c 'dump | gzip > /backup/db.gz'
+  0 2 * * *  pushover-logging run --name backup --every 1d --grace 1h -- /usr/local/bin/backup.sh
 
 You get a push for the first failure; repeats are throttled over all runs, and the next success
 sends a push too. Output, input, signals and status are those of the command.
@@ -46,13 +51,33 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.usage = "%(prog)s [options] -- COMMAND..."
     parser.add_argument(
-        "--name", help="the job's name; all its failures are one problem (default: the program)"
+        "--name",
+        type=job_name,
+        help="the job's name; all its failures are one problem (default: the program)",
+    )
+    parser.add_argument(
+        "--every",
+        metavar="DURATION",
+        type=duration,
+        help="also alert if the next run has not started this long after this one; needs --name",
+    )
+    parser.add_argument(
+        "--grace",
+        metavar="DURATION",
+        type=duration,
+        help="how much later than --every the next run may start (default: 0)",
     )
     parser.add_argument(
         "--longer-than",
-        metavar="SECONDS",
-        type=float,
+        metavar="DURATION",
+        type=duration,
         help="also alert if the command runs longer than this",
+    )
+    parser.add_argument(
+        "--ping",
+        metavar="URL",
+        type=ping_url,
+        help="also report start and end to a service like healthchecks.io, at this URL",
     )
     parser.add_argument("--always", action="store_true", help="send a push for each run")
     parser.add_argument(
@@ -61,11 +86,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--priority", type=priority, help="of alerts (default: normal)")
     parser.add_argument("--device", metavar="NAMES", help="device names joined by commas")
     parser.add_argument("--sound", metavar="NAME", help="of alerts (default: the user's own)")
-    parser.add_argument(
-        "--outbox",
-        metavar="PATH",
-        help="the file that the runs share (default: PUSHOVER_OUTBOX, else auto)",
-    )
+    shared_state.add_options(parser)
     parser.add_argument(
         "--pass-credentials",
         action="store_true",
@@ -88,11 +109,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(msg)
     job = _job(arguments, command)
     output = OutputTail()
-    alerts = JobAlerts(job, output, arguments.clock)
+    alerts = JobAlerts(job, output, arguments)
+    alerts.report_start()
     withheld = frozenset() if arguments.pass_credentials else _CREDENTIALS
     environ = {name: value for name, value in os.environ.items() if name not in withheld}
-    status = _run(command, environ, output, alerts, job.max_seconds)
+    ping = Ping(arguments.ping) if arguments.ping is not None else None
+    status = _run(command, environ, output, alerts, ping)
+    if ping is not None:
+        ping.end(status, output.text(redaction()))
+    alerts.report_end(status)
     alerts.close()
+    if ping is not None:
+        ping.wait()
     return status
 
 
@@ -100,26 +128,27 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     """Return the job that the options describe. Raises ConfigurationError."""
     given = {name: getattr(arguments, name) for name in ("priority", "device", "sound")}
     fields = {name: value for name, value in given.items() if value is not None}
-    Message(message="checked here, not at the first failure", **fields)
+    checked = Message(message="checked here, not at the first failure", **fields)
     program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  Path drops a trailing slash
-    name, max_seconds = arguments.name, arguments.longer_than
-    if name is not None and not name.strip():
-        msg = f"name: got {name!r}, takes a text that is not blank"
-        raise ConfigurationError(msg, option="name")
-    if max_seconds is not None and not 0 < max_seconds <= MAX_LONGER_THAN:
-        takes = f"takes seconds, above 0 and at most {MAX_LONGER_THAN:g}"
-        msg = f"longer-than: got {max_seconds:g}, {takes}"
-        raise ConfigurationError(msg, option="longer_than")
+    name, every, deadline = arguments.name, arguments.every, None
+    if (every is not None and name is None) or (arguments.grace is not None and every is None):
+        msg = "every: needs --name, which the push shows; and --grace needs --every"
+        raise ConfigurationError(msg, option="every")
+    if every is not None:
+        deadline = Deadline(
+            every=max(every, 1.0), grace=arguments.grace or 0.0, host=config.host(None) or "",
+            priority=checked.priority, device=checked.device, sound=checked.sound,
+        )  # fmt: skip
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
     return Job(
         name=name or program,
         # The hash distinguishes two scripts of one interpreter.
-        fingerprint=name or f"{program} {digest.hexdigest()}",
-        outbox=arguments.outbox,
+        fingerprint=JOB + (name or f"{program} {digest.hexdigest()}"),
         command=shlex.join(command) if arguments.show_command else None,
         fields=fields,
         always=arguments.always,
-        max_seconds=max_seconds,
+        max_seconds=arguments.longer_than,
+        deadline=deadline,
     )
 
 
@@ -128,7 +157,7 @@ def _run(
     environ: Mapping[str, str],
     output: OutputTail,
     alerts: JobAlerts,
-    max_seconds: float | None,
+    ping: Ping | None,
 ) -> int:
     # Imported here because it needs modules that Windows does not have.
     from pushover_logging.cli.child import Child  # noqa: PLC0415
@@ -138,6 +167,9 @@ def _run(
         child.start()
     except OSError as error:
         return _report_not_started(command[0], error, alerts)
+    if ping is not None:
+        ping.start()
+    max_seconds = alerts.job.max_seconds
     timer = threading.Timer(max_seconds or 0.0, alerts.report_overrun)
     timer.daemon = True
     if max_seconds is not None:

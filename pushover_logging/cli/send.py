@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import mimetypes
 import sys
 from pathlib import Path
 
 from pushover_logging import config
-from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli import shared_state
+from pushover_logging.cli.argparse_help import add_command, job_name
 from pushover_logging.cli.terminal import discard_stdout, progress, warn
-from pushover_logging.exceptions import ConfigurationError
+from pushover_logging.exceptions import ConfigurationError, RejectedError, TemporaryError
 from pushover_logging.message import (
     ATTACHMENT_LIMIT,
     FIELDS,
@@ -28,8 +30,13 @@ _EXAMPLES = """\
 examples:
   pushover-logging send "The backup is done"
   df -h / | pushover-logging send --monospace --title "Disk on web-1" -
-  pushover-logging send --priority emergency --retry 60 --expire 3600 --tags db "No database"
+  pushover-logging send --priority emergency --retry 60s --expire 1h --tags db "No database"
   pushover-logging send --attachment chart.png "Loss of the last hour"
+  pushover-logging send --problem disk "The disk is full"
+  pushover-logging send --resolve disk
+
+With --problem you get a push at once for the first, and counts of those that follow, until
+--resolve ends the problem; all calls that share the outbox file or the Redis know of it.
 
 Token and user are read from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files named by
 PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE.
@@ -53,14 +60,9 @@ _FIELDS = (
     ("url", "URL", str, "a link under the message"),
     ("url_title", "TEXT", str, "the text of the link"),
     ("timestamp", "SECONDS", int, "Unix time to show instead of the time of receipt"),
-    ("ttl", "SECONDS", int, "seconds until the message deletes itself"),
-    (
-        "retry",
-        "SECONDS",
-        int,
-        "for an emergency: seconds between repeats, from 30 (default: 60)",
-    ),
-    ("expire", "SECONDS", int, "for an emergency: seconds until the repeats end (default: 3600)"),
+    ("ttl", "DURATION", str, "when the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
+    ("retry", "DURATION", str, "for an emergency: time between repeats, from 30s (default: 60s)"),
+    ("expire", "DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
     ("tags", "TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
     ("callback", "URL", str, "for an emergency: a URL to call when it is acknowledged"),
     ("html", None, bool, "the message has the HTML tags that the API allows"),
@@ -76,8 +78,19 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "Send one push. Prints the receipt of an emergency, else nothing."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
-        "message", metavar="TEXT", help="the message, truncated at 1,024 characters; - reads stdin"
+        "message",
+        metavar="TEXT",
+        nargs="?",
+        help="the message, truncated at 1,024 characters; - reads stdin",
     )
+    problem = parser.add_mutually_exclusive_group()
+    problem.add_argument(
+        "--problem", metavar="NAME", type=job_name, help="report the problem NAME: once, then count"
+    )
+    problem.add_argument(
+        "--resolve", metavar="NAME", type=job_name, help="report that the problem NAME is over"
+    )
+    shared_state.add_options(parser)
     for name, metavar, kind, text in _FIELDS:
         option = f"--{name.replace('_', '-')}"
         if kind is bool:
@@ -88,7 +101,18 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Send the push and return 0. Raises ConfigurationError and DeliveryError."""
+    if arguments.resolve is not None:
+        text = _text(arguments.message or "Fine again.")
+        return _report(arguments, logging.INFO, text, {"resolves": arguments.resolve})
+    if arguments.message is None:
+        msg = "message: none was given; pass TEXT, or - for stdin"
+        raise ConfigurationError(msg, option="message")
     message = _message(arguments)
+    if arguments.problem is not None:
+        given = {name: getattr(message, name) for name in FIELDS}
+        own = {name: value for name, value in given.items() if value not in {None, False}}
+        own = {"title": arguments.problem, **own, "fingerprint": arguments.problem}
+        return _report(arguments, logging.ERROR, own["title"], own)
     key = config.encryption_key(None)
     client = config.client(config.credentials())
     if client is None:
@@ -103,6 +127,24 @@ def run(arguments: argparse.Namespace) -> int:
         client.close()
     if sent.receipt:
         _print_receipt(sent.receipt)
+    return 0
+
+
+def _report(arguments: argparse.Namespace, level: int, text: str, extra: dict[str, object]) -> int:
+    """Report or resolve a problem, as a program that logs a record does."""
+    handler = shared_state.shared_handler(arguments)
+    if handler is None:
+        warn("PUSHOVER_TOKEN is off: nothing is sent")
+        return 0
+    values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}
+    handler.handle(logging.makeLogRecord({**values, "pushover": extra}))
+    with progress("sending"):
+        handler.flush()
+    stats = handler.stats()
+    if stats.rejected:
+        raise RejectedError(stats.last_error or "")
+    if stats.pending:
+        raise TemporaryError(stats.last_error or "the service does not answer in time")
     return 0
 
 
@@ -129,13 +171,9 @@ def _print_receipt(receipt: str) -> None:
 
 
 def _message(arguments: argparse.Namespace) -> Message:
-    given = {name: getattr(arguments, name) for name in FIELDS - {"message"}}
+    given = {name: getattr(arguments, name) for name in FIELDS - {"message", "escalate_to"}}
     fields = {name: value for name, value in given.items() if value is not None}
-    text = arguments.message
-    if text == STDIN:
-        data = sys.stdin.buffer.read(_MAX_STDIN) if sys.stdin else b""  # None if it is closed
-        text = data.decode("utf-8", "replace")
-    text = clean(text).strip("\n")
+    text = _text(arguments.message)
     if len(text) > MESSAGE_LIMIT:
         warn(f"the message is truncated at {MESSAGE_LIMIT} characters")
         text = shortener(markup=arguments.html)(text, MESSAGE_LIMIT)
@@ -143,6 +181,13 @@ def _message(arguments: argparse.Namespace) -> Message:
         fields["attachment"] = _read_file(Path(arguments.attachment))
         fields.setdefault("attachment_type", mimetypes.guess_type(arguments.attachment)[0])
     return Message(message=text, **fields)
+
+
+def _text(given: str) -> str:
+    if given == STDIN:
+        data = sys.stdin.buffer.read(_MAX_STDIN) if sys.stdin else b""  # None if it is closed
+        given = data.decode("utf-8", "replace")
+    return clean(given).strip("\n")
 
 
 def _read_file(path: Path) -> bytes:

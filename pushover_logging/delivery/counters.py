@@ -16,10 +16,10 @@ class Stats(NamedTuple):
     """The counters of one handler in this process, taken at one moment.
 
     ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
-    Messages that report counts alone, ``possible_duplicates`` those accepted after a send without
-    an answer. ``dropped_by`` splits ``dropped`` by reason (``full``, ``too old``, ``set aside``,
-    and ``file lost``: gone with the outbox's file). ``quota`` is the account's as the last answer
-    has it, ``last_error`` the text of the last failed send.
+    Messages that report counts, or jobs that did not run; ``possible_duplicates`` those accepted
+    after a send without an answer. ``dropped_by`` splits ``dropped`` by reason (``full``, ``too
+    old``, ``set aside``, and ``file lost``: gone with the outbox's file). ``quota`` is the
+    account's as the last answer has it, ``last_error`` the text of the last failed send.
     """
 
     records: int
@@ -39,12 +39,14 @@ class Stats(NamedTuple):
 class Counters:
     """What became of each record. The pipeline's lock is held around each use.
 
-    ``counted`` are the records that were suppressed at once, ``admitted`` all others.
+    ``counted`` are the records that were suppressed at once, ``missed`` those that failed at the
+    recursion limit, where nothing can be called, not even the lock; ``admitted`` are all others.
     """
 
     def __init__(self) -> None:
         self.counted = 0
         self.admitted = 0
+        self.missed = 0
         self.pending: int = 0
         self.summaries = 0
         self.possible_duplicates = 0
@@ -64,8 +66,10 @@ class Counters:
         """Return the counters as they stand together."""
         ended = {name: self._ended[name] for name in _OUTCOMES}
         ended["suppressed"] += self.counted
+        missed = self.missed
+        ended["failed"] += missed
         return Stats(
-            records=self.counted + self.admitted,
+            records=self.counted + self.admitted + missed,
             **ended,
             dropped=self._dropped.total(),
             dropped_by=dict(sorted(self._dropped.items())),

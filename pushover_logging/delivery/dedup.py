@@ -37,6 +37,14 @@ MAX_TEXTS = 100  # of what a tally counts: those of the first records since it w
 _WITH_ARGS = 2  # the length of the `call_key` of a call with args: logger and template
 
 
+Arrival = list[logging.LogRecord]
+"""A record on its way, empty once it is counted: each record gets exactly one outcome.
+
+What counts it, and empties this, is one statement: an exception, as at the recursion limit, comes
+before it or after it.
+"""
+
+
 class Admission(Enum):
     """What becomes of a record on the logging thread."""
 
@@ -125,9 +133,10 @@ class Dedup:
         self._undecided = {False: 0, True: 0}
         self._in_flight: dict[int, Tally | None] = {}  # by thread: admitted, not in the outbox yet
 
-    def count(self, record: logging.LogRecord) -> bool:
+    def count(self, arrival: Arrival) -> bool:
         """Count a record that repeats another, if its call's tally is cached; return whether so."""
         try:
+            record = arrival[0]
             tally = self._calls.get(call_key(record) or ())
             if tally is None:
                 return False
@@ -140,43 +149,36 @@ class Dedup:
         with self._lock:
             if level > tally.level or not (tally.count or self._now() < tally.quiet_until):
                 return False
-            if not tally.count:
-                self._begin(tally, level, created)
-            elif level > tally.worst:
-                tally.worst = level
-            tally.count += 1
-            tally.last = created
-            self._counters.counted += 1
             if text:
                 tally.texts.append(text)
+            self._add(tally, level, created, arrival)
             return True
 
-    def admit(self, key: str | None, level: int, created: float) -> Admission:
+    def admit(
+        self, key: str | None, level: int, created: float, arrival: Arrival | None = None
+    ) -> Admission:
         """Count a record, or admit it; without a ``key`` it is always admitted.
 
         After ADMITTED the same thread must call `submitted` or `failed`, after UNANNOUNCED
         `describe`. While `CANDIDATES` are undecided, further records are counted; a new problem
         among them waits for a digest.
         """
-        now = self._now()
+        now, arrival = self._now(), [] if arrival is None else arrival
         with self._lock:
             tally = None
             if key is not None:
                 tally = self._tallies.get(key) or self._new(key)
                 if level <= tally.level and (tally.count or now < tally.quiet_until):
-                    self._add(tally, level, created)
+                    self._add(tally, level, created, arrival)
                     return Admission.COUNTED
                 critical = level >= logging.CRITICAL
                 if self._undecided[critical] >= CANDIDATES[critical]:
                     is_new = tally.level == UNREPORTED
                     tally.unannounced = tally.unannounced or is_new
                     tally.level = max(tally.level, level)
-                    self._add(tally, level, created)
+                    self._add(tally, level, created, arrival)
                     return Admission.UNANNOUNCED if is_new else Admission.COUNTED
-                self._undecided[critical] += 1
-                tally.level, tally.quiet_until = level, math.inf
-                tally.undecided += 1
-            self._admit(tally)
+            self._admit(tally, level, arrival)
             return Admission.ADMITTED
 
     def note(self, key: str, record: logging.LogRecord) -> None:
@@ -190,13 +192,13 @@ class Dedup:
                 if text and tally.count:  # pragma: no branch  it was handed over meanwhile
                     tally.texts.append(text)
 
-    def resolve(self, key: str) -> None:
+    def resolve(self, key: str, arrival: Arrival | None = None) -> None:
         """Forget a problem's tally, so that its next record is a candidate; admit the last one."""
         with self._lock:
             tally = self._tallies.pop(key, None)
             if tally is not None:
                 self._detach(tally)
-            self._admit(None)
+            self._admit(None, 0, [] if arrival is None else arrival)
 
     def remember(self, record: logging.LogRecord, key: str) -> None:
         """Cache the tally of a record's call for `count`.
@@ -231,17 +233,17 @@ class Dedup:
         """Note that the outbox has what this thread admitted."""
         self._in_flight.pop(threading.get_ident(), None)
 
-    def failed(self) -> bool:
-        """Count as failed what this thread admitted and did not submit; return whether it did."""
+    def failed(self, arrival: Arrival | None = None) -> None:
+        """Count as failed what this thread admitted and did not submit, or what has yet to be."""
         with self._lock:
+            if arrival:
+                self._admit(None, 0, arrival)
             thread = threading.get_ident()
-            if thread not in self._in_flight:
-                return False
-            tally = self._in_flight.pop(thread)
-            self._counters.end("failed")
-            if tally is not None:
-                self._decided(tally, tally.level, View(UNREPORTED, 0.0))
-            return True
+            if thread in self._in_flight:
+                tally = self._in_flight.pop(thread)
+                self._counters.end("failed")
+                if tally is not None:
+                    self._decided(tally, tally.level, View(UNREPORTED, 0.0))
 
     def candidate_decided(
         self, key: str, level: int, view: View, problem: str | None = None
@@ -347,18 +349,29 @@ class Dedup:
         tally.since, tally.worst = created, level
         self._dirty[tally.key] = tally
 
-    def _admit(self, tally: Tally | None) -> None:
-        self._counters.admitted += 1
-        self._counters.pending += 1
-        self._in_flight[threading.get_ident()] = tally
+    def _admit(self, tally: Tally | None, level: int, arrival: Arrival) -> None:
+        counters, flight, thread = self._counters, self._in_flight, threading.get_ident()
+        admitted, pending = counters.admitted + 1, counters.pending + 1
+        if tally is None:
+            counters.admitted, counters.pending, flight[thread], arrival[:] = (
+                admitted, pending, None, (),
+            )  # fmt: skip
+            return
+        critical, more = level >= logging.CRITICAL, tally.undecided + 1
+        undecided, number = self._undecided, self._undecided[critical] + 1
+        counters.admitted, counters.pending, flight[thread], arrival[:], undecided[critical] = (
+            admitted, pending, tally, (), number,
+        )  # fmt: skip
+        tally.undecided, tally.level, tally.quiet_until = more, level, math.inf
 
-    def _add(self, tally: Tally, level: int, created: float) -> None:
+    def _add(self, tally: Tally, level: int, created: float, arrival: Arrival) -> None:
         if not tally.count:
             self._begin(tally, level, created)
-        tally.count += 1
-        tally.last = created
-        tally.worst = max(tally.worst, level)
-        self._counters.counted += 1
+        elif level > tally.worst:
+            tally.worst = level
+        counters, count = self._counters, tally.count + 1
+        counted = counters.counted + 1
+        tally.count, tally.last, counters.counted, arrival[:] = count, created, counted, ()
 
     def _decided(self, tally: Tally, level: int, view: View) -> None:
         self._undecided[level >= logging.CRITICAL] -= 1
@@ -372,7 +385,7 @@ class Dedup:
             tally.quiet_until = self._now() + view.remaining
 
 
-Take = Callable[[logging.LogRecord, bool], bool]
+Take = Callable[[Arrival, bool], bool]
 """Takes a record, and waits for the disk or not; False if this thread holds the pipeline's lock."""
 
 
@@ -380,27 +393,32 @@ class ReentrancyGuard:
     """Handles one record of a thread at a time; one that interrupts it is handled after it.
 
     A signal handler or a ``__del__`` may log in the middle of another record: it is deferred, and
-    the interrupted call handles it. ``_inside`` are the threads that are handling a record: each
-    adds and removes itself, and an interruption just before or just after handles its own record.
+    the interrupted call handles it. ``_inside`` has the record that each thread is handling: it
+    adds and removes its own, and an interruption just before or just after handles its own record.
     Any interruption may append to ``_deferred`` without a lock. A fork's child has a new guard.
     """
 
     def __init__(self) -> None:
-        self._inside: set[int] = set()
-        self._deferred: deque[logging.LogRecord] = deque()
+        self._inside: dict[int, Arrival] = {}
+        self._deferred: deque[Arrival] = deque()
 
-    def enter(self, record: logging.LogRecord, take: Take) -> None:
+    def enter(self, arrival: Arrival, take: Take) -> None:
         """Call ``take`` with the record, and with those that were deferred meanwhile."""
         thread = threading.get_ident()
         if thread in self._inside:
-            self._deferred.append(record)
+            self._deferred.append(arrival)
             return
         try:
-            self._inside.add(thread)
-            if self._takes(record, take, wait=True):
+            self._inside[thread] = arrival
+            if self._takes(arrival, take, wait=True):
                 self.drain(take)
         finally:
-            self._inside.discard(thread)
+            self.leave(arrival)
+
+    def leave(self, arrival: Arrival) -> None:
+        """Let go of the calling thread's record."""
+        if self._inside.get(threading.get_ident()) is arrival:
+            del self._inside[threading.get_ident()]
 
     def is_inside(self) -> bool:
         """Return True if the calling thread is in the middle of a record."""
@@ -416,8 +434,8 @@ class ReentrancyGuard:
                 if not self._takes(self._deferred.popleft(), take, wait=not left):
                     break
 
-    def _takes(self, record: logging.LogRecord, take: Take, *, wait: bool) -> bool:
-        taken = take(record, wait)
+    def _takes(self, arrival: Arrival, take: Take, *, wait: bool) -> bool:
+        taken = take(arrival, wait)
         if not taken:
-            self._deferred.append(record)
+            self._deferred.append(arrival)
         return taken

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from types import FrameType
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ _ENDING = 1.0  # seconds that a thread may take for its last steps
 _LONGEST = threading.TIMEOUT_MAX / 2  # seconds that a lock can wait for
 _REMEDY = "set PUSHOVER_OUTBOX=auto to keep it for the next run"
 _AGAIN = 0.01  # seconds after which a signal comes again that came in the middle of a call
+_NO_DESCRIPTOR = -1  # in `signal.set_wakeup_fd`
 
 
 class _Sender(Protocol):
@@ -53,6 +55,8 @@ class _Process:
         self.deadline: float | None = None  # of the exit, once it has begun
         self.has_exited = False
         self.has_warned_of_threads = False
+        self.is_terminating = False
+        self.wakeup = _NO_DESCRIPTOR  # into which signals write their numbers
         self.reported = (0, 0)  # a multiprocessing child may run both hooks
         self.slots: dict[object, threading.BoundedSemaphore] = {}  # by the kind of locks in it
 
@@ -94,6 +98,7 @@ def hook_exit() -> None:
         _process.has_hooked_child = True
         util.Finalize(None, _at_exit, exitpriority=_AFTER_ALL_OTHERS)
         hook_termination()  # which is how a pool that is left by ``with`` ends its workers
+        _watch_signals()
 
 
 def hook_termination() -> None:
@@ -105,6 +110,39 @@ def hook_termination() -> None:
     with contextlib.suppress(ValueError):  # not the main thread, or a subinterpreter's
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _at_termination)
+
+
+def _watch_signals() -> None:
+    """Have SIGTERM end a call that blocks if it came just before that, which CPython misses.
+
+    It looks for signals between two bytecodes, and a pool ends its workers at the moment at which
+    they begin to wait for more work. So each signal's number goes into a pipe, and a thread reads
+    it. An event loop has a descriptor of its own for that, which stays.
+    """
+    with contextlib.suppress(ValueError, RuntimeError):  # not the main thread; no thread starts
+        before = signal.set_wakeup_fd(_NO_DESCRIPTOR)
+        if before != _NO_DESCRIPTOR:
+            signal.set_wakeup_fd(before)
+            return
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        arguments = reader, threading.get_ident(), _process
+        Clock().start_thread(lambda: _repeat_sigterm(*arguments), f"{THREAD_NAME}-signals")
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        _process.wakeup = writer
+
+
+def _repeat_sigterm(  # pragma: no cover  a process that dies by a signal is not measured
+    reader: int, main: int, process: _Process
+) -> None:
+    """Send the main thread the SIGTERM that it does not handle, until it does."""
+    with contextlib.suppress(OSError):  # the program has closed the descriptor
+        while numbers := os.read(reader, 64):
+            while signal.SIGTERM in numbers and not process.is_terminating:
+                if signal.getsignal(signal.SIGTERM) is not _at_termination:
+                    break
+                time.sleep(_AGAIN)
+                signal.pthread_kill(main, signal.SIGTERM)
 
 
 def is_ending() -> bool:
@@ -211,6 +249,7 @@ def _at_termination(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(RuntimeError):  # no thread can start
             again.start()
             return
+    _process.is_terminating = True
     try:
         _at_exit()
     finally:
@@ -306,6 +345,10 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _process  # noqa: PLW0603  it is a new one
+    if _process.wakeup != _NO_DESCRIPTOR:  # its reader is the parent's thread
+        before = signal.set_wakeup_fd(_NO_DESCRIPTOR)
+        if before != _process.wakeup:
+            signal.set_wakeup_fd(before)
     _process = _Process()
     _THREADS.clear()
     _SENDERS.clear()

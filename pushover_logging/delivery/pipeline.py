@@ -5,12 +5,13 @@ A fork's child builds a new pipeline from the same `Settings`; the parent's is d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from pushover_logging.api.client import PushoverClient
 from pushover_logging.clock import Clock
 from pushover_logging.delivery import lifecycle
 from pushover_logging.delivery.counters import Counters, Stats
-from pushover_logging.delivery.dedup import Admission, Dedup, ReentrancyGuard
+from pushover_logging.delivery.dedup import Admission, Arrival, Dedup, ReentrancyGuard
 from pushover_logging.delivery.sender import Sender, SenderThread
+from pushover_logging.exceptions import TemporaryError, Unreachable
 from pushover_logging.identity.fingerprint import RecordKeys, record_keys
 from pushover_logging.message import Message
 from pushover_logging.outbox.memory import MemoryOutbox
@@ -105,13 +107,15 @@ class Pipeline:
             from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415
 
             shared = RedisThrottle(rules.store, self._client.account, rules)
+        local = Throttle(MemoryStore(clock), rules, is_shared=False)
+        self._throttle = shared or local
         self.sender: Sender = Sender(
             client=self._client,
             outbox=self.outbox,
             dedup=self.dedup,
             counters=self.counters,
             lock=self._lock,
-            local=Throttle(MemoryStore(clock), rules, is_shared=False),
+            local=local,
             shared=shared,
             is_in_file=is_in_file,
             clock=clock,
@@ -123,39 +127,51 @@ class Pipeline:
             self.sender, self._client, clock, settings.close_timeout
         )
 
+    @contextlib.contextmanager
+    def problems(self) -> Iterator[Throttle]:
+        """Have the calling thread use the problems' state, with a throttle of its own.
+
+        Raises TemporaryError if the shared state cannot be reached.
+        """
+        with self._throttle.another() as throttle:
+            try:
+                yield throttle
+            except Unreachable as error:
+                msg = f"the shared state cannot be reached: {error}"
+                raise TemporaryError(msg) from error
+        if self.thread.thread is not None:
+            self.thread.wake(inline=False)
+
     def take_over(self) -> None:
         """Send what processes that are gone left in the outbox's file; returns at once."""
         if not isinstance(self.outbox, MemoryOutbox) and self.outbox.look():
             self.thread.wake(inline=False)
 
-    def submit(self, record: logging.LogRecord, compose: Compose, *, wait: bool = True) -> bool:
+    def submit(self, arrival: Arrival, compose: Compose, *, wait: bool = True) -> bool:
         """Count a record or put its Message into the outbox; ``wait`` for the disk.
 
         Returns False if this call interrupts its own thread while that holds the lock; nothing has
-        happened then. Raises what the record's own arguments raise, counted as a failure.
+        happened then. Raises what the record's own arguments raise; see `Dedup.failed`.
         """
         if self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as Condition asks
             return False
         self.dedup.failed()  # what this thread admitted, if a signal cut it off since
-        try:
-            keys, admission = self._admitted(record)
-        except BaseException:  # also of a record without a level or a name
-            if not self.dedup.failed():
-                self.dedup.admit(None, 0, 0.0)
-                self.dedup.failed()
-            raise
+        record = arrival[0]
+        keys, admission = self._admitted(record, arrival)
         if admission is not Admission.COUNTED:
             self._put(record, keys, compose, admission, wait=wait)
         return True
 
-    def _admitted(self, record: logging.LogRecord) -> tuple[RecordKeys, Admission]:
+    def _admitted(
+        self, record: logging.LogRecord, arrival: Arrival
+    ) -> tuple[RecordKeys, Admission]:
         keys = RecordKeys()
         if self._is_throttled:
             keys = record_keys(record, self._group_by, self.dedup.is_known)
         if keys.resolves is not None and keys.key is not None:
-            self.dedup.resolve(keys.key)
+            self.dedup.resolve(keys.key, arrival)
             return keys, Admission.ADMITTED
-        admission = self.dedup.admit(keys.key, record.levelno, record.created)
+        admission = self.dedup.admit(keys.key, record.levelno, record.created, arrival)
         if keys.key is not None and not self._group_by:
             self.dedup.remember(record, keys.key)
         if keys.key is not None and admission is Admission.COUNTED:
@@ -171,36 +187,32 @@ class Pipeline:
         *,
         wait: bool,
     ) -> None:
-        try:
-            message, oversized = compose(record, keys)
-            group = keys.group
-            if keys.key is not None and keys.resolves is None:
-                info = PushInfo(message.title or "", message.user, message.device, message.priority)
-                group = self.dedup.describe(keys.key, info, group)
-            if admission is Admission.UNANNOUNCED:
-                self.thread.wake()
-                return
-            queued = QueuedMessage(
-                secrets.token_hex(8),
-                message,
-                self._settings.clock.monotonic(),
-                keys.key,
-                record.levelno,
-                record.created,
-                group,
-                resolves=keys.resolves is not None,
-                oversized=oversized,
-            )
-        except BaseException:
-            self.dedup.failed()
-            raise
+        message, oversized = compose(record, keys)
+        group = keys.group
+        if keys.key is not None and keys.resolves is None:
+            info = PushInfo(message.title or "", message.user, message.device, message.priority)
+            group = self.dedup.describe(keys.key, info, group)
+        if admission is Admission.UNANNOUNCED:
+            self.thread.wake()
+            return
+        queued = QueuedMessage(
+            secrets.token_hex(8),
+            message,
+            self._settings.clock.monotonic(),
+            keys.key,
+            record.levelno,
+            record.created,
+            group,
+            resolves=keys.resolves is not None,
+            oversized=oversized,
+        )
         try:
             evicted = self.outbox.put(queued, wait=wait)
-        except BaseException:  # a signal handler raised: it may be there all the same
+            self.dedup.submitted()
+        except BaseException:  # as of a signal handler: it may be there all the same
             if self.outbox.has(queued):
                 self.dedup.submitted()
             raise
-        self.dedup.submitted()
         for gone in evicted:
             self.sender.record_eviction(gone)
         self.thread.wake()

@@ -23,18 +23,20 @@ from typing import TYPE_CHECKING, TypeVar
 from pushover_logging.api.client import PushoverClient
 from pushover_logging.circuit_breaker import CircuitBreaker
 from pushover_logging.clock import Clock, snapshot
-from pushover_logging.delivery import lifecycle
+from pushover_logging.delivery import lifecycle, receipts
 from pushover_logging.delivery.counters import Counters
 from pushover_logging.delivery.dedup import Dedup
 from pushover_logging.delivery.retry import RetryPolicy, scale_attachment
 from pushover_logging.diagnostics import warn
 from pushover_logging.exceptions import (
     DeliveryError,
+    QuotaError,
     RejectedError,
     TemporaryError,
     Unreachable,
 )
-from pushover_logging.identity.fingerprint import EXPLICIT, JOB
+from pushover_logging.identity.fingerprint import EXPLICIT
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import EMERGENCY, PRIORITIES, Message
 from pushover_logging.outbox.memory import MemoryOutbox
 from pushover_logging.outbox.queue import (
@@ -53,8 +55,11 @@ from pushover_logging.rendering.summary import (
     noted,
     summary,
     with_duration,
+    with_line,
 )
+from pushover_logging.throttle import jobs
 from pushover_logging.throttle.limits import QuotaLevel, quota_level
+from pushover_logging.throttle.receipts import Emergency
 from pushover_logging.throttle.rules import PUSHED, PushInfo, Verdict
 from pushover_logging.throttle.throttle import UNKNOWN, Candidate, Decision, Throttle, View
 
@@ -92,8 +97,10 @@ class _Push:
 
     ``throttle`` is the one that decided it, ``keys`` are the problems that it has claimed there.
     ``decision`` is None for a summary, and for a Message that no throttle is asked about. A push
-    without an ``outcome`` was not answered, and is sent again. ``view`` is what processes have to
-    know of its problem since: an estimate until the throttle has recorded the outcome.
+    without an ``outcome`` was not answered, and is sent again. ``escalates``: it is no summary, but
+    an emergency's escalation. ``emergency`` has the receipt of an accepted one. ``view`` is what
+    processes have to know of its problem since: an estimate until the throttle has recorded the
+    outcome.
     """
 
     queued: QueuedMessage
@@ -102,7 +109,9 @@ class _Push:
     keys: Sequence[str] = ()
     is_summary: bool = False
     at_exit: bool = False
+    escalates: bool = False
     outcome: str = ""
+    emergency: Emergency | None = None
     view: View = UNKNOWN
 
     @property
@@ -150,6 +159,7 @@ class Sender:
     _stamp: object = None  # of the file, when it was last looked into during a pause
     _busy_at: float = 0.0
     _shared_due_at: float = 0.0
+    _looks_for_due: bool = False
     _looks_at_exit: bool = False
     _is_last: bool = False
     _digest_from: float = -math.inf
@@ -194,9 +204,13 @@ class Sender:
         self._looks_at_exit = self._synced_at > -math.inf  # else it has counted nothing
         self._digest_from, self._digests_apart = -math.inf, _DIGESTS_APART
 
+    def look_for_due(self) -> None:
+        """Look once at what is due in the shared store, before `is_drained`."""
+        self._shared_due_at, self._looks_for_due = 0.0, self.shared is not None
+
     def is_drained(self, *, at_exit: bool) -> bool:
         """Return True if nothing waits; ``at_exit``: and every count is reported."""
-        if self.counters.pending or self._unwritten:
+        if self.counters.pending or self._unwritten or self._looks_for_due:
             return False
         if self._file is not None and not self._file.is_idle():
             return False
@@ -252,6 +266,7 @@ class Sender:
         if self.closing:
             self._look_at_exit()
         if self._file is not None and not self._may_send(self._file):
+            self._looks_for_due = False  # the leader does
             self._flush_results()
             self.client.close()
             return wait
@@ -259,7 +274,7 @@ class Sender:
         if self._send_next(blocked) or self._send_summary(blocked) or self._send_exit_digest():
             self._busy_at = self.clock.monotonic()
             return 0.0
-        self._has_warned_of_full = False
+        self._has_warned_of_full = self._looks_for_due = False
         now = self.clock.monotonic()
         if self._file is not None:
             self._flush_results()
@@ -388,11 +403,11 @@ class Sender:
             if count is not None and count.repeats and push.queued.resolves:
                 with contextlib.suppress(RejectedError):  # there is no such emergency
                     self.client.cancel_by_tag(emergency_tag(count.key))
-            if self.deadline is None:
-                self.client.send(message)
-            else:
-                left = self.deadline - Clock.monotonic()
-                self.client.send(message, within=max(left, _SHORTEST))
+            within = None
+            if self.deadline is not None:
+                within = max(self.deadline - Clock.monotonic(), _SHORTEST)
+            sent = self.client.send(message, within=within)
+            push.emergency = receipts.emergency(message, sent.receipt)
 
     # -- what becomes of a Message
 
@@ -436,9 +451,14 @@ class Sender:
                 throttle.withdrawn(self._candidate(queued))
         elif not outcome and push.keys:
             throttle.released(queued.id, push.keys)
+        elif outcome and push.escalates:
+            expires = float(queued.message.expire or 0)
+            throttle.escalated(queued.id, push.keys, push.emergency, expires)
         elif outcome and push.awaits_answer:
             is_refused = outcome.startswith(REJECTED) and not push.at_exit
-            views = throttle.notified(queued.id, push.keys, push.decision, refused=is_refused)
+            views = throttle.notified(
+                queued.id, push.keys, push.decision, refused=is_refused, emergency=push.emergency
+            )
             self.dedup.update(views)
             push.view = next(iter(views.values()), UNKNOWN)
 
@@ -482,10 +502,42 @@ class Sender:
         """Send one summary of what is due; return False if nothing is."""
         shared = self._reachable()
         if shared is not None and self._is_shared_due() and self._may_report():
-            if self._summarise(shared, blocked):
+            if (
+                self._summarise(shared, blocked)
+                or self._report_overdue(shared, blocked)
+                or self._follow_up(shared, blocked)
+            ):
                 return True
             self._schedule_shared(self._ask(shared.next_due, _STORE_RETRY))
-        return self.local.next_due() <= 0 and self._summarise(self.local, blocked)
+        return self.local.next_due() <= 0 and (
+            self._summarise(self.local, blocked) or self._follow_up(self.local, blocked)
+        )
+
+    def _follow_up(self, throttle: Throttle, blocked: Collection[str | None]) -> bool:
+        """Ask for a receipt or send an escalation; return False if none is due.
+
+        No request delays the end of the process, or a call that sends by itself.
+        """
+        if not throttle.has_follow_up:
+            return False
+        push_id, now = secrets.token_hex(8), self.clock.monotonic()
+        postpone = self.closing or self.deadline is not None or bool(blocked)
+        due = self._ask(lambda: throttle.follow_up(push_id, postpone=postpone), None)
+        if due is None:
+            return False
+        self.used_at = now
+        if due.receipt:
+            try:
+                self._ask(lambda: receipts.ask(self.client, throttle, due), None)
+            except QuotaError as error:
+                self._retry.respect(error.wait)
+        elif queued := receipts.queued_escalation(due, push_id, now):
+            self._retry.redirect(queued)
+            push = _Push(queued, throttle, keys=[due.key], is_summary=True, escalates=True)
+            self._send(push)
+        else:
+            self._ask(lambda: throttle.escalated(push_id, [due.key], None, 0.0), None)
+        return True
 
     def _send_exit_digest(self) -> bool:
         """Report what is counted because the process ends; return False if there is nothing."""
@@ -527,6 +579,28 @@ class Sender:
             keys = [count.key for count in counts]
             self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))
         return bool(counts)
+
+    def _report_overdue(self, shared: Throttle, blocked: Collection[str | None]) -> bool:
+        """Report a job that has missed its deadline; return False if there is none.
+
+        Like a summary it is in no outbox: what is not sent is due again once the claim expires.
+        """
+        store, names = shared.store, shared.deadlines
+        if not names or None in blocked:
+            return False
+        found = self._ask(lambda: jobs.claim_overdue(store, names, self.lease), None)
+        if found is None:
+            return False
+        decision = self._ask(lambda: shared.decide(found.candidate), None)
+        if decision is None or decision.verdict is Verdict.WAIT:
+            return False
+        queued = QueuedMessage(found.candidate.id, found.message, self.clock.monotonic())
+        push = _Push(queued, shared, decision, [decision.key], is_summary=True)
+        if decision.verdict in PUSHED:
+            self._send(push)
+        if push.outcome or decision.verdict not in PUSHED:
+            self._ask(lambda: jobs.reported(store, found), None)
+        return True
 
     def _is_shared_due(self) -> bool:
         return self.clock.monotonic() >= self._shared_due_at
@@ -721,7 +795,7 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
     count, key = decision.included_count, decision.key
     if decision.no_emergency:
         message = replace(message, priority=PRIORITIES["high"])
-        message = noted(message, f"no emergency: {decision.no_emergency}")
+        message = with_line(message, decision.no_emergency)
     elif message.priority == EMERGENCY and key.startswith((EXPLICIT, JOB)):
         # Only a problem with a name can be resolved.
         tags = ",".join(filter(None, (message.tags, emergency_tag(key))))

@@ -26,6 +26,7 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 from pushover_logging.identity.record_parts import (
+    JOB,
     RecordParts,
     carries_exception,
     has_exception,
@@ -38,7 +39,6 @@ from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
 EXPLICIT = "explicit:"
-JOB = "job:"  # an explicit one, of a `JobName`
 NEWS = "news:"
 EXCEPTION = "exception:"
 TEMPLATE = "template:"
@@ -60,12 +60,6 @@ class GroupKey(NamedTuple):
     group: str  # the key; it starts with `CALL_SITE` or `ROOT_CAUSE`
     place: str  # what the group's summary shows
     site: str = ""  # the key of a second group: the call site of a root exception
-
-
-class JobName(str):
-    """The fingerprint of the failures of one job, which have a rate of their own."""
-
-    __slots__ = ()
 
 
 class RecordKeys(NamedTuple):
@@ -100,13 +94,15 @@ def call_key(record: logging.LogRecord) -> tuple[object, ...] | None:
     A plain record is at WARNING or above, has a str as its message, and has neither an exception,
     also among its arguments, nor a ``pushover`` mapping.
     """
-    is_plain = type(record.msg) is str and "pushover" not in record.__dict__
-    if record.levelno < logging.WARNING or record.exc_info or record.exc_text or not is_plain:
+    message, args = record.msg, record.args
+    if record.levelno < logging.WARNING or record.exc_info or record.exc_text:
         return None
-    if record.args:
-        return None if has_exception(record.args) else (record.name, record.msg)
+    if type(message) is not str or hasattr(record, "pushover"):
+        return None
+    if args:
+        return None if has_exception(args) else (record.name, message)
     return (
-        record.name, record.msg, record.pathname, record.lineno, record.module, record.funcName,
+        record.name, message, record.pathname, record.lineno, record.module, record.funcName,
     )  # fmt: skip
 
 
@@ -128,10 +124,10 @@ def fingerprint(record: logging.LogRecord, group_by: Sequence[str] = ()) -> str:
 
 def _read_parts(record: logging.LogRecord, extra: Mapping[str, Any]) -> RecordParts | None:
     """Return the parts of a record that may have an exception; None if its key needs none."""
-    if record.levelno < logging.WARNING or extra.get("fingerprint") is not None:
-        return None
-    is_plain = not (record.exc_info or record.exc_text or carries_exception(record))
-    return None if is_plain else read_record(record)
+    if record.exc_info or record.exc_text or carries_exception(record):
+        is_needed = record.levelno >= logging.WARNING and extra.get("fingerprint") is None
+        return read_record(record) if is_needed else None
+    return None
 
 
 def _fingerprint(
@@ -140,8 +136,7 @@ def _fingerprint(
     values: _Texts,
     parts: RecordParts | None,
 ) -> str:
-    name = extra.get("fingerprint")
-    if name is not None:
+    if extra and (name := extra.get("fingerprint")) is not None:
         return explicit(name, values)
     if record.levelno < logging.WARNING:
         return _key(NEWS, str(record.name), message_text(record), *values)
@@ -158,7 +153,8 @@ def _fingerprint(
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
     """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
-    return _key(JOB if isinstance(name, JobName) else EXPLICIT, str(name), *values)
+    text = str(name)
+    return _key(JOB if text.startswith(JOB) else EXPLICIT, text, *values)
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
@@ -207,14 +203,18 @@ def _traceback_of(parts: RecordParts) -> TracebackType | None:
 
 
 def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its places, and what the logged exception says."""
+    """Return the types of a chain with its places, and what its two ends say."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     places = _place_parts(tb)
     for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
         inner = tracebacks.inner_tracebacks(exc)
         if inner:  # another process's, or another machine's
             places += _inner_parts(inner[0])
-    return (*map(_qualified_name, chain), *places), _said_by(chain[0], tb)
+    said = _said_by(chain[0], tb)
+    root = tracebacks.root_cause(chain[0])
+    if root is not chain[0]:
+        said = f"{said}\0{_said_by(root, root.__traceback__)}"
+    return (*map(_qualified_name, chain), *places), said
 
 
 def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
@@ -238,15 +238,12 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
     """
     if found is None:
         return _known_mask(text[:MAX_CHARACTERS])
-    if not found.errors:
-        return found.template
-    return _with_errors(found, known[:MAX_CHARACTERS])
-
-
-@lru_cache(maxsize=1024)
-def _with_errors(found: Match, known: str) -> str:
-    errors = map(first_line, found.errors)
-    return "\0".join((found.template, *[mask(each) for each in errors if each not in known]))
+    template, errors = found
+    for error in errors:
+        line = first_line(error[:MAX_CHARACTERS])
+        if not known or line not in known[:MAX_CHARACTERS]:
+            template += f"\0{mask(line)}"
+    return template
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:
@@ -338,14 +335,16 @@ def _has_word(template: str) -> bool:
 
 def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Texts) -> str:
     text = message_text(record) if parts is None else _head(parts._replace(template=parts.text))
-    if parts is None and tracebacks.TRACEBACK in text:  # of an argument that is no str
+    if (
+        parts is None and record.args and tracebacks.TRACEBACK in text
+    ):  # of an argument that is no str
         key = _exception_key(record, read_record(record), values)
         if key:
             return key
     found = _match(record, text)
     if found:
         # An error's text is free, and args that make the text are not part of `call_key`.
-        rule = TEXT if found.errors or record.args else TEMPLATE
+        rule = TEXT if found[1] or record.args else TEMPLATE
         return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
     place = str(record.name), str(record.module), str(record.funcName), *values
     return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))

@@ -20,7 +20,10 @@ _NOISE = re.compile(
 )
 _GRPC = re.compile(r"<\w+ of RPC that terminated with:")
 _GRPC_FIELD = re.compile(r'\s*(status|details) = (?:StatusCode\.)?"?(.*?)"?$')
-_VALIDATION = re.compile(r"\d+ validation errors? for .+")
+_VALIDATION = re.compile(r"\d+ validation errors?(?: for .+|:)")
+_VALIDATION_DETAIL = re.compile(  # an item of pydantic's `errors()`, as FastAPI shows it
+    r"\{'type': '\w+', 'loc': \((?P<loc>[^()]*)\), 'msg': (?P<quote>['\"])(?P<msg>.*?)(?P=quote)[,}]"
+)
 _VALIDATION_END = re.compile(r" [\[(]type=.*$")
 _WHILE = re.compile(r"while (?:scanning|parsing|constructing|composing) .+")
 _EMPTY_HEADING = re.compile(
@@ -75,7 +78,7 @@ def headline(text: str) -> tuple[str, list[str]]:
 def _joined(first: str, rest: Sequence[str]) -> str | None:
     """Return a heading together with the line that says more; None if ``first`` is no heading."""
     if _VALIDATION.fullmatch(first):
-        return f"{_VALIDATION_END.sub('', _with_complaint(rest))} ({first})"
+        return f"{_VALIDATION_END.sub('', _with_complaint(rest))} ({first.rstrip(':')})"
     if _WHILE.fullmatch(first):
         unindented = next((line for line in rest if not line.startswith(" ")), "")
         return f"{unindented} ({first})" if unindented else None
@@ -94,6 +97,9 @@ def _joined(first: str, rest: Sequence[str]) -> str | None:
 def _with_complaint(lines: Sequence[str]) -> str:
     """Return the first line; if it is a field's name, together with the indented one below it."""
     first = lines[0].strip()
+    if detail := _VALIDATION_DETAIL.match(first):
+        location = re.findall(r"\w+", detail["loc"])
+        return f"{'.'.join(location)}: {detail['msg']}"
     below = lines[1] if len(lines) > 1 else ""
     indentation = len(lines[0]) - len(lines[0].lstrip())
     if " " in first or len(below) - len(below.lstrip()) <= indentation:

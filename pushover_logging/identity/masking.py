@@ -36,13 +36,16 @@ _VERBS = ("answered", "gave", "got", "received", "replied", "responded", "return
 _ANSWERED = f"(?i:{'|'.join(_VERBS)})"
 _NOT_COUNT = r"(?!\ (?:[a-z]+[b-hj-rtv-z]s|ms|s|of)(?!\w))"  # "500 rows" is not a status
 
+# What these name is part of a program or of its database, unlike most of what is quoted.
+_PARTS_OF_CODE = r"argument|attribute|column|constraint|field|for\ key|index|module(?:\ named)?|parameter|relation|table"
+
 _SOURCES = ("java", "scala", "py", "go", "js", "ts", "kt", "rb", "cs", "rs", "php", "cpp")
 _NOT_SOURCE = "".join([rf"(?<!\.{suffix})" for suffix in _SOURCES])  # a file's line is not a port
 
 _PATTERN = rf"""(?x)
     (?<!\w)(?=[^\s,;)])(?:
     # What distinguishes problems is kept; the first lookahead skips most words.
-      (?=["'(\[1-5A-Zacdeghilmprstuw→-])(?P<keep>
+      (?=["'(\[1-5A-Zacdefghilmprstuw→-])(?P<keep>
         ["']?\[(?:Errno|WinError)\ -?\d{{1,6}}\]
       | (?=["']?[HhSsEeRrCcFf])["']?(?i:(?:http[\ _]?)?status|http(?:error)?|hresult|smtp|ftp|signal
           |sqlstate|err(?:no|or)?|exit(?:[\ _-]?status)?|rc|ret|response
@@ -55,6 +58,7 @@ _PATTERN = rf"""(?x)
       | (?=[AaGgRrWw→-])(?:{_ANSWERED}\ |->\ |→\ )[45]\d\d{_END}{_NOT_COUNT}
       | \([45]\d\d\) | \[[45]\d\d\] | \A[45]\d\d(?=:\ )
       | [1-5]\d\d(?=\ {_REASON})
+      | (?=[AaCcFfIiMmPpRrTt])(?i:{_PARTS_OF_CODE})\ ["'`][A-Za-z_][A-Za-z_.]{{0,63}}["'`](?!\w)
       | (?:ORA|TNS|PLS|RMAN|IMP|EXP|OCI|DPI|DPY)-\d{{4,5}}(?!\w)
       | E\d{{3,5}}(?!\w)
       | (?=[UuSsIiLlAaCc])(?i:utf|sha|iso-8859|latin|aes|cp)-\d{{1,3}}(?!\w)
@@ -191,20 +195,15 @@ def _parts(text: str) -> Sequence[_Part]:
     # Each character is replaced by one character, so that positions stay the same.
     spaced = text if text.isascii() else _compiled(_UNSPACED).sub(";", text)
     for match in _compiled(_PATTERN).finditer(spaced):
-        parts.append((position, match.start(), ""))
-        parts += _parts_of_match(match)
-        position = match.end()
+        kind = str(match.lastgroup)
+        if kind == "request":
+            parts.append((position, match.start(), f"{match['method']}<path>"))
+            position = match.start("status") if match["status"] else match.end()
+        elif kind != "keep" and not (kind == "id" and _is_word(match.group())):
+            parts.append((position, match.start(), _PLACEHOLDERS.get(kind, f"<{kind}>")))
+            position = match.end()
     return (*parts, (position, len(text), ""))
 
 
-def _parts_of_match(match: re.Match[str]) -> list[_Part]:
-    kind = str(match.lastgroup)
-    start, end = match.span()
-    if kind == "request":
-        return [(*match.span("method"), "<path>"), (*match.span("status"), "")]
-    is_word = kind == "id" and (
-        _compiled(_WORD_WITH_DIGITS).fullmatch(match.group()) or not _DIGIT.search(match.group())
-    )
-    if kind == "keep" or is_word:
-        return [(start, end, "")]
-    return [(start, start, _PLACEHOLDERS.get(kind, f"<{kind}>"))]
+def _is_word(text: str) -> bool:
+    return bool(_compiled(_WORD_WITH_DIGITS).fullmatch(text)) or not _DIGIT.search(text)

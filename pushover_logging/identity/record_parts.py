@@ -21,6 +21,7 @@ from pushover_logging.identity.tracebacks import (
     split_traceback,
 )
 
+JOB = "job:"  # how the fingerprint of a job's failures starts: they have a rate of their own
 MISFIT = "(arguments do not fit the format)"
 _NO_EXCEPTION = "NoneType: None"  # what logging writes for exc_info=True without an exception
 _TITLES = ("event", "message", "msg")  # fields of a structured message that are its text
@@ -115,7 +116,9 @@ def carries_exception(record: logging.LogRecord) -> bool:
 
 def has_exception(args: object) -> bool:
     """Return True if an exception or a traceback is among a record's arguments."""
-    for arg in _each(args):
+    if type(args) is not tuple:
+        args = _each(args)
+    for arg in args:
         kind = type(arg)  # isinstance would also read the `__class__` of a proxy
         if kind is str:
             if len(arg) > _SHORTEST and MARK in arg:

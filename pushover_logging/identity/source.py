@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import chain, count, islice, product, repeat
 from string import Formatter
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pushover_logging.identity.masking import MAX_CHARACTERS
 
@@ -58,15 +58,8 @@ _TemplateStr = getattr(ast, "TemplateStr", ast.JoinedStr)  # of Python 3.14
 _RAISE = bytes([opcode.opmap["RAISE_VARARGS"]])
 
 
-class Match(NamedTuple):
-    """The template of a text, and what stood in the holes that are named like an error."""
-
-    template: str
-    errors: tuple[str, ...] = ()
-
-    def plus(self, error: str) -> Match:
-        """Return the match with one error more."""
-        return Match(self.template, (*self.errors, error[:MAX_CHARACTERS]))
+Match = tuple[str, Sequence[str]]
+"""The template of a text, and what stood in the holes that are named like an error or a message."""
 
 
 class _Template:
@@ -76,45 +69,41 @@ class _Template:
     for each hole whether it is named like an error or a message.
     """
 
-    __slots__ = ("_found", "_head", "_last", "_steps", "_tail", "literals")
+    __slots__ = ("_head", "_last", "_steps", "_tail", "_text", "has_hole", "literals")
 
     def __init__(self, text: str | None, literals: Sequence[str], errors: Sequence[bool]) -> None:
         self.literals = literals
         self._head, self._tail = literals[0], literals[-1]
         self._steps = tuple(zip(errors, literals[1:-1], strict=False))
-        self._last = errors[-1] if errors else None
-        self._found = Match("\0".join(literals) if text is None else text[:MAX_CHARACTERS])
+        self._last = bool(errors) and errors[-1]
+        self.has_hole = bool(errors)  # False for a plain text
+        self._text = "\0".join(literals) if text is None else text[:MAX_CHARACTERS]
 
     @property
     def has_word(self) -> bool:
         """True if the literals say more than ": "."""
         return any(map(_WORD.search, self.literals))
 
-    @property
-    def has_hole(self) -> bool:
-        """False for a plain text."""
-        return self._last is not None
-
     def match(self, text: str) -> Match | None:
         """Return what ``text`` has in its holes; None if the literals do not fit."""
         if not (text.startswith(self._head) and text.endswith(self._tail)):
             return None
-        if self._last is None:
-            return self._found if text == self._head else None
+        if not self.has_hole:
+            return (self._text, ()) if text == self._head else None
         position, end = len(self._head), len(text) - len(self._tail)
-        found = self._found
+        errors = []
         for is_error, literal in self._steps:
             start = text.find(literal, position, end)
             if start < 0:
                 return None
             if is_error:
-                found = found.plus(text[position:start])
+                errors.append(text[position:start])
             position = start + len(literal)
         if end < position:
             return None
         if self._last:
-            found = found.plus(text[position:end])
-        return found
+            errors.append(text[position:end])
+        return self._text, errors
 
 
 def match_template(filename: object, lineno: object, text: str) -> Match | None:
@@ -123,7 +112,7 @@ def match_template(filename: object, lineno: object, text: str) -> Match | None:
     None if there is no source, or if none of the calls' arguments has words and holes and fits. Of
     several that fit, the one with the most literal characters counts.
     """
-    if not isinstance(filename, str) or not isinstance(lineno, int) or lineno < 1:
+    if type(filename) is not str or type(lineno) is not int or lineno < 1:
         return None  # a record from a socket can hold anything
     for template in _templates(filename, lineno):
         found = template.match(text)
@@ -139,7 +128,7 @@ def t_string(message: Any) -> Match | None:  # noqa: ANN401  whatever a program 
         if not any(map(_WORD.search, strings)):
             return None
         named = [each for each in fields if _ERROR_OR_MESSAGE.search(each.expression)]
-        return Match("\0".join(strings), tuple([str(each.value) for each in named]))
+        return "\0".join(strings), [str(each.value) for each in named]
     except Exception:  # noqa: BLE001  any other object, with any code of the program
         return None
 

@@ -42,12 +42,17 @@ SOUNDS = {
 class InboxAccount:
     """One Pushover account, and the users and groups that it can send to.
 
-    Each well-formed token, user or group key is valid, except those in ``refused``. ``now`` returns
+    Each well-formed token, user or group key is valid, except those in ``refused``, and its own
+    user key as a token or its own token as a user. If it is ``strict``, its own token is the only
+    one, and its own user and those that were set are the only users and groups. ``now`` returns
     Unix time. Not thread-safe: the caller holds the store's lock.
     """
 
-    def __init__(self, refused: set[str], now: Callable[[], float]) -> None:
+    def __init__(
+        self, refused: set[str], now: Callable[[], float], *, strict: bool = False
+    ) -> None:
         self.refused = refused
+        self._strict = strict
         self._initially_refused = frozenset(refused)
         self._now = now
         self._devices: dict[str, tuple[str, ...]] = {}
@@ -99,9 +104,39 @@ class InboxAccount:
             _check_key("member", member)
         self._groups[group] = tuple(members)
 
+    def takes_token(self, token: str) -> bool:
+        """Return True if a token is valid."""
+        if not rules.is_key(token) or token in self.refused:
+            return False
+        return token == rules.EXAMPLE_TOKEN or not (self._strict or self._is_own_user(token))
+
+    def takes_user(self, user: str) -> bool:
+        """Return True if a user or group key is valid."""
+        if not rules.is_key(user) or user in self.refused:
+            return False
+        return self._is_own_user(user) or not (self._strict or user == rules.EXAMPLE_TOKEN)
+
+    def _is_own_user(self, key: str) -> bool:
+        return key == rules.EXAMPLE_USER or key in self._devices or key in self._groups
+
+    def unknown(self, fields: Mapping[str, str]) -> tuple[str, ...]:
+        """Return which of a message's ``sound`` and ``device`` the account does not have.
+
+        The service accepts both: it plays the default sound, and sends to all devices.
+        """
+        users, device = rules.users_of(fields), fields.get("device", "")
+        devices = self._devices.get(users[0], DEFAULT_DEVICES)
+        is_one = len(users) == 1 and users[0] not in self._groups
+        found = []
+        if fields.get("sound", "") not in {"", *SOUNDS}:
+            found.append("sound")
+        if device and is_one and not set(device.split(",")) <= set(devices):
+            found.append("device")
+        return tuple(found)
+
     def validate(self, user: str, device: str) -> rules.ApiAnswer:
         """Answer ``POST /1/users/validate.json``."""
-        if not rules.KEY.fullmatch(user) or user in self.refused:
+        if not self.takes_user(user):
             return rules.refusal({"user": "invalid"}, "user key is invalid")
         is_group = user in self._groups
         devices = () if is_group else self._devices.get(user, DEFAULT_DEVICES)

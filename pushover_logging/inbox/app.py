@@ -18,6 +18,11 @@ from pushover_logging.inbox.incoming import IncomingRequest
 from pushover_logging.inbox.page import create_page
 from pushover_logging.inbox.store import InboxState, IncomingMessage
 
+# Not a 501, which a client would try again.
+_NOT_SERVED = (
+    "not served here: the inbox serves messages, users/validate, sounds, apps/limits and receipts"
+)
+
 
 def create_app(state: InboxState) -> Flask:
     """Return the WSGI application of the inbox with this state."""
@@ -91,11 +96,11 @@ def _send(state: InboxState) -> Response:
 
 def _call(state: InboxState, answer: Callable[[dict[str, str]], rules.ApiAnswer]) -> Response:
     """Answer any other call with ``answer`` if its token is valid."""
-    fields = IncomingRequest(request).fields
+    fields, account = IncomingRequest(request).fields, state.store.account
 
     def judge(_lost: bool) -> rules.ApiAnswer:  # noqa: FBT001 - faults.Judge
         with state.store.changed:
-            refusal = rules.check_token(fields, state.store.account.refused)
+            refusal = rules.check_token(fields, account.takes_token)
             return refusal or answer(fields)
 
     return _respond(state, fields, judge, lambda _status: None)
@@ -122,7 +127,7 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     text = f"{error.name}: {error.description or ''}".strip()
     if request.path.startswith(API):
-        response = _refusal(text, status)
+        response = _refusal(_NOT_SERVED if status == HTTPStatus.NOT_FOUND else text, status)
     else:
         response = Response(f"{text}\n", status, content_type="text/plain; charset=utf-8")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -22,7 +22,8 @@ class StoredMessage:
 
     ``fields`` are what ``Inbox.messages`` returns of it, ``raw`` the head and the beginning of
     the body of its request, ``picture`` the attachment's bytes. ``number`` counts from 1 since the
-    last clear. ``version`` is the history's version at the message's last change.
+    last clear. ``version`` is the history's version at the message's last change. ``unknown`` are
+    the names of fields whose value the account does not have, such as a sound.
     """
 
     fields: dict[str, Any]
@@ -31,6 +32,7 @@ class StoredMessage:
     receipt: EmergencyReceipt | None = None
     number: int = 0
     version: int = 0
+    unknown: tuple[str, ...] = ()
     size: int = field(init=False)
 
     def __post_init__(self) -> None:

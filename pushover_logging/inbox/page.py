@@ -28,6 +28,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+DOCS = "https://pypi.org/project/pushover-logging/"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -53,7 +54,7 @@ def create_page(state: InboxState) -> Blueprint:
     @routes.get("/")
     def show_page() -> str:
         url = request.host_url.rstrip("/")
-        return render_template("inbox.html", environ=rules.environ(url).items())
+        return render_template("inbox.html", docs=DOCS, environ=rules.environ(url).items())
 
     @routes.get("/inbox/static/<path:name>")
     def show_file(name: str) -> Response:

@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 # https://pushover.net/api#messages and #limits: characters are Unicode code points.
@@ -52,35 +52,40 @@ class Attachment:
     data: bytes = field(default=b"", repr=False)
 
 
+def is_key(text: str) -> bool:
+    """Return True if a text has the format of a token or of a user or group key."""
+    return KEY.fullmatch(text) is not None
+
+
 def check(
     fields: Mapping[str, str],
     attachment: Attachment | None = None,
-    refused: Collection[str] = (),
     exceeded_limit: int | None = None,
+    is_token: Callable[[str], bool] = is_key,
+    is_user: Callable[[str], bool] = is_key,
 ) -> ApiAnswer | None:
     """Return the refusal of a ``POST /1/messages.json``, None if the service accepts it.
 
-    ``attachment`` is the file of a multipart body. ``refused`` are tokens and users to refuse
-    although they are well-formed. ``exceeded_limit`` is the quota if it is used up, else None. Like
-    the service, it reports the first error only.
+    ``attachment`` is the file of a multipart body. ``exceeded_limit`` is the quota if it is used
+    up, else None. ``is_token`` and ``is_user`` return True for a valid key. Like the service, it
+    reports the first error only.
     """
     return (
-        check_token(fields, refused)
+        check_token(fields, is_token)
         or _check_quota(exceeded_limit)
-        or _check_user(fields, refused)
+        or _check_user(fields, is_user)
         or _check_texts(fields)
         or _check_markup(fields)
         or _check_priority(fields)
-        or _check_ttl(fields)
+        or _check_times(fields)
         or _check_device(fields)
         or _check_attachment(fields, attachment)
     )
 
 
-def check_token(fields: Mapping[str, str], refused: Collection[str]) -> ApiAnswer | None:
+def check_token(fields: Mapping[str, str], is_token: Callable[[str], bool]) -> ApiAnswer | None:
     """Return the refusal of an invalid application token, None for a valid one."""
-    token = fields.get("token", "")
-    if KEY.fullmatch(token) and token not in refused:
+    if is_token(fields.get("token", "")):
         return None
     error = "application token is invalid, see https://pushover.net/api"
     return refusal({"token": "invalid"}, error)
@@ -140,11 +145,10 @@ def _check_quota(exceeded_limit: int | None) -> ApiAnswer | None:
     return refusal({"token": "invalid"}, error, TOO_MANY_REQUESTS)
 
 
-def _check_user(fields: Mapping[str, str], refused: Collection[str]) -> ApiAnswer | None:
+def _check_user(fields: Mapping[str, str], is_user: Callable[[str], bool]) -> ApiAnswer | None:
     users = users_of(fields)
-    well_formed = all(KEY.fullmatch(user) and user not in refused for user in users)
     # The service's answer to more than 50 users is not known; assumed to be the same.
-    if well_formed and len(users) <= MAX_USERS:
+    if all(map(is_user, users)) and len(users) <= MAX_USERS:
         return None
     error = (
         "user identifier is not a valid user, group, or subscribed user key, "
@@ -199,7 +203,11 @@ def _check_emergency(fields: Mapping[str, str]) -> ApiAnswer | None:
     return None
 
 
-def _check_ttl(fields: Mapping[str, str]) -> ApiAnswer | None:
+def _check_times(fields: Mapping[str, str]) -> ApiAnswer | None:
+    # The error text for an invalid timestamp is not known.
+    timestamp = _number(fields.get("timestamp") or "0")
+    if timestamp is None or timestamp < 0:
+        return refusal({"timestamp": "is invalid, must be a Unix time"}, "timestamp is invalid")
     # https://pushover.net/api#ttl: ignored with priority 2. The error text is not known.
     if not fields.get("ttl") or fields.get("priority") == EMERGENCY:
         return None

@@ -32,18 +32,21 @@ class Inbox:
     """A stand-in for the Pushover service on ``host`` and ``port`` (0: a free one).
 
     A context manager that serves from entry to exit. ``refused`` are tokens and user keys to
-    refuse although they are well-formed; you can change the set at any time. Its time passes
+    refuse although they are well-formed; you can change the set at any time. If it is ``strict``,
+    the only valid token is that in ``environ``, and the only users are that in ``environ`` and
+    those of `set_devices` and `set_group`; otherwise any well-formed key is valid. Its time passes
     ``speed`` times as fast as real time. With ``encryption_key`` (64 hexadecimal digits) it
     decrypts encrypted messages. After ``close``, ``start`` serves on the same port again, with all
     earlier messages. Raises ConfigurationError if port, speed or key is invalid.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the options of `pushover-logging inbox`
         self,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
         refused: set[str] | None = None,
+        strict: bool = False,
         speed: float = 1.0,
         encryption_key: str | None = None,
     ) -> None:
@@ -57,7 +60,7 @@ class Inbox:
         self._faults = FaultQueue()
         self._log = ConnectionLog()
         decrypt = None if encryption_key is None else _decrypter(encryption_key)
-        self._store = Store(refused, clock=self._clock.time, decrypt=decrypt)
+        self._store = Store(refused, clock=self._clock.time, decrypt=decrypt, strict=strict)
         self._state = InboxState(self._store, self._faults, self._log, self._clock)
         self._server: InboxServer | None = None
         self._thread: threading.Thread | None = None

@@ -56,8 +56,8 @@ class IncomingMessage:
 class Store:
     """The messages, attempts and account of one inbox.
 
-    ``refused`` is as for the Inbox. ``clock`` returns Unix time. ``decrypt`` returns the text of an
-    encrypted field, or raises ValueError.
+    ``refused`` and ``strict`` are as for the Inbox. ``clock`` returns Unix time. ``decrypt``
+    returns the text of an encrypted field, or raises ValueError.
     """
 
     def __init__(
@@ -66,13 +66,16 @@ class Store:
         *,
         clock: Callable[[], float] = time.time,
         decrypt: Decrypt | None = None,
+        strict: bool = False,
     ) -> None:
         self.now = clock
         self._decrypt = decrypt
         # Protects all that follows: each connection has a server thread, and tests have theirs.
         # Nothing slow happens under it. Reentrant, so that a method can acquire it for itself.
         self.changed: threading.Condition = threading.Condition()
-        self.account: InboxAccount = InboxAccount(set() if refused is None else refused, clock)
+        self.account: InboxAccount = InboxAccount(
+            set() if refused is None else refused, clock, strict=strict
+        )
         self.history: History = History()
         self._attempts: deque[Attempt] = deque()
         self._attempts_size = 0
@@ -148,8 +151,14 @@ class Store:
         """Accept or refuse a message; ``lost`` means that the answer will not be sent."""
         decrypted = self._decrypted(incoming.fields)
         with self.changing():
-            exceeded, refused = self.account.exceeded_limit, self.account.refused
-            refusal = rules.check(incoming.fields, incoming.attachment, refused, exceeded)
+            account = self.account
+            refusal = rules.check(
+                incoming.fields,
+                incoming.attachment,
+                account.exceeded_limit,
+                account.takes_token,
+                account.takes_user,
+            )
             status, body = refusal or self._accept(attempt, incoming, decrypted)
             self.record(attempt, NOT_ANSWERED if lost else status)
             return status, body
@@ -171,6 +180,7 @@ class Store:
         }
         picture = attachment.data if attachment else b""
         message = StoredMessage({**fields, **added, **decrypted}, incoming.raw, picture)
+        message.unknown = self.account.unknown(fields)
         if fields.get("priority") == rules.EMERGENCY:
             message.receipt = _new_receipt(fields, attempt.received)
             message.fields["receipt"] = body["receipt"] = message.receipt.receipt

@@ -50,10 +50,12 @@ def message_view(message: StoredMessage, now: float) -> dict[str, Any]:
         "html": sanitize(str(shown["message"])) if is_html else None,
         "link": safe_link(str(shown["url"])),
         "received": fields["received"],
+        "unknown": message.unknown,
         "encrypted": _encryption(fields),
         "attachment": fields["attachment"],
         "picture": f"/inbox/messages/{message.number}/picture" if kind else None,
         "emergency": _emergency(message.receipt, now),
+        "to": [f"{key[:4]}…{key[-3:]}" for key in rules.users_of(fields)],
     }
 
 

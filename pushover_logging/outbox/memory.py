@@ -17,7 +17,7 @@ class MemoryOutbox:
     """A queue for each priority; ``capacity`` counts Messages, those that are being sent included.
 
     Every method runs under the pipeline's ``lock`` and does no I/O. `put` makes no call between its
-    changes, so that a signal handler that raises finds the queue whole.
+    changes, so that neither a signal handler nor the recursion limit can raise between them.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class MemoryOutbox:
         queued.size = 512 + 4 * texts + image
         with self._lock:
             queue = self._queues[message.priority]
+            evicted: list[QueuedMessage] = []
             self._length += 1
             self._bytes += queued.size
-            queue.append(queued)
-            evicted: list[QueuedMessage] = []
+            queue += [queued]
             while self._length > self._capacity or self._bytes > self._capacity_bytes:
                 lowest = next(queue for queue in reversed(self._queues.values()) if queue)
                 evicted.append(lowest.pop())

@@ -9,7 +9,6 @@ rows of handlers that are gone: they are sent, and are in nobody's counters.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import math
 import secrets
 import sqlite3
@@ -205,9 +204,12 @@ class FileOutbox:
 
     def lead(self) -> bool:
         """Become the account's leader, unless another process is; return True if this is."""
-        with contextlib.suppress(Unreachable):
+        try:
             self.is_leading = self.together(self._lead)
             self._may_inherit = False
+        except Unreachable:
+            if self._may_inherit:  # perhaps only because it was locked at that moment
+                self.look()
         return self.is_leading
 
     def resign(self) -> None:

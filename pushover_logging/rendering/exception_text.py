@@ -33,7 +33,7 @@ _MAX_REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as in Python's own tracebacks
 
 _STARTS_WITH_NAME = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
-_MODULES = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
+_MODULES = re.compile(r"(?:\w+\.)+?(?=(?!Error\b)\w+(?::|$)|\w+\.Error(?::|$))")
 
 
 class FrameLine(NamedTuple):
@@ -54,11 +54,15 @@ class ExceptionLines(NamedTuple):
 
 
 class ExceptionSummary(NamedTuple):
-    """What went wrong (empty without an exception), where, and the chain, the root first."""
+    """What went wrong (empty without an exception), where, and the chain, the root first.
+
+    ``frame`` is the one that ``place`` names.
+    """
 
     line: str
     place: str
     exceptions: list[ExceptionLines]
+    frame: Frame | None = None
 
 
 def summarize_exception(record: logging.LogRecord, parts: RecordParts) -> ExceptionSummary:
@@ -72,7 +76,7 @@ def summarize_exception(record: logging.LogRecord, parts: RecordParts) -> Except
         summary = summary._replace(exceptions=summary.exceptions + stacks)
     if record.pathname and not summary.place:
         place = Frame(str(record.funcName or ""), str(record.pathname), record.lineno)
-        summary = summary._replace(place=_format_place(place))
+        summary = summary._replace(place=_format_place(place), frame=place)
     return _without_repeated_place(summary)
 
 
@@ -113,7 +117,7 @@ def _summarize_text(text: str) -> ExceptionSummary:
     if more := tracebacks.further_members(text):
         line = f"{line} (and {more} more)"
     place = tracebacks.in_app_place(root.frames)
-    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions, place)
 
 
 def _with_address(line: str, lines: Sequence[str]) -> str:
@@ -150,13 +154,13 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
         roots = len(tracebacks.flatten_group(chain[-1]))
         chain = list(_from_root(chain))
     exceptions: list[ExceptionLines] = []
-    place: Frame | None = None
+    remote: Frame | None = None  # the place in another process
     entries = []
     for each in chain:
         inner = tracebacks.inner_tracebacks(each)
         if inner:
             exceptions += _parsed_lines(inner)
-            place = place or tracebacks.in_app_place(inner[0].frames)
+            remote = remote or tracebacks.in_app_place(inner[0].frames)
             if tracebacks.is_remote(each):
                 continue
         own = tb if each is exc and isinstance(tb, TracebackType) else each.__traceback__
@@ -177,10 +181,11 @@ def _summarize_object(exc: BaseException, tb: object) -> ExceptionSummary:
             each, each.__traceback__, with_details=len(exceptions) < _WITH_FRAMES
         )
         exceptions.append(found._replace(line=f"{_HANDLED}{found.line}"))
+    place = remote if remote and tracebacks.is_in_app(remote.filename) else None
     if isinstance(root, SyntaxError):
         place = place or _syntax_error_frame(root)
-    place = place or tracebacks.in_app_frame(*entries)
-    return ExceptionSummary(line, _format_place(place) if place else "", exceptions)
+    place = place or tracebacks.in_app_frame(*entries) or remote
+    return ExceptionSummary(line, _format_place(place) if place else "", exceptions, place)
 
 
 def _from_root(chain: Sequence[BaseException]) -> Iterator[BaseException]:
@@ -207,6 +212,8 @@ def _read_exception(
     text = tracebacks.split_traceback(text)[0] if tracebacks.MARK in text else text
     # Without the modules of its type: a lock screen shows forty characters.
     name, (first, rest) = type(exc).__qualname__.rpartition("<locals>.")[2], headline(text)
+    if name == "Error":
+        name = f"{type(exc).__module__.rpartition('.')[2]}.Error"
     line = f"{name}: {first}" if first else name
     frames, total = _innermost_frames(tb, with_details=with_details)
     if not with_details:

@@ -25,7 +25,8 @@ from pushover_logging.levels import Levels
 from pushover_logging.message import FIELDS, MESSAGE_LIMIT, TEXT_LIMITS, TITLE_LIMIT, Message
 from pushover_logging.rendering.attachments import Attachments, OversizedImage
 from pushover_logging.rendering.fields import checked_extras, make_texts, plain_fields
-from pushover_logging.rendering.layout import BodyParts, build_body, build_html_body
+from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, build_body, build_html_body
+from pushover_logging.rendering.link import SourceLink
 from pushover_logging.rendering.record_view import RecordView, copy_record
 from pushover_logging.rendering.redaction import Redaction
 from pushover_logging.rendering.templates import Template, checked_style
@@ -92,6 +93,7 @@ class PushoverFormatter(JsonFormatter):
         self.extras: tuple[str, ...] | None = checked_extras(extras)
         self.host = host
         self.redaction = redaction
+        self.source = SourceLink()
         self._attachments = Attachments()
         # Returns the length of an encrypted text; None if texts are not encrypted.
         self.encrypted_length: Callable[[str], int] | None = None
@@ -103,7 +105,7 @@ class PushoverFormatter(JsonFormatter):
         for name in ("title", "body", "extras", "host", "redaction"):
             if getattr(adopted, name) is None:
                 setattr(adopted, name, getattr(other, name))
-        adopted.encrypted_length = other.encrypted_length
+        adopted.encrypted_length, adopted.source = other.encrypted_length, other.source
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
@@ -129,10 +131,12 @@ class PushoverFormatter(JsonFormatter):
         *,
         body: str | None = None,
         parts: RecordParts | None = None,
+        trail: Sequence[str] = (),
     ) -> tuple[Message, OversizedImage | None]:
         """Return the `message` of a record, and its image if that has yet to be scaled down.
 
         ``fields`` and ``body`` are as there; ``parts`` are what was read of the record before.
+        ``trail`` are the lines that came before it, as they are; a text of the program's has none.
         """
         fields = dict(_LEVELS.fields(record.levelno) if fields is None else fields)
         if "title" in fields or "message" in fields:
@@ -142,15 +146,18 @@ class PushoverFormatter(JsonFormatter):
         )
         for name in ("url", "url_title"):
             if isinstance(fields.get(name), str):
-                url = view.format_url(fields[name], quoted=name == "url")
-                fields[name] = truncate(clean(url), TEXT_LIMITS[name])
+                url = view.format_url(fields[name], self.source, quoted=name == "url")
+                fields[name] = None if url is None else truncate(clean(url), TEXT_LIMITS[name])
+        if fields.get("url") is None:
+            fields.pop("url_title", None)
         given_title = fields.pop("title", None)
         title = view.redacted(given_title) if given_title else self._title(view)
         if len(title) > TITLE_LIMIT or self.encrypted_length:
             title = self._fit(partial(truncate, title), TITLE_LIMIT)
         body = fields.pop("message", body)
         markup = fields.get("html") is True and fields.get("monospace") is not True
-        text = self._body(view, title, body, markup=markup)
+        lines = [truncate(view.redacted(line), LINE_LIMIT) for line in trail]
+        text = self._body(view, title, body, lines, markup=markup)
         if math.isfinite(record.created):
             fields.setdefault("timestamp", int(record.created))
         image = None
@@ -204,7 +211,13 @@ class PushoverFormatter(JsonFormatter):
         return " ".join((title or "").split()) or view.title or NO_MESSAGE
 
     def _body(
-        self, view: RecordView, title: str, given: str | None = None, *, markup: bool = False
+        self,
+        view: RecordView,
+        title: str,
+        given: str | None = None,
+        trail: Sequence[str] = (),
+        *,
+        markup: bool = False,
     ) -> str:
         filled = None
         if given is None and self.body is not None:
@@ -213,7 +226,8 @@ class PushoverFormatter(JsonFormatter):
             text = partial(shortener(markup=markup), filled.strip())
         else:
             parts = view.parts(title) if given is None else BodyParts(view.redacted(given).strip())
-            text = partial(build_html_body if markup else build_body, parts)
+            trail = trail if given is None else ()
+            text = partial(build_html_body if markup else build_body, parts, trail=trail)
         return self._fit(text) or NO_MESSAGE
 
     def _filled(self, template: Template, view: RecordView, *, markup: bool = False) -> str | None:

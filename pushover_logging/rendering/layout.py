@@ -1,7 +1,8 @@
 """The body of a push: which lines it shows, and which parts give way if not all of them fit.
 
 The parts get their room in this order: the message, the root exception's line, the place, the
-level's line, the extras, and last the traceback, of which each exception's own line comes first.
+level's line, the extras, the traceback, of which each exception's own line comes first, and last
+the trail.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ class BodyParts(NamedTuple):
     exceptions: Sequence[ExceptionLines] = ()
 
 
-def build_body(parts: BodyParts, limit: int) -> str:
-    """Return the body, at most ``limit`` characters."""
+def build_body(parts: BodyParts, limit: int, *, trail: Sequence[str] = ()) -> str:
+    """Return the body, at most ``limit`` characters; the oldest lines of the trail give way."""
+    body = _without_trail(parts, limit)
+    room, lines = limit - len(body), list(trail)
+    while lines and sum(map(len, lines)) + len(lines) > room:
+        del lines[0]
+    return "\n".join(filter(None, [body, *lines]))
+
+
+def _without_trail(parts: BodyParts, limit: int) -> str:
     text, cause, place, level, extras, exceptions = parts
     if len(exceptions) <= _SHORT_CHAIN and len(cause) <= _CAUSE_LIMIT:
         whole = [text, cause, place, *extras, *_all_lines(exceptions), level]
@@ -49,9 +58,9 @@ def build_body(parts: BodyParts, limit: int) -> str:
     return truncate("\n".join(filter(None, lines)), limit)
 
 
-def build_html_body(parts: BodyParts, limit: int) -> str:
+def build_html_body(parts: BodyParts, limit: int, *, trail: Sequence[str] = ()) -> str:
     """Return the body as html, which collapses spaces; the escapes can make it longer."""
-    return escape_html(build_body(parts, limit).replace("\n  ", "\n\u00a0\u00a0"))
+    return escape_html(build_body(parts, limit, trail=trail).replace("\n  ", "\n\u00a0\u00a0"))
 
 
 def _all_lines(exceptions: Sequence[ExceptionLines]) -> list[str]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pushover_logging.clock import MAX_UNIX_TIME, Clock
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import RecordParts, read_record
+from pushover_logging.identity.tracebacks import Frame
 from pushover_logging.levels import level_number
 from pushover_logging.message import MESSAGE_LIMIT, TITLE_LIMIT, URL_LIMIT
 from pushover_logging.rendering.exception_text import (
@@ -23,6 +24,7 @@ from pushover_logging.rendering.exception_text import (
 )
 from pushover_logging.rendering.fields import plain_fields
 from pushover_logging.rendering.layout import LINE_LIMIT, BodyParts, traceback_lines
+from pushover_logging.rendering.link import LINK_FIELDS, SourceLink
 from pushover_logging.rendering.redaction import MAX_CHARS, Redaction
 from pushover_logging.rendering.text import UNSENDABLE, clean, first_line, truncate, truncate_middle
 
@@ -133,13 +135,20 @@ class RecordView:
             return value
         return "" if value is None else self.redacted(_on_one_line(value))
 
-    def format_url(self, template: str, *, quoted: bool) -> str:
-        """Fill a URL or its title, percent-encoded if ``quoted``; unchanged if one is missing."""
+    def format_url(self, template: str, source: SourceLink, *, quoted: bool) -> str | None:
+        """Fill a URL or its title, percent-encoded if ``quoted``; None if a field is missing."""
         template = template[:MAX_CHARS]
         try:
-            return template.format_map(_UrlFields(self, quoted=quoted))[:MAX_CHARS]
+            return template.format_map(_UrlFields(self, source, quoted=quoted))[:MAX_CHARS]
+        except KeyError:
+            return None
         except Exception:  # noqa: BLE001  a huge width, for example, is a MemoryError
             return template
+
+    @property
+    def frame(self) -> Frame | None:
+        """The frame that the place names."""
+        return self._headline[2].frame
 
     @property
     def title(self) -> str:
@@ -259,13 +268,17 @@ class RecordView:
 class _UrlFields(dict[str, str]):
     """The fields of a URL; a missing one is a KeyError."""
 
-    def __init__(self, view: RecordView, *, quoted: bool) -> None:
+    def __init__(self, view: RecordView, source: SourceLink, *, quoted: bool) -> None:
         super().__init__()
-        self._view, self._quoted = view, quoted
+        self._view, self._source, self._quoted = view, source, quoted
 
     def __missing__(self, name: str) -> str:
-        value = str(self._view.value(name))[:URL_LIMIT]  # what is longer does not fit anyway
-        self[name] = quote(value, safe="") if self._quoted else value
+        if name in LINK_FIELDS:
+            value, safe = self._source.field(name, self._view.frame), "/"
+        else:
+            value, safe = str(self._view.value(name)), ""
+        value = value[:URL_LIMIT]  # what is longer does not fit anyway
+        self[name] = quote(value, safe=safe) if self._quoted else value
         return self[name]
 
 

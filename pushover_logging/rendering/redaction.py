@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from itertools import chain
 from string import ascii_letters, digits
 
 from pushover_logging.dictconfig import plain
@@ -13,6 +14,7 @@ from pushover_logging.rendering import secret_patterns as patterns
 from pushover_logging.rendering.patterns import is_slow
 
 HIDDEN = "***"
+_QUOTES = ("'", '"', "`", "\u2018", "\u201c")
 MAX_CHARS = 16_384
 """Characters of a text that are searched and kept; the rest is too long to be sent anyway."""
 MAX_OWN_CHARS = 2048
@@ -22,9 +24,14 @@ _MAX_NAME = 64  # characters of a field's name; what makes it a secret is at its
 _MAX_OPTION = 34  # characters of an option's name before the word that makes it a secret
 
 # Bytes of Latin-1: how `secret_patterns` writes names and signs, and words of keys as "a".
-_FOLD = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\xd10123456789-\"'", b"abcdefghijklmnopqrstuvwxyz\xf10000000000_  "
-)
+_SAME = str.maketrans("123456789-\"'", "000000000_  ")
+_FOLD = bytes(range(256)).decode("latin-1").lower().translate(_SAME).encode("latin-1")
+_RARE_FIRST = "?&[@qzxjkvbwpgyfcmu_/:(dlhsrniotae0 "  # the characters of texts
+_MAX_LINE = 256
+_MAX_LINES = 2048
+# Folded lines that no pattern matches. Any thread reads and adds to it, without a lock: at worst, a
+# line is searched again. A fork's child keeps what is there.
+_clean_lines: set[str] = set()
 _IN_WORD = bytes(97 if chr(code) in f"{ascii_letters}{digits}-_" else 32 for code in range(256))
 _LONG_WORD = b"a" * patterns.LONG_WORD
 
@@ -41,17 +48,48 @@ def _fold(text: str) -> str:
     return text.encode("latin-1", "replace").translate(_FOLD).decode("latin-1")
 
 
+@cache
+def _sign() -> re.Pattern[str]:
+    """Return the pattern of all signs, each found by one of its rarer letters, which is fast."""
+    found: dict[str, list[str]] = {}
+    for sign in {*patterns.NAME_SIGNS, *chain.from_iterable(signs for signs, _ in patterns.KINDS)}:
+        at = min(range(len(sign[1:]) or 1), key=lambda at: _RARE_FIRST.find(sign[at]))
+        after = re.escape(sign[at + 1 :]) + (f"(?<={re.escape(sign)})" if at else "")
+        found.setdefault(re.escape(sign[at]), []).append(after)
+    return re.compile("|".join(f"{letter}(?:{'|'.join(rest)})" for letter, rest in found.items()))
+
+
+def _is_clean(folded: str) -> bool:
+    """Return True if no default pattern can match a text, which most texts show at once.
+
+    Problems repeat their lines, apart from the digits.
+    """
+    lines = folded.split("\n")
+    if _clean_lines.issuperset(lines):
+        return True
+    for line in lines:
+        if line not in _clean_lines:
+            if _sign().search(line) or _has_long_word(line.encode("latin-1")):
+                return False
+            if len(_clean_lines) >= _MAX_LINES:
+                _clean_lines.clear()
+            if len(line) <= _MAX_LINE:
+                _clean_lines.add(line)
+    return True
+
+
+def _has_long_word(raw: bytes) -> bool:
+    return raw.translate(_IN_WORD).find(_LONG_WORD) >= 0
+
+
 def _without_known(text: str) -> str:
     """Return ``text`` without what the default patterns match."""
     raw = text.encode("latin-1", "replace")
     folded = raw.translate(_FOLD).decode("latin-1")
-    for sign in patterns.SIGNS:  # on the path of each record: half the cost of any()
-        if sign in folded:
-            text = _without_signed(text, folded)
-            break
-    if raw.translate(_IN_WORD).find(_LONG_WORD) >= 0:
-        text = _hide_all(patterns.LONG_KINDS, text)
-    return text
+    if _is_clean(folded):
+        return text
+    text = _without_signed(text, folded)
+    return _hide_all(patterns.LONG_KINDS, text) if _has_long_word(raw) else text
 
 
 def _without_signed(text: str, folded: str) -> str:
@@ -66,8 +104,7 @@ def _without_signed(text: str, folded: str) -> str:
 
 def _hide_all(found: Iterable[str], text: str) -> str:
     for pattern in found:
-        hide = _hide_card if pattern is patterns.CARD else _hide
-        text = _compiled(pattern).sub(hide, text)
+        text = _compiled(pattern).sub(_SPECIAL.get(pattern, _hide), text)
     return text
 
 
@@ -92,7 +129,8 @@ def _without_named(text: str, folded: str) -> str:
 def describe_secret(secret: object) -> str:
     """Return the type and length of a secret for an error text; ``secret`` can be any object."""
     if isinstance(secret, str):
-        return f"{HIDDEN} ({len(secret)} characters)"
+        quoted = ", quotes included: remove them" if secret.strip()[:1] in _QUOTES else ""
+        return f"{HIDDEN} ({len(secret)} characters{quoted})"
     return f"{HIDDEN} (a {type(secret).__name__})"
 
 
@@ -199,3 +237,11 @@ def _hide_card(match: re.Match[str]) -> str:
     doubled = (2 * digit - 9 * (digit > 4) for digit in reversed_digits[1::2])  # noqa: PLR2004
     is_card = (sum(reversed_digits[::2]) + sum(doubled)) % 10 == 0
     return _hide(match) if is_card else match.group()
+
+
+def _hide_argument(match: re.Match[str]) -> str:
+    """Hide the passwords in a command line."""
+    return _compiled(patterns.BEFORE_PASSWORD[str(match.lastgroup)]).sub(_hide, match.group())
+
+
+_SPECIAL = {patterns.CARD: _hide_card, patterns.TOOLS: _hide_argument}

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from pushover_logging.message import MESSAGE_LIMIT, PRIORITIES, TITLE_LIMIT, Message
@@ -20,6 +21,7 @@ _PLACES_ROOM = 300  # characters
 _ROOM = 80  # characters for a closing line and the host
 _MAX_HOSTS = 5
 _MAX_TEXTS = 5
+_DID_NOT_RUN = " did not run"
 
 
 class Count(NamedTuple):
@@ -32,7 +34,9 @@ class Count(NamedTuple):
     ``announced``: an earlier digest named it. ``title``, ``user``, ``device`` and ``priority`` are
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
-    each with its number before it. ``repeats``: an emergency of it repeats.
+    each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
+    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, somebody has
+    acknowledged an emergency of it.
     """
 
     key: str
@@ -55,6 +59,8 @@ class Count(NamedTuple):
     sources: tuple[str, ...] = ()
     repeats: bool = False
     texts: tuple[str, ...] = ()
+    muted: float = 0.0
+    acknowledged: str = ""
 
 
 def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
@@ -65,7 +71,12 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
     """
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
-    if newcomers and len(counts) > 1:
+    if first.muted and not at_exit:
+        total, number = sum(count.count for count in counts), len(counts)
+        lasted = format_duration(round(first.muted))
+        title = f"Muted for {lasted}: {total} of {number} problem{'s' if number > 1 else ''}"
+        lines = _listed(counts)
+    elif newcomers and len(counts) > 1:
         number, others = len(newcomers), len(counts) - len(newcomers)
         title = f"{number} new problem{'s' if number > 1 else ''}"
         title, lines = f"{title}, and more of {others}" if others else title, _listed(counts)
@@ -73,24 +84,51 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         title, lines = first.title, [_sentences(first, at_exit=at_exit)]
     elif len(counts) == 1:
         are_all, texts = _texts(first)
-        title = f"{f'x{first.count}' if first.count > 1 else '1'} more: {first.title}"
+        title = f"{first.count} more: {first.title}"
         if are_all and not first.key.startswith(CALL_SITE):
             title = f'{first.count} more like "{first.title}"'
         lines = list(filter(None, [_sentences(first, at_exit=at_exit), texts]))
     else:
-        title = f"x{sum(count.count for count in counts)} more of {len(counts)} problems"
+        title = f"{sum(count.count for count in counts)} more of {len(counts)} problems"
         lines = _listed(counts)
     if host:
         lines.append(host)
-    unreported = [count.priority for count in counts if count.unannounced or count.refused]
+    reported = [count for count in counts if not (count.unannounced or count.refused)]
+    urgent = [count.priority for count in counts if not (count in reported or count.muted)]
     quiet = DIGEST_PRIORITY if at_exit else SUMMARY_PRIORITY
     return Message(
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
-        priority=min(max([quiet, *unreported]), PRIORITIES["high"]),
+        priority=min(max([quiet, *urgent]), PRIORITIES["high"]),
         timestamp=int(max(count.last for count in counts)),
         user=first.user,
         device=first.device,
+    )
+
+
+def did_not_run(  # noqa: PLR0913  what is known of a job
+    name: str,
+    *,
+    now: float,
+    deadline: float,
+    started: float,
+    host: str,
+    is_unfinished: bool,
+    priority: int,
+    device: str | None,
+    sound: str | None,
+) -> Message:
+    """Return the Message that a job did not start before its deadline; times are Unix time."""
+    text = f"expected by {_moment(deadline, now)}, last started {_moment(started, now)}"
+    text += f" on {host}" if host else ""
+    text += ", and has not ended" if is_unfinished else ""
+    return Message(
+        title=f"{truncate(name, TITLE_LIMIT - len(_DID_NOT_RUN))}{_DID_NOT_RUN}",
+        message=truncate(text, MESSAGE_LIMIT),
+        priority=priority,
+        device=device,
+        sound=sound,
+        timestamp=int(now),
     )
 
 
@@ -120,9 +158,27 @@ def again(message: Message) -> Message:
 def escalated(message: Message, count: Count) -> Message:
     """Return the push of a problem that got worse, with what was counted at a lower level."""
     line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
-    line = f"{'<br>' if message.html else chr(10)}{line}"
+    return with_line(message, line)
+
+
+def with_line(message: Message, line: str) -> Message:
+    """Return ``message`` with a last line."""
+    line = f"{_break(message)}{line}"
     short = shortener(markup=message.html)
     return replace(message, message=short(message.message, MESSAGE_LIMIT - len(line)) + line)
+
+
+def unacknowledged(message: Message) -> Message:
+    """Return an emergency with a first line: nobody has acknowledged it in its time."""
+    minutes = (message.expire or 0) / 60
+    lasted = f"{minutes:.3g} min" if minutes >= 1 else f"{message.expire} s"
+    line = f"Nobody acknowledged this within {lasted}.{_break(message)}"
+    short = shortener(markup=message.html)
+    return replace(message, message=line + short(message.message, MESSAGE_LIMIT - len(line)))
+
+
+def _break(message: Message) -> str:
+    return "<br>" if message.html else "\n"
 
 
 def noted(message: Message, note: str) -> Message:
@@ -154,6 +210,8 @@ def _sentences(count: Count, *, at_exit: bool) -> str:
         parts.append(f"In {_places(count.places)}.")
     if count.refused:
         parts.append("The first could not be sent.")
+    if count.acknowledged:
+        parts.append(count.acknowledged)
     if refusals := _refusals([count]):
         parts.append(refusals)
     following = f"If it goes on, next summary in {format_duration(count.next_window)}."
@@ -171,6 +229,8 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
         line = f"x{count.count} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
+        if count.acknowledged:
+            line = f"{line}. {count.acknowledged}"
         room -= len(line) + 1
         if room < 0 or (count.unannounced and count.announced):
             break
@@ -232,3 +292,10 @@ def _span(count: Count) -> str:
     times = map(time.localtime, (count.since, count.last))
     since, last = (time.strftime("%H:%M:%S", at) for at in times)
     return since if since == last else f"{since}-{last}"
+
+
+def _moment(at: float, now: float) -> str:
+    """Return a local time of day, with the day if that is not today."""
+    day, today = date.fromtimestamp(at), date.fromtimestamp(now)  # noqa: DTZ012  local
+    names = {today: "", today - timedelta(days=1): "yesterday "}
+    return names.get(day, f"{day:%a %d %b} ") + time.strftime("%H:%M", time.localtime(at))

@@ -45,6 +45,8 @@ _MAX_BACKING_UP = 32
 """Code points given up for a whole character; the longest emoji sequences in use have about ten."""
 _SHORTEST_MIDDLE = 60
 """Code points below which a truncated text keeps its start alone."""
+_SHORT = 256
+"""Characters of a text that mostly is one line."""
 _FLAG_WINDOW = 4096
 """Code points searched for the start of a run of flags: even, and above all limits of the API."""
 
@@ -64,6 +66,8 @@ def clean(text: str) -> str:
 
 def first_line(text: str) -> str:
     """Return the first line of ``text`` that is not blank, stripped; "" if there is none."""
+    if len(text) < _SHORT and (line := text.strip()).isprintable():  # a third of a search's cost
+        return line
     found = _LINE.search(text)
     return found.group().rstrip() if found else ""
 

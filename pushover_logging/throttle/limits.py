@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from pushover_logging.throttle.mutes import Mute, current
+from pushover_logging.throttle.receipts import APART
 from pushover_logging.throttle.rules import Problem, Rules
 
 EVERY = 60.0  # seconds between two pushes once a burst is over
@@ -49,7 +51,8 @@ class Limits:
 
     ``digest_at`` is when a storm's next digest is due, 0 without a storm; ``digests`` how many of
     them there were; ``exceeded`` whether anything was held back since. ``daily_at`` is when the
-    next digest of a scarce quota may come.
+    next digest of a scarce quota may come. ``mutes`` are those that hold pushes back.
+    ``ask_at`` is when the service may be asked for a receipt again.
     """
 
     pushes_at: float = 0.0
@@ -62,6 +65,8 @@ class Limits:
     daily_at: float = 0.0
     emergencies: tuple[float, ...] = ()
     jobs: tuple[float, ...] = ()
+    mutes: tuple[Mute, ...] = ()
+    ask_at: float = 0.0
 
     def refresh(self, now: float) -> None:
         """Bring back what a clock that jumped has left too far ahead."""
@@ -70,10 +75,13 @@ class Limits:
         self.summaries_at = min(self.summaries_at, now + SUMMARIES_BURST * EVERY)
         self.digest_at = min(self.digest_at, now + DIGESTS[-1])
         self.daily_at = min(self.daily_at, now + DAY)
+        self.ask_at = min(self.ask_at, now + APART)
         if self.emergencies:
             self.emergencies = tuple(at for at in self.emergencies if now - HOUR < at <= now)
         if self.jobs:
             self.jobs = tuple(at for at in self.jobs if now - HOUR < at <= now)
+        if self.mutes:
+            self.mutes = current(self.mutes, now)
 
     def allow(self, level: int, now: float, created: float) -> bool:
         """Return True if a push goes out at once; otherwise it waits for a digest, in a storm.
@@ -143,9 +151,12 @@ class Limits:
 
     def due_at(self, problem: Problem, now: float, level: QuotaLevel) -> float:
         """Return when to report a problem's count, infinity if that has to wait."""
-        at = min(problem.until, problem.counted.report_by)
-        if problem.unannounced:
+        at = problem.until
+        if problem.muted_until:
+            at = problem.muted_until
+        elif problem.unannounced:
             at = self.digest_at or now
+        at = min(at, problem.counted.report_by)
         if level is QuotaLevel.SCARCE:
             at = max(at, self.daily_at)
         elif level is QuotaLevel.LOW and problem.level >= 0 and not problem.unannounced:

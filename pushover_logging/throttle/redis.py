@@ -13,6 +13,7 @@ Every key of an account has one hash tag, so that a cluster keeps them together,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -20,13 +21,13 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError, Unreachable
-from pushover_logging.throttle.limits import GROUPING
+from pushover_logging.throttle.limits import GROUPING, Group
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
     NOTHING,
@@ -37,6 +38,7 @@ from pushover_logging.throttle.rules import (
 )
 from pushover_logging.throttle.store import (
     DAMAGE,
+    DEADLINE,
     LIMITS,
     MEMBERS,
     OVERFLOW_KEY,
@@ -135,7 +137,7 @@ for at = 3, #KEYS do
   if due == '' then redis.call('ZREM', KEYS[1], name)
   else redis.call('ZADD', KEYS[1], due, name) end
 end
-for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 40 * 86400) end
+for at = 1, 2 do redis.call('EXPIRE', KEYS[at], 800 * 86400) end
 return 1
 """
 
@@ -190,6 +192,7 @@ if more > 0 then
   for at, text in ipairs(texts) do texts[at] = string.format('%d %s', numbers[text], text) end
   tally.texts = texts
   local due = one.unannounced and now or math.max(tonumber(one['until']) or 0, now)
+  due = math.max(due, finite(one.muted_until) and one.muted_until or 0)
   if tally.level >= tonumber(ARGV[6]) then
     tally.report_by = math.min(finite(tally.report_by) and tally.report_by or math.huge,
                                now + ARGV[7])
@@ -202,7 +205,8 @@ if more > 0 then
   if not before or due < before and not one.claimed_by and not one.unannounced then
     redis.call('ZADD', KEYS[1], string.format('%.6f', due), ARGV[1])
   end
-  for at = 1, 2 do redis.call('PEXPIRE', KEYS[at], ARGV[8]) end
+  redis.call('PEXPIRE', key, ARGV[8])
+  redis.call('EXPIRE', KEYS[1], 800 * 86400)
 end
 return known and 1 or 0
 """
@@ -318,9 +322,14 @@ class RedisStore:
         names = self._call(lambda: self._redis.zrange(known, 0, SHARED_CAPACITY // 8))
         scores = self._call(lambda: self._redis.zmscore(self._prefix + "due", names))
         ranked = sorted(zip(names, scores, strict=True), key=lambda found: found[1] is not None)
-        kept = (LIMITS, OVERFLOW_KEY)
-        found = [name for name, _ in ranked if name not in kept and not name.startswith(MEMBERS)]
+        kept = (LIMITS, OVERFLOW_KEY, MEMBERS, DEADLINE)
+        found = [name for name, _ in ranked if not name.startswith(kept)]
         return found[: SHARED_CAPACITY // 16]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all items that were lately decided."""
+        known: Sequence[str] = self._call(lambda: self._redis.zrange(f"{self._prefix}known", 0, -1))
+        return known
 
     def add(self, name: str, total: int, unsettled: int, found: Counted) -> bool | None:
         """Set this process's total of a problem, or ``unsettled`` if Redis knows none of it.
@@ -334,6 +343,10 @@ class RedisStore:
         keys = [self._prefix + "due", self._prefix + name]
         answer = self._call(lambda: self._add(keys, values))
         return None if answer is None else bool(answer)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._redis.close()
 
     def _commits(self) -> bool:
         keys: list[str] = [self._prefix + "due", self._prefix + "known"]
@@ -364,7 +377,8 @@ class RedisStore:
                     before.counted, since=before.counted.last, places=(), sources=(), texts=()
                 )
         elif item is not None:
-            lives, value = KEPT if name == LIMITS else GROUPING, to_json(item)
+            lives, value = GROUPING if isinstance(item, Group) else KEPT, to_json(item)
+            lives += max(0.0, due - self.now()) if due is not None else 0.0
         elif before.is_problem:  # as if all of it had been taken and settled
             change, phase = -before.counted.count, 3 if before.reporting else 2
         else:
@@ -434,7 +448,17 @@ class RedisThrottle(Throttle):
     def __init__(self, url: str, account: str, rules: Rules) -> None:
         self._redis = RedisStore(url, account, rules)
         self._totals: dict[str, Total] = {}
+        self._made_of = url, account, rules
         super().__init__(self._redis, rules, is_shared=True)
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Throttle]:
+        """Lend another thread a throttle over the same Redis, with a connection of its own."""
+        throttle = RedisThrottle(*self._made_of)
+        try:
+            yield throttle
+        finally:
+            throttle._redis.close()
 
     def count(self, counted: Sequence[Counted]) -> dict[str, View]:
         """Add what this process counted; its totals are raised once all of that is answered."""

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from pushover_logging.message import EXPIRE_MAXIMUM
 from pushover_logging.rendering.summary import MAX_SOURCES, Count
+from pushover_logging.throttle.mutes import MAX_MUTE, Mute
 
 WINDOWS = (300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 CRITICAL_WINDOW = 3600.0  # seconds within which a counted CRITICAL is reported
@@ -111,7 +112,11 @@ class Problem:
     was decided, ``notices`` counts the answers. ``unannounced``: what is counted waits for a
     digest; ``announced``: a digest has named it. ``refused`` and ``refusals`` are as in `Count`.
     ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
-    push, repeats until ``emergency_until``.
+    push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
+    will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
+    ``ask_at``, and has been since ``asked_since``; 0 if there is none. ``escalation`` is, as JSON,
+    the Message that follows if nobody acknowledges it; ``acknowledged`` says on what device, and
+    when, somebody has.
     """
 
     level: int = UNREPORTED
@@ -135,6 +140,13 @@ class Problem:
     resolved: bool = False
     emergency: str = ""
     emergency_until: float = 0.0
+    muted_since: float = 0.0
+    muted_until: float = 0.0
+    receipt: str = ""
+    ask_at: float = 0.0
+    asked_since: float = 0.0
+    escalation: str = ""
+    acknowledged: str = ""
     title: str = ""
     user: str | None = None
     device: str | None = None
@@ -168,7 +180,14 @@ class Problem:
             sources=shown.sources,
             texts=shown.texts,
             repeats=self.emergency_until > now,
+            muted=max(0.0, min(now, self.muted_until) - self.muted_since),
+            acknowledged=self.acknowledged,
         )
+
+    def hide(self, mute: Mute) -> None:
+        """Have what is counted reported when a mute ends that has held a push back."""
+        self.muted_since = min(self.muted_since or mute.since, mute.since)
+        self.muted_until = mute.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +223,8 @@ class Rules:
         problem.claimed_until = min(problem.claimed_until, now + MAX_LEASE)
         problem.until = min(problem.until, now + max(self.window(problem), self.windows[0]))
         problem.emergency_until = min(problem.emergency_until, now + EXPIRE_MAXIMUM)
+        problem.muted_until = min(problem.muted_until, now + MAX_MUTE)
+        problem.ask_at = min(problem.ask_at, now + MAX_LEASE)
         if problem.claimed_by and now >= problem.claimed_until:
             self._unclaim(problem)
 
@@ -323,6 +344,8 @@ class Rules:
             problem.refusals += is_summary
         elif is_summary:
             problem.refused, problem.refusals = False, 0
+        if is_summary or not problem.counted.count:
+            problem.muted_since = problem.muted_until = 0.0
         problem.unannounced = False
         problem.until = now + self.window(problem)
         return True

@@ -94,9 +94,14 @@ class SqliteStore:
             return ()
         statement = (
             "SELECT name FROM item WHERE account = ? AND name NOT IN ('limits', ?) "
+            "AND name NOT GLOB 'deadline:*' "
             "ORDER BY due IS NOT NULL, rowid LIMIT ?"
         )
         return [name for (name,) in self._do(statement, OVERFLOW_KEY, SHARED_CAPACITY // 16)]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+        return [name for (name,) in self._do("SELECT name FROM item WHERE account = ?")]
 
     def _write(self) -> None:
         for part in _parts(self._written.items()):

@@ -10,8 +10,9 @@ import copy
 import functools
 import heapq
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from operator import itemgetter
 from types import UnionType
 from typing import Any, Protocol, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -24,14 +25,41 @@ MEMORY_CAPACITY = 1024  # problems
 SHARED_CAPACITY = 10_000
 LIMITS = "limits"  # the names of what is no problem; fingerprints start otherwise
 MEMBERS = "members:"
+DEADLINE = "deadline:"
 OVERFLOW_KEY = "other"  # the problem that takes the counts of those that had to go
-Item: TypeAlias = Problem | Group | Limits
+
+
+@dataclass(slots=True)
+class Job:
+    """A job that has to start again before its ``deadline``; times are of the store's clock.
+
+    It last ``started`` on ``host``, and ``ended`` with a ``status``, 0 while it runs. It starts
+    ``every`` so many seconds, or up to ``grace`` later. ``missed`` intervals have passed without a
+    start; ``due`` is when that is reported next, or when a claim to report it expires.
+    ``priority``, ``device`` and ``sound`` are those of its pushes.
+    """
+
+    started: float = 0.0
+    ended: float = 0.0
+    status: int = 0
+    host: str = ""
+    every: float = 0.0
+    grace: float = 0.0
+    deadline: float = 0.0
+    missed: int = 0
+    due: float = 0.0
+    priority: int = 0
+    device: str | None = None
+    sound: str | None = None
+
+
+Item: TypeAlias = Problem | Group | Limits | Job
 DAMAGE = (TypeError, ValueError, LookupError, AttributeError, RecursionError, OverflowError)
 T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Seven operations; each may raise `Unreachable`, and then nothing has changed."""
+    """Eight operations; each may raise `Unreachable`, and then nothing has changed."""
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` as one change, again if another process was faster; return its result."""
@@ -54,23 +82,33 @@ class Store(Protocol):
     def oldest(self) -> Sequence[str]:
         """Return the problems that have to go for a new one: none, while there is room."""
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+
 
 class MemoryStore:
-    """The items of this process, on the monotonic clock. The sender alone uses it: no lock."""
+    """The items of this process, on the monotonic clock.
+
+    The sender uses it, and any thread that mutes or lists problems: a transaction holds ``_lock``.
+    No logging call does. It is reentrant, for a signal handler in the middle of a transaction. A
+    fork's child makes a new store.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._due: dict[str, float] = {}
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work``; if it raises, nothing of what it saved is kept."""
-        before = self._items.copy(), self._due.copy()
-        try:
-            return work()
-        except BaseException:
-            self._items, self._due = before
-            raise
+        with self._lock:
+            before = self._items.copy(), self._due.copy()
+            try:
+                return work()
+            except BaseException:
+                self._items, self._due = before
+                raise
 
     def now(self) -> float:
         """Return the monotonic clock's seconds."""
@@ -94,7 +132,8 @@ class MemoryStore:
 
     def due(self, before: float, limit: int) -> Sequence[tuple[str, float]]:
         """Return what is due before a time."""
-        first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
+        with self._lock:  # `Throttle.next_due` asks outside of a transaction
+            first = heapq.nsmallest(limit, self._due.items(), key=itemgetter(1))
         return [found for found in first if found[1] <= before]
 
     def oldest(self) -> Sequence[str]:
@@ -108,6 +147,10 @@ class MemoryStore:
         problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
         return [name for name, _ in problems if name != OVERFLOW_KEY][: MEMORY_CAPACITY // 16]
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all items."""
+        return list(self._items)
+
 
 def to_json(item: Item) -> str:
     """Return an item as JSON, without the fields that have their default."""
@@ -119,6 +162,8 @@ def from_json(name: str, text: Any) -> Item | None:  # noqa: ANN401  what others
     kind: type[Item] = Problem
     if name == LIMITS or name.startswith(MEMBERS):
         kind = Limits if name == LIMITS else Group
+    elif name.startswith(DEADLINE):
+        kind = Job
     try:
         item: Item = restored(kind, json.loads(text))
     except DAMAGE:

@@ -6,17 +6,20 @@ takes what the logging threads counted, and `due` claims what a summary is to re
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from pushover_logging.identity.fingerprint import JOB, GroupKey
+from pushover_logging.identity.fingerprint import GroupKey
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import EMERGENCY
 from pushover_logging.rendering.summary import Count
+from pushover_logging.throttle import receipts
 from pushover_logging.throttle.limits import (
     CALL_SITE,
     HOUR,
@@ -25,6 +28,8 @@ from pushover_logging.throttle.limits import (
     QuotaLevel,
     merge_into,
 )
+from pushover_logging.throttle.listing import ListedProblem, listed
+from pushover_logging.throttle.mutes import Mute, ids_of, mute_of, with_mute
 from pushover_logging.throttle.rules import (
     LEASE,
     MAX_RELAPSES,
@@ -36,7 +41,14 @@ from pushover_logging.throttle.rules import (
     Rules,
     Verdict,
 )
-from pushover_logging.throttle.store import LIMITS, MEMBERS, OVERFLOW_KEY, SHARED_CAPACITY, Store
+from pushover_logging.throttle.store import (
+    DEADLINE,
+    LIMITS,
+    MEMBERS,
+    OVERFLOW_KEY,
+    SHARED_CAPACITY,
+    Store,
+)
 
 OVERFLOW = PushInfo("other problems")
 _HELD = 1.0  # seconds until what was due, and cannot be reported, is looked at again
@@ -105,7 +117,8 @@ class Decision:
     """What becomes of a candidate, and what its push reports along.
 
     ``key`` is the problem's: the candidate's own, or a group's; ``view`` is of it.
-    ``no_emergency`` says why an emergency must be less than that, empty if it may be one.
+    ``no_emergency`` is a line that says why an emergency must be less than that, empty if it may
+    be one.
     """
 
     verdict: Verdict
@@ -140,10 +153,17 @@ class Throttle:
         self._is_shared = is_shared
         self._quota = QuotaLevel.ENOUGH
         self._look_at_all = False
+        self.has_follow_up: bool = False  # as `due` found it: then call `follow_up`
+        self.deadlines: Sequence[str] = ()  # items of jobs that the last look found due
         # Of the transaction under way; the time and the limits from the first `_load` on:
         self._items: dict[str, object] = {}
         self._limits = Limits()
         self._now = 0.0
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Throttle]:
+        """Lend another thread a throttle over the same store."""
+        yield Throttle(self.store, self.rules, is_shared=self._is_shared)
 
     def set_quota_level(self, level: QuotaLevel) -> None:
         """Note how much of the quota is left."""
@@ -170,6 +190,7 @@ class Throttle:
         decision: Decision | None = None,
         *,
         refused: bool = False,
+        emergency: receipts.Emergency | None = None,
     ) -> dict[str, View]:
         """Take the service's answer to a push: of a ``decision``, or of a summary of ``keys``.
 
@@ -190,6 +211,8 @@ class Throttle:
             is_news |= self.rules.notify(
                 problem, push_id, verdict, level, self._now, refused=refused
             )
+            if emergency is not None:
+                receipts.begin(problem, emergency, self._now)
             if refused and problem.resolved:
                 self._count_overflow(shown)
             self._save(key, problem)
@@ -255,7 +278,11 @@ class Throttle:
         """
         before = math.inf if at_exit or self._look_at_all else self.store.now()
         counts: list[Count] = []
+        way: tuple[str | None, str | None, float] | None = None  # where the summary goes
+        self.has_follow_up = False
         for name, problem in self._due(before).items():
+            if problem is not None and 0 < problem.ask_at <= self._now:
+                self.has_follow_up = True
             if problem is None:
                 self._delete(name)
             elif (
@@ -264,8 +291,14 @@ class Throttle:
                 and problem.user not in blocked_users
                 and (at_exit or self._limits.due_at(problem, self._now, self._quota) <= self._now)
             ):
-                first = counts[0] if counts else problem
-                if (problem.user, problem.device) == (first.user, first.device):
+                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                if mute is not None and (self._is_shared or not at_exit):  # a mute ends with memory
+                    problem.hide(mute)
+                    self._save(name, problem, not_before=mute.until)
+                    continue
+                goes = problem.user, problem.device, 0.0 if at_exit else problem.muted_until
+                way = way or goes
+                if goes == way:
                     counts.append(self.rules.claim_summary(problem, name, summary_id, self._now))
                     self._save(name, problem)
             else:
@@ -275,9 +308,107 @@ class Throttle:
             self._limits.end_digest(self._now)
         return counts
 
+    @_in_transaction
+    def follow_up(self, push_id: str, *, postpone: bool) -> receipts.FollowUp | None:
+        """Claim what is due of one emergency; ``push_id`` is that of an escalation.
+
+        ``postpone``: return nothing, and the same is due again in a few seconds.
+        """
+        found, self.has_follow_up = None, False
+        waiting = [
+            (bool(problem.receipt), problem.ask_at, key, problem)
+            for key, problem in self._due(self.store.now()).items()
+            if problem is not None and 0 < problem.ask_at <= self._now and not problem.claimed_by
+        ]
+        is_free = self._limits.ask_at <= self._now
+        if waiting and is_free:
+            self._limits.ask_at = self._now + receipts.APART
+        for _, _, key, problem in sorted(waiting, key=lambda each: each[:3]):  # escalations first
+            if is_free and found is None and not postpone:
+                found = receipts.claim(problem, key, push_id, self._now)
+            self._save(key, problem)
+        return found
+
+    @_in_transaction
+    def acknowledged(self, key: str, receipt: str, device: str, at: float | None) -> str | None:
+        """Note an acknowledgement, at ``at`` (Unix time); return the title of its problem.
+
+        None if the problem is over, or has another receipt by now.
+        """
+        problem = self._get(key)
+        if problem is None or problem.receipt != receipt:
+            return None
+        receipts.acknowledge(problem, device, at)
+        self._save(key, problem)
+        return problem.title
+
+    @_in_transaction
+    def expired(self, key: str, receipt: str) -> None:
+        """Note that nobody has acknowledged an emergency in its time."""
+        problem = self._get(key)
+        if problem is not None and problem.receipt == receipt:
+            receipts.expire(problem, self._now)
+            self._save(key, problem)
+
+    @_in_transaction
+    def escalated(
+        self,
+        push_id: str,
+        keys: Sequence[str],
+        emergency: receipts.Emergency | None,
+        expires: float,
+    ) -> None:
+        """Take the service's answer to an escalation; None: it was refused."""
+        for key in keys:
+            problem = self._get(key)
+            if problem is not None and problem.claimed_by == push_id:
+                receipts.escalated(problem, emergency, expires, self._now)
+                self._save(key, problem)
+
     def look_at_all(self) -> None:
         """Let the next `due` look at everything, because the clock has jumped."""
         self._look_at_all = True
+
+    @_in_transaction
+    def mute(self, name: str | None, seconds: float, *, include_critical: bool = False) -> None:
+        """Hold back the pushes of one problem, or of all, for so long from now on."""
+        self._load([LIMITS])
+        now = self._now
+        mute = Mute(ids_of(name), now, now + seconds, include_critical)
+        self._limits.mutes = with_mute(self._limits.mutes, mute)
+        self._hide_again()
+
+    @_in_transaction
+    def unmute(self, name: str | None) -> bool:
+        """End a mute, or all of them without ``name``; return False if there is none."""
+        self._load([LIMITS])
+        before, ids = self._limits.mutes, ids_of(name)
+        self._limits.mutes = tuple(mute for mute in before if ids and mute.ids != ids)
+        self._hide_again()
+        return self._limits.mutes != before
+
+    def problems(self, wall: float, *, include_over: bool = False) -> list[ListedProblem]:
+        """Return the problems, the newest first; ``wall`` is Unix time.
+
+        ``include_over``: also those that cool or are resolved.
+        """
+        names = self._transaction(self.store.names)
+        found: list[ListedProblem] = []
+        for start in range(0, len(names), _AT_ONCE):  # so that nobody waits for all of them
+            found += self._listed(names[start : start + _AT_ONCE], wall)
+        shown = [each for each in found if include_over or not each.is_over]
+        return sorted(shown, key=lambda each: -each.last)
+
+    @_in_transaction
+    def _listed(self, names: Sequence[str], wall: float) -> list[ListedProblem]:
+        self._load([LIMITS, *names])
+        now, limits = self._now, self._limits
+        problems = [(name, self._get(name)) for name in names]
+        return [
+            listed(name, problem, limits, now, wall)
+            for name, problem in problems
+            if problem is not None and (problem.resolved or self._present(name) is not None)
+        ]
 
     @_in_transaction
     def has_counts(self) -> bool:
@@ -307,7 +438,7 @@ class Throttle:
         if verdict in PUSHED and problem.claimed_by not in {"", candidate.id}:
             return Decision(Verdict.WAIT, candidate, key, UNKNOWN)
         if known is None and verdict in PUSHED:
-            verdict = self._limited(verdict, problem, candidate)
+            verdict = self._limited(verdict, key, problem, candidate)
         if verdict is Verdict.SUPPRESSED:
             self._add(key, problem, candidate.occurrence(), candidate.key)
             rules.remember(problem, candidate.id, verdict)
@@ -315,6 +446,7 @@ class Throttle:
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += known is None
         problem.began = min(problem.began, candidate.created)
+        problem.last = max(problem.last, candidate.created)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
         included = None
@@ -350,6 +482,7 @@ class Throttle:
             ):
                 return quiet
             problem.resolved, problem.until, problem.last = True, now, candidate.created
+            receipts.end(problem)
             free = self._quota is QuotaLevel.ENOUGH and self._limits.next_summary(now) <= now
             if not (repeats or free):
                 counted, problem.counted = problem.counted, Occurrences()
@@ -362,12 +495,20 @@ class Throttle:
         included = problem.report(key, 0.0, now)
         return Decision(Verdict.RESOLVED, candidate, key, UNKNOWN, included)
 
-    def _limited(self, verdict: Verdict, problem: Problem, candidate: Candidate) -> Verdict:
-        """Return what quota and rate leave of a verdict; what they hold back waits for a digest."""
+    def _limited(
+        self, verdict: Verdict, key: str, problem: Problem, candidate: Candidate
+    ) -> Verdict:
+        """Return what mutes, quota and rate leave of a verdict.
+
+        What they hold back waits for the end of the mute, or for a digest.
+        """
         is_scarce = self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL
-        if verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
+        mute = mute_of(self._limits.mutes, key, candidate.level)
+        if mute is not None:
+            problem.hide(mute)
+        elif verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
             return Verdict.SUPPRESSED
-        if not is_scarce and self._is_free(candidate):
+        elif not is_scarce and self._is_free(candidate):
             return verdict
         self.rules.hold(problem, verdict, candidate.level)
         problem.describe(candidate.info)
@@ -383,12 +524,22 @@ class Throttle:
         """Return what speaks against an emergency; if nothing does, it repeats from now on."""
         if candidate.info.priority != EMERGENCY or problem.emergency == candidate.id:
             return ""
+        if problem.acknowledged:
+            return problem.acknowledged
         if self._now < problem.emergency_until:
-            return "an emergency of it repeats already"
+            return "(no emergency: an emergency of it repeats already)"
         if not self._limits.allow_emergency(self._now):
-            return "one of many emergencies within an hour"
+            return "(no emergency: one of many emergencies within an hour)"
         problem.emergency, problem.emergency_until = candidate.id, self._now + candidate.expire
         return ""
+
+    def _hide_again(self) -> None:
+        """Have what a mute has hidden reported when the present mutes end: now, if none is left."""
+        for name, problem in self._due(math.inf, SHARED_CAPACITY).items():
+            if problem is not None and problem.muted_until > self._now:
+                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                problem.muted_until = mute.until if mute else self._now
+                self._save(name, problem)
 
     # -- problems
 
@@ -419,8 +570,9 @@ class Throttle:
         self._load(members.members)
         for member in members.members:
             problem = self._get(member)
-            # One whose count is on its way stays by itself, or that would be reported twice.
-            if problem is not None and not problem.reporting.count:
+            # One whose count is on its way stays by itself, or that would be reported twice; and
+            # so does one whose emergency nobody has acknowledged.
+            if problem is not None and not problem.reporting.count and not problem.ask_at:
                 merge_into(self.rules, whole, problem, now)
                 self._delete(member)
         self._delete(MEMBERS + name)
@@ -444,7 +596,8 @@ class Throttle:
         is_stale = is_over and found.level != UNREPORTED
         if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
             problem.unannounced, problem.level = True, found.occurrences.level
-            if found.unannounced:
+            level = found.occurrences.level
+            if found.unannounced and mute_of(self._limits.mutes, key, level) is None:
                 self._limits.begin_storm(self._now)
         return key, problem
 
@@ -534,7 +687,9 @@ class Throttle:
 
     def _due(self, before: float, limit: int = _AT_ONCE) -> dict[str, Problem | None]:
         """Return what is due before a time; None for what others have damaged or removed."""
-        names = [name for name, _ in self.store.due(before, limit)]
+        found = [name for name, _ in self.store.due(before, limit)]
+        self.deadlines = [name for name in found if name.startswith(DEADLINE)]
+        names = [name for name in found if not name.startswith(DEADLINE)]
         self._load([LIMITS, *names])
         return {name: self._get(name) for name in names}
 
@@ -556,6 +711,9 @@ class Throttle:
             due = max(due, not_before)
         elif not self._is_shared and not problem.resolved and self._now < problem.until:
             due = problem.until
+        if problem.ask_at and not problem.claimed_by:
+            ask_at = max(problem.ask_at, self._limits.ask_at)
+            due = ask_at if due is None else min(due, ask_at)
         self.store.save(key, problem, due)
 
     def _delete(self, name: str) -> None:

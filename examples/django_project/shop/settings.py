@@ -1,4 +1,4 @@
-"""Look at: LOGGING. Django logs each 500 at ERROR with its exception; the handler does the rest."""
+"""Look at: LOGGING. Django logs each 500 at ERROR, with its exception."""
 
 import os
 
@@ -20,7 +20,7 @@ LOGGING = {
     },
     "root": {"level": "INFO", "handlers": ["console", "phone"]},
     "loggers": {
-        # A bot that asks for another host's pages is answered with a 400, and wakes nobody.
+        # Requests for another host's pages get a 400, and no push.
         "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
     },
 }

@@ -179,8 +179,10 @@ function foot(message, card) {
   if (message.priority !== "normal") {
     chips.append(chip("", message.priority[0].toUpperCase() + message.priority.slice(1), "tone"));
   }
-  if (message.sound) chips.append(chip("sound", message.sound));
-  if (message.device) chips.append(chip("device", message.device));
+  if (message.emergency) chips.append(chip("", `to ${message.to.join(", ")}`, "to"));
+  const doubt = (name, words) => message.unknown.includes(name) ? ` (unknown: ${words})` : "";
+  if (message.sound) chips.append(chip("sound", message.sound + doubt("sound", "the default plays")));
+  if (message.device) chips.append(chip("device", message.device + doubt("device", "sent to all")));
   if (message.encrypted === "decrypted") chips.append(chip("lock", "end to end encrypted"));
   if (message.attachment && !message.picture) {
     chips.append(chip("file", `${message.attachment.name || "attachment"} (${message.attachment.size} bytes)`));
@@ -293,7 +295,10 @@ function frame(quota) {
   byId("empty").hidden = cards.size > 0;
   byId("empty-title").textContent = isFiltered && total ? "No message matches" : "Nothing yet";
   byId("empty-text").textContent = isFiltered && total
-    ? "Change the search or the priorities." : "What a program sends here appears by itself.";
+    ? "Change the search or the priorities."
+    : "This is a Pushover service on your own machine. What a program sends here appears by itself.";
+  byId("first").hidden = isFiltered && total > 0;
+  byId("connect").hidden = !total; // the first steps have the same lines
   if (!quota) return;
   byId("quota").max = Math.max(1, quota.limit);
   byId("quota").value = Math.max(0, quota.remaining);
@@ -401,11 +406,13 @@ byId("sure").addEventListener("close", () => {
   if (byId("sure").returnValue === "yes") fetch("/inbox/messages", { method: "DELETE" }).catch(() => {});
   byId("sure").returnValue = "";
 });
-byId("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(byId("environ").textContent);
-  byId("copy").textContent = "Copied";
-  setTimeout(() => { byId("copy").textContent = "Copy"; }, 1500);
-});
+for (const copy of document.querySelectorAll(".copy")) {
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(byId(copy.dataset.lines).textContent);
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+  });
+}
 byId("more").addEventListener("click", older);
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) older(); }, { rootMargin: "600px" })
   .observe(byId("more"));

@@ -1,0 +1,62 @@
+"""``pushover-logging mute``: holds pushes back in all processes that share the state."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from pushover_logging import config
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.problems import short_time
+from pushover_logging.cli.shared_state import add_options, shared_throttle
+from pushover_logging.cli.terminal import on_one_line
+
+_EXAMPLES = """\
+examples:
+  pushover-logging mute --for 20m --outbox /var/lib/shop/outbox.sqlite
+  pushover-logging mute db-7 --for 2h --include-critical
+
+Records are counted as ever, and CRITICAL ones are sent all the same. At the end a quiet push
+reports what was held back.
+
+exit status: 0 done, 2 wrong usage, or there is no shared state, 75 it cannot be used now
+"""
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``mute``."""
+    text = "Hold back the pushes of one problem, or of all, for a time."
+    parser = add_command(subparsers, run, text, _EXAMPLES)
+    add_name(parser)
+    parser.add_argument(
+        "--for",
+        metavar="DURATION",
+        dest="seconds",
+        required=True,
+        help="how long: 90, 90s, 15m, 1h30m or 2d, at most 7d",
+    )
+    parser.add_argument(
+        "--include-critical", action="store_true", help="hold back CRITICAL ones as well"
+    )
+    add_options(parser)
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a problem."""
+    parser.add_argument(
+        "name", nargs="?", help="a fingerprint's name, or an ID as problems lists it; none: all"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Mute and return 0. Raises ConfigurationError and TemporaryError."""
+    seconds = config.mute_seconds("--for", arguments.seconds)
+    is_named = bool(arguments.outbox or os.environ.get("PUSHOVER_OUTBOX"))
+    with shared_throttle(arguments, create=is_named) as throttle:
+        throttle.mute(arguments.name, seconds, include_critical=arguments.include_critical)
+    now = arguments.clock.time()
+    what = "all problems" if arguments.name is None else on_one_line(arguments.name)
+    passes = "" if arguments.include_critical else ", but for CRITICAL"
+    sys.stdout.write(f"{what}: muted until {short_time(now + seconds, now)}{passes}\n")
+    return 0

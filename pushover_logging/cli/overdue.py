@@ -1,0 +1,45 @@
+"""``pushover-logging overdue``: reports the jobs that did not run, once."""
+
+from __future__ import annotations
+
+import argparse
+
+from pushover_logging.cli import shared_state
+from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.throttle import jobs
+
+OVERDUE = 1
+_EXAMPLES = """\
+examples:
+  pushover-logging overdue
+  */10 * * * *  pushover-logging overdue
+  pushover-logging overdue --store redis://nas/0
+
+Prints a line for each job that has not started before the deadline that `run` has set, and
+sends a push for each that has not been reported yet. Also sends what is due of other problems.
+
+exit status: 0 no job is overdue, 1 some are, 2 there is no shared state, 75 it cannot be used now
+"""
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``overdue``."""
+    text = "Send a push for each job that did not run; status 1 if there is one."
+    shared_state.add_options(add_command(subparsers, run, text, _EXAMPLES))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Report and list the jobs that are overdue; return 1 if there are any, else 0."""
+    with shared_state.shared_throttle(arguments) as throttle:
+        handler = shared_state.shared_handler(arguments)
+        assert handler is not None  # noqa: S101  there is a shared state
+        handler.report_due()
+        now = throttle.store.now()
+        late = [
+            jobs.message(name, job, now)
+            for name, job in jobs.listed(throttle.store).items()
+            if job.deadline <= now
+        ]
+    for message in late:
+        print(f"{message.title}: {message.message}")
+    return OVERDUE if late else 0

@@ -1,0 +1,129 @@
+"""The state that processes share, as commands open it: the throttle's, in a file or in Redis."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pushover_logging import config
+from pushover_logging.cli.terminal import warn
+from pushover_logging.clock import Clock
+from pushover_logging.exceptions import ConfigurationError, TemporaryError, Unreachable
+from pushover_logging.handler import PushoverHandler
+from pushover_logging.outbox.memory import MemoryOutbox
+from pushover_logging.throttle.rules import Rules
+from pushover_logging.throttle.store import Store
+from pushover_logging.throttle.throttle import Throttle
+
+# The next run reports what is due at its time; and a monthly job, too, is resolved once.
+_THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
+_NONE = "there is no shared state: pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the shared state."""
+    parser.add_argument(
+        "--outbox",
+        metavar="PATH",
+        help="the file that processes share (default: PUSHOVER_OUTBOX, else auto)",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="the redis:// URL that hosts share (default: PUSHOVER_THROTTLE, if that is one)",
+    )
+
+
+def rules_of(arguments: argparse.Namespace) -> Rules:
+    """Return the throttle's rules, with the ``store`` that the options or the environment name.
+
+    ``--store`` comes first, then ``--outbox``, then the environment. Raises ConfigurationError.
+    """
+    store = arguments.store
+    rules = config.rules({"store": store} if store else None) or Rules()
+    return rules if store or not arguments.outbox else replace(rules, store=None)
+
+
+def outbox_of(arguments: argparse.Namespace) -> str:
+    """Return the handler's option ``outbox``: by default "auto", "off" if there is no home."""
+    given = arguments.outbox or os.environ.get("PUSHOVER_OUTBOX")
+    if given:
+        return str(given)
+    try:
+        config.state_folder()
+    except RuntimeError:
+        warn("there is no home folder: alerts are not throttled over several runs")
+        return config.OFF
+    return "auto"
+
+
+def shared_handler(
+    arguments: argparse.Namespace, *, only_if_outbox_exists: bool = False
+) -> PushoverHandler | None:
+    """Return the handler of a command that runs again and again; None if nothing is sent.
+
+    Its problems are in the shared state, and remembered from one run to the next. Raises
+    ConfigurationError.
+    """
+    client = config.client(config.credentials())
+    if client is None:
+        return None
+    outbox, store = outbox_of(arguments), rules_of(arguments).store
+    path = config.outbox(outbox, client.application)
+    # Without an outbox file, no earlier run can have left anything.
+    if only_if_outbox_exists and store is None and path is not None and not path.exists():
+        return None
+    throttle = {**_THROTTLE, "store": store}
+    return PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=arguments.clock)
+
+
+@contextlib.contextmanager
+def shared_throttle(arguments: argparse.Namespace, *, create: bool = False) -> Iterator[Throttle]:
+    """Open the throttle that the processes of the account share, for the block.
+
+    Without ``create``, a file must exist already. Raises ConfigurationError if there is no shared
+    state, and TemporaryError if it cannot be used now, also in place of the block's `Unreachable`.
+    """
+    rules = rules_of(arguments)
+    client = config.client(config.credentials())
+    if client is None:
+        msg = "PUSHOVER_TOKEN is off: the shared state is that of an account"
+        raise ConfigurationError(msg)
+    try:
+        if rules.store is not None:
+            from pushover_logging.throttle.redis import RedisThrottle  # noqa: PLC0415  an extra
+
+            yield RedisThrottle(rules.store, client.account, rules)
+        else:
+            path = config.outbox(outbox_of(arguments), client.application)
+            if path is None or not (create or path.exists()):
+                msg = _NONE if path is None else f"there is no file {path}; {_NONE}"
+                raise ConfigurationError(msg)
+            with _file_store(path, client.account, arguments.clock) as store:
+                yield Throttle(store, rules, is_shared=True)
+    except Unreachable as error:
+        raise TemporaryError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _file_store(path: Path, account: str, clock: Clock) -> Iterator[Store]:
+    # Imported here because other subcommands do not need SQLite, and Windows has no fcntl.
+    from pushover_logging.outbox.sqlite import FAULTS, FileOutbox  # noqa: PLC0415
+    from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
+
+    lock = threading.RLock()
+    outbox = FileOutbox(path, account, MemoryOutbox(lock), lock, clock, has_throttle=True)
+    try:
+        # A handler repairs a damaged outbox. A command must not: the path might be wrong.
+        if path.exists() and not outbox.file.is_outbox():
+            msg = f"outbox: {path} is not an outbox file; it is not changed"
+            raise ConfigurationError(msg)
+    except FAULTS as error:
+        raise Unreachable(*error.args) from error
+    with contextlib.closing(outbox.file):
+        yield SqliteStore(outbox, account, clock)

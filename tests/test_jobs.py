@@ -1,0 +1,466 @@
+"""Jobs with a deadline: who did not run is reported, by any process that shares the state."""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from conftest import TOKEN, USER, Driven
+from stores import Stores
+from test_run import LATER
+
+from pushover_logging import PushoverClient, PushoverHandler
+from pushover_logging.identity.fingerprint import explicit
+from pushover_logging.throttle import jobs
+from pushover_logging.throttle.rules import PushInfo
+from pushover_logging.throttle.store import DEADLINE, Job
+from pushover_logging.throttle.throttle import Candidate
+
+pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+HOUR, DAY = 3600, 86_400
+BERLIN = ZoneInfo("Europe/Berlin")
+ACCOUNT = PushoverClient(TOKEN, USER).account
+
+
+class Site:
+    """Hosts that share a state: jobs that start there, and handlers that send, on one clock."""
+
+    def __init__(self, stores, inbox):
+        self.stores, self.inbox, self.clock = stores, inbox, stores.clock
+        self.senders = []
+        self.set("2026-03-10 02:00")
+        self.sender()
+
+    def set(self, text):
+        """Set the clock to a time in Berlin."""
+        moment = datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
+        self.clock.wall = moment - self.clock.now
+
+    def sender(self):
+        """Start another process that logs to the phone."""
+        self.senders.append(Driven(self.inbox, self.clock, **self.stores.options()))
+        return self.senders[-1]
+
+    @property
+    def store(self):
+        return self.stores.throttle(ACCOUNT).store
+
+    def start(self, name="backup", host="nas", **given):
+        """Start a job, as `run` does."""
+        job = Job(**{"every": DAY, "grace": HOUR, "host": host, **given})
+        if jobs.start(self.store, name, job):
+            self.senders[-1].handler.resolve(jobs.overdue_fingerprint(name))
+        return job
+
+    def until(self, text):
+        """Let time pass until then; return the titles of what comes meanwhile."""
+        moment = datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
+        before = len(self.inbox.messages)
+        while self.clock.time() < moment:
+            step = min(600.0, moment - self.clock.time())
+            for sender in self.senders:
+                sender.settle()
+            self.clock.now += step
+        for sender in self.senders:
+            sender.advance(1)
+        return [push["title"] for push in self.inbox.messages[before:]]
+
+    @property
+    def last(self):
+        return self.inbox.messages[-1]["message"]
+
+
+@pytest.fixture(params=["file", "redis"])
+def site(request, inbox, tmp_path, monkeypatch):
+    server = request.getfixturevalue("common_redis") if request.param == "redis" else None
+    if server is not None:  # a slow machine is not what these are about
+        monkeypatch.setattr("pushover_logging.throttle.redis.PATIENCE", 10.0)
+    stores = Stores(request.param, tmp_path, server, monkeypatch)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    made = Site(stores, inbox)
+    yield made
+    for sender in made.senders:
+        sender.end()
+    stores.close()
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_job_that_runs_in_time_sends_nothing(site):
+    """Nor does one that is late within its grace."""
+    site.start()
+    assert [] == site.until("2026-03-11 02:00")
+    site.start()
+    assert [] == site.until("2026-03-12 02:59")
+    site.start()
+    assert [] == site.until("2026-03-13 03:58")
+
+
+def test_job_that_did_not_run_is_reported_at_its_deadline(site):
+    """With the time by which it was expected, and when it last started; the next run resolves."""
+    job = site.start()
+    jobs.end(site.store, "backup", job.started, 0)
+    assert [] == site.until("2026-03-11 02:59")
+    assert ["backup did not run"] == site.until("2026-03-11 03:01")
+    assert "expected by 03:00, last started yesterday 02:00 on nas" == site.last
+    assert "0" == site.inbox.messages[-1]["priority"]
+    assert [] == site.until("2026-03-11 09:00")
+    site.start()
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-11 09:10")
+    assert "It lasted 6 h and came once." in site.last
+    assert [] == site.until("2026-03-12 09:59")
+    assert ["backup did not run"] == site.until("2026-03-12 10:01")
+
+
+def test_job_that_is_late_for_days_is_throttled(site):
+    """Each interval without a start counts as one more; a frequent job sends summaries."""
+    job = site.start(every=600, grace=0)
+    jobs.end(site.store, "backup", job.started, 3)
+    titles = site.until("2026-03-13 02:00")
+    first = "backup did not run"
+    assert [first, f"Again: {first}", f"1 more: {first}", f"x6 more: {first}"] == titles[:4]
+    assert len(titles) < 8
+    site.start(every=600, grace=0)
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-13 02:05")
+    assert site.last.endswith("came 432 times.")
+
+
+def test_daily_job_that_never_runs_is_reported_each_day(site):
+    """The day is named, as it is long ago."""
+    job = site.start()
+    jobs.end(site.store, "backup", job.started, 0)
+    titles = site.until("2026-03-14 03:01")
+    assert 4 == len(titles)
+    assert {"backup did not run"} == {title.removeprefix("Again: ") for title in titles}
+    assert "expected by Wed 11 Mar 03:00, last started Tue 10 Mar 02:00 on nas" == site.last
+
+
+def test_job_that_is_still_running_is_named_so(site):
+    """A job longer than its interval: its next start is late, and it has not ended."""
+    site.start(every=HOUR, grace=0)
+    assert ["backup did not run"] == site.until("2026-03-10 03:01")
+    assert "expected by 03:00, last started 02:00 on nas, and has not ended" == site.last
+
+
+def test_two_hosts_report_once(site):
+    """Whichever looks first; a start on either host is the job's."""
+    site.sender()
+    site.start(host="nas")
+    site.until("2026-03-11 02:00")
+    site.start(host="backup-2")
+    assert [] == site.until("2026-03-12 02:59")
+    assert ["backup did not run"] == site.until("2026-03-12 04:00")
+    assert site.last.endswith("on backup-2, and has not ended")
+    assert 1 == len(site.inbox.attempts)
+
+
+def test_renamed_job_is_overdue_until_it_is_forgotten(site):
+    """Its old name is reported, until `jobs forget`; an unknown name is reported as such."""
+    site.start("backup")
+    site.until("2026-03-11 02:00")
+    site.start("nightly")
+    assert ["backup did not run"] == site.until("2026-03-11 03:01")
+    assert ["backup", "nightly"] == list(jobs.listed(site.store))
+    assert [True, False] == [jobs.forget(site.store, "backup") for _ in range(2)]
+    assert ["nightly"] == list(jobs.listed(site.store))
+    site.start("nightly")
+    assert [] == site.until("2026-03-12 03:59")
+
+
+@pytest.mark.parametrize(
+    ("day", "after"), [("2026-03-28", "2026-03-29"), ("2026-10-24", "2026-10-25")]
+)
+def test_day_of_the_clock_change_is_as_long_as_it_is(site, day, after):
+    """Cron's day has 23 or 25 hours then; a job without grace is neither early nor late."""
+    site.set(f"{day} 04:00")
+    site.start(grace=0)
+    assert [] == site.until(f"{after} 03:59")
+    assert ["backup did not run"] == site.until(f"{after} 04:01")
+
+
+def test_clock_that_jumps_costs_one_push(site):
+    """A month ahead and back: one push and its end, and the next deadline holds."""
+    site.start()
+    site.until("2026-03-10 12:00")
+    site.set("2026-04-10 12:00")
+    assert ["backup did not run"] == site.until("2026-04-10 12:01")
+    site.set("2026-03-10 12:02")
+    assert [] == site.until("2026-03-11 02:00")
+    site.start()
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-11 02:01")
+    assert [] == site.until("2026-03-12 02:59")
+    assert ["backup did not run"] == site.until("2026-03-12 03:01")
+
+
+def test_start_in_the_future_is_brought_back(site):
+    """A job that started while the clock was a year ahead is missed within its interval."""
+    site.set("2027-03-10 02:00")
+    site.start()
+    site.until("2027-03-10 02:01")
+    site.set("2026-03-10 02:02")
+    assert [] == site.until("2026-03-11 03:00")
+    assert ["backup did not run"] == site.until("2026-03-11 04:30")
+
+
+def test_restart_resets_no_deadline(site):
+    """The state has it, and the processes that send come and go."""
+    site.start()
+    site.until("2026-03-10 20:00")
+    site.senders.pop().end()
+    site.clock.now += 12 * HOUR
+    site.sender()
+    assert ["backup did not run"] == site.until("2026-03-11 08:01")
+
+
+def test_push_that_fails_is_sent_later(site):
+    """The claim ends, and the job is due again: once, under the same id."""
+    site.start()
+    site.until("2026-03-11 02:59")
+    site.inbox.fail_with(503)
+    assert ["backup did not run"] == site.until("2026-03-11 03:10")
+    assert 2 == len(site.inbox.attempts)
+
+
+def test_claimer_that_dies_leaves_the_report_to_another(site):
+    """Before the report; or after it, and then nothing comes twice."""
+    site.start()
+    site.clock.now += 25 * HOUR
+    throttle = site.stores.throttle(ACCOUNT)
+    assert jobs.claim_overdue(throttle.store, [DEADLINE + "backup"], 30.0)
+    assert [] == site.until("2026-03-11 03:00:20")
+    assert ["backup did not run"] == site.until("2026-03-11 03:01")
+    job = jobs.listed(site.store)["backup"]
+    job.due = site.clock.time()
+    throttle.store.transaction(lambda: _save(throttle.store, job))
+    assert [] == site.until("2026-03-11 03:30")
+    assert 1 == len(site.inbox.attempts)
+
+
+def test_problem_that_another_push_is_about_is_reported_after_it(site):
+    """Which may be its end, on the way from another process."""
+    site.start()
+    site.clock.now += 25 * HOUR - 1
+    site.senders[-1].settle()
+    key = explicit(jobs.overdue_fingerprint("backup"))
+    other = Candidate("other", key, logging.ERROR, site.clock.time(), PushInfo("backup"))
+    site.stores.throttle(ACCOUNT).decide(other)
+    assert [] == site.until("2026-03-11 03:00:20")
+    assert ["backup did not run"] == site.until("2026-03-11 03:02")
+
+
+def test_switched_off_nothing_is_due(caplog):
+    """PUSHOVER_TOKEN=off: there is no state to look at."""
+    assert PushoverHandler(token="off").report_due()
+
+
+def _save(store, job):
+    store.load([DEADLINE + "backup"])
+    store.save(DEADLINE + "backup", job, job.due)
+
+
+def test_run_that_was_overtaken_ends_in_silence(site):
+    """Two runs overlap: the job is what the later one did."""
+    first = site.start()
+    site.until("2026-03-10 03:00")
+    site.start()
+    jobs.end(site.store, "backup", first.started, 3)
+    assert 0 == jobs.listed(site.store)["backup"].ended
+
+
+def test_options_of_the_alerts_apply(site):
+    """An emergency too, whose end cancels it."""
+    site.start(priority=2, device="phone", sound="siren")
+    site.until("2026-03-11 03:01")
+    push = site.inbox.messages[-1]
+    assert ("2", "phone", "siren") == (push["priority"], push["device"], push["sound"])
+    site.start()
+    site.until("2026-03-11 03:05")
+    with closing(PushoverClient(TOKEN, USER, api_url=site.inbox.url)) as client:
+        assert client.receipt(push["receipt"]).expired
+
+
+@pytest.mark.parametrize("damage", [
+    "nonsense", "{}", '{"every":60,"due":1,"priority":9}', '{"every":60,"due":1,"started":-1e11}',
+    '{"every":60,"due":1,"device":"a b"}', '{"every":1e-9,"due":1}',
+])  # fmt: skip
+def test_damaged_job_stops_nothing(site, damage):
+    """What another program has written is forgotten, and other jobs are reported."""
+    site.start("other", host="web-1")
+    site.start()
+    throttle = site.stores.throttle(ACCOUNT)
+    site.stores.damage(throttle, DEADLINE + "backup", damage)
+    site.clock.now += 26 * HOUR
+    assert ["other did not run"] == site.until("2026-03-11 04:05")
+    assert ["other"] == list(jobs.listed(site.store))
+
+
+# -- the commands
+
+
+class Cron:
+    """Runs the command as processes of its own, each at an hour that the test chooses."""
+
+    def __init__(self, command, inbox):
+        self.command, self.inbox, self.hour = command, inbox, 0.0
+        self.path = command.directory / "later.py"
+        self.path.write_text(LATER, encoding="utf-8")
+
+    def run(self, *arguments):
+        """Run the command; return its status, what it prints, and the titles of its pushes."""
+        before = len(self.inbox.messages)
+        start = [sys.executable, str(self.path), str(HOUR * self.hour), *map(str, arguments)]
+        done = subprocess.run(
+            start, capture_output=True, text=True, check=False, timeout=60,
+            **self.command.options({}),
+        )  # fmt: skip
+        assert not done.stderr
+        titles = [push["title"] for push in self.inbox.messages[before:]]
+        return done.returncode, done.stdout, titles
+
+    def backup(self, script="exit 0"):
+        options = ["--name", "backup", "--every", "1d", "--grace", "1h"]
+        return self.run("run", *options, "--", "sh", "-c", script)
+
+
+@pytest.fixture
+def cron(command, inbox):
+    return Cron(command, inbox)
+
+
+@pytest.mark.process
+def test_job_that_cron_forgot(cron):
+    """`run --every` sets the deadline, `overdue` reports it once, the next run ends it."""
+    assert (3, "", ["backup failed: exit status 3"]) == cron.backup("exit 3")
+    assert (0, "", []) == cron.run("overdue")
+    cron.hour = 25.5
+    status, out, titles = cron.run("overdue")
+    assert (1, ["backup did not run"]) == (status, titles)
+    expected = r"backup did not run: expected by .*\d\d:\d\d, last started .*\d\d:\d\d on web-1\n"
+    assert re.fullmatch(expected, out)
+    assert (1, out, []) == cron.run("overdue")
+    status, _, titles = cron.backup()
+    assert (0, {"Resolved: backup (did not run)", "Resolved: backup"}) == (status, set(titles))
+    assert (0, "", []) == cron.run("overdue")
+
+
+@pytest.mark.process
+def test_any_process_that_sends_reports_it(cron):
+    """As a run of another job does, which has no deadline."""
+    cron.backup()
+    cron.hour = 26
+    assert (0, "", ["backup did not run"]) == cron.run("run", "--", "true")
+
+
+@pytest.mark.process
+def test_jobs_are_listed_and_forgotten(cron):
+    """Name, last start, status, duration, deadline, on lines of 80 characters; and as JSON."""
+    assert 2 == cron.command.run("jobs")[0]
+    cron.backup("exit 3")
+    cron.run("run", "--name", "a long name " * 5, "--every", "2d", "--", "true")
+    cron.hour = 25.5
+    status, out, _ = cron.run("jobs")
+    head, long, backup = out.splitlines()
+    assert (0, ["NAME", "LAST", "START", "STATUS", "DURATION", "DEADLINE"]) == (
+        status,
+        head.split(),
+    )
+    when = r"\d\d \w{3} \d\d:\d\d"
+    assert re.fullmatch(rf"a long name a long …  {when}  ok        \d s       {when}", long)
+    assert re.fullmatch(
+        rf"backup                {when}  exit 3    \d s       {when} OVERDUE", backup
+    )
+    assert max(map(len, out.splitlines())) <= 80
+    _, out, _ = cron.run("jobs", "--json")
+    other, found = json.loads(out)
+    assert {
+        "name": "backup",
+        "host": "web-1",
+        "status": 3,
+        "overdue": True,
+    }.items() <= found.items()
+    assert DAY + HOUR - HOUR <= found["deadline"] - found["started"] <= DAY + 2 * HOUR
+    assert (True, False) == (0 <= found["duration"] < 60, other["overdue"])
+    assert (0, "backup is forgotten\n", []) == cron.run("jobs", "forget", "backup")
+    assert (1, "backup is unknown\n", []) == cron.run("jobs", "forget", "backup")
+    cron.run("jobs", "forget", " ".join(["a long name"] * 5))
+    assert (0, "[]\n", []) == cron.run("jobs", "--json")
+    assert cron.run("jobs")[1].startswith("no jobs: `pushover-logging run --every")
+    for wrong in (["forget"], ["list", "backup"]):
+        status, _, err = cron.command.run("jobs", *wrong)
+        assert (2, b"pushover-logging: jobs: forget takes the NAME") == (status, err[:45])
+
+
+@pytest.mark.process
+def test_job_is_listed_while_it_runs(cron):
+    """And after its process was killed, as nobody knows how it ended."""
+    options = ["--name", "backup", "--every", "1d", "--"]
+    with cron.command.start(
+        "run", *options, "sh", "-c", "echo; sleep 60", stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        _, out, _ = cron.run("jobs", "--json")
+        os.kill(process.pid, signal.SIGKILL)
+    (found,) = json.loads(out)
+    assert (None, None) == (found["status"], found["duration"])
+    assert " running " in cron.run("jobs")[1]
+
+
+@pytest.mark.process
+def test_real_seconds_over_redis(command, redis, inbox, program):
+    """A program that sends for the account reports a job of another host."""
+    source = """
+        import logging, sys
+        from pushover_logging import PushoverHandler
+
+        logging.getLogger().addHandler(PushoverHandler())
+        logging.error("started")
+        print(flush=True)
+        sys.stdin.readline()
+        """
+    run = ["run", "--store", redis.url, "--name", "backup", "--every", "2s", "--", "true"]
+    path = program.path(source)
+    environ = {**program.environ, "PUSHOVER_THROTTLE": redis.url}
+    with subprocess.Popen(
+        [sys.executable, str(path)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas", PUSHOVER_OUTBOX="off")
+        pushes = inbox.wait_for(2, timeout=30)
+        run[run.index("2s")] = "1h"
+        assert (0, b"", b"") == command.run(*run, PUSHOVER_HOST="nas")
+        pushes = inbox.wait_for(3, timeout=30)
+        process.stdin.close()
+    titles = [push["title"] for push in pushes]
+    assert ["started", "backup did not run", "Resolved: backup (did not run)"] == titles
+    assert re.match(r"expected by \d\d:\d\d, last started \d\d:\d\d on nas", pushes[1]["message"])
+    assert (0, b"", b"") == command.run("overdue", "--store", redis.url)
+
+
+@pytest.mark.process
+def test_deadline_that_cannot_be_set_does_not_stop_the_job(command, free_port):
+    """One line on stderr; with PUSHOVER_TOKEN=off it is silent."""
+    options = ["--name", "backup", "--every", "1d", "--"]
+    store = ["--store", f"redis://127.0.0.1:{free_port}"]
+    status, out, err = command.run("run", *store, *options, "echo", "done")
+    assert (0, b"done\n") == (status, out)
+    assert err.startswith(b"pushover-logging: no deadline is set: the shared throttle cannot be")
+    assert (3, b"", b"") == command.run("run", *options, "sh", "-c", "exit 3", PUSHOVER_TOKEN="off")
+
+
+@pytest.mark.process
+def test_end_that_cannot_be_recorded_is_a_line(command, redis):
+    """Redis stops while the job runs: its status is its own."""
+    stop = f"{sys.executable} -c 'import redis; redis.Redis.from_url(\"{redis.url}\").shutdown()'"
+    options = ["--store", redis.url, "--name", "backup", "--every", "1d", "--"]
+    status, _, err = command.run("run", *options, "sh", "-c", f"{stop}; exit 0")
+    assert 0 == status
+    assert b"pushover-logging: the end of the job is not recorded: " in err

@@ -1,0 +1,683 @@
+"""An incident as whoever is on call lives through it: muted, listed, acknowledged, escalated.
+
+Each scenario plays over memory, a file and Redis, on a clock that the test moves.
+"""
+
+import itertools
+import logging
+import math
+import re
+import time
+
+import pytest
+from conftest import USER, Driven
+
+from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
+from pushover_logging.cli import problems
+from pushover_logging.delivery import receipts
+from pushover_logging.identity.fingerprint import explicit
+from pushover_logging.throttle.receipts import FollowUp
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+class Process(Driven):
+    """A driven handler over the stores; several of them are processes that share the state."""
+
+    def report(self, name="db-7", level=logging.ERROR, text="No database", times=1, **own):
+        for _ in range(times):
+            extra = {"pushover": {"fingerprint": name, **own}}
+            record = self.log.makeRecord("shop", level, __file__, 1, text, (), None, extra=extra)
+            record.created = self.clock.time()
+            self.log.handle(record)
+        self.settle()
+
+
+@pytest.fixture
+def start(stores, inbox):
+    """Start processes over one state; with memory there can be only one."""
+    made = []
+
+    def start(**options):
+        if made and not stores.is_shared:
+            pytest.skip("memory has one process")
+        made.append(Process(inbox, clock=stores.clock, **{**stores.options(), **options}))
+        return made[-1]
+
+    yield start
+    for one in made:
+        throttle = one.handler._pipeline and one.handler._pipeline.sender.shared
+        if stores.kind == "redis" and throttle is not None:
+            throttle.store.close()
+        one.end()
+
+
+def together(processes, seconds):
+    """Let time pass for all of them, second by second."""
+    for _ in range(seconds):
+        for one in processes:
+            one.settle()
+        processes[0].clock.now += 1
+    for one in processes:
+        one.settle()
+
+
+def pushes(inbox):
+    return [(push["title"], push["priority"]) for push in inbox.messages]
+
+
+# -- muted
+
+
+def test_muted_problem_is_counted_and_reported_at_the_end(start, inbox):
+    """One problem is quiet for 20 minutes, others are not; one quiet push reports exactly those."""
+    one = start()
+    one.handler.mute("db-7", seconds="20m")
+    one.report(times=40)
+    one.report("disk", text="No space")
+    one.advance(19 * MINUTE)
+    assert [("No space", "0")] == pushes(inbox)
+    one.report(times=2)
+    one.advance(MINUTE + 12)
+    assert [("No space", "0"), ("Muted for 20 min: 42 of 1 problem", "-1")] == pushes(inbox)
+    assert "x42 No database" in inbox.messages[1]["message"]
+    one.advance(901)
+    assert 2 == len(inbox.messages)
+    one.report()
+    assert ("Again: No database", "0") == pushes(inbox)[-1]
+
+
+def test_all_are_muted_but_a_critical(start, inbox):
+    """It comes at once and reports what was counted below it; the end reports the rest."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    for name in ("a", "b", "c"):
+        one.report(name, text=f"{name} is down", times=100)
+    one.report("a", logging.CRITICAL, "a is on fire")
+    one.report("d", logging.CRITICAL, "d is on fire")
+    assert [("a is on fire", "1"), ("d is on fire", "1")] == pushes(inbox)
+    assert "100 more at a lower level" in inbox.messages[0]["message"]
+    one.advance(10 * MINUTE + 12)
+    assert ("Muted for 10 min: 200 of 2 problems", "-1") == pushes(inbox)[-1]
+    lines = inbox.messages[-1]["message"].splitlines()
+    assert ["x100 b is down", "x100 c is down"] == [line.partition(",")[0] for line in lines[:2]]
+
+
+def test_critical_is_muted_if_asked_for(start, inbox):
+    """Nothing passes, and the end is quiet all the same."""
+    one = start()
+    one.handler.mute(seconds="10m", include_critical=True)
+    one.report(level=logging.CRITICAL, times=3)
+    one.advance(10 * MINUTE - 1)
+    assert [] == pushes(inbox)
+    one.advance(13)
+    assert [("Muted for 10 min: 3 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):
+    """And what comes after it is news at once."""
+    one = start()
+    one.handler.mute(seconds=60)
+    one.advance(61)
+    one.report()
+    assert [("No database", "0")] == pushes(inbox)
+
+
+def test_unmute_reports_at_once(start, inbox):
+    """The problem's own mute ends, then that of all; nothing happens where there is none."""
+    one = start()
+    one.handler.mute("db-7", seconds=DAY)
+    one.handler.mute(seconds=2 * DAY)
+    one.handler.unmute("disk")
+    one.report(times=5)
+    one.advance(10 * MINUTE)
+    one.handler.unmute("db-7")
+    one.advance(12)
+    assert [] == pushes(inbox)
+    one.handler.unmute()
+    one.advance(12)
+    assert [("Muted for 10.2 min: 5 of 1 problem", "-1")] == pushes(inbox)
+    one.report("disk", text="No space")
+    assert ("No space", "0") == pushes(inbox)[-1]
+
+
+def test_mute_goes_on_if_it_is_repeated(start, inbox):
+    """It has one beginning and one end, and so one push; shortened, it ends earlier."""
+    one = start()
+    one.handler.mute("db-7", seconds=10 * MINUTE)
+    one.report()
+    one.advance(9 * MINUTE)
+    one.handler.mute("db-7", seconds=HOUR)
+    one.advance(2 * MINUTE)
+    assert [] == pushes(inbox)
+    one.handler.mute("db-7", seconds=MINUTE)
+    one.advance(MINUTE + 12)
+    assert [("Muted for 12 min: 1 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_problem_that_was_reported_before(start, inbox):
+    """What its own window counts is hidden when that ends, and is reported with the rest."""
+    one = start()
+    one.report(times=10)
+    one.handler.mute(seconds="10m")
+    one.advance(301)
+    one.report(times=10)
+    one.advance(5 * MINUTE + 12)
+    assert [("No database", "0"), ("Muted for 10 min: 19 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_end_of_a_muted_problem(start, inbox):
+    """Nobody has heard of it, so that its end is no push; its count is in the mute's."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    one.report(times=7)
+    one.advance(10)
+    one.handler.resolve("db-7")
+    one.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 7 of 1 problem", "-1")] == pushes(inbox)
+
+
+def test_storm_under_a_mute(start, inbox):
+    """Beyond ten new problems at once: one push in the end, and no storm goes on after it."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    for number in range(30):
+        extra = {"pushover": {"fingerprint": f"disk-{number}"}}
+        one.log.error("No space on %d", number, extra=extra)
+    one.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 30 of 30 problems", "-1")] == pushes(inbox)
+    one.report("new", text="No database")
+    assert ("No database", "0") == pushes(inbox)[-1]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 7 * DAY + 1, "8d", "soon", None, True, math.nan])
+def test_mute_always_ends(drive, seconds):
+    """Within 7 days."""
+    with pytest.raises(ConfigurationError, match="seconds: got "):
+        drive().handler.mute(seconds=seconds)
+
+
+def test_refused_report_of_a_mute_is_not_lost(start, inbox):
+    """A summary brings the count later."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    one.report(times=3)
+    inbox.fail_with(400, {"status": 0, "errors": ["message is no good"], "request": "r"})
+    one.advance(10 * MINUTE + 1000)
+    assert 1 == len(inbox.messages)
+    assert "3" in inbox.messages[0]["title"]
+
+
+def test_processes_share_a_mute(start, inbox):
+    """One mutes; one of another host, and one that starts later, are quiet: one push for all."""
+    one, other = start(), start(host="web-2")
+    other.report("disk", text="No space")
+    one.handler.mute(seconds="10m")
+    one.report(times=10)
+    other.report(times=20)
+    late = start()
+    late.report(times=30)
+    together([one, other, late], 10 * MINUTE + 12)
+    assert [("No space", "0"), ("Muted for 10 min: 60 of 1 problem", "-1")] == pushes(inbox)
+    late.report("new", text="New")
+    assert 3 == len(inbox.messages)
+
+
+def test_mute_outlives_the_process(start, inbox, stores):
+    """The next one reports what was hidden from the one before, whose exit brings no digest."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    one.report(times=10)
+    one.advance(1)
+    one.handler.close()
+    one.settle()
+    assert ([] if stores.is_shared else [("No database", "-2")]) == [*pushes(inbox)]
+    one.thread.request_close()
+    late = start()
+    together([one, late], 3)
+    late.report("disk", text="No space")
+    late.advance(10 * MINUTE + 12)
+    assert [("Muted for 10 min: 11 of 2 problems", "-1")] == pushes(inbox)
+
+
+def test_mute_that_cannot_be_shared_raises(start, stores, monkeypatch):
+    """The state is away."""
+    one = start()
+    if stores.kind == "memory":
+        pytest.skip("memory is never away")
+    if stores.kind == "file":
+        stores.path.unlink(missing_ok=True)
+        stores.path.mkdir()
+    else:
+        stores.server.stop()
+    try:
+        with pytest.raises(TemporaryError, match="shared state cannot be reached"):
+            one.handler.mute(seconds=60)
+    finally:
+        if stores.kind == "redis":
+            stores.server.start()
+
+
+def test_nothing_to_mute(inbox):
+    """Off, a mute has no effect; without a throttle nothing could be muted."""
+    off = Driven(inbox, token="off")
+    off.handler.mute(seconds=60)
+    off.handler.unmute()
+    one = Driven(inbox, throttle=False)
+    with pytest.raises(ConfigurationError, match="throttle"):
+        one.handler.mute(seconds=60)
+    one.end()
+
+
+# -- listed
+
+
+def test_problems_are_listed_with_their_states(start, inbox):
+    """The newest first: each state, and what is over only if asked for."""
+    one = start(levels={"CRITICAL": "emergency"})
+    began = one.clock.time()
+    one.report("old", text="It was once")
+    one.report("over", text="It is over")
+    one.advance(10)
+    one.handler.resolve("over")
+    one.advance(301)
+    one.report("fire", logging.CRITICAL, "Fire")
+    one.advance(1)
+    one.report("quiet", text="Quiet", times=3)
+    one.handler.mute("quiet", seconds="10m")
+    one.advance(5)
+    one.report("db-7", times=7)
+    one.advance(2)
+    found = one.handler.problems()
+    assert [
+        ("No database", 40, 7, "open"), ("Quiet", 40, 3, "muted"), ("Fire", 50, 1, "emergency"),
+    ] == [(each.title, each.level, each.count, each.state) for each in found]  # fmt: skip
+    assert [317, 312, 311] == [round(each.since - began) for each in found]
+    assert [317 + 300, 312 + 10 * MINUTE, 311 + HOUR] == [
+        pytest.approx(each.until - began, abs=0.01) for each in found
+    ]
+    every = one.handler.problems(include_over=True)
+    assert {"It was once": "cooling", "It is over": "resolved"} == {
+        each.title: each.state for each in every if each.is_over
+    }
+    one.handler.mute(found[0].id, seconds="10m")
+    assert "muted" == one.handler.problems()[0].state
+
+
+def test_processes_list_each_others_problems(start, inbox):
+    """With the counts of all of them."""
+    one, other = start(), start()
+    one.report(times=10)
+    other.report(times=5)
+    together([one, other], 3)
+    assert [15] == [each.count for each in other.handler.problems()]
+
+
+# -- acknowledged, escalated
+
+LEVELS = {"CRITICAL": {"priority": "emergency", "retry": 30, "expire": 600}}
+SECOND = "gznej3rKEVAvPUxu9vvNnqpmZpokzF"  # the key of a second line
+ESCALATING = {"CRITICAL": {**LEVELS["CRITICAL"], "escalate_to": SECOND}}
+
+
+@pytest.fixture
+def asked(inbox, stores):
+    """The seconds at which the service was asked for a receipt."""
+    seconds = []
+    began = stores.clock.now
+
+    def note(_):
+        seconds.append(stores.clock.now - began)
+
+    inbox.fail_with(500, times=None, path="/1/receipts/", match=note)
+    return seconds
+
+
+def let_pass(inbox, seconds, *processes):
+    """Let time pass, for the service too."""
+    for _ in range(0, seconds, 5):
+        together(processes, 5)
+        inbox.advance(5)
+
+
+def gaps(seconds):
+    return [after - before for before, after in itertools.pairwise(seconds)]
+
+
+def test_acknowledgement_stops_the_questions_and_the_ringing(start, inbox, asked, caplog):
+    """After 90 s: asked every 10 s until then; what comes later is high, and says who saw it."""
+    caplog.set_level(logging.INFO, "pushover_logging")
+    one = start(levels=LEVELS)
+    one.report(level=logging.CRITICAL)
+    one.advance(90)
+    assert min(gaps(asked)) >= 10
+    assert 4 <= len(asked) <= 9
+    inbox.acknowledge(inbox.messages[0]["receipt"], device="pixel")
+    one.advance(211)
+    number = len(asked)
+    assert number <= 11
+    one.report(level=logging.CRITICAL)
+    one.report(level=logging.CRITICAL, times=3)
+    one.advance(915)
+    assert number == len(asked)
+    assert [
+        ("No database", "2"), ("Again: No database", "1"), ("x3 more: No database", "-1"),
+    ] == pushes(inbox)  # fmt: skip
+    for push in inbox.messages[1:]:
+        assert "Acknowledged on pixel at " in push["message"]
+        assert USER not in push["message"]
+    assert ["acknowledged on pixel: No database"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.INFO
+    ]
+    assert "acknowledged" == one.handler.problems()[0].state
+    one.handler.resolve("db-7")
+    one.settle()
+    one.report(level=logging.CRITICAL)
+    assert ("No database", "2") == pushes(inbox)[-1]
+
+
+def test_receipts_are_asked_for_less_often_after_five_minutes(start, inbox, asked):
+    """Each every 10 s, then 30 s; all of them 5 s apart; not after they have expired."""
+    one = start(levels=LEVELS)
+    for name in "abc":
+        one.report(name, logging.CRITICAL, f"{name} is down")
+    let_pass(inbox, 650, one)
+    assert min(gaps(asked)) >= 5
+    assert sum(second <= 300 for second in asked) <= 3 * 30
+    late = [second for second in asked if 340 <= second]
+    assert len(late) <= 3 * 10
+    number = len(asked)
+    let_pass(inbox, 100, one)
+    assert number == len(asked)
+    assert 3 == len(inbox.messages)
+
+
+@pytest.mark.parametrize("given", ["level", "record"])
+def test_emergency_that_nobody_acknowledges_escalates_once(start, inbox, given):
+    """To the second line, as an emergency, with the text and what happened above it."""
+    one = start(levels=ESCALATING if given == "level" else LEVELS)
+    own = {} if given == "level" else {"escalate_to": SECOND}
+    one.report(level=logging.CRITICAL, **own)
+    assert "escalate_to" not in inbox.messages[0]
+    let_pass(inbox, 660, one)
+    first, second = inbox.messages
+    assert (SECOND, "2", "No database") == tuple(
+        second[name] for name in ("user", "priority", "title")
+    )
+    head, _, text = second["message"].partition("\n")
+    assert ("Nobody acknowledged this within 10 min.", first["message"]) == (head, text)
+    assert first["tags"] == second["tags"]
+    let_pass(inbox, 660, one)
+    assert 2 == len(inbox.messages)
+
+
+def test_each_emergency_of_a_group_escalates(start, inbox):
+    """One line with different texts becomes one problem, but no emergency is forgotten."""
+    one = start(levels=ESCALATING)
+    for text in ["fire", "flood", "frost", "smoke", "steam", "storm", "quake"]:
+        one.log.critical(text)
+        one.settle()
+    emergencies = [push["priority"] for push in inbox.messages].count("2")
+    assert 4 <= emergencies < 7
+    let_pass(inbox, 720, one)
+    assert emergencies == [push["user"] for push in inbox.messages].count(SECOND)
+
+
+def test_escalation_is_acknowledged_too(start, inbox):
+    """By the second line: no more emergencies."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 650, one)
+    inbox.acknowledge(inbox.messages[1]["receipt"], device="nokia")
+    let_pass(inbox, 60, one)
+    one.report(level=logging.CRITICAL)
+    assert "1" == inbox.messages[-1]["priority"]
+    assert "Acknowledged on nokia at " in inbox.messages[-1]["message"]
+
+
+def test_another_process_escalates(start, inbox):
+    """The one that sent the emergency is gone."""
+    one, other = start(levels=ESCALATING), start(levels=ESCALATING)
+    other.report("disk", text="No space")
+    one.report(level=logging.CRITICAL)
+    together([one, other], 3)
+    one.end()
+    let_pass(inbox, 660, other)
+    assert [None, None, SECOND] == [
+        {USER: None}.get(push["user"], push["user"]) for push in inbox.messages
+    ]
+
+
+def test_one_process_asks(start, inbox, asked):
+    """Of two that share the state."""
+    one, other = start(levels=LEVELS), start(levels=LEVELS)
+    one.report(level=logging.CRITICAL)
+    other.report("disk", logging.CRITICAL, "No space")
+    together([one, other], 120)
+    assert min(gaps(asked)) >= 5
+    assert 10 <= len(asked) <= 24
+
+
+def test_resolved_emergency_is_asked_for_no_more(start, inbox):
+    """It is cancelled by its tag, and does not escalate."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 30, one)
+    asked = []
+    one.handler.resolve("db-7")
+    one.settle()
+    inbox.fail_with(500, times=None, path="/1/receipts/", match=asked.append)
+    let_pass(inbox, 660, one)
+    assert [] == asked
+    assert ["No database", "Resolved: db-7"] == [title for title, _ in pushes(inbox)]
+
+
+def test_emergency_that_somebody_cancelled_does_not_escalate(start, inbox):
+    """From elsewhere, before its time."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 30, one)
+    one.handler._pipeline._client.cancel(inbox.messages[0]["receipt"])
+    let_pass(inbox, 660, one)
+    assert 1 == len(inbox.messages)
+
+
+@pytest.mark.parametrize("status", [404, 500, 429])
+def test_fault_of_a_receipt_is_asked_for_again(start, inbox, caplog, status):
+    """Nothing is raised or warned of; a receipt that stays unknown counts as expired."""
+    body = {"status": 0, "errors": ["receipt not found"], "receipt": "not found", "request": "r"}
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    asked = []
+    fault = {"times": None if status == 404 else 2, "path": "/1/receipts/"}
+
+    def note(_):
+        asked.append(one.clock.now)
+        return True
+
+    inbox.fail_with(status, body if status == 404 else {}, match=note, **fault)
+    let_pass(inbox, 120, one)
+    assert len(asked) >= 2
+    assert min(gaps(asked)) >= 10
+    let_pass(inbox, 620, one)
+    assert "" == caplog.text
+    assert SECOND == inbox.messages[1]["user"]
+    assert 2 == len(inbox.messages)
+
+
+def test_escalation_that_is_refused_goes_to_the_default_user(start, inbox, caplog):
+    """As any push to a user that the service refuses."""
+    one = start(levels=ESCALATING)
+    inbox.refused.add(SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 700, one)
+    assert [USER, USER] == [push["user"] for push in inbox.messages]
+    assert "its own user was refused" in inbox.messages[1]["message"]
+
+
+def test_escalation_that_the_service_refuses_is_not_repeated(start, inbox, caplog):
+    """As any message that it refuses."""
+    one = start(levels=ESCALATING)
+    refused = {"status": 0, "errors": ["message is no good"], "request": "r"}
+    inbox.fail_with(400, refused, times=None, match=lambda form: form["user"] == SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 700, one)
+    assert (1, 2) == (len(inbox.messages), len(inbox.attempts))
+    assert 1 == caplog.text.count("rejected")
+
+
+def test_escalation_that_cannot_be_sent_waits(start, inbox):
+    """The service is down at that moment: it goes out once, when that is up again."""
+    one = start(levels=ESCALATING)
+    inbox.fail_with(500, times=2, match=lambda form: form["user"] == SECOND)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 720, one)
+    assert [USER, SECOND] == [push["user"] for push in inbox.messages]
+
+
+def test_damaged_escalation_is_dropped(start, inbox):
+    """By another program, in the shared state."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    key = explicit("db-7")
+    with one.handler._problems() as throttle:
+
+        def damage():
+            problem = throttle._get(key)
+            problem.escalation = "{}"
+            throttle._save(key, problem)
+
+        throttle._transaction(damage)
+    let_pass(inbox, 700, one)
+    assert 1 == len(inbox.messages)
+    assert ["No database"] == [each.title for each in one.handler.problems(include_over=True)]
+
+
+def test_late_answer_changes_nothing(start, inbox):
+    """The problem is over, or has another receipt, by the time that it comes."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    one.settle()
+    receipt = inbox.messages[0]["receipt"]
+    inbox.acknowledge(receipt)
+    one.handler.resolve("db-7")
+    one.settle()
+    key, client = explicit("db-7"), one.handler._pipeline._client
+    with one.handler._problems() as throttle:
+        before = throttle.problems(0.0, include_over=True)
+        receipts.ask(client, throttle, FollowUp(key, receipt, "", 0.0))
+        throttle.expired(key, receipt)
+        throttle.escalated("another push", [key], None, 0.0)
+        assert "resolved" == before[0].state
+        assert before == throttle.problems(0.0, include_over=True)
+
+
+@pytest.mark.parametrize("key", ["nobody", f"{USER},{SECOND}", 7, ""])
+def test_key_of_an_escalation_is_checked(inbox, key):
+    """At construction, with the level's name, and without showing the key."""
+    with pytest.raises(ConfigurationError, match=r"CRITICAL.*: escalate_to: got \*\*\*"):
+        Driven(inbox, levels={"CRITICAL": {"priority": 2, "escalate_to": key}})
+
+
+# -- the commands
+
+
+def listed(title="No database", state="open", **given):
+    """Return a problem of 14:02 of some day."""
+    at = time.mktime((2026, 11, 29, 14, 2, 0, 0, 0, -1))
+    values = {"id": "0f3a9c1e", "level": 50, "count": 312, "since": at, "last": at + 420}
+    return ListedProblem(**{**values, "state": state, "until": at + 3600, "title": title, **given})
+
+
+def test_table_fits_the_terminal():
+    """80 columns and no colour; with colours it is as wide, and no title reaches the terminal."""
+    now = listed().last + 60
+    found = [
+        listed(state="emergency"), listed(f"No space on \x1b[31m{'/srv' * 30}", level=40),
+        listed(state="acknowledged", until=None), listed(since=now - 5 * DAY, state="cooling"),
+    ]  # fmt: skip
+    lines = problems.table(found, now, 80, in_color=False)
+    assert [
+        "ID        LEVEL     COUNT  SINCE   LAST   STATE                  TITLE",
+        "0f3a9c1e  CRITICAL  312    14:02   14:09  emergency until 15:02  No database",
+    ] == lines[:2]
+    assert max(map(len, lines)) <= 80
+    assert "24 Nov" in lines[4]
+    colored = problems.table(found, now, 80, in_color=True)
+    assert "\x1b[31memergency until 15:02\x1b[0m" in colored[1]
+    assert lines == [re.sub(r"\x1b\[\d+m", "", line) for line in colored]
+    assert ["no open problems"] == problems.table([], now, 80, in_color=True)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for, kind):
+    """Listed, muted by name and by id, unmuted: what each prints, and what the phone gets."""
+    if kind == "file":
+        options, environ = {"outbox": tmp_path / "o.sqlite"}, {"PUSHOVER_OUTBOX": "o.sqlite"}
+    else:
+        url = request.getfixturevalue("redis").url
+        options, environ = {"throttle": url}, {"PUSHOVER_THROTTLE": url}
+    assert (0, b"db-7: muted until", b"") == tuple(
+        part[:17] if isinstance(part, bytes) else part
+        for part in command.run("mute", "db-7", "--for", "1h", "--include-critical", **environ)
+    )
+    handler = handler_for(**options)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.critical("No database", extra={"pushover": {"fingerprint": "db-7"}})
+    log.error("No space", extra={"pushover": {"fingerprint": "disk"}})
+    assert handler.flush(10)
+    assert ["No space"] == [push["title"] for push in inbox.messages]
+    status, out, err = command.run("problems", **environ)
+    assert (0, b"", 3) == (status, err, len(out.splitlines()))
+    (muted,) = (line for line in out.decode().splitlines() if "No database" in line)
+    assert re.search(r"CRITICAL +1 .* muted until \d\d:\d\d +No database$", muted)
+    assert (0, b"nothing was muted\n", b"") == command.run("unmute", "disk", **environ)
+    key = muted.split()[0]
+    assert 0 == command.run("mute", key, "--for", "2d", **environ)[0]
+    assert (0, b"unmuted\n", b"") == command.run("unmute", **environ)
+    titles = [push["title"] for push in inbox.wait_for(2, timeout=30)]
+    assert re.fullmatch(r"Muted for .*: 1 of 1 problem", titles[1])
+
+
+@pytest.mark.process
+def test_commands_without_shared_state(command):
+    """One line that says how to have it; none of them makes a file."""
+    for arguments in (["problems"], ["mute", "--for", "1h"], ["unmute"]):
+        status, out, err = command.run(*arguments)
+        assert (2, b"", 1) == (status, out, len(err.splitlines()))
+        assert b"pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX" in err
+    status, _, err = command.run("mute", "--for", "8d", PUSHOVER_OUTBOX="o.sqlite")
+    assert (2, True) == (status, b"--for: got '8d'" in err)
+    assert not list(command.directory.rglob("*.sqlite"))
+
+
+@pytest.mark.process
+def test_mute_holds_in_a_forks_child(program, command, inbox):
+    """Through the file that both share; the counts of both are one push."""
+    code, _, err = program.run("""
+        import logging, os
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler(outbox="o.sqlite")
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        handler.mute(seconds="1h")
+        log.error("No database")
+        child = os.fork()
+        for _ in range(5):
+            log.error("No database")
+        handler.close()
+        if not child:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        handler = PushoverHandler(outbox="o.sqlite")
+        (problem,) = handler.problems()
+        assert (11, "muted") == (problem.count, problem.state), problem
+        handler.unmute()
+        handler.close()
+    """)
+    assert (0, "") == (code, err)
+    (push,) = inbox.wait_for(1)
+    assert re.fullmatch(r"Muted for .*: 11 of 1 problem", push["title"])

@@ -1,0 +1,127 @@
+"""How a command opens the state that processes share: by its options, or by the environment."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import TOKEN, USER, Driven, unused_port
+
+from pushover_logging.cli.shared_state import add_options, outbox_of, shared_throttle
+from pushover_logging.clock import Clock
+from pushover_logging.exceptions import ConfigurationError, TemporaryError
+from pushover_logging.identity.fingerprint import explicit
+
+pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
+
+
+@pytest.fixture(autouse=True)
+def _account(monkeypatch, tmp_path):
+    monkeypatch.setenv("PUSHOVER_TOKEN", TOKEN)
+    monkeypatch.setenv("PUSHOVER_USER", USER)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def parsed(*options):
+    """Return the arguments of a command that has the options of the shared state alone."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args([str(option) for option in options], argparse.Namespace(clock=Clock()))
+
+
+def has_problem(*options, **how):
+    """Return whether the state that the options name has the problem of this module's tests."""
+    with shared_throttle(parsed(*options), **how) as throttle:
+        (view,) = throttle.views([explicit("db")]).values()
+        return view.level > 0
+
+
+def report_problem(inbox, **options):
+    """Have a handler report it."""
+    driven = Driven(inbox, **options)
+    driven.log.error("No database", extra={"pushover": {"fingerprint": "db"}})
+    driven.settle()
+    driven.end()
+
+
+def test_file_by_option_or_environment(inbox, tmp_path, monkeypatch):
+    """`--outbox`, before PUSHOVER_THROTTLE and PUSHOVER_OUTBOX; else the user's state folder."""
+    path = tmp_path / "outbox.sqlite"
+    report_problem(inbox, outbox=path)
+    report_problem(inbox, outbox="auto")
+    assert has_problem()
+    monkeypatch.setenv("PUSHOVER_THROTTLE", f"redis://127.0.0.1:{unused_port()}")
+    assert has_problem("--outbox", path)
+    monkeypatch.delenv("PUSHOVER_THROTTLE")
+    monkeypatch.setenv("PUSHOVER_OUTBOX", str(path))
+    assert has_problem()
+    monkeypatch.setenv("PUSHOVER_USER", "u" * 30)
+    assert not has_problem()
+
+
+def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):
+    """`--store`, before `--outbox`; else PUSHOVER_THROTTLE, if it is a URL."""
+    report_problem(inbox, throttle=redis.url)
+    assert has_problem("--store", redis.url, "--outbox", tmp_path / "other.sqlite")
+    monkeypatch.setenv("PUSHOVER_THROTTLE", redis.url)
+    assert has_problem()
+
+
+def test_file_is_made_only_if_asked(tmp_path):
+    """A path with a typing error is an error, not an empty state."""
+    path = tmp_path / "outbox.sqlite"
+    with pytest.raises(ConfigurationError, match=f"there is no file {path}; there is no shared"):
+        has_problem("--outbox", path)
+    assert not path.exists()
+    assert not has_problem("--outbox", path, create=True)
+    assert not has_problem("--outbox", path)
+
+
+def test_other_file_is_left_as_it_is(tmp_path):
+    """A handler would set a damaged file aside; a command might have the wrong path."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database" * 99)
+    with pytest.raises(ConfigurationError, match="is not an outbox file"):
+        has_problem("--outbox", path)
+    assert "not a database" * 99 == path.read_text()
+
+
+def test_without_shared_state_the_error_shows_how_to_have_it(monkeypatch, capsys):
+    """Memory, a token that is off, no home folder: one line each."""
+    monkeypatch.setenv("PUSHOVER_OUTBOX", "off")
+    with pytest.raises(ConfigurationError, match="there is no shared state: pass --outbox PATH"):
+        has_problem()
+    monkeypatch.setenv("PUSHOVER_TOKEN", "off")
+    with pytest.raises(ConfigurationError, match="PUSHOVER_TOKEN is off"):
+        has_problem()
+    monkeypatch.delenv("PUSHOVER_OUTBOX")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", _no_home)
+    assert "off" == outbox_of(parsed())
+    assert 1 == capsys.readouterr().err.count("\n")
+
+
+def _no_home():
+    msg = "Could not determine home directory."
+    raise RuntimeError(msg)
+
+
+def test_state_that_cannot_be_reached_is_worth_another_try(inbox, tmp_path):
+    """A locked file, a Redis that does not answer: status 75."""
+    with pytest.raises(TemporaryError):
+        has_problem("--store", f"redis://127.0.0.1:{unused_port()}")
+    path = tmp_path / "outbox.sqlite"
+    report_problem(inbox, outbox=path)
+    hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+    hold += "c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        process.stdout.readline()
+        with pytest.raises(TemporaryError, match="locked"):
+            has_problem("--outbox", path)
+        os.kill(process.pid, signal.SIGKILL)
+    assert has_problem("--outbox", path)
