@@ -125,7 +125,7 @@ def test_configuration(program, inbox, name):
 
 def test_trading_bot(program, inbox):
     """trading_bot.py: a push a symbol, the feed's loss and its end, fills without a sound."""
-    status, said = run_strictly(program, "trading_bot.py")
+    status, said = run(program, PYTHON, "trading_bot.py")
     assert 0 == status, said
     no_answer = "TimeoutError: the exchange has no answer to {}"
     bought = "trade, examples/trading_bot.py:N\nsymbol: {}\nINFO · bot · web-1"
@@ -140,6 +140,12 @@ def test_trading_bot(program, inbox):
         ("Resolved: feed", "Prices are back\nIt lasted N s and came 3 times.", "-1"),
         ("38 more of 2 problems", "\n".join([*counts, "web-1"]), "-2"),
     ]) == shown(inbox)  # fmt: skip
+
+
+def test_trading_bot_warns_of_nothing(program):
+    """In development mode, in which asyncio logs each step that is slow."""
+    status, said = run_strictly(program, "trading_bot.py")
+    assert 0 == status, said
 
 
 def test_training_run(program, inbox, tmp_path):
