@@ -51,6 +51,29 @@ def test_record_of_a_finalizer_at_the_end_is_delivered_or_said(
     assert pushed or "not sent" in err or "Logging error" in err, err
 
 
+def test_finalizer_waits_for_no_try_that_must_fail(program, inbox):
+    """At the very end Python imports nothing: the loss is reported at once, not after a pause."""
+    code, out, err = program.run(
+        """
+        import logging, os, sys, time
+        from pushover_logging import PushoverHandler
+        logging.getLogger().addHandler(PushoverHandler())
+        class Last:
+            def __init__(self):
+                self.log, self.now, self.write = logging.getLogger(), time.monotonic, os.write
+            def __del__(self):
+                began = self.now()
+                self.log.error("boom at the very end")
+                self.write(1, b"%f" % (self.now() - began))
+        sys.modules["last"] = Last()
+        """,
+        timeout=20,
+    )
+    assert 0 == code
+    assert float(out) < 0.5
+    assert inbox.messages or "not sent" in err, err
+
+
 def test_service_with_a_name_is_reached_at_the_end(program, inbox):
     """Its name is encoded and looked up without an import that the end refuses."""
     source = LAST.format(

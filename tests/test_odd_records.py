@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 from collections import OrderedDict, UserDict, defaultdict
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -202,6 +203,19 @@ def test_t_strings_are_grouped_by_their_strings(drive):
         driven.log.error(Template("order ", field(f"A{number}"), " is late"))
     driven.settle()
     assert ["order A0 is lost", "order A0 is late"] == driven.titles
+
+
+def test_traceback_of_code_without_a_spec_is_reported(drive):
+    """As a notebook or a template engine makes it: since Python 3.15, linecache warns of that."""
+    loader = SimpleNamespace(get_source=lambda _: "1 / 0\n")
+    driven = drive()
+    try:
+        exec(compile("1 / 0\n", "<cell>", "exec"), {"__name__": "cell", "__loader__": loader})
+    except ZeroDivisionError:
+        driven.log.exception("no total")
+    driven.settle()
+    assert ["ZeroDivisionError: division by zero"] == driven.titles
+    assert 0 == driven.handler.stats().failed
 
 
 def test_slots_of_a_record_are_kept(drive):

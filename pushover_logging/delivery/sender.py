@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+import sys
 import threading
 import time
 import traceback
@@ -165,7 +166,7 @@ class Sender:
     _digest_from: float = -math.inf
     _digests_apart: float = _DIGESTS_APART
     _has_warned_of_full: bool = False
-    _has_warned_of_fault: bool = False
+    is_faulty: bool = False  # the last step raised what it should not, and that was warned of
     _file: FileOutbox | None = None
     _memory: MemoryOutbox = field(init=False)
     _retry: RetryPolicy = field(init=False)
@@ -257,8 +258,8 @@ class Sender:
             name, file = frame.f_code.co_name, Path(frame.f_code.co_filename).name
             self.last_error = f"the sender failed: {type(error).__name__} in {name}, {file}:{line}"
             self._retry.back_off()
-            if not self._has_warned_of_fault:
-                self._has_warned_of_fault = True
+            if not self.is_faulty:
+                self.is_faulty = True
                 warn("%s; next try in %d s", self.last_error, self._retry.pause())
             return self._retry.pause()
 
@@ -390,7 +391,7 @@ class Sender:
             self._record_result(push)
             raise
         else:
-            self._has_warned_of_fault = False
+            self.is_faulty = False
             self._retry.succeed(queued.message.user)
             with self.lock:
                 self.counters.possible_duplicates += queued.may_have_arrived
@@ -1019,7 +1020,12 @@ class SenderThread:
             lifecycle.leave_sender()
 
     def _is_hopeless(self, left: float) -> bool:
-        """Return True at exit if nothing can be sent within ``left`` seconds."""
+        """Return True at exit if nothing can be sent within ``left`` seconds.
+
+        What an interpreter that ends has already taken away does not come back.
+        """
+        if self._sender.is_faulty and sys.is_finalizing():  # pragma: no cover  measured no more
+            return True
         return lifecycle.is_ending() and not self._is_busy and self._sender.pause() > left
 
     def _is_hurried(self) -> bool:

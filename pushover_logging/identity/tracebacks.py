@@ -7,11 +7,11 @@ import contextlib
 import linecache
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from opcode import opmap
-from types import FrameType, TracebackType
-from typing import NamedTuple, TypeGuard
+from types import FrameType, SimpleNamespace, TracebackType
+from typing import Any, NamedTuple, TypeGuard
 
 ASYNCIO = "asyncio.exceptions"
 """The module of asyncio's own exceptions, as their types and their tracebacks name it."""
@@ -278,9 +278,24 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
     lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
     line = ""
     with contextlib.suppress(Exception):  # it imports, which the end of an interpreter refuses
-        line = linecache.getline(code.co_filename, lineno, namespace).strip()
+        given = None if code.co_filename in linecache.cache else _loader_of(namespace)
+        line = linecache.getline(code.co_filename, lineno, given).strip()
     module = str(namespace.get("__name__", ""))
     return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
+
+
+def _loader_of(namespace: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a module's globals as linecache reads them.
+
+    Since Python 3.15 it warns of a ``__spec__`` that is missing or has another loader, and a
+    warning can be an error.
+    """
+    spec = namespace.get("__spec__")
+    loader = namespace.get("__loader__") or getattr(spec, "loader", None)
+    if loader is None:
+        return None
+    spec = SimpleNamespace(name=getattr(spec, "name", None), loader=loader)
+    return {"__name__": namespace.get("__name__"), "__loader__": loader, "__spec__": spec}
 
 
 def both_ends(text: str) -> str:
