@@ -210,8 +210,9 @@ class PushoverHandler(logging.Handler):
         # Until the first record also a WARNING, which Python would show on stderr.
         lowest = self._trail_level if self._is_in_use else min(self._trail_level, logging.WARNING)
         if lowest < self.level:
-            self.level = entry = EntryLevel(self.level)
+            entry = EntryLevel(self.level)
             entry.lowest = lowest
+            self.level: int = entry
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count the record, or put its Message into the outbox; never raises into the program."""

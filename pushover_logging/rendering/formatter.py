@@ -93,7 +93,7 @@ class PushoverFormatter(JsonFormatter):
         self.extras: tuple[str, ...] | None = checked_extras(extras)
         self.host = host
         self.redaction = redaction
-        self.source = SourceLink()
+        self.source: SourceLink = SourceLink()
         self._attachments = Attachments()
         # Returns the length of an encrypted text; None if texts are not encrypted.
         self.encrypted_length: Callable[[str], int] | None = None
