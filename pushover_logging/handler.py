@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pushover_logging.throttle.throttle import Throttle
 
 RECORD_KEYS = FIELDS | {"fingerprint", "resolves", "throttle"}
+_MAX_LOGGERS = 1000
 _MAX_WARNINGS = 20  # of one handler, about what records bring
 
 
@@ -122,6 +123,7 @@ class PushoverHandler(logging.Handler):
         times = {name: config.seconds(name, given[name]) for name in ("max_age", "close_timeout")}
         make_client = config.client_factory(account, api_url, timeout)
         self._warned: set[object] = set()
+        self._known_loggers: set[str] = set()  # of which the handlers were looked at
         terminate = config.boolean("terminate", terminate)
         self._settings: Settings | None = None
         self._pipeline: Pipeline | None = None
@@ -391,14 +393,16 @@ class PushoverHandler(logging.Handler):
         That is a second handler that sends the same records, and a key of a record's ``pushover``
         mapping that means nothing.
         """
-        for problem in program_setup.duplicate_handlers(self, record.name):
-            self._warn_once("twice", "%s", problem)
+        if record.name not in self._known_loggers and len(self._known_loggers) < _MAX_LOGGERS:
+            self._known_loggers.add(record.name)
+            for problem in program_setup.duplicate_handlers(self, record.name):
+                self._warn_once("twice", "%s", problem)
         given = getattr(record, "pushover", None)
         strange: list[object] = [key for key in own if key not in RECORD_KEYS]
         if given is not None and not isinstance(given, Mapping):
             strange = [f"a {type(given).__name__}, not a mapping"]
-        takes = ", ".join(sorted(RECORD_KEYS))
         for key in strange:
+            takes = ", ".join(sorted(RECORD_KEYS))
             text = "the pushover extra of a record: got %s, takes %s"
             self._warn_once(("key", key), text, redacted(key), takes)
 
