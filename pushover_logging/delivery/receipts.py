@@ -42,10 +42,8 @@ def ask(client: PushoverClient, throttle: Throttle, due: FollowUp) -> None:
         throttle.expired(due.key, due.receipt)
 
 
-def emergency(message: Message, receipt: str | None) -> Emergency | None:
-    """Return what to keep of an accepted ``message``; None if it was no emergency."""
-    if not receipt:
-        return None
+def emergency(message: Message, receipt: str) -> Emergency:
+    """Return what to keep of an emergency that was accepted."""
     if message.escalate_to is None:
         return Emergency(receipt)
     message = unacknowledged(message)

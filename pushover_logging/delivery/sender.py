@@ -414,7 +414,8 @@ class Sender:
             else:
                 left = self.deadline - Clock.monotonic()
                 sent = self.client.send(message, within=max(left, _SHORTEST))
-            push.emergency = receipts.emergency(message, sent.receipt)
+            if sent.receipt:
+                push.emergency = receipts.emergency(message, sent.receipt)
 
     # -- what becomes of a Message
 

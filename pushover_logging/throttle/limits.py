@@ -83,6 +83,11 @@ class Limits:
         if self.mutes:
             self.mutes = current(self.mutes, now)
 
+    def mute_of(self, key: str, level: int) -> Mute | None:
+        """Return the mute that holds a push back longest, None if it passes."""
+        holding = [mute for mute in self.mutes if mute.holds(key, level)]
+        return max(holding, key=lambda mute: mute.until, default=None)
+
     def allow(self, level: int, now: float, created: float) -> bool:
         """Return True if a push goes out at once; otherwise it waits for a digest, in a storm.
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushover_logging.throttle.mutes import mute_of, problem_id
+from pushover_logging.throttle.mutes import problem_id
 
 if TYPE_CHECKING:  # the package's root imports this module
     from pushover_logging.throttle.limits import Limits
@@ -66,7 +66,7 @@ def _state(key: str, problem: Problem, limits: Limits, now: float) -> tuple[str,
         return ACKNOWLEDGED, math.inf
     if now < problem.emergency_until:
         return EMERGENCY, problem.emergency_until
-    mute = mute_of(limits.mutes, key, logging.NOTSET)
+    mute = limits.mute_of(key, logging.NOTSET)
     if mute is not None:
         return MUTED, mute.until
     is_open = now < problem.until or problem.counted.count or problem.claimed_by

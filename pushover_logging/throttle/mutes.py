@@ -46,12 +46,6 @@ def ids_of(name: str | None) -> tuple[str, ...]:
     return name, problem_id(explicit(name)), problem_id(explicit(f"{JOB}{name}"))
 
 
-def mute_of(mutes: Mutes, key: str, level: int) -> Mute | None:
-    """Return the mute that holds a push back longest, None if it passes."""
-    holding = [mute for mute in mutes if mute.holds(key, level)]
-    return max(holding, key=lambda mute: mute.until, default=None)
-
-
 def with_mute(mutes: Mutes, mute: Mute) -> Mutes:
     """Return ``mutes`` with one more, which goes on where an earlier one of the same ids began."""
     others = tuple(each for each in mutes if each.ids != mute.ids)

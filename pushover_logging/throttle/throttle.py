@@ -30,7 +30,7 @@ from pushover_logging.throttle.limits import (
     merge_into,
 )
 from pushover_logging.throttle.listing import ListedProblem, listed
-from pushover_logging.throttle.mutes import Mute, ids_of, mute_of, with_mute
+from pushover_logging.throttle.mutes import Mute, ids_of, with_mute
 from pushover_logging.throttle.rules import (
     LEASE,
     MAX_RELAPSES,
@@ -296,7 +296,7 @@ class Throttle:
                 and problem.user not in blocked_users
                 and (at_exit or self._limits.due_at(problem, self._now, self._quota) <= self._now)
             ):
-                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                mute = self._limits.mute_of(name, problem.counted.level)
                 if mute is not None and (self._is_shared or not at_exit):  # a mute ends with memory
                     problem.hide(mute)
                     self._save(name, problem, not_before=mute.until)
@@ -510,7 +510,7 @@ class Throttle:
         What they hold back waits for the end of the mute, or for a digest.
         """
         is_scarce = self._quota is QuotaLevel.SCARCE and candidate.level < logging.CRITICAL
-        mute = mute_of(self._limits.mutes, key, candidate.level)
+        mute = self._limits.mute_of(key, candidate.level)
         if mute is not None:
             problem.hide(mute)
         elif verdict is Verdict.AGAIN and (is_scarce or self._quota is QuotaLevel.LOW):
@@ -544,7 +544,7 @@ class Throttle:
         """Have what a mute has hidden reported when the present mutes end: now, if none is left."""
         for name, problem in self._due(math.inf, SHARED_CAPACITY).items():
             if problem is not None and problem.muted_until > self._now:
-                mute = mute_of(self._limits.mutes, name, problem.counted.level)
+                mute = self._limits.mute_of(name, problem.counted.level)
                 problem.muted_until = mute.until if mute else self._now
                 self._save(name, problem)
 
@@ -604,7 +604,7 @@ class Throttle:
         if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
             problem.unannounced, problem.level = True, found.occurrences.level
             level = found.occurrences.level
-            if found.unannounced and mute_of(self._limits.mutes, key, level) is None:
+            if found.unannounced and self._limits.mute_of(key, level) is None:
                 self._limits.begin_storm(self._now)
         return key, problem
 
