@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pushover_logging import PushoverHandler
+from pushover_logging.api.client import Sent
 from pushover_logging.clock import Clock
 from pushover_logging.delivery.counters import Counters, Stats
 from pushover_logging.delivery.dedup import Admission, Dedup
@@ -194,11 +195,12 @@ class Outage:
         self._pipeline._client.send = self._send  # type: ignore[union-attr]  # noqa: SLF001
         self._watch(self._pipeline.sender.local)  # type: ignore[union-attr]
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Message) -> Sent:
         self.attempts.append(self.clock.now)
         if self.is_away:
             raise self.error
         self.pushes.append((self.clock.now, message))
+        return Sent(str(len(self.pushes)))
 
     def log(self, problem: str) -> None:
         """Log a record of a problem."""
@@ -242,12 +244,13 @@ class Outage:
             decision: Decision | None = None,
             *,
             refused: bool = False,
+            **options: Any,  # noqa: ANN401  as the method
         ) -> dict[str, View]:
             along = decision.included_count if decision else None
             self.reported += bool(decision)
             if not refused:
                 self.reported += along.count if along else claimed.get(push_id, 0)
-            return notified(push_id, keys, decision, refused=refused)
+            return notified(push_id, keys, decision, refused=refused, **options)
 
         throttle.due = watched_due  # type: ignore[method-assign]
         throttle.notified = watched_notified  # type: ignore[method-assign]

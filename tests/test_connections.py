@@ -61,7 +61,7 @@ def test_fork_shares_none(program, inbox):
         """
         import logging, os
         from pushover_logging import PushoverHandler
-        handlers = [PushoverHandler(throttle=False) for _ in range(3)]
+        handlers = [PushoverHandler(throttle=False, device=name) for name in "abc"]
         for handler in handlers:
             logging.getLogger().addHandler(handler)
         logging.error("before")

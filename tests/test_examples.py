@@ -23,18 +23,20 @@ CHANGES = [  # what differs from run to run, and from one version of a framework
     (re.compile(r"\(pid:\d+\)"), "(pid:N)"),
 ]
 
+LEFT_OUT = re.compile(r"[ …]|\d\d:\d\d:\d\d [A-Z]+ ")
+
 pytestmark = pytest.mark.process
 
 
 def shown(inbox):
     """Return title, message and priority of each push, in an order of its own.
 
-    Frames are left out: a framework's differ with its version.
+    Frames are left out, as a framework's differ with its version, and so is the trail.
     """
     pushes = []
     for push in inbox.messages:
         lines = push["message"].splitlines()
-        text = "\n".join(line for line in lines if not line.startswith((" ", "…")))
+        text = "\n".join(line for line in lines if not LEFT_OUT.match(line))
         pushes.append((masked(push["title"]), masked(text), push["priority"]))
     return sorted(pushes)
 

@@ -7,6 +7,7 @@ import linecache
 import logging
 import logging.handlers
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from conftest import Driven
 
 import pushover_logging
+from pushover_logging.delivery import lifecycle
 from pushover_logging.rendering.record_view import copy_record
 
 
@@ -290,3 +292,33 @@ def test_records_on_the_way_out_of_a_recursion(inbox, throttle, capsys, apart):
     assert stats.failed > 0
     driven.end()
     capsys.readouterr()
+
+
+def test_stderr_that_is_gone(monkeypatch):
+    """A daemon has none: what was not sent cannot be reported, and nothing is raised."""
+    monkeypatch.setattr("sys.stderr", None)
+    lifecycle._report(1, "not sent")
+
+
+def test_deferred_record_that_has_failed_meanwhile(drive):
+    """Its own call has counted it: nothing is left to take."""
+    driven = drive()
+    driven.handler._pipeline.guard._deferred.append([])
+    assert driven.handler.flush(0)
+    assert 0 == driven.handler.stats().records
+
+
+def test_problem_that_ends_while_its_record_is_formatted(drive):
+    """Another thread resolves it then: the record is sent all the same."""
+
+    class Ends:
+        def __str__(self):
+            thread = threading.Thread(target=driven.handler.resolve, args=("disk",))
+            thread.start()
+            thread.join()
+            return "/srv"
+
+    driven = drive()
+    driven.log.error("%s is full", Ends(), extra={"pushover": {"fingerprint": "disk"}})
+    driven.settle()
+    assert ["/srv is full", "Resolved: disk"] == sorted(driven.titles)

@@ -106,7 +106,7 @@ import logging, os, sys
 from pushover_logging import PushoverHandler
 from pushover_logging.outbox import sqlite
 from pushover_logging.throttle import sqlite
-import idna, encodings.idna
+import idna, encodings.idna, pushover_logging.api.transport, pushover_logging.delivery.pipeline
 os.setgroups([])
 os.setgid({gid})
 os.setuid({uid})

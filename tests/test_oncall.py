@@ -712,3 +712,19 @@ def test_emergency_of_a_killed_process_escalates(program, inbox, request, handle
     found = inbox.wait_for(3, timeout=60)
     assert ["No database", "Another problem", "No database"] == [push["title"] for push in found]
     assert (SECOND, "2") == (found[2]["user"], found[2]["priority"])
+
+
+def test_mute_wakes_a_sender_that_rests(handler_for, inbox):
+    """What it held back is reported when it ends, though nothing is logged any more."""
+    handler = handler_for(level="ERROR")
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.error("No database")
+    inbox.wait_for(1)
+    handler.mute(seconds=60)
+    log.error("No disk")
+    assert handler.flush(10)
+    handler.unmute()
+    first, second = inbox.wait_for(2)
+    assert "No database" == first["title"]
+    assert second["title"].startswith("Muted for ")

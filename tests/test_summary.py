@@ -168,3 +168,11 @@ def test_texts_of_a_damaged_store_are_texts():
     """Another process can have written anything: each counts once."""
     message = summary([count(2, texts=("x y", "2 z"))], None)
     assert "Among them: y, z" == message.message.splitlines()[1]
+
+
+def test_digest_says_what_was_acknowledged():
+    """In the problem's own line."""
+    done = count(4, "No database", acknowledged="Acknowledged on pixel at 14:02.")
+    first, second, *_ = summary([done, count(2, "No disk")], "web-1").message.split("\n")
+    assert first.endswith(". Acknowledged on pixel at 14:02.")
+    assert "Acknowledged" not in second

@@ -301,7 +301,7 @@ def _new_session(url: str, exchange: _Exchange) -> requests.Session:
         session.mount(scheme, DeadlineAdapter(exchange))
     settings = session.merge_environment_settings(url, {}, None, None, None)
     session.verify = settings["verify"]
-    if session.verify is True and _is_patched():
+    if session.verify is True and _is_patched():  # pragma: no cover  such are not measured
         # By name: with a TLS context of our own, requests before 2.32.5 loads none by itself.
         session.verify = DEFAULT_CA_BUNDLE_PATH
     session.trust_env = False

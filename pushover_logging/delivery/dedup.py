@@ -211,9 +211,7 @@ class Dedup:
                 with self._lock:
                     if len(self._calls) >= MAX_CALLS:
                         self._calls.clear()
-                    tally = self._tallies.get(key)
-                    if tally is not None:
-                        self._calls[call] = tally
+                    self._calls[call] = self._tallies[key]
 
     def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> GroupKey | None:
         """Remember how to report a problem, and its group; return the group if it is known."""

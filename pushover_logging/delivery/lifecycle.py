@@ -356,7 +356,7 @@ def _after_fork_in_child() -> None:
     global _process  # noqa: PLW0603  it is a new one
     if _process.wakeup != _NO_DESCRIPTOR:  # its reader is the parent's thread
         before = signal.set_wakeup_fd(_NO_DESCRIPTOR)
-        if before != _process.wakeup:
+        if before != _process.wakeup:  # pragma: no branch  else it ends unmeasured
             signal.set_wakeup_fd(before)
     _process = _Process()
     _THREADS.clear()

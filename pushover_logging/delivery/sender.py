@@ -838,7 +838,7 @@ class SenderThread:
         self._client = client
         self._clock = clock
         self._starting, self._stepping = threading.RLock(), threading.Lock()
-        self._kind: object = None
+        self._kind: object = threading.Lock
         self._running: object = None
         self._wakeup = _Wakeup()
         self._waiters: deque[_Wakeup] = deque()
@@ -979,7 +979,7 @@ class SenderThread:
         """
         deadline = Clock.monotonic() + _OLD_THREAD_END
         while not self._stepping.acquire(blocking=False):  # to wait would stop all green threads
-            if self._running is kind and Clock.monotonic() > deadline:
+            if self._running in {None, kind} and Clock.monotonic() > deadline:
                 return False
             time.sleep(_OLD_THREAD_LOOK)
         return True
