@@ -57,6 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         throttle.mute(arguments.name, seconds, include_critical=arguments.include_critical)
     now = arguments.clock.time()
     what = "all problems" if arguments.name is None else on_one_line(arguments.name)
-    passes = "" if arguments.include_critical else ", but for CRITICAL"
+    passes = "" if arguments.include_critical else ", except CRITICAL"
     sys.stdout.write(f"{what}: muted until {short_time(now + seconds, now)}{passes}\n")
     return 0
