@@ -57,11 +57,12 @@ class Counters:
     def end(self, outcome: str) -> None:
         """Count what became of a pending record: an outcome, with a reason after a colon."""
         kind, _, reason = outcome.partition(": ")
-        self.pending -= 1
+        counts = self._ended
         if kind == "dropped":
-            self._dropped[reason.partition(": ")[0]] += 1
-        else:
-            self._ended[kind] += 1
+            counts, kind = self._dropped, reason.partition(": ")[0]
+        number = counts.get(kind, 0) + 1
+        # No call between the two, which could be one too many at the recursion limit.
+        counts[kind], self.pending = number, self.pending - 1
 
     def stats(self, quota: Quota | None, last_error: str | None) -> Stats:
         """Return the counters as they stand together."""
