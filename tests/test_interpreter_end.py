@@ -132,7 +132,7 @@ def test_subinterpreter_ends_after_its_errors_are_sent(program, inbox, outbox):
         """,
         PUSHOVER_OUTBOX=outbox,
     )
-    assert (0, "") == (code, err)
+    assert (0, "boom in the subinterpreter\n") == (code, err)  # as without the handler
     assert ["boom in the subinterpreter"] == [push["title"] for push in inbox.messages]
 
 
