@@ -170,7 +170,10 @@ def test_renamed_job_is_overdue_until_it_is_forgotten(site):
     site.start("nightly")
     assert ["backup did not run"] == site.until("2026-03-11 03:01")
     assert ["backup", "nightly"] == list(jobs.listed(site.store))
+    problem = explicit(jobs.overdue_fingerprint("backup"))
+    assert [problem] == list(site.store.transaction(lambda: site.store.load([problem])))
     assert [True, False] == [jobs.forget(site.store, "backup") for _ in range(2)]
+    assert [] == list(site.store.transaction(lambda: site.store.load([problem])))
     assert ["nightly"] == list(jobs.listed(site.store))
     site.start("nightly")
     assert [] == site.until("2026-03-12 03:59")

@@ -123,6 +123,18 @@ def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):
     assert [("No database", "0")] == pushes(inbox)
 
 
+def test_name_and_id_mean_one_mute(start, inbox):
+    """What was muted by its name is unmuted by the id that is listed, and the other way round."""
+    one = start()
+    one.report()
+    (listed,) = one.handler.problems()
+    for muted, unmuted in (("db-7", listed.id), (listed.id, "db-7")):
+        one.handler.mute(muted, seconds=DAY)
+        assert ["muted"] == [each.state for each in one.handler.problems()]
+        one.handler.unmute(unmuted)
+        assert ["open"] == [each.state for each in one.handler.problems()]
+
+
 def test_unmute_reports_at_once(start, inbox):
     """The problem's own mute ends, then that of all; nothing happens where there is none."""
     one = start()

@@ -113,7 +113,7 @@ SCENES = (
     ),
     Scene("08:40  The disk has room again. A quiet push resolves the warning.", "free_disk", 1),
     Scene(
-        "08:45  No payments at all: an emergency. It repeats until somebody acknowledges it.",
+        "08:45  No payments at all: an emergency. It repeats until it is acknowledged.",
         "emergency",
         1,
     ),

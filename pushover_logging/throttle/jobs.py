@@ -40,7 +40,7 @@ def overdue_fingerprint(name: str) -> str:
 
 
 def start(store: Store, name: str, job: Job) -> bool:
-    """Record that a job starts, which sets its deadline; the store's clock tells the time.
+    """Record that a job starts, which sets its deadline by the store's clock.
 
     ``job`` has its ``every``, ``grace`` and ``host``, and how its pushes go out. Returns True if it
     had missed a deadline before.
@@ -114,13 +114,13 @@ def listed(store: Store) -> dict[str, Job]:
 
 
 def forget(store: Store, name: str) -> bool:
-    """Forget a job and its deadline; return False if it is unknown."""
+    """Forget a job, and the problem that it did not run; return False if it is unknown."""
 
     def work() -> bool:
-        is_known = bool(store.load([DEADLINE + name]))
-        if is_known:
-            store.delete(DEADLINE + name)
-        return is_known
+        found = store.load([DEADLINE + name, explicit(overdue_fingerprint(name))])
+        for item in found:
+            store.delete(item)
+        return DEADLINE + name in found
 
     return store.transaction(work)
 

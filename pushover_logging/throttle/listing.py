@@ -39,7 +39,7 @@ class ListedProblem:
 
     @property
     def is_over(self) -> bool:
-        """Return True if nothing is to be expected of it: it cools, or is resolved."""
+        """Return True if it cools or is resolved."""
         return self.state in {COOLING, RESOLVED}
 
 

@@ -23,6 +23,10 @@ class Mute:
     until: float = 0.0
     include_critical: bool = False
 
+    def is_same(self, other: Mute) -> bool:
+        """Return True if both are of one problem, by its name or its id, or both of all."""
+        return self.ids == other.ids or not set(self.ids).isdisjoint(other.ids)
+
     def holds(self, key: str, level: int) -> bool:
         """Return True if it holds back a push of ``level`` about the problem of ``key``."""
         is_meant = not self.ids or problem_id(key) in self.ids
@@ -48,8 +52,8 @@ def ids_of(name: str | None) -> tuple[str, ...]:
 
 def with_mute(mutes: Mutes, mute: Mute) -> Mutes:
     """Return ``mutes`` with one more, which goes on where an earlier one of the same ids began."""
-    others = tuple(each for each in mutes if each.ids != mute.ids)
-    since = min([mute.since, *(each.since for each in mutes if each.ids == mute.ids)])
+    others = tuple(each for each in mutes if not each.is_same(mute))
+    since = min([mute.since, *(each.since for each in mutes if each.is_same(mute))])
     return (*others, replace(mute, since=since))
 
 

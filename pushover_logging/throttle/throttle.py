@@ -387,8 +387,8 @@ class Throttle:
     def unmute(self, name: str | None) -> bool:
         """End a mute, or all of them without ``name``; return False if there is none."""
         self._load([LIMITS])
-        before, ids = self._limits.mutes, ids_of(name)
-        self._limits.mutes = tuple(mute for mute in before if ids and mute.ids != ids)
+        before, ended = self._limits.mutes, Mute(ids_of(name))
+        self._limits.mutes = tuple(mute for mute in before if name and not mute.is_same(ended))
         self._hide_again()
         return self._limits.mutes != before
 
