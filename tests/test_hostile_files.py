@@ -182,6 +182,9 @@ def test_cell_of_another_kind_costs_its_row_alone(driver, path, table, column, v
     other.advance(400)
     assert {"next problem", "problem of the next process"} <= set(driven.titles)
     assert 0 == driven.handler.stats().pending
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        (longest,) = file.execute("SELECT MAX(length(payload)) FROM message").fetchone()
+    assert (longest or 0) < 10_000  # what is kept for a person fills no disk
     assert 0 == other.handler.stats().pending
 
 

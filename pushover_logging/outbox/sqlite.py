@@ -41,6 +41,7 @@ SILENCE = 15.0  # seconds without a beat after which a leader is passed by
 DEATHS_TO_SET_ASIDE = 10  # processes that died while they sent it; from 2 on it is tried last
 MAX_PAUSE = 32 * 86_400.0  # seconds for which the service can ask for no requests
 SET_ASIDE_KEPT = 100  # rows an account, for a person to look at
+_UNREADABLE_KEPT = 2048  # characters of the payload of one that cannot be read
 _LONGEST = 500  # characters of an outcome
 _EMITTERS = 2**31  # the first offset of the emitters' locks; the accounts' are below
 _EMITTER_LIMIT = 2**59
@@ -82,6 +83,7 @@ _NEXT = """
     LEFT JOIN message ON message.account = leader.account AND outcome IS NULL
     WHERE leader.account = ? ORDER BY (deaths >= 2), priority DESC, seq
 """
+_CUT = "UPDATE message SET payload = substr(payload, 1, ?), attachment = NULL WHERE seq = ?"
 
 
 class Emitted(NamedTuple):
@@ -244,6 +246,7 @@ class FileOutbox:
                     queued = self._queued(seq, message_id, *rest)
                 except (ValueError, TypeError, OverflowError) as error:  # others have damaged it
                     outcome = f"{DROPPED}: {SET_ASIDE}: it cannot be read: {error}"
+                    self._execute(_CUT, _UNREADABLE_KEPT, seq)
                     self._end(outcome, _UNKNOWN, "seq = ?", seq)
                 else:
                     self._execute("UPDATE message SET sending = 1 WHERE seq = ?", seq)
