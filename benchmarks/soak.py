@@ -20,9 +20,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.soak_places import RedisServer, TlsFront, failing_disk, small_disk
 from pushover_logging import PushoverHandler
 from pushover_logging.clock import Clock
 from pushover_logging.inbox.server import Inbox
@@ -59,6 +61,8 @@ def work(folder: Path, name: str) -> None:
         "terminate": True,
         "level": 0,
     }
+    if int(name[1:]) % 2:  # the others count in the file
+        options["throttle"] = {"store": os.environ["SOAK_REDIS"]}
     handler = PushoverHandler(**options)
     log = logging.Logger("soak")
     log.addHandler(handler)
@@ -91,11 +95,19 @@ class Soak:
     def __init__(self, folder: Path, inbox: Inbox, seed: int) -> None:
         self.folder, self.inbox, self.random = folder, inbox, random.Random(seed)  # noqa: S311  as above
         self.disk = folder / "disk"
+        self.file, self.lock = self.disk / "outbox.sqlite", self.disk / "outbox.sqlite.lock"
+        self.redis, self.tls = RedisServer(folder), TlsFront(inbox.port, folder)
+        self.environ = {
+            **os.environ, **inbox.environ, **failing_disk(folder),
+            "PUSHOVER_API_URL": self.tls.url, "REQUESTS_CA_BUNDLE": str(self.tls.certificate),
+            "SOAK_REDIS": self.redis.url,
+        }  # fmt: skip
+        self.emptied: set[str] = set()
         self.arrived: dict[str, str] = {}
         self.happened: Counter[str] = Counter()
         self.killed: set[str] = set()
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.later: list[tuple[float, Any]] = []
+        self.later: list[tuple[float, Callable[[], object]]] = []
         self.figures: dict[str, dict[str, int]] = {}
         self.started = 0
         for _ in range(PROCESSES):
@@ -107,9 +119,7 @@ class Soak:
         name = f"p{self.started}"
         command = [sys.executable, "-m", "benchmarks.soak", str(self.folder), name]
         with (self.folder / f"{name}.err").open("wb") as err:
-            self.running[name] = subprocess.Popen(
-                command, env={**os.environ, **self.inbox.environ}, stderr=err
-            )
+            self.running[name] = subprocess.Popen(command, env=self.environ, stderr=err)
 
     def victim(self) -> str:
         """Return a process that may be ended or stopped."""
@@ -119,7 +129,8 @@ class Soak:
         """Let something go wrong."""
         faults = [
             self.fail, self.fail, self.fail, self.kill, self.stop, self.terminate, self.fill_disk,
-            self.jump, self.spoil_row, self.delete_lock,
+            self.jump, self.spoil_row, self.delete_lock, self.replace_lock, self.empty_file,
+            self.fail_disk, self.break_tls, self.stop_redis, self.empty_redis,
         ]  # fmt: skip
         self.random.choice(faults)()
 
@@ -133,6 +144,10 @@ class Soak:
                     {"status": self.random.choice(FOREIGN), "body": "<html>no</html>"},
                 ),
                 ("reset", {"reset": True}),
+                (
+                    "compressed answer",
+                    {"status": 502, "body": "no", "headers": {"Content-Encoding": "gzip"}},
+                ),
                 ("hang", {"hang": True}),
                 ("slow", {"delay": 2.0}),
                 ("lost answer", {"lost": True}),
@@ -171,7 +186,7 @@ class Soak:
         process.send_signal(signal.SIGSTOP)
         self.happened["SIGSTOP"] += 1
         wake = lambda: process.poll() is None and process.send_signal(signal.SIGCONT)  # noqa: E731
-        self.later.append((time.monotonic() + self.random.uniform(0.1, 25), wake))
+        self.for_up_to(25, wake)
 
     def fill_disk(self) -> None:
         """Leave no room on the disk for up to 10 s, if it is one of its own."""
@@ -183,8 +198,7 @@ class Soak:
                 file.write(bytes(4096))
                 file.flush()
         self.happened["disk full"] += 1
-        remove = lambda: filler.unlink(missing_ok=True)  # noqa: E731
-        self.later.append((time.monotonic() + self.random.uniform(0.1, 10), remove))
+        self.for_up_to(10, lambda: filler.unlink(missing_ok=True))
 
     def jump(self) -> None:
         """Set the wall clock of all processes."""
@@ -197,7 +211,7 @@ class Soak:
         """Write a row into the file that is no Message."""
         with (
             contextlib.suppress(sqlite3.Error),
-            contextlib.closing(sqlite3.connect(self.disk / "outbox.sqlite", timeout=1)) as file,
+            contextlib.closing(sqlite3.connect(self.file, timeout=1)) as file,
             file,
         ):
             file.execute(
@@ -210,7 +224,59 @@ class Soak:
     def delete_lock(self) -> None:
         """Delete the file's locks."""
         self.happened["lock deleted"] += 1
-        (self.disk / "outbox.sqlite.lock").unlink(missing_ok=True)
+        self.lock.unlink(missing_ok=True)
+
+    def replace_lock(self) -> None:
+        """Put a link to another's file in place of the file's locks for up to 10 s."""
+        self.happened["lock deleted"] += 1
+        self.happened["lock replaced"] += 1
+        victim = self.folder / "victim"
+        victim.write_text("victim", encoding="utf-8")
+        self.lock.unlink(missing_ok=True)
+        self.lock.symlink_to(victim)
+        self.for_up_to(10, lambda: self.lock.is_symlink() and self.lock.unlink())
+
+    def empty_file(self) -> None:
+        """Empty the file in place, with all that waits in it."""
+        with (
+            contextlib.suppress(sqlite3.Error, OSError),
+            contextlib.closing(sqlite3.connect(self.file, timeout=1)) as file,
+        ):
+            file.execute("BEGIN EXCLUSIVE")
+            rows = file.execute("SELECT json_extract(payload, '$.message.title') FROM message "
+                                "WHERE outcome IS NULL AND json_valid(payload)")  # fmt: skip
+            self.emptied.update(title for (title,) in rows)
+            os.truncate(self.file, 0)
+            self.happened["file emptied"] += 1
+
+    def fail_disk(self) -> None:
+        """Let each sync take 2 s more for up to 10 s, or each read fail for up to 0.3 s."""
+        name, most = self.random.choice([("slow", 10.0), ("unreadable", 0.3)])
+        fault = self.folder / name
+        fault.touch()
+        self.happened[f"disk {name}"] += 1
+        self.for_up_to(most, lambda: fault.unlink(missing_ok=True))
+
+    def break_tls(self) -> None:
+        """End a connection in the middle of TLS, when the service has accepted a message."""
+        self.happened["TLS broken"] += 1
+        self.tls.break_next()
+
+    def stop_redis(self) -> None:
+        """Let Redis answer nothing for up to 10 s."""
+        self.happened["Redis stopped"] += 1
+        self.redis.stop()
+        self.for_up_to(10, self.redis.go_on)
+
+    def empty_redis(self) -> None:
+        """Kill Redis, and start an empty one up to 5 s later."""
+        self.happened["Redis killed"] += 1
+        self.redis.end()
+        self.for_up_to(5, self.redis.start)
+
+    def for_up_to(self, most: float, undo: Callable[[], object]) -> None:
+        """Undo a fault after a random time."""
+        self.later.append((time.monotonic() + self.random.uniform(0.1, most), undo))
 
     def look(self) -> None:
         """Collect what has arrived, and undo what was to last until now."""
@@ -273,10 +339,10 @@ class Soak:
         lost = [
             title
             for title, kept in missing
-            if kept == "file" or title.split()[0] not in self.killed
+            if title not in self.emptied and (kept == "file" or title.split()[0] not in self.killed)
         ]
         twice = sum(titles[title] - 1 for title, _ in emitted if titles[title])
-        reasons = ("SIGKILL", "SIGSTOP", "lost answer", "lock deleted")
+        reasons = ("SIGKILL", "SIGSTOP", "lost answer", "lock deleted", "TLS broken")
         most = sum(self.happened[reason] for reason in reasons)
         print(f"{len(emitted)} records, {len(lost)} lost, {twice} twice (at most {most} may be)")
         print(f"{len(missing) - len(lost)} were only in the memory of a process that was ended")
@@ -284,6 +350,9 @@ class Soak:
         wrong = [f"lost: {', '.join(lost)}"] if lost else []
         wrong += ["too many came twice"] if twice > most else []
         wrong += ["SIGTERM did not end one"] if self.happened["did not end by SIGTERM"] else []
+        victim = self.folder / "victim"
+        if victim.exists() and victim.read_text(encoding="utf-8") != "victim":
+            wrong.append("the file to which a lock was linked was changed")
         return wrong
 
     def wrong_counters(self) -> list[str]:
@@ -303,7 +372,7 @@ class Soak:
             bad = stats["pending"] or stats["dropped_by"] or stats["failed"] or stats["rejected"]
             if bad or not (adds_up and stats["is_done"]):
                 wrong.append(f"{name}: {stats}")
-        if adopted and not self.happened["lock deleted"]:
+        if adopted and not (self.happened["lock deleted"] or self.happened["file emptied"]):
             wrong.append(f"{adopted} records count as lost with the file")
         print(f"the longest call: {longest * 1000:.0f} ms; {adopted} counted as lost with the file")
         return wrong
@@ -319,23 +388,6 @@ def grown(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -
         for what, value in values.items()
         if after[name][what] > value + more[what]
     ]
-
-
-@contextlib.contextmanager
-def small_disk(place: Path):  # noqa: ANN201
-    """Have a disk of 32 MiB, if this process may mount one."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)]
-    try:
-        is_mounted = not subprocess.run(mount, check=False, capture_output=True).returncode
-    except FileNotFoundError:
-        is_mounted = False
-    print("the disk fills" if is_mounted else "the disk does not fill: only root may mount one")
-    try:
-        yield
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607
 
 
 def main(arguments: list[str]) -> int:
@@ -356,6 +408,7 @@ def main(arguments: list[str]) -> int:
             finally:
                 for process in soak.running.values():
                     process.kill()
+                soak.redis.end()
     print("\n".join(wrong) or "nothing is wrong")
     return bool(wrong)
 
