@@ -219,6 +219,26 @@ class Program:
         )
 
     @contextmanager
+    def as_first_process(self, path, patience):
+        """Run a script as the first process of a namespace, as in a container.
+
+        Yields it; after the block it gets SIGTERM, and has ``patience`` seconds.
+        """
+        namespace = ["unshare", "--pid", "--fork"]
+        if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("there is no unshare here, or it is not allowed")
+        running = self.start_command([*namespace, "--kill-child", sys.executable, str(path)])
+        try:
+            yield running
+            children = ["ps", "--ppid", str(running.pid), "-o", "pid="]
+            (child,) = subprocess.run(children, capture_output=True, check=True).stdout.split()
+            os.kill(int(child), signal.SIGTERM)
+            running.communicate(timeout=patience)
+        finally:
+            running.kill()
+            running.wait()
+
+    @contextmanager
     def serve(self, command, port=None, cwd=None, **environ):
         """Run a server until the block ends, then ask it to stop, as its init system would.
 

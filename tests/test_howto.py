@@ -1,8 +1,6 @@
 """The pages of docs/howto/: what the phone shows of each program, where it really runs."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -109,25 +107,11 @@ def test_celery_workers(program, inbox, tmp_path, write):
 
 def test_docker(program, inbox, tmp_path, write):
     """As the first process of a namespace, which SIGTERM ends before SIGKILL could."""
-    if subprocess.run(
-        ["unshare", "--pid", "--fork", "true"], check=False, capture_output=True
-    ).returncode:
-        pytest.skip("there is no unshare here, or it is not allowed")
     text = write("docker")
     path = tmp_path / "shop.py"
     path.write_text(path.read_text().replace("(0.1, 0.2)", "(0, 0, 60)"))
-    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "shop.py"]
-    running = program.start_command(command)
-    try:
+    with program.as_first_process(path, patience=8):
         inbox.wait_for(1)
-        children = subprocess.run(
-            ["ps", "--ppid", str(running.pid), "-o", "pid="], capture_output=True, check=True
-        )
-        os.kill(int(children.stdout), signal.SIGTERM)
-        running.communicate(timeout=8)
-    finally:
-        running.kill()
-        running.wait()
     assert text == shown(inbox)
     assert {"No rate for USD", "2 more: No rate for USD"} == {
         push["title"] for push in inbox.messages

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -432,21 +431,7 @@ def test_event_loop_of_a_pool_worker_keeps_its_own_descriptor(program, inbox, is
 
 def test_docker_stop(program, inbox):
     """As its namespace's first process a default action would do nothing: it ends all the same."""
-    if subprocess.run(
-        ["unshare", "--pid", "--fork", "true"], check=False, capture_output=True
-    ).returncode:
-        pytest.skip("there is no unshare here, or it is not allowed")
     path = program.path(waiting(MADE["install"]))
-    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, str(path)]
-    running = program.start_command(command)
-    try:
+    with program.as_first_process(path, patience=30) as running:
         assert "ready\n" == running.stdout.readline()
-        children = subprocess.run(
-            ["ps", "--ppid", str(running.pid), "-o", "pid="], capture_output=True, check=True
-        )
-        os.kill(int(children.stdout), signal.SIGTERM)
-        running.communicate(timeout=30)
-    finally:
-        running.kill()
-        running.wait()
     assert ["5 more: payment failed", "payment failed"] == sorted(titles(inbox))
