@@ -118,7 +118,7 @@ def inserted(url: str, path: str, count: int) -> tuple[float, float]:
 def waiting(path: str) -> int:
     """Return how many Messages wait in a file."""
     command = [sys.executable, "-m", "pushover_logging", "outbox", path]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return int(listed.splitlines()[-1].split()[0])
 
 
