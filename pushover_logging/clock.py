@@ -17,26 +17,24 @@ T = TypeVar("T")
 
 MAX_UNIX_TIME = 253_402_300_799.0
 """The end of the year 9999, the last of `datetime`."""
-DURATION = "seconds, or a duration such as 90s, 15m, 1h30m or 2d"
-_NUMBER = r"(\d{1,12}(?:\.\d{1,9})?)"
-_DURATION = re.compile(rf"(?=\d){''.join(rf'(?:{_NUMBER}{unit})?' for unit in 'dhms')}", re.ASCII)
-_SECONDS = re.compile(_NUMBER, re.ASCII)
+DURATION = "whole seconds, or a duration such as 90s, 15m, 1h30m or 2d"
+_NUMBER = r"(\d{1,12})"
+_DURATION = re.compile(
+    rf"{_NUMBER}|(?=\d){''.join(rf'(?:{_NUMBER}{unit})?' for unit in 'dhms')}", re.ASCII
+)
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a text such as ``90``, ``90s``, ``15m``, ``1h30m`` or ``2d``.
 
-    Days, hours, minutes and seconds stand in this order, each at most once. A number alone is
-    seconds. Raises ValueError for anything else.
+    Days, hours, minutes and seconds stand in this order, each at most once and a whole number. A
+    number alone is seconds. Raises ValueError for anything else.
     """
-    text = text.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
     found = _DURATION.fullmatch(text)
     if found is None:
         raise ValueError(text)
-    sizes = zip(found.groups(default="0"), (86_400, 3600, 60, 1), strict=True)
-    return sum(float(number) * size for number, size in sizes)
+    sizes = zip(found.groups(default="0"), (1, 86_400, 3600, 60, 1), strict=True)
+    return float(sum(int(number) * size for number, size in sizes))
 
 
 def _real_monotonic() -> Callable[[], float]:

@@ -373,4 +373,5 @@ def _windows(values: object) -> tuple[float, ...]:
         windows = ()
     if windows and all(0 < window < math.inf for window in windows):
         return windows
-    raise invalid(redacted(values), "throttle: windows", f"a list of {DURATION}, above 0")
+    takes = f"a list of durations above 0, each {DURATION}"
+    raise invalid(redacted(values), "throttle: windows", takes)

@@ -183,13 +183,12 @@ class Message:
                 takes = f"{takes} seconds" if is_whole else f"whole seconds, {takes}"
                 raise invalid(redacted(value), name, takes)
 
-    def _parse_seconds(self, name: str, text: str) -> float:
+    def _parse_seconds(self, name: str, text: str) -> int:
         """Set a field to the seconds of a text; return them."""
         try:
-            seconds = parse_duration(text)
+            seconds = int(parse_duration(text))
         except ValueError as error:
             raise invalid(redacted(text), name, DURATION) from error
-        seconds = int(seconds) if seconds.is_integer() else seconds
         object.__setattr__(self, name, seconds)
         return seconds
 

@@ -52,7 +52,7 @@ PNG = "image/png"
     ("retry: got 29, takes 30 or more seconds", {"priority": 2, "retry": 29}),
     ("expire: got 0, takes 1 to 10800 seconds", {"priority": 2, "expire": 0}),
     ("expire: got 10801, takes 1 to 10800 seconds", {"priority": 2, "expire": 10_801}),
-    ("ttl: got 1.5, takes whole seconds, 1 or more", {"ttl": "1.5s"}),
+    (f"ttl: got '1.5s', takes {DURATION}", {"ttl": "1.5s"}),
     ("expire: got 10801, takes 1 to 10800 seconds", {"priority": 2, "expire": "3h1s"}),
     (f"expire: got 'long', takes {DURATION}", {"priority": 2, "expire": "long"}),
     ("timestamp: got '5m', takes whole seconds, 0 or more", {"timestamp": "5m"}),

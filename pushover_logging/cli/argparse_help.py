@@ -6,6 +6,7 @@ A module of its own because every subcommand needs it and the package imports al
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 
 from pushover_logging.clock import DURATION, parse_duration
@@ -41,15 +42,13 @@ def add_command(
     return parser
 
 
-def duration(text: str) -> float:
-    """Return the seconds of an option's value, above 0 and at most 366 days."""
-    try:
+def duration(text: str, lowest: int = 1) -> float:
+    """Return the seconds of an option's value, ``lowest`` or more and at most 366 days."""
+    with contextlib.suppress(ValueError):
         seconds = parse_duration(text)
-    except ValueError:
-        seconds = 0.0
-    if 0 < seconds <= MAX_DURATION:
-        return seconds
-    msg = f"got {text!r}, takes {DURATION}, above 0 and at most 366d"
+        if lowest <= seconds <= MAX_DURATION:
+            return seconds
+    msg = f"got {text!r}, takes {DURATION}, {lowest} or more, at most 366d"
     raise argparse.ArgumentTypeError(msg)
 
 
