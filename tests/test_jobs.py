@@ -233,6 +233,38 @@ def test_push_that_fails_is_sent_later(site):
     assert 2 == len(site.inbox.attempts)
 
 
+def test_end_of_what_no_push_has_reported_is_not_reported(site):
+    """The job runs while the service is away: the problem is over, and nobody has heard of it."""
+    site.start(every=HOUR, grace=0)
+    site.until("2026-03-10 02:59")
+    site.inbox.fail_with(503, times=None)
+    assert [] == site.until("2026-03-10 03:00:10")
+    assert 1 == len(site.inbox.attempts)
+    site.start(every=HOUR, grace=0)
+    site.inbox.clear_faults()
+    assert [] == site.until("2026-03-10 03:59")
+    assert ["backup did not run"] == site.until("2026-03-10 04:01")
+    site.inbox.fail_with(503, times=None)
+    site.until("2026-03-10 05:01")
+    assert 3 == len(site.inbox.attempts)
+    site.start()
+    site.inbox.clear_faults()
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-10 05:30")
+
+
+def test_start_without_an_interval_keeps_the_one_before(site):
+    """`run` by hand is a start of the job, with the deadline and the alerts that cron's has."""
+    site.start(priority=1)
+    site.until("2026-03-11 04:00")
+    assert not site.start("other", every=0.0, grace=0.0).started
+    assert ["backup"] == list(jobs.listed(site.store))
+    site.start(host="laptop", every=0.0, grace=0.0)
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-12 04:59")
+    assert ["backup did not run"] == site.until("2026-03-12 05:01")
+    assert site.last.startswith("expected by 05:00, last started yesterday 04:00 on laptop")
+    assert "1" == site.inbox.messages[-1]["priority"]
+
+
 def test_claimer_that_dies_leaves_the_report_to_another(site):
     """Before the report; or after it, and then nothing comes twice."""
     site.start()
@@ -313,19 +345,20 @@ class Cron:
     """Runs the command as processes of its own, each at an hour that the test chooses."""
 
     def __init__(self, command, inbox):
-        self.command, self.inbox, self.hour = command, inbox, 0.0
+        self.command, self.inbox, self.hour, self.err = command, inbox, 0.0, ""
         self.path = command.directory / "later.py"
         self.path.write_text(LATER, encoding="utf-8")
 
-    def run(self, *arguments):
+    def run(self, *arguments, **environ):
         """Run the command; return its status, what it prints, and the titles of its pushes."""
         before = len(self.inbox.messages)
         start = [sys.executable, str(self.path), str(HOUR * self.hour), *map(str, arguments)]
         done = subprocess.run(
             start, capture_output=True, text=True, check=False, timeout=60,
-            **self.command.options({}),
+            **self.command.options(environ),
         )  # fmt: skip
-        assert not done.stderr
+        self.err = done.stderr
+        assert environ or not done.stderr
         titles = [push["title"] for push in self.inbox.messages[before:]]
         return done.returncode, done.stdout, titles
 
@@ -353,6 +386,44 @@ def test_job_that_cron_forgot(cron):
     status, _, titles = cron.backup()
     assert (0, {"Resolved: backup (did not run)", "Resolved: backup"}) == (status, set(titles))
     assert (0, "", []) == cron.run("overdue")
+
+
+@pytest.mark.process
+def test_overdue_that_cannot_send_shows_why(cron, free_port):
+    """And what to do; a run that comes then sends no end of what nobody has heard of."""
+    cron.backup()
+    cron.hour = 25.5
+    away = f"http://127.0.0.1:{free_port}"
+    status, out, _ = cron.run("overdue", PUSHOVER_API_URL=away)
+    assert (1, "backup did not run: expected by") == (status, out[:31])
+    assert cron.err.startswith("pushover-logging: no push was sent: ")
+    assert cron.err.endswith(
+        "; the next call tries again, and `pushover-logging check` finds what is wrong\n"
+    )
+    status, _, err = cron.command.run("overdue", PUSHOVER_TOKEN=None)
+    assert (2, True) == (status, b"set PUSHOVER_TOKEN or PUSHOVER_TOKEN_FILE" in err)
+    assert (0, "", []) == cron.backup()
+    assert (0, "", []) == cron.run("overdue")
+    cron.hour = 80
+    cron.inbox.fail_with(400, {"status": 0, "token": "invalid", "errors": ["token is invalid"]})
+    assert 1 == cron.run("overdue", PUSHOVER_HOST="web-1")[0]
+    assert "no push was sent: the service refused the request (400): token is invalid;" in cron.err
+
+
+@pytest.mark.process
+def test_run_by_hand_is_a_run_of_the_job(cron):
+    """`run` with its name, without `--every`: its start, its end, and the next deadline."""
+    cron.backup()
+    cron.hour = 24
+    assert (3, "", ["backup failed: exit status 3"]) == cron.run(
+        "run", "--name", "backup", "--", "sh", "-c", "exit 3"
+    )
+    cron.hour = 48
+    assert (0, "", []) == cron.run("overdue")
+    (found,) = json.loads(cron.run("jobs", "--json")[1])
+    assert 3 == found["status"]
+    cron.hour = 50.5
+    assert 1 == cron.run("overdue")[0]
 
 
 @pytest.mark.process
@@ -392,14 +463,23 @@ def test_jobs_are_listed_and_forgotten(cron):
     }.items() <= found.items()
     assert DAY + HOUR - HOUR <= found["deadline"] - found["started"] <= DAY + 2 * HOUR
     assert (True, False) == (0 <= found["duration"] < 60, other["overdue"])
-    assert (0, "backup is forgotten\n", []) == cron.run("jobs", "forget", "backup")
-    assert (1, "backup is unknown\n", []) == cron.run("jobs", "forget", "backup")
+    cron.hour = 24 * 400
+    assert re.search(
+        r"backup +\d\d \w{3}  20\d\d  exit 3 .* \d\d \w{3}  20\d\d OVERDUE", cron.run("jobs")[1]
+    )
+    _, out, _ = cron.run("overdue")
+    assert re.search(r"backup .* by \w{3} \d\d \w{3} 20\d\d \d\d:\d\d, last started \w{3} \d", out)
+    outbox = ["--outbox", next(cron.command.directory.rglob("*.sqlite"))]
+    assert (0, "backup is forgotten\n", []) == cron.run("jobs", "forget", *outbox, "backup")
+    assert (1, "backup is unknown\n", []) == cron.run("jobs", "forget", "backup", *outbox)
+    assert (1, "backup is unknown\n", []) == cron.run("jobs", *outbox, "forget", "backup")
+    assert 0 == cron.run("jobs", *outbox, "list", "--json")[0]
     cron.run("jobs", "forget", " ".join(["a long name"] * 5))
     assert (0, "[]\n", []) == cron.run("jobs", "--json")
     assert cron.run("jobs")[1].startswith("no jobs: `pushover-logging run --every")
     for wrong in (["forget"], ["list", "backup"]):
         status, _, err = cron.command.run("jobs", *wrong)
-        assert (2, b"pushover-logging: jobs: forget takes the NAME") == (status, err[:45])
+        assert (2, True, 1) == (status, err.startswith(b"pushover-logging"), err.count(b"\n"))
 
 
 @pytest.mark.process

@@ -15,6 +15,7 @@ from conftest import TOKEN, USER
 
 from pushover_logging import PushoverClient
 from pushover_logging.cli import main
+from pushover_logging.clock import DURATION
 
 fcntl = pytest.importorskip("fcntl", reason="run is not for Windows")
 pty = pytest.importorskip("pty")
@@ -162,7 +163,7 @@ def test_always_reports_each_run(command, inbox):
 
 def test_overrun_is_reported_while_the_job_runs(command, inbox):
     """`--longer-than`: a job that hangs is reported; the next run in time resolves it."""
-    options = ["--longer-than", "0.5", "--name", "job", "--"]
+    options = ["--longer-than", "1", "--name", "job", "--"]
     with command.start("run", *options, "cat", stdin=PIPE) as process:
         (push,) = inbox.wait_for(1)
         assert None is process.poll()
@@ -716,6 +717,17 @@ def test_option_that_is_wrong_runs_nothing(command, tmp_path, arguments, said):
     assert not (tmp_path / "ran").exists()
 
 
+def test_signal_after_the_command_ends_the_wait_for_output(command):
+    """Of a process that it left running; the status is the command's, and the alert is sent."""
+    left = (
+        "while kill -0 $$; do sleep 0.05; done 2>&-; echo gone; while echo on; do sleep 0.1; done"
+    )
+    with command.start("run", "--", "sh", "-c", f"({left}) & exit 3", stdout=PIPE) as process:
+        assert b"gone\n" == said(process)
+        process.send_signal(signal.SIGTERM)
+        assert 3 == process.wait(60)
+
+
 def test_name_that_is_blank_runs_nothing(command, tmp_path):
     """Its pushes would not show what failed."""
     status, _, err = command.run("run", "--name", " \n", "--", "touch", "ran")
@@ -724,13 +736,18 @@ def test_name_that_is_blank_runs_nothing(command, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("given", ["0", "nan", "1h30", "367d"])
-def test_duration_that_is_wrong_runs_nothing(command, tmp_path, given):
-    """The line shows what was given, and what is taken."""
-    status, out, err = command.run("run", "--longer-than", given, "--", "touch", "ran")
-    takes = "takes seconds, or a duration such as 90s, 15m, 1h30m or 2d, above 0 and at most 366d"
+@pytest.mark.parametrize("given", ["0", "nan", "1h30", "367d", "1.5h", " 5s"])
+@pytest.mark.parametrize("option", ["--longer-than", "--every", "--grace"])
+def test_duration_that_is_wrong_runs_nothing(command, tmp_path, option, given):
+    """The line shows what was given, and what is taken; a job without grace can say so."""
+    options = ["--name", "job", "--every", "1d", option, given, "--", "touch", "ran"]
+    status, out, err = command.run("run", *options)
+    if (option, given) == ("--grace", "0"):
+        assert (0, b"", b"", True) == (status, out, err, (tmp_path / "ran").exists())
+        return
+    takes = f"takes {DURATION}, {0 if option == '--grace' else 1} or more, at most 366d"
     assert (2, b"", 1) == (status, out, err.count(b"\n"))
-    assert f"argument --longer-than: got '{given}', {takes}" in err.decode()
+    assert f"argument {option}: got '{given}', {takes}" in err.decode()
     assert not (tmp_path / "ran").exists()
 
 

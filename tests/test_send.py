@@ -113,7 +113,7 @@ def test_picture_goes_along(command, inbox, tmp_path):
     [
         (["--attachment", "none.png", "x"], "attachment: none.png cannot be read (No such file"),
         (["--ttl", "0", "x"], "ttl: got 0, takes 1 or more seconds"),
-        (["--ttl", "1h30", "x"], "ttl: got '1h30', takes seconds, or a duration such as 90s"),
+        (["--ttl", "1h30", "x"], "ttl: got '1h30', takes whole seconds, or a duration such as 90s"),
         (["--priority", "urgent", "x"], "priority: got 'urgent', takes -2 to 2 or one of lowest"),
         (["--html", "--monospace", "x"], "html: got True, takes False if monospace is set"),
         (["--title", "x" * 251, "x"], "title: got 251 characters, takes at most 250"),
@@ -149,6 +149,15 @@ def test_problem_is_sent_once_then_counted(command, inbox):
     assert ("Resolved: db", "Resolved: disk") == (fast["title"], free["title"])
     assert fast["message"].startswith("Fast again\nIt lasted ")
     assert free["message"].endswith(" and came 3 times.")
+
+
+def test_problem_in_html_keeps_its_tags(command, inbox):
+    """Those of the text, whatever its signs; a secret is masked there too."""
+    given = ["--problem", "disk", "--html", "<b>/srv</b> 100% %(name)s\npassword=hunter2"]
+    assert (0, b"", b"") == command.run("send", *given)
+    (push,) = inbox.messages
+    assert ("disk", "1") == (push["title"], push["html"])
+    assert "<b>/srv</b> 100% %(name)s<br>password=***" == push["message"]
 
 
 def test_problem_over_redis(command, inbox, redis):

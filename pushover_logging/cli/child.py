@@ -15,10 +15,11 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from types import FrameType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -56,6 +57,7 @@ class Child:
         self._handled_signals: list[signal.Signals] = []
         self._terminals: list[tuple[int, int]] = []
         self._copiers: list[_Copier] = []
+        self._is_stopped = False  # by a signal, after the command's end
         self.interrupted: bool = False
         self.write_error: OSError | None = None
 
@@ -89,16 +91,17 @@ class Child:
         """Return its exit status, or the negative number of the signal that killed it.
 
         Its output is written then. Output of processes that it left running is waited for while it
-        keeps coming.
+        keeps coming and no signal does. From then on signals are ignored, except SIGINT; see
+        `exiting_on_signals`.
         """
         assert self._process is not None  # noqa: S101  start was called
         while (code := self._process.poll()) is None:
             select.select([self._wakeup], [], [])
             os.read(self._wakeup, _CHUNK)
-        self._restore_signals()
+        self._restore_signals({signal.SIGINT, signal.SIGWINCH, signal.SIGCHLD})
         ended = time.monotonic()
         for copier in self._copiers:
-            while copier.is_busy(ended):
+            while copier.is_busy(ended) and not self._is_stopped:
                 copier.join(_POLL_INTERVAL)
             self.write_error = self.write_error or copier.write_error
         return code
@@ -119,6 +122,9 @@ class Child:
         if number == signal.SIGWINCH:
             self._resize()
             return
+        if self._process is not None and self._process.returncode is not None:
+            self._is_stopped = True
+            return
         self.interrupted = self.interrupted or number == signal.SIGINT
         if number in _KEY_SIGNALS and _is_in_foreground():
             return
@@ -127,12 +133,14 @@ class Child:
         else:
             self._process.send_signal(number)
 
-    def _restore_signals(self) -> None:
+    def _restore_signals(
+        self, numbers: Container[int] = (*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH)
+    ) -> None:
         signal.set_wakeup_fd(-1)
         for number in self._handled_signals:
             # SIGINT too: the alert is in the outbox, so a user who waits can interrupt the exit.
-            signal.signal(number, signal.SIG_DFL)
-        self._handled_signals.clear()
+            if number in numbers:
+                signal.signal(number, signal.SIG_DFL)
 
     def _ends(self) -> dict[int, tuple[int, int]]:
         """Return the read and write end for stdout and for stderr."""
@@ -186,6 +194,26 @@ class _Copier(threading.Thread):
         """Return True if more output is expected."""
         silence = time.monotonic() - max(since, self._last)
         return self.is_alive() and (self._writing or silence < _MAX_SILENCE)
+
+
+@contextlib.contextmanager
+def exiting_on_signals(status: int) -> Iterator[None]:
+    """Let a signal that was forwarded end the block by an exit with ``status``, the command's.
+
+    After the block it is ignored: what is left to do takes seconds. SIGINT ends the process.
+    """
+    numbers = [
+        number
+        for number in _FORWARDED
+        if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    try:
+        for number in numbers:
+            signal.signal(number, lambda *_: sys.exit(status))
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _write(target: int, part: bytes) -> None:

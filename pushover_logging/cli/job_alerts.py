@@ -37,8 +37,8 @@ class Job:
 
     ``fingerprint`` is that of its failures. ``command`` is None if it must not be shown. ``fields``
     are Message fields of the alerts. ``always`` sends a push for each run. ``max_seconds`` is how
-    long a run may take, None for any time. ``deadline`` is when it has to start again, None if that
-    is not watched.
+    long a run may take, None for any time. ``deadline`` is when it has to start again, without
+    ``every`` if an earlier run has set that; None for a job without a name of its own.
     """
 
     name: str
@@ -101,7 +101,7 @@ class JobAlerts:
         self._clock = arguments.clock
         self._started = self._clock.monotonic()
         self._handler: PushoverHandler | None = None
-        self._is_overrun = self._is_misconfigured = self._has_deadline = False
+        self._is_overrun = self._is_misconfigured = False
 
     def report_start(self) -> None:
         """Set the deadline of the next start; if this one missed its own, resolve that."""
@@ -109,19 +109,19 @@ class JobAlerts:
         try:
             if deadline is None or config.credentials() is None:
                 return
-            with shared_throttle(self._arguments, create=True) as throttle:
+            with shared_throttle(self._arguments, create=deadline.every > 0) as throttle:
                 was_overdue = jobs.start(throttle.store, name, deadline)
         except (ConfigurationError, DeliveryError) as error:
-            warn(f"no deadline is set: {error}")
+            if deadline is not None and deadline.every > 0:
+                warn(f"no deadline is set: {error}")
             return
-        self._has_deadline = True
         if was_overdue:
             self._resolve(jobs.overdue_fingerprint(name))
 
     def report_end(self, status: int) -> None:
         """Record with which status the job ended, if it has a deadline."""
         deadline = self.job.deadline
-        if deadline is None or not self._has_deadline:
+        if deadline is None or not deadline.started:
             return
         try:
             with shared_throttle(self._arguments, create=True) as throttle:

@@ -6,6 +6,7 @@ import argparse
 
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.terminal import progress, warn
 from pushover_logging.throttle import jobs
 
 OVERDUE = 1
@@ -33,13 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     with shared_state.shared_throttle(arguments) as throttle:
         handler = shared_state.shared_handler(arguments)
         assert handler is not None  # noqa: S101  there is a shared state
-        handler.report_due()
+        with progress("sending"):
+            handler.report_due()
         now = throttle.store.now()
-        late = [
-            jobs.message(name, job, now)
-            for name, job in jobs.listed(throttle.store).items()
-            if job.deadline <= now
-        ]
-    for message in late:
+        found = jobs.listed(throttle.store)
+    late = {name: job for name, job in found.items() if job.deadline <= now}
+    for name, job in late.items():
+        message = jobs.message(name, job, now)
         print(f"{message.title}: {message.message}")
+    if not all(jobs.is_reported(job, now) for job in late.values()):
+        why = handler.stats().last_error or "the service asked to wait, or another process sends"
+        remedy = "the next call tries again, and `pushover-logging check` finds what is wrong"
+        warn(f"no push was sent: {why}; {remedy}")
     return OVERDUE if late else 0

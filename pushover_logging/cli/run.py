@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 
 from pushover_logging import config
@@ -16,7 +17,7 @@ from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, duration, job_name
 from pushover_logging.cli.job_alerts import Job, JobAlerts, OutputTail, redaction
 from pushover_logging.cli.ping import Ping, ping_url
-from pushover_logging.cli.send import priority
+from pushover_logging.cli.send import add_fields
 from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import JOB
@@ -28,6 +29,7 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 128
 _END_OF_OPTIONS = "--"
+_FIELDS = ("priority", "device", "sound")  # of the alerts
 _CREDENTIALS = frozenset({"PUSHOVER_TOKEN", "PUSHOVER_USER", "PUSHOVER_ENCRYPTION_KEY"})
 _EXAMPLES = """\
 examples:
@@ -64,7 +66,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--grace",
         metavar="DURATION",
-        type=duration,
+        type=partial(duration, lowest=0),
         help="how much later than --every the next run may start (default: 0)",
     )
     parser.add_argument(
@@ -83,9 +85,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--show-command", action="store_true", help="show the command and its arguments in pushes"
     )
-    parser.add_argument("--priority", type=priority, help="of alerts (default: normal)")
-    parser.add_argument("--device", metavar="NAMES", help="device names joined by commas")
-    parser.add_argument("--sound", metavar="NAME", help="of alerts (default: the user's own)")
+    add_fields(parser, _FIELDS)
     shared_state.add_options(parser)
     parser.add_argument(
         "--pass-credentials",
@@ -107,6 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not command:
         msg = "run: no command was given"
         raise ConfigurationError(msg)
+    # Imported here because it needs modules that Windows does not have.
+    from pushover_logging.cli.child import exiting_on_signals  # noqa: PLC0415
+
     job = _job(arguments, command)
     output = OutputTail()
     alerts = JobAlerts(job, output, arguments)
@@ -118,15 +121,16 @@ def run(arguments: argparse.Namespace) -> int:
     if ping is not None:
         ping.end(status, output.text(redaction()))
     alerts.report_end(status)
-    alerts.close()
-    if ping is not None:
-        ping.wait()
+    with exiting_on_signals(status):
+        alerts.close()
+        if ping is not None:
+            ping.wait()
     return status
 
 
 def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     """Return the job that the options describe. Raises ConfigurationError."""
-    given = {name: getattr(arguments, name) for name in ("priority", "device", "sound")}
+    given = {name: getattr(arguments, name) for name in _FIELDS}
     fields = {name: value for name, value in given.items() if value is not None}
     checked = Message(message="checked here, not at the first failure", **fields)
     program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  Path drops a trailing slash
@@ -134,9 +138,9 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     if (every is not None and name is None) or (arguments.grace is not None and every is None):
         msg = "every: needs --name, which the push shows; and --grace needs --every"
         raise ConfigurationError(msg, option="every")
-    if every is not None:
+    if name is not None:
         deadline = Deadline(
-            every=max(every, 1.0), grace=arguments.grace or 0.0, host=config.host(None) or "",
+            every=every or 0.0, grace=arguments.grace or 0.0, host=config.host(None) or "",
             priority=checked.priority, device=checked.device, sound=checked.sound,
         )  # fmt: skip
     digest = blake2b("\0".join(command).encode("utf-8", "surrogateescape"), digest_size=3)
@@ -159,8 +163,7 @@ def _run(
     alerts: JobAlerts,
     ping: Ping | None,
 ) -> int:
-    # Imported here because it needs modules that Windows does not have.
-    from pushover_logging.cli.child import Child  # noqa: PLC0415
+    from pushover_logging.cli.child import Child  # noqa: PLC0415  as above
 
     child = Child(command, environ, output.add)
     try:

@@ -6,11 +6,13 @@ import argparse
 import logging
 import mimetypes
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pushover_logging import config
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, job_name
+from pushover_logging.cli.job_alerts import redaction
 from pushover_logging.cli.terminal import discard_stdout, progress, warn
 from pushover_logging.exceptions import ConfigurationError, RejectedError, TemporaryError
 from pushover_logging.message import (
@@ -22,6 +24,7 @@ from pushover_logging.message import (
     URL_TITLE_LIMIT,
     Message,
 )
+from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.text import clean, shortener
 
 STDIN = "-"
@@ -51,26 +54,26 @@ def priority(value: str) -> object:
     return int(value) if value.lstrip("-").isdecimal() else value
 
 
-_FIELDS = (
-    ("title", "TITLE", str, "at most 250 characters (default: the application's name)"),
-    ("priority", "PRIORITY", priority, "-2 to 2, or lowest, low, normal, high, emergency"),
-    ("user", "KEY", str, "a user or group instead of PUSHOVER_USER, or several joined by commas"),
-    ("device", "NAMES", str, "device names joined by commas (default: all)"),
-    ("sound", "NAME", str, "a sound's name (default: the user's own)"),
-    ("url", "URL", str, "a link under the message"),
-    ("url_title", "TEXT", str, "the text of the link"),
-    ("timestamp", "SECONDS", int, "Unix time to show instead of the time of receipt"),
-    ("ttl", "DURATION", str, "when the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
-    ("retry", "DURATION", str, "for an emergency: time between repeats, from 30s (default: 60s)"),
-    ("expire", "DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
-    ("tags", "TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
-    ("callback", "URL", str, "for an emergency: a URL to call when it is acknowledged"),
-    ("html", None, bool, "the message has the HTML tags that the API allows"),
-    ("monospace", None, bool, "show the message in a fixed-width font"),
-    ("attachment", "FILE", str, "an image, at most 5,242,880 bytes"),
-    ("attachment_base64", "TEXT", str, "the image as Base64 text"),
-    ("attachment_type", "TYPE", str, "the image's MIME type (default: by the file's name)"),
-)
+_FIELDS: dict[str, tuple[str | None, Callable[[str], object], str]] = {
+    "title": ("TITLE", str, "at most 250 characters (default: the application's name)"),
+    "priority": ("PRIORITY", priority, "-2 to 2, or lowest, low, normal, high, emergency"),
+    "user": ("KEY", str, "a user or group instead of PUSHOVER_USER, or several joined by commas"),
+    "device": ("NAMES", str, "device names joined by commas (default: all)"),
+    "sound": ("NAME", str, "a sound's name (default: the user's own)"),
+    "url": ("URL", str, "a link under the message"),
+    "url_title": ("TEXT", str, "the text of the link"),
+    "timestamp": ("SECONDS", int, "Unix time to show instead of the time of receipt"),
+    "ttl": ("DURATION", str, "when the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
+    "retry": ("DURATION", str, "for an emergency: time between repeats, from 30s (default: 60s)"),
+    "expire": ("DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
+    "tags": ("TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
+    "callback": ("URL", str, "for an emergency: a URL to call when it is acknowledged"),
+    "html": (None, bool, "the message has the HTML tags that the API allows"),
+    "monospace": (None, bool, "show the message in a fixed-width font"),
+    "attachment": ("FILE", str, "an image, at most 5,242,880 bytes"),
+    "attachment_base64": ("TEXT", str, "the image as Base64 text"),
+    "attachment_type": ("TYPE", str, "the image's MIME type (default: by the file's name)"),
+}
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,8 +94,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--resolve", metavar="NAME", type=job_name, help="report that the problem NAME is over"
     )
     shared_state.add_options(parser)
-    for name, metavar, kind, text in _FIELDS:
-        option = f"--{name.replace('_', '-')}"
+    add_fields(parser, _FIELDS)
+
+
+def add_fields(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Add the options of these Message fields."""
+    for name in names:
+        option, (metavar, kind, text) = f"--{name.replace('_', '-')}", _FIELDS[name]
         if kind is bool:
             parser.add_argument(option, action="store_true", help=text)
         else:
@@ -112,7 +120,10 @@ def run(arguments: argparse.Namespace) -> int:
         given = {name: getattr(message, name) for name in FIELDS}
         own = {name: value for name, value in given.items() if value not in {None, False}}
         own = {"title": arguments.problem, **own, "fingerprint": arguments.problem}
-        return _report(arguments, logging.ERROR, own["title"], own)
+        # The text of a template may have tags. That of a record, which anybody may have written,
+        # is escaped.
+        html = redaction()(own.pop("message")) if message.html else None
+        return _report(arguments, logging.ERROR, own["title"], own, html)
     key = config.encryption_key(None)
     client = config.client(config.credentials())
     if client is None:
@@ -130,12 +141,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _report(arguments: argparse.Namespace, level: int, text: str, extra: dict[str, object]) -> int:
-    """Report or resolve a problem, as a program that logs a record does."""
+def _report(
+    arguments: argparse.Namespace,
+    level: int,
+    text: str,
+    extra: dict[str, object],
+    html: str | None = None,
+) -> int:
+    """Report or resolve a problem, as a program that logs a record does; ``html`` is the body."""
     handler = shared_state.shared_handler(arguments)
     if handler is None:
         warn("PUSHOVER_TOKEN is off: nothing is sent")
         return 0
+    if html is not None:
+        handler.setFormatter(PushoverFormatter(body=html.replace("%", "%%")))
     values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}
     handler.handle(logging.makeLogRecord({**values, "pushover": extra}))
     with progress("sending"):

@@ -591,7 +591,7 @@ class Sender:
     def _report_overdue(self, shared: Throttle, blocked: Collection[str | None]) -> bool:
         """Report a job that has missed its deadline; return False if there is none.
 
-        Like a summary it is in no outbox: what is not sent is due again once the claim expires.
+        Like a summary it is in no outbox: what is not sent is due again.
         """
         store, names = shared.store, shared.deadlines
         if not names or None in blocked:
@@ -608,6 +608,8 @@ class Sender:
             self._send(push)
         if push.outcome or decision.verdict not in PUSHED:
             self._ask(lambda: jobs.reported(store, found), None)
+        else:
+            self._ask(lambda: jobs.not_reported(store, found), None)
         return True
 
     def _is_shared_due(self) -> bool:

@@ -295,7 +295,8 @@ def _span(count: Count) -> str:
 
 
 def _moment(at: float, now: float) -> str:
-    """Return a local time of day, with the day if that is not today."""
+    """Return a local time of day, with the day and the year unless they are those of ``now``."""
     day, today = date.fromtimestamp(at), date.fromtimestamp(now)  # noqa: DTZ012  local
     names = {today: "", today - timedelta(days=1): "yesterday "}
-    return names.get(day, f"{day:%a %d %b} ") + time.strftime("%H:%M", time.localtime(at))
+    year = "" if day.year == today.year else f"{day.year} "
+    return names.get(day, f"{day:%a %d %b} {year}") + time.strftime("%H:%M", time.localtime(at))

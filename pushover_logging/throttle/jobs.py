@@ -17,8 +17,8 @@ from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import Message
 from pushover_logging.rendering.summary import did_not_run
-from pushover_logging.throttle.rules import PushInfo
-from pushover_logging.throttle.store import DEADLINE, SHARED_CAPACITY, Job, Store
+from pushover_logging.throttle.rules import UNREPORTED, Problem, PushInfo
+from pushover_logging.throttle.store import DEADLINE, Job, Store
 from pushover_logging.throttle.throttle import Candidate
 
 _DAY = 86_400.0
@@ -42,12 +42,19 @@ def overdue_fingerprint(name: str) -> str:
 def start(store: Store, name: str, job: Job) -> bool:
     """Record that a job starts, which sets its deadline by the store's clock.
 
-    ``job`` has its ``every``, ``grace`` and ``host``, and how its pushes go out. Returns True if it
-    had missed a deadline before.
+    ``job`` has its ``every``, ``grace`` and ``host``, and how its pushes go out; one without
+    ``every`` gets them from the run before, and is not ``started`` if there is none. Returns True
+    if it had missed a deadline before.
     """
+    is_given = job.every > 0
 
     def work() -> bool:
         before = store.load([DEADLINE + name]).get(DEADLINE + name)
+        if not is_given:
+            if not isinstance(before, Job):
+                return False
+            for field in ("every", "grace", "priority", "device", "sound"):
+                setattr(job, field, getattr(before, field))
         job.started = store.now()
         job.deadline = job.due = _later(job.started, job.every) + job.grace
         _save(store, name, job)
@@ -101,12 +108,35 @@ def reported(store: Store, overdue: Overdue) -> None:
     _change(store, overdue.name, overdue.job.started, change)
 
 
+def not_reported(store: Store, overdue: Overdue) -> None:
+    """Record that a missed deadline could not be reported: the job is due again at once.
+
+    A problem that no push has reported is forgotten, or the next run would report its end.
+    """
+
+    def change(job: Job) -> None:
+        job.due = store.now()
+
+    def forget_problem() -> None:
+        key = overdue.candidate.key
+        problem = store.load([key]).get(key)
+        if isinstance(problem, Problem) and problem.level == UNREPORTED:
+            store.delete(key)
+
+    store.transaction(forget_problem)
+    _change(store, overdue.name, overdue.job.started, change)
+
+
+def is_reported(job: Job, now: float) -> bool:
+    """Return True if the last deadline that the job has missed was reported."""
+    return job.missed > 0 and now < job.due == job.deadline + job.missed * job.every
+
+
 def listed(store: Store) -> dict[str, Job]:
     """Return all jobs by name."""
 
     def work() -> dict[str, Job]:
-        names = [name for name, _ in store.due(float("inf"), 2 * SHARED_CAPACITY)]
-        found = store.load([name for name in names if name.startswith(DEADLINE)])
+        found = store.load([name for name in store.names() if name.startswith(DEADLINE)])
         jobs = {name: item for name, item in found.items() if isinstance(item, Job)}
         return {name.removeprefix(DEADLINE): jobs[name] for name in sorted(jobs)}
 
