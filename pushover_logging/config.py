@@ -287,9 +287,10 @@ def seconds(name: str, given: object) -> float:
 
 def mute_seconds(name: str, given: object) -> float:
     """Return for how many seconds to mute: a number or a text like ``1h30m``."""
-    found = seconds(name, given)
-    if 0 < found <= MAX_MUTE:
-        return found
+    with suppress(ConfigurationError):
+        found = seconds(name, given)
+        if 0 < found <= MAX_MUTE:
+            return found
     raise invalid(redacted(given), name, f"{DURATION}, above 0 and at most 7d")
 
 

@@ -14,6 +14,7 @@ from conftest import USER, Driven
 
 from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
 from pushover_logging.cli import problems
+from pushover_logging.clock import DURATION
 from pushover_logging.delivery import receipts
 from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.throttle.receipts import FollowUp
@@ -660,8 +661,10 @@ def test_commands_without_shared_state(command):
         status, out, err = command.run(*arguments)
         assert (2, b"", 1) == (status, out, len(err.splitlines()))
         assert b"pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX" in err
-    status, _, err = command.run("mute", "--for", "8d", PUSHOVER_OUTBOX="o.sqlite")
-    assert (2, True) == (status, b"--for: got '8d'" in err)
+    for given in ("8d", "1.5h"):
+        status, _, err = command.run("mute", "--for", given, PUSHOVER_OUTBOX="o.sqlite")
+        takes = f"takes {DURATION}, above 0 and at most 7d"
+        assert (2, True) == (status, f"--for: got '{given}', {takes}" in err.decode())
     assert not list(command.directory.rglob("*.sqlite"))
 
 
