@@ -70,10 +70,12 @@ class Trail:
 
     def take(self, record: logging.LogRecord) -> None:
         """Remember a record below the handler's level."""
-        with contextlib.suppress(Exception):  # of an argument without a text: no line
+        try:
             text = record.getMessage() if type(record.msg) is str else message_text(record)
             ring = self.rings.get(_context()) or self._new_ring()
             ring.append((float(record.created), record.levelname, record.name, text[:_MAX_TEXT]))
+        except Exception:  # noqa: BLE001, S110  no text, no line; `suppress` costs as much
+            pass
 
     def lines(self, record: logging.LogRecord) -> list[str]:
         """Return the last lines of a record's context that are older, at most five minutes.
