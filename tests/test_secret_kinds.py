@@ -154,6 +154,9 @@ password_confirmation: "{}"
 passphrase: {}
 The token is {word 24}
 token provided: {word 24}
+salt={hex 32}
+nonce={word 16}
+{"nonce": "{hex 24}"}
 """
 WRITINGS = r"""
 FATAL: password "{}" was refused
@@ -174,6 +177,14 @@ next=%252Flogin%253Fpassword%253D{}
 {\\"user\\": \\"ann\\", \\"api_key\\": \\"{}\\"}
 Passwort: {}
 hasło: {}
+haslo={}
+Hasło={}
+şifre={}
+sifre={}
+heslo: {}
+credentials ann:{} were refused
+login ann@example.com:{} failed
+login:{} was refused
 κωδικός: {}
 la clave es {}
 Das Passwort "{}" ist falsch
@@ -275,6 +286,8 @@ echo 'root:{}' | chpasswd
 kubectl create secret generic a --from-literal=b={}
 useradd -m -p {} ann
 PGPASSWORD={} psql -h db
+kinit ann@EXAMPLE.COM {}
+['kinit', 'ann', '{}']
 openssl rsa -passin pass:{}
 """
 STAYS = r"""
@@ -372,6 +385,20 @@ SMTP AUTH extension not supported by server.
 AUTH CRAM-MD5 is not supported
 7z: unsupported method
 compass: 128.5 degrees
+nonce=17 is too low
+nonce too low: next nonce 18
+basalt=grey
+credentials ann: no such user
+credentials for ann:expired
+credentials of /srv/Shop2/Ann.json:12 were not read
+login ann:tty1 from 10.0.0.7
+login: ann on pts/4
+login:2026-11-30T00:11:36Z
+Last login: Mon Nov 30 00:11:36 2026 from 10.0.0.7
+kinit: Client 'ann@EXAMPLE.COM' not found in Kerberos database
+kinit -kt /etc/krb5.keytab host/db7.example.com
+kinit ann@EXAMPLE.COM failed after 12000000 us
+le chiffre est 12
 """
 TABLE = [
     line for text in (SHAPES, URLS, NAMED, WRITINGS, COMMANDS) for line in text.strip().splitlines()

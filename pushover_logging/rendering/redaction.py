@@ -26,12 +26,12 @@ _MAX_OPTION = 34  # characters of an option's name before the word that makes it
 # Bytes of Latin-1: how `secret_patterns` writes names and signs, and words of keys as "a".
 _SAME = str.maketrans("123456789-\"'", "000000000_  ")
 _FOLD = bytes(range(256)).decode("latin-1").lower().translate(_SAME).encode("latin-1")
-_RARE_FIRST = "?&[@qzxjkvbwpgyfcmu_/:(dlhsrniotae0 "  # the characters of texts
+_RARE_FIRST = "?&[@qzxjkvbwp_gyfcmu/:(dlhsrniotae0 "  # the characters of texts
 _MAX_LINE = 256
 _MAX_LINES = 2048
 # Folded lines that no pattern matches. Any thread reads and adds to it, without a lock: at worst, a
 # line is searched again. A fork's child keeps what is there.
-_clean_lines: set[str] = set()
+_clean_lines: set[bytes] = set()
 _IN_WORD = bytes(97 if chr(code) in f"{ascii_letters}{digits}-_" else 32 for code in range(256))
 _LONG_WORD = b"a" * patterns.LONG_WORD
 
@@ -49,27 +49,35 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _sign() -> re.Pattern[str]:
-    """Return the pattern of all signs, each found by one of its rarer letters, which is fast."""
+def _sign() -> re.Pattern[bytes]:
+    """Return the pattern of all signs, each found by one letter: few letters, and rare ones.
+
+    At every other letter of a text the search only passes by.
+    """
     found: dict[str, list[str]] = {}
-    for sign in {*patterns.NAME_SIGNS, *chain.from_iterable(signs for signs, _ in patterns.KINDS)}:
-        at = min(range(len(sign[1:]) or 1), key=lambda at: _RARE_FIRST.find(sign[at]))
-        after = re.escape(sign[at + 1 :]) + (f"(?<={re.escape(sign)})" if at else "")
-        found.setdefault(re.escape(sign[at]), []).append(after)
-    return re.compile("|".join(f"{letter}(?:{'|'.join(rest)})" for letter, rest in found.items()))
+    signs = {*patterns.NAME_SIGNS, *chain.from_iterable(signs for signs, _ in patterns.KINDS)}
+    letters = {sign: sorted(sign, key=_RARE_FIRST.find) for sign in signs}
+    # Those that have only frequent letters choose first, and the others share these if they can.
+    for sign in sorted(signs, key=lambda sign: (-_RARE_FIRST.find(letters[sign][0]), sign)):
+        letter = next((each for each in letters[sign] if each in found), letters[sign][0])
+        before, _, after = sign.partition(letter)
+        behind = f"(?<={re.escape(sign)})" if before else ""
+        found.setdefault(letter, []).append(re.escape(after) + behind)
+    parts = (f"{re.escape(letter)}(?:{'|'.join(rest)})" for letter, rest in found.items())
+    return re.compile("|".join(parts).encode("latin-1"))
 
 
-def _is_clean(folded: str) -> bool:
+def _is_clean(folded: bytes) -> bool:
     """Return True if no default pattern can match a text, which most texts show at once.
 
     Problems repeat their lines, apart from the digits.
     """
-    lines = folded.split("\n")
+    lines = folded.split(b"\n")
     if _clean_lines.issuperset(lines):
         return True
     for line in lines:
         if line not in _clean_lines:
-            if _sign().search(line) or _has_long_word(line.encode("latin-1")):
+            if _sign().search(line) or _has_long_word(line):
                 return False
             if len(_clean_lines) >= _MAX_LINES:
                 _clean_lines.clear()
@@ -85,10 +93,10 @@ def _has_long_word(raw: bytes) -> bool:
 def _without_known(text: str) -> str:
     """Return ``text`` without what the default patterns match."""
     raw = text.encode("latin-1", "replace")
-    folded = raw.translate(_FOLD).decode("latin-1")
+    folded = raw.translate(_FOLD)
     if _is_clean(folded):
         return text
-    text = _without_signed(text, folded)
+    text = _without_signed(text, folded.decode("latin-1"))
     return _hide_all(patterns.LONG_KINDS, text) if _has_long_word(raw) else text
 
 
@@ -110,12 +118,14 @@ def _hide_all(found: Iterable[str], text: str) -> str:
 
 def _without_named(text: str, folded: str) -> str:
     """Return ``text`` without the values that follow the name of a secret."""
-    parts, position = [], 0
+    parts, position, has_input = [], 0, "input" in folded
     for name in _compiled(patterns.NAMES).finditer(folded):
         start, end = name.span()
         if start < position:
             continue  # inside a value that is hidden
         value = _compiled(patterns.VALUES[str(name.lastgroup)]).match(text, end)
+        if value is None and has_input:
+            value = _compiled(patterns.PYDANTIC).match(text, end)
         if value is None and text[end : end + 1] in {" ", '"', "'"}:
             before = text[max(position, start - _MAX_OPTION) : start]
             if "-" in before and _compiled(patterns.OPTION).search(before):

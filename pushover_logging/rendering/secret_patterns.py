@@ -33,9 +33,9 @@ _SENTENCE = (
 _END = r"s?(?:_?0{1,3}|_?(?:str|text|value|new|old|confirm(?:ation)?|again))?(?![a-z0_])"
 _PASSWORD = (
     r"(?:(?:password|passwort|passphrase|passcode|(?<![a-z])passe|pwd|kennwort|contrase[ñn]a"
-    r"|wachtwoord|adgangskode|lösenord|salasana|jelsz[óo]|has\?o|senha|geheim(?:nis)?"
-    r"|(?<!palabra )(?<![a-z])clave(?! (?:primaria|for|dupl))|parola|\?ifre|(?<![a-z])mdp"
-    r"|(?<=_)passwd|passwd(?!:)|(?<![a-z])(?:pw|psk)|(?<=_)pass)"
+    r"|wachtwoord|adgangskode|lösenord|salasana|jelsz[óo]|has[?l]o|senha|geheim(?:nis)?"
+    r"|(?<!palabra )(?<![a-z])clave(?! (?:primaria|for|dupl))|parola|\?ifre"
+    r"|(?<=_)passwd|passwd(?!:)|(?<![a-z])(?:pw|psk|mdp|heslo|sifre)|(?<=_)pass)"
     rf"{_END}|(?<![a-z])(?:storepass|keypass))"
 )
 _CODE = (  # a number, mostly
@@ -55,7 +55,7 @@ _TOKEN = (
     r"|(?:api|access|private|encryption|signing|auth|account|ssh|subscription)[_ ]?key"
     rf"|private_?key_?id|(?<=[a-z0]_){_PLAIN_KEY}key|(?<=_)auth|signature"
     r"|sess(?:ion)?_?id|(?<![a-z])session(?:_?key)?|connect\.sid|saml_?re(?:sponse|quest)"
-    rf"|code_verifier|client_assertion){_END}"
+    rf"|code_verifier|client_assertion|(?<![a-z])(?:salt|nonce)(?!=0{{1,20}}(?![a-z0]))){_END}"
     r"|(?<!ken )(?<!next)(?<!(?:next|page)[ _])token(?:_?0{1,2}|_(?:str|text|value))?(?![a-z0_])"
     r"|passwd(?=:)|(?<![a-z_])pass(?!: test|[ =:]{1,3}0{1,5}(?![a-z0]))(?![a-z0_]))"
 )
@@ -88,15 +88,14 @@ _IS = (
     r"""\s(?:provided|given|used|value|is|was|ist|lautet|es|est)\s?:?\s["']?"""
     rf"((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"
 )
-_PYDANTIC = (  # below the name of a field; an extra has all of it on one line
-    r"[^\s\\]{0,64}(?:\\{1,4}n|[\0\s]){1,10}[^\n\[]{0,200}+\[type=\w{1,64}, input_value="
+PYDANTIC = (  # below the name of a field; an extra has all of it on one line
+    r"(?i)[^\s\\]{0,64}(?:\\{1,4}n|[\0\s]){1,10}[^\n\[]{0,200}+\[type=\w{1,64}, input_value="
     r"""([^\n]{1,4096}?)(?=["']?, input_type=|\n|\Z)"""
-)
-_PYDANTIC_ERRORS = (
-    r"""["']\s?,?\s?[)\]][^{}\n]{0,250}?["']input["']:\s?"""
+    r"""|["']\s?,?\s?[)\]][^{}\n]{0,250}?["']input["']:\s?"""
     rf"({_QUOTED}|[^\s,}}]{{1,4096}})"
 )
-_COMMON = (_PAIR, _TUPLE, _ESCAPED, _PERCENT, _ELEMENT, _IS, _PYDANTIC, _PYDANTIC_ERRORS)
+"""What follows the name of a field that pydantic refused; it contains ``input``."""
+_COMMON = (_PAIR, _TUPLE, _ESCAPED, _PERCENT, _ELEMENT, _IS)
 _HEADER_VALUE = (
     r"""\s?[:=]\s?+(digest\s[^\r\n']{1,4096})|"""
     rf"""["']\s{{0,2}}[:,=]\s{{0,2}}(?!b?["'][a-z-]{{1,24}}["'])b?({_QUOTED})"""
@@ -202,6 +201,13 @@ _TOOLS = (  # their names, and what stands before a password
         r"htpasswd",
         rf"{_FLAG}(?:(?=\w{{0,8}}n)\w{{1,8}}|(?=\w{{0,8}}b)\w{{1,8}}{_NEXT}){_NEXT}{_SEPARATOR}",
     ),
+    (
+        "kinit",
+        (
+            rf"kinit{_SEPARATOR}[\"']?[^\s\"',-][^\s\"',]{{0,255}}{_SEPARATOR}"
+            r"(?=[^\s,]{8})(?=[^\s,]{0,64}\d)"
+        ),
+    ),
     (r"rabbitmqctl", rf"(?:add_user|change_password|authenticate_user){_NEXT}{_SEPARATOR}"),
     (r"vault", rf"(?<=[ \"'])login{_SEPARATOR}"),
     (r"net use", rf"net use{_NEXT}{_SEPARATOR}(?![*/])"),
@@ -249,6 +255,8 @@ _AUTH = (
     rf"""(?i:auth=?|\blogin|\bcredentials?)\(["'][^"'\n]{{0,256}}["'],\s?({_QUOTED})"""
     r"|\bAUTH\s(?:\w{1,32}\s)?(?!(?:CRAM|DIGEST|SCRAM)-|XOAUTH2)"
     rf"({_MIXED})"
+    r"|(?i:\blogin|\bcredentials?)(?:\s[\w.@+-]{1,64}:|:\s?)(?=[\w.+/=~-]{0,64}[a-z])"
+    rf"(?=[\w.+/=~-]{{0,64}}[A-Z])(?![\w.+-]{{1,64}}/)({_MIXED})"
 )
 _PHRASE = (
     r"(?i:mnemonic|(?:seed|recovery|backup|wallet)[ _-]?phrase)[\"']?\s?[:=]?\s?[\"']?"
@@ -261,8 +269,9 @@ NAME_SIGNS = (
     *("kennw", "pin", "otp", "psk", "cvv", "cvc", "contrase", "clave", "senha", "salasana", "mdp"),
     *("lösenord", "wachtw", "adgangsk", "jelsz", "parola", "geheim", "fa code", "fa_code"),
     *("sms", "tion code", "tion_code", "rity code", "rity_code", "very code", "very_code"),
-    *("time code", "time_code", "your code", "gscode", "itscode", "digo de", "code de ", "t.sid"),
-    *("saml", "code_verifier", "client_assertion", "?", "&"),
+    *("time code", "time_code", "your code", "your_code", "gscode", "itscode", "digo de"),
+    *("code de ", "haslo", "heslo", "sifre", "salt", "nonce", "t.sid", "saml", "code_verifier"),
+    *("client_assertion", "?", "&"),
 )
 """Every name contains one of these, folded."""
 KINDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
@@ -270,11 +279,11 @@ KINDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("eyj",), (_JWT,)),
     (("private key",), (_PEM,)),
     (("bearer", "basic"), (_BEARER,)),
-    (("auth", "login(", "credential"), (_AUTH,)),
+    (("auth", "login", "credential"), (_AUTH,)),
     (("?",), (_OTHER_ALPHABETS,)),
     (
         (*(f" _{letter}" for letter in "abcehknpuwx_"), " /p:", "sqlplus", "sqlldr", "mpdp", "xpdp",
-         "rman ", "rabbitmqctl", "wpa_", "net use", "vault "),
+         "rman ", "kinit", "rabbitmqctl", "wpa_", "net use", "vault "),
         (TOOLS,),
     ),
     ((" _u", "_user"), (_USER,)),
