@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import queue
 import re
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 
@@ -210,6 +211,45 @@ def test_exceptions_differ_by_type_text_cause_and_place() -> None:
         Unprintable(),
     ]
     assert len(raised) == len({fingerprint(failed(exc)) for exc in raised})
+
+
+def total(row: dict[str, int]) -> int:
+    """Name two keys in one line."""
+    return row["price"] * row["amount"]
+
+
+def wrapped_total(row: dict[str, int]) -> None:
+    """Have a KeyError as the cause."""
+    try:
+        total(row)
+    except KeyError as exc:
+        raise ValueError("no total") from exc
+
+
+def as_text_of(exc: BaseException) -> str:
+    """Return an exception's traceback."""
+    return "".join(traceback.format_exception(exc))
+
+
+@pytest.mark.parametrize(
+    ("use", "made"),
+    [
+        (total, failed),
+        (wrapped_total, failed),
+        (total, lambda exc: record(exc_text=as_text_of(exc))),
+        (total, lambda exc: failed(RuntimeError(f'"""\n{as_text_of(exc)}"""'))),
+    ],
+    ids=["object", "cause", "text", "pool"],
+)
+def test_key_errors_of_one_line_differ_by_the_keys_that_it_names(
+    use: Callable[[dict[str, int]], None], made: Callable[[BaseException], logging.LogRecord]
+) -> None:
+    """`row["price"]` is one problem, `row["amount"]` another; any `rates[name]` is the same."""
+    one, two = (caught(lambda row=row: use(row)) for row in ({}, {"price": 1}))
+    assert fingerprint(made(one)) != fingerprint(made(two))
+    names = ["ann", "bob"]
+    ann, bob = (caught(lambda name=name: {}[name]) for name in names)
+    assert fingerprint(made(ann)) == fingerprint(made(bob))
 
 
 def test_an_exception_whose_text_raises_counts_by_its_type() -> None:

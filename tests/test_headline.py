@@ -37,6 +37,11 @@ HEADLINES = {
     "1 validation error for Order\namount\n  field required (type=value_error.missing)": (
         "amount: field required (1 validation error for Order)"
     ),
+    "5 is not of type 'string'\n\nFailed validating 'type' in schema['properties']['orders']:\n"
+    "    {'type': 'string'}\n\nOn instance['orders'][0]['paid by']:\n    5": (
+        "5 is not of type 'string' (orders.0.paid by)"
+    ),
+    "5 is long\n\nFailed validating 'maxItems' in schema:\n\nOn instance:\n    5": "5 is long",
     "while scanning a simple key\n  in \"a\", line 1\ncould not find expected ':'": (
         "could not find expected ':' (while scanning a simple key)"
     ),

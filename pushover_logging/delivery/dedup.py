@@ -205,13 +205,15 @@ class Dedup:
 
         Not if its records can have different fingerprints: if those depend on args.
         """
-        with contextlib.suppress(Exception):
+        try:
             call = call_key(record)
             if call and (len(call) != _WITH_ARGS or key.startswith(TEMPLATE)):
                 with self._lock:
                     if len(self._calls) >= MAX_CALLS:
                         self._calls.clear()
                     self._calls[call] = self._tallies[key]
+        except Exception:  # noqa: BLE001, S110  of the record's fields
+            pass
 
     def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> GroupKey | None:
         """Remember how to report a problem, and its group; return the group if it is known."""

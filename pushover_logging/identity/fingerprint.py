@@ -164,12 +164,13 @@ def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:
 def _exception_key(record: logging.LogRecord, parts: RecordParts, values: _Texts) -> str | None:
     """Return the key of the record's exception; None if it has none."""
     if parts.exceptions:
-        chain = tracebacks.exception_chain(parts.exceptions[0])
+        causes, contexts = tracebacks.split_chain(parts.exceptions[0])
+        chain = [*causes, *contexts]
         if any(map(tracebacks.subexceptions, chain)):
             values = (*_member_keys(chain), *values)
         for other in parts.exceptions[1:]:
             values = (_qualified_name(other), mask(_words(other)), *values)
-        fixed, said = _exception_parts(chain, _traceback_of(parts))
+        fixed, said = _exception_parts(chain, causes[-1], _traceback_of(parts))
         head = _exception_head(record, parts, _as_text(chain[0]))
         return _known_key(EXCEPTION, head, *fixed, said, *values)
     if parts.exc_text:
@@ -202,28 +203,42 @@ def _traceback_of(parts: RecordParts) -> TracebackType | None:
     return tb if isinstance(tb, TracebackType) else parts.exceptions[0].__traceback__
 
 
-def _exception_parts(chain: list[BaseException], tb: TracebackType | None) -> tuple[_Texts, str]:
-    """Return the types of a chain with its places, and what its two ends say."""
+def _exception_parts(
+    chain: list[BaseException], root: BaseException, tb: TracebackType | None
+) -> tuple[_Texts, str]:
+    """Return the types of a chain with its places, and what its first and its root say."""
     # The place of the logged exception, not of the root, whose traceback can end in a library.
     places = _place_parts(tb)
     for exc in {id(exc): exc for exc in (chain[0], chain[-1])}.values():
         inner = tracebacks.inner_tracebacks(exc)
         if inner:  # another process's, or another machine's
             places += _inner_parts(inner[0])
-    said = _said_by(chain[0], tb)
-    root = tracebacks.root_cause(chain[0])
+    said = _said_by(chain[0], tb, places[2])
     if root is not chain[0]:
         said = f"{said}\0{_said_by(root, root.__traceback__)}"
     return (*map(_qualified_name, chain), *places), said
 
 
-def _said_by(exc: BaseException, tb: TracebackType | None) -> str:
-    """Return the template of an exception's text by its ``raise``, else its words, masked."""
+def _said_by(exc: BaseException, tb: TracebackType | None, code: str | None = None) -> str:
+    """Return the template of an exception's text by its ``raise``, else its words, masked.
+
+    ``code`` is the text of its in-app line, if that is known. The key of a KeyError stays if it is
+    written there (``row["price"]``).
+    """
     text = _as_text(exc)
     filename, lineno = raise_site(tb)
     given = _unquoted(exc, text)
     found = match_template(filename, lineno, given, is_raise=True) if filename else None
+    if found is None and given is not text:  # the repr of a KeyError's key
+        code = _place_parts(tb)[2] if code is None else code
+        if _is_named(text, code):
+            return text
     return _template_or_mask(found, text if found else _words(exc))
+
+
+def _is_named(key: str, code: str) -> bool:
+    """Return True if the repr of a key is written in a line of code, in either kind of quotes."""
+    return key in code or key.replace("'", '"') in code
 
 
 def _unquoted(exc: BaseException, text: str) -> str:
@@ -241,10 +256,15 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
         return _known_mask(text[:MAX_CHARACTERS])
     template, errors = found
     for error in errors:
-        line = first_line(error[:MAX_CHARACTERS])
-        if not known or line not in known[:MAX_CHARACTERS]:
-            template += f"\0{mask(line)}"
+        text = error[:MAX_CHARACTERS]
+        if not known or first_line(text) not in known[:MAX_CHARACTERS]:
+            template += f"\0{_masked_line(text)}"
     return template
+
+
+@lru_cache(maxsize=1024)
+def _masked_line(text: str) -> str:
+    return mask(first_line(text))
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:
@@ -261,7 +281,8 @@ def _place_parts(tb: TracebackType | None) -> _Texts:
 
 
 def _inner_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
-    return (*_frame_parts(parsed), mask(_parsed_words(parsed)))
+    place = _frame_parts(parsed)
+    return (*place, _mask_line(_parsed_words(parsed), place[2]))
 
 
 def _frame_parts(parsed: tracebacks.ParsedTraceback) -> _Texts:
@@ -274,7 +295,8 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
     members = [exc for link in chain for exc in tracebacks.flatten_group(link) if exc is not link]
     keys = set()
     for exc in members:
-        fixed, said = _exception_parts(tracebacks.exception_chain(exc), exc.__traceback__)
+        causes, contexts = tracebacks.split_chain(exc)
+        fixed, said = _exception_parts([*causes, *contexts], causes[-1], exc.__traceback__)
         keys.add(_key("", *fixed, said))
     return sorted(keys)
 
@@ -284,7 +306,13 @@ def _text_exception_parts(text: str) -> _Texts:
     place, line = tracebacks.text_place_parts(text), _text_words(tracebacks.exception_text(text))
     inner = tracebacks.parse_tracebacks(text)[:1] if '"""\n' in text else ()
     inner_parts = _inner_parts(inner[0]) if inner else ()
-    return *place, mask(line), *inner_parts
+    return *place, _mask_line(line, place[2]), *inner_parts
+
+
+def _mask_line(line: str, code: str) -> str:
+    """Mask the last line of a traceback, but the key of a KeyError that its code names."""
+    name, _, key = line.partition(": ")
+    return line if name == "KeyError" and key[:1] == "'" and _is_named(key, code) else mask(line)
 
 
 def _as_text(exc: BaseException) -> str:

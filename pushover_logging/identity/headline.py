@@ -26,6 +26,8 @@ _VALIDATION_DETAIL = re.compile(  # an item of pydantic's `errors()`, as FastAPI
     r"'msg': (?P<quote>['\"])(?P<msg>.*?)(?P=quote)[,}]"
 )
 _VALIDATION_END = re.compile(r" [\[(]type=.*$")
+_INSTANCE = re.compile(r"(?m)^On instance((?:\[[^\]\n]{1,64}\])+):$")  # of jsonschema
+_ITEM = re.compile(r"[^\]\['\"]+")
 _WHILE = re.compile(r"while (?:scanning|parsing|constructing|composing) .+")
 _EMPTY_HEADING = re.compile(
     r"(?i)(?:message|errors?|details?|reason|exception|failed|failure):?|\W*"
@@ -57,8 +59,8 @@ def headline(text: str) -> tuple[str, list[str]]:
     """Return what an exception's text says, on one line, and its further lines.
 
     It is the first line; if that is a heading (``1 validation error for Order``, a line that ends
-    in a colon, ``Message:``), the next line with a word joins it. What libraries add to each of
-    their errors is left out.
+    in a colon, ``Message:``), the next line with a word joins it; so does the place in a document
+    that jsonschema refuses. What libraries add to each of their errors is left out.
     """
     lines = []
     for line in text[:_MAX_TEXT].splitlines():
@@ -72,6 +74,8 @@ def headline(text: str) -> tuple[str, list[str]]:
         found = {match[1]: match[2] for match in map(_GRPC_FIELD.match, rest) if match}
         words = ": ".join(found[name] for name in ("status", "details") if found.get(name))
         return words or first, [line for line in rest if "debug_error_string" in line]
+    if rest and (place := _INSTANCE.search(text, 0, _MAX_TEXT)):
+        return f"{first} ({'.'.join(_ITEM.findall(place[1]))})", rest
     joined = _joined(first, rest[:_MAX_LINES]) if rest else None
     return joined or first, rest
 

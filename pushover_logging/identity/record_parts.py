@@ -150,6 +150,8 @@ def message_text(record: logging.LogRecord) -> str:
     if type(record).getMessage is not logging.LogRecord.getMessage:
         return str(record.getMessage())
     args: Any = record.args
+    if not args and type(record.msg) is str:
+        return record.msg
     if args and (has_exception(args) or any(map(_is_t_string, _each(args)))):
         if type(args) is dict:
             args = {key: _named(arg) for key, arg in args.items()}
@@ -188,7 +190,7 @@ def _is_t_string(value: object) -> bool:
 
 def _text_of(message: Any) -> str:  # noqa: ANN401  whatever a program logs
     """Return the text of a message; of a t-string the text of the f-string that it could be."""
-    if not _is_t_string(message):
+    if type(message) is str or not _is_t_string(message):
         return str(message)
     return "".join(part if type(part) is str else _filled(part) for part in message)
 

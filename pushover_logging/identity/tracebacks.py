@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
 import linecache
 import os
 import re
@@ -277,9 +276,11 @@ def read_frame(entry: TracebackType, times: int = 1) -> Frame:
     code, namespace = entry.tb_frame.f_code, entry.tb_frame.f_globals
     lineno = entry.tb_lineno or 0  # None for an instruction that belongs to no source line
     line = ""
-    with contextlib.suppress(Exception):  # it imports, which the end of an interpreter refuses
+    try:
         given = None if code.co_filename in linecache.cache else _loader_of(namespace)
         line = linecache.getline(code.co_filename, lineno, given).strip()
+    except Exception:  # noqa: BLE001, S110  it imports, which the end of an interpreter refuses
+        pass
     module = str(namespace.get("__name__", ""))
     return Frame(code.co_qualname, code.co_filename, lineno, line, times, module)
 
