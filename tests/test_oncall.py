@@ -3,6 +3,7 @@
 Each scenario plays over memory, a file and Redis, on a clock that the test moves.
 """
 
+import importlib
 import itertools
 import logging
 import math
@@ -422,6 +423,59 @@ def test_emergency_that_nobody_acknowledges_escalates_once(start, inbox, given):
     assert first["tags"] == second["tags"]
     let_pass(inbox, 660, one)
     assert 2 == len(inbox.messages)
+
+
+@pytest.mark.parametrize("asked_at", [12, 90])
+def test_service_decides_whether_an_emergency_has_expired(start, inbox, asked_at):
+    """Not the program's clock: the service's is ahead, or runs 60 times as fast."""
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, asked_at, one)
+    inbox.advance(600)
+    let_pass(inbox, 30, one)
+    assert [USER, SECOND] == [push["user"] for push in inbox.messages]
+    let_pass(inbox, 700, one)
+    assert 2 == len(inbox.messages)
+
+
+def test_service_decides_that_an_emergency_goes_on(start, inbox, caplog):
+    """Its clock is slower than the program's."""
+    caplog.set_level(logging.INFO, "pushover_logging")
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    one.clock.now += 2 * DAY
+    one.advance(60)
+    assert 1 == len(inbox.messages)
+    inbox.acknowledge(inbox.messages[0]["receipt"])
+    one.advance(60)
+    assert "acknowledged on phone: No database" in caplog.text
+
+
+def test_emergency_keeps_its_problem_from_being_forgotten(start, inbox, stores):
+    """While its receipt is asked for, whatever the throttle's windows are."""
+    short = {**stores.options().get("throttle", {}), "windows": [10], "forget_after": 0}
+    one = start(levels=ESCALATING, throttle=short)
+    one.report(level=logging.CRITICAL)
+    let_pass(inbox, 100, one)
+    one.report()
+    let_pass(inbox, 600, one)
+    assert [USER, USER, SECOND] == [push["user"] for push in inbox.messages]
+
+
+def test_full_memory_keeps_an_emergency(start, inbox, monkeypatch, stores):
+    """Problems whose pushes are out make room first; in shared state they do as well."""
+    for name in ("store", "sqlite", "redis")[: 3 if stores.is_shared else 1]:
+        module = importlib.import_module(f"pushover_logging.throttle.{name}")
+        capacity = "MEMORY_CAPACITY" if name == "store" else "SHARED_CAPACITY"
+        monkeypatch.setattr(module, capacity, 16)
+    one = start(levels=ESCALATING)
+    one.report(level=logging.CRITICAL)
+    for number in range(20):
+        one.clock.now += 61
+        one.report(f"disk-{number}", text="No space")
+    inbox.advance(600)
+    one.advance(61)
+    assert SECOND == inbox.messages[-1]["user"]
 
 
 def test_each_emergency_of_a_group_escalates(start, inbox):

@@ -25,7 +25,7 @@ def ask(client: PushoverClient, throttle: Throttle, due: FollowUp) -> None:
     Raises QuotaError if the service wants no requests, and Unreachable.
     """
     state: Receipt | None = None
-    is_over = due.overdue >= _GIVEN_UP_AFTER
+    is_over = due.overdue >= _GIVEN_UP_AFTER  # by this program's clock, without an answer
     try:
         with lifecycle.request_slot():
             state = client.receipt(due.receipt)
@@ -33,13 +33,18 @@ def ask(client: PushoverClient, throttle: Throttle, due: FollowUp) -> None:
         is_over = due.overdue >= _UNKNOWN_AFTER
     except TemporaryError:
         pass
-    if state is not None and state.acknowledged:
+    if state is None:
+        if is_over:
+            throttle.expired(due.key, due.receipt)
+    elif state.acknowledged:
         device = truncate(" ".join(clean(state.acknowledged_by_device or "").split()), 25)
         title = throttle.acknowledged(due.key, due.receipt, device, state.acknowledged_at)
         if title is not None:
             inform("acknowledged on %s: %s", device or "a device", title)
-    elif is_over or (state is not None and state.expired):
-        throttle.expired(due.key, due.receipt)
+    elif state.expired:
+        throttle.expired(due.key, due.receipt, state.expires_at or 0)
+    elif state.expires_at and state.expires_at != due.expires_at:
+        throttle.will_expire(due.key, due.receipt, state.expires_at)
 
 
 def emergency(message: Message, receipt: str) -> Emergency:

@@ -14,7 +14,6 @@ from pushover_logging.throttle.rules import LEASE, Problem
 APART = 5.0  # seconds between two questions: https://pushover.net/api/receipts
 _AT_FIRST = 300.0  # seconds for which each receipt is asked for more often
 _INTERVALS = (10.0, 30.0)
-_AHEAD = 30.0  # seconds; an emergency that ends sooner than this was cancelled
 
 
 class Emergency(NamedTuple):
@@ -27,13 +26,15 @@ class Emergency(NamedTuple):
 class FollowUp(NamedTuple):
     """What is due of a problem's emergency: a ``receipt`` to ask for, else an escalation to send.
 
-    ``escalation`` is its Message as JSON, ``overdue`` the seconds since the end of the repeats.
+    ``escalation`` is its Message as JSON, ``overdue`` the seconds since the end of the repeats by
+    this program's clock, ``expires_at`` that end by the service's, as it was at the last answer.
     """
 
     key: str
     receipt: str
     escalation: str
     overdue: float
+    expires_at: int = 0
 
 
 def begin(problem: Problem, emergency: Emergency, now: float) -> None:
@@ -46,11 +47,13 @@ def end(problem: Problem) -> None:
     """Ask no more."""
     problem.receipt = problem.escalation = ""
     problem.ask_at = 0.0
+    problem.expires_at = 0
 
 
 def claim(problem: Problem, key: str, push_id: str, now: float) -> FollowUp:
     """Return what is due; nobody else asks or escalates meanwhile."""
-    due = FollowUp(key, problem.receipt, problem.escalation, now - problem.emergency_until)
+    overdue = now - problem.emergency_until
+    due = FollowUp(key, problem.receipt, problem.escalation, overdue, problem.expires_at)
     if problem.receipt:
         problem.ask_at = now + _INTERVALS[now >= problem.asked_since + _AT_FIRST]
     else:
@@ -67,12 +70,13 @@ def acknowledge(problem: Problem, device: str, at: float | None) -> None:
     problem.acknowledged = f"Acknowledged{where}{when}."
 
 
-def expire(problem: Problem, now: float) -> None:
+def expire(problem: Problem, expired_at: int, now: float) -> None:
     """Note that nobody has acknowledged the emergency: escalate it, if that is asked for.
 
-    One that was cancelled is not escalated.
+    One that was cancelled is not escalated: by the service's clock, it ended at ``expired_at``,
+    which is earlier than the service had answered before.
     """
-    was_cancelled = now < problem.emergency_until - _AHEAD
+    was_cancelled = 0 < expired_at < problem.expires_at
     problem.emergency_until = min(problem.emergency_until, now)
     problem.receipt, problem.ask_at = "", now
     if was_cancelled or not problem.escalation:

@@ -116,7 +116,8 @@ class Problem:
     ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
     push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
     will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
-    ``ask_at``, and has been since ``asked_since``; 0 if there is none. ``escalation`` is, as JSON,
+    ``ask_at``, and has been since ``asked_since``; 0 if there is none. By the service's clock its
+    emergency ends at ``expires_at``, 0 if that is unknown. ``escalation`` is, as JSON,
     the Message that follows if nobody acknowledges it; ``acknowledged`` says on what device, and
     when, someone has.
     """
@@ -148,6 +149,7 @@ class Problem:
     receipt: str = ""
     ask_at: float = 0.0
     asked_since: float = 0.0
+    expires_at: int = 0
     escalation: str = ""
     acknowledged: str = ""
     title: str = ""
@@ -235,7 +237,7 @@ class Rules:
         """Return True if the problem is unknown again: resolved, or long over."""
         if problem.resolved:
             return True
-        if problem.counted.count or problem.claimed_by or now < problem.until:
+        if problem.counted.count or problem.claimed_by or problem.ask_at or now < problem.until:
             return False
         if problem.level == UNREPORTED:
             return now >= problem.claimed_until + _UNSENT or not problem.decided

@@ -139,12 +139,14 @@ class MemoryStore:
     def oldest(self) -> Sequence[str]:
         """Return a sixteenth of the problems if there is no room for another.
 
-        Those without a count go first, the longest unchanged of them before others.
+        Those without a count or an emergency go first, the longest unchanged of them before others.
         """
         if len(self._items) < MEMORY_CAPACITY:
             return ()
         problems = [(name, item) for name, item in self._items.items() if isinstance(item, Problem)]
-        problems.sort(key=lambda found: (found[1].counted.count > 0, found[1].until))
+        problems.sort(
+            key=lambda found: (found[1].counted.count > 0 or found[1].ask_at > 0, found[1].until)
+        )
         return [name for name, _ in problems if name != OVERFLOW_KEY][: MEMORY_CAPACITY // 16]
 
     def names(self) -> Sequence[str]:

@@ -348,11 +348,19 @@ class Throttle:
         return problem.title
 
     @_in_transaction
-    def expired(self, key: str, receipt: str) -> None:
-        """Note that nobody has acknowledged an emergency in its time."""
+    def will_expire(self, key: str, receipt: str, at: int) -> None:
+        """Note when an emergency ends, by the service's clock."""
         problem = self._get(key)
         if problem is not None and problem.receipt == receipt:
-            receipts.expire(problem, self._now)
+            problem.expires_at = at
+            self._save(key, problem)
+
+    @_in_transaction
+    def expired(self, key: str, receipt: str, at: int = 0) -> None:
+        """Note that nobody has acknowledged an emergency until its end, by the service's clock."""
+        problem = self._get(key)
+        if problem is not None and problem.receipt == receipt:
+            receipts.expire(problem, at, self._now)
             self._save(key, problem)
 
     @_in_transaction
