@@ -45,6 +45,7 @@ MESSAGE_OPTIONS = (
     "tags", "callback", "html", "monospace",
 )  # fmt: skip
 _THROTTLE = {"windows", "group_by", "store", "summary_at_exit", "forget_after"}
+_MAX_MUTE_NAME = 1000  # characters
 _CONTAINER = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -292,6 +293,18 @@ def mute_seconds(name: str, given: object) -> float:
         if 0 < found <= MAX_MUTE:
             return found
     raise invalid(redacted(given), name, f"{DURATION}, above 0 and at most 7d")
+
+
+def mute_name(name: str, given: object) -> str | None:
+    """Return which problem to mute: a fingerprint's name or a problem's id, or None for all."""
+    if given is None:
+        return None
+    if isinstance(given, str) and given.strip() and len(given) <= _MAX_MUTE_NAME:
+        with suppress(UnicodeError):
+            given.encode()
+            return given
+    takes = f"the name or the ID of a problem, at most {_MAX_MUTE_NAME:,} characters"
+    raise invalid(redacted(given), name, takes)
 
 
 def boolean(name: str, given: object) -> bool:

@@ -286,24 +286,27 @@ class PushoverHandler(logging.Handler):
     ) -> None:
         """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
 
-        ``name`` is a problem's ``fingerprint``, or its id; None mutes all. A CRITICAL is sent all
-        the same, unless ``include_critical``. A quiet push reports at the end what was held back.
+        ``name`` is a ``fingerprint``, which with ``group_by`` means all problems that have it, or
+        a problem's id; None mutes all. A CRITICAL is sent all the same, unless
+        ``include_critical``. A quiet push reports at the end what was held back.
         All that share the outbox's file, or the Redis, are muted. Raises ConfigurationError for an
         argument that is not valid or a throttle that is off, TemporaryError if the shared state
         cannot be reached.
         """
+        found = config.mute_name("name", name)
         length = config.mute_seconds("seconds", seconds)
         include_critical = config.boolean("include_critical", include_critical)
         with self._problems() as throttle:
-            throttle.mute(name, length, include_critical=include_critical)
+            throttle.mute(found, length, include_critical=include_critical)
 
     def unmute(self, name: str | None = None) -> None:
         """End a mute before its time, or all of them without ``name``.
 
         Nothing happens if there is none. Raises what `mute` raises.
         """
+        found = config.mute_name("name", name)
         with self._problems() as throttle:
-            throttle.unmute(name)
+            throttle.unmute(found)
 
     def stats(self) -> Stats:
         """Return the counters, the quota and the last error, as they stand at this moment."""

@@ -26,9 +26,11 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 class Process(Driven):
     """A driven handler over the stores; several of them are processes that share the state."""
 
-    def report(self, name="db-7", level=logging.ERROR, text="No database", times=1, **own):
+    def report(
+        self, name="db-7", level=logging.ERROR, text="No database", times=1, customer="", **own
+    ):
         for _ in range(times):
-            extra = {"pushover": {"fingerprint": name, **own}}
+            extra = {"pushover": {"fingerprint": name, **own}, "customer": customer}
             record = self.log.makeRecord("shop", level, __file__, 1, text, (), None, extra=extra)
             record.created = self.clock.time()
             self.log.handle(record)
@@ -137,6 +139,21 @@ def test_name_and_id_mean_one_mute(start, inbox):
         assert ["open"] == [each.state for each in one.handler.problems()]
 
 
+def test_name_means_each_problem_that_group_by_keeps_apart(start, inbox, stores):
+    """And an id one of them."""
+    grouped = {**stores.options().get("throttle", {}), "group_by": ["customer"]}
+    one = start(throttle=grouped)
+    for customer in ("ACME", "Initech"):
+        one.report(customer=customer)
+    one.handler.mute("db-7", seconds=DAY)
+    one.report(customer="Hooli")
+    assert ["muted"] * 3 == [each.state for each in one.handler.problems()]
+    assert 2 == len(inbox.messages)
+    one.handler.unmute("db-7")
+    one.handler.mute(one.handler.problems()[0].id, seconds=DAY)
+    assert ["muted", "open", "open"] == sorted(each.state for each in one.handler.problems())
+
+
 def test_unmute_reports_at_once(start, inbox):
     """The problem's own mute ends, then that of all; nothing happens where there is none."""
     one = start()
@@ -209,6 +226,18 @@ def test_mute_always_ends(drive, seconds):
     """Within 7 days."""
     with pytest.raises(ConfigurationError, match="seconds: got "):
         drive().handler.mute(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " \n", 7, True, b"db-7", ["db-7"], "db-\udc80", "x" * 3_000_000]
+)
+def test_name_of_a_mute_is_checked(drive, name):
+    """Before anything else; the error is short, and can be printed."""
+    handler = drive().handler
+    for call in (lambda: handler.mute(name, seconds=60), lambda: handler.unmute(name)):
+        with pytest.raises(ConfigurationError, match=r"name: got .*, takes ") as raised:
+            call()
+        assert len(str(raised.value).encode()) < 500
 
 
 def test_refused_report_of_a_mute_is_not_lost(start, inbox):
@@ -706,6 +735,38 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     assert (0, b"unmuted\n", b"") == command.run("unmute", **environ)
     titles = [push["title"] for push in inbox.wait_for(2, timeout=30)]
     assert re.fullmatch(r"Muted for .*: 1 of 1 problem", titles[1])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_unmute_sends_what_a_program_left(command, inbox, request, handler_for, kind):
+    """No process of it runs; if the service does not answer, a later one sends it."""
+    path = command.directory / "o.sqlite"
+    environ = {"PUSHOVER_OUTBOX": str(path)}
+    if kind == "redis":
+        environ = {"PUSHOVER_THROTTLE": request.getfixturevalue("redis").url}
+    options = {
+        "outbox": environ.get("PUSHOVER_OUTBOX"),
+        "throttle": environ.get("PUSHOVER_THROTTLE"),
+    }
+    for name in ("db-7", "disk"):
+        assert 0 == command.run("mute", name, "--for", "1h", **environ)[0]
+    handler = handler_for(**options)
+    for name in ("db-7", "disk"):
+        extra = {"pushover": {"fingerprint": name}}
+        record = {"levelno": logging.ERROR, "msg": f"{name} is down", **extra}
+        handler.handle(logging.makeLogRecord(record))
+    handler.close()
+    assert (0, b"unmuted\n", b"") == command.run("unmute", "db-7", **environ)
+    assert ["x1 db-7 is down"] == [push["message"].partition(",")[0] for push in inbox.messages]
+    inbox.fail_with(500, times=None)
+    status, out, err = command.run("unmute", **environ)
+    assert (0, b"unmuted\n") == (status, out)
+    assert b"what was held back is not sent yet (" in err
+    inbox.clear_faults()
+    handler_for(**options).report_due()
+    assert "x1 disk is down" == inbox.wait_for(2, timeout=60)[1]["message"].partition(",")[0]
+    assert [path] * (kind == "file") == list(command.directory.rglob("*.sqlite"))
 
 
 @pytest.mark.process

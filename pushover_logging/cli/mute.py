@@ -51,12 +51,13 @@ def add_name(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Mute and return 0. Raises ConfigurationError and TemporaryError."""
+    name = config.mute_name("NAME", arguments.name)
     seconds = config.mute_seconds("--for", arguments.seconds)
     is_named = bool(arguments.outbox or os.environ.get("PUSHOVER_OUTBOX"))
     with shared_throttle(arguments, create=is_named) as throttle:
-        throttle.mute(arguments.name, seconds, include_critical=arguments.include_critical)
+        throttle.mute(name, seconds, include_critical=arguments.include_critical)
     now = arguments.clock.time()
-    what = "all problems" if arguments.name is None else on_one_line(arguments.name)
+    what = "all problems" if name is None else on_one_line(name)
     passes = "" if arguments.include_critical else ", except CRITICAL"
     sys.stdout.write(f"{what}: muted until {short_time(now + seconds, now)}{passes}\n")
     return 0

@@ -63,17 +63,20 @@ def outbox_of(arguments: argparse.Namespace) -> str:
 
 
 def shared_handler(
-    arguments: argparse.Namespace, *, only_if_outbox_exists: bool = False
+    arguments: argparse.Namespace,
+    *,
+    outbox: str | None = None,
+    only_if_outbox_exists: bool = False,
 ) -> PushoverHandler | None:
     """Return the handler of a command that runs again and again; None if nothing is sent.
 
-    Its problems are in the shared state, and remembered from one run to the next. Raises
-    ConfigurationError.
+    Its problems are in the shared state, and remembered from one run to the next. ``outbox``
+    replaces the one that the options name. Raises ConfigurationError.
     """
     client = config.client(config.credentials())
     if client is None:
         return None
-    outbox, store = outbox_of(arguments), rules_of(arguments).store
+    outbox, store = outbox or outbox_of(arguments), rules_of(arguments).store
     path = config.outbox(outbox, client.application)
     # Without an outbox file, no earlier run can have left anything.
     if only_if_outbox_exists and store is None and path is not None and not path.exists():

@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.mute import add_name
-from pushover_logging.cli.shared_state import add_options, shared_throttle
+from pushover_logging.cli.shared_state import (
+    add_options,
+    rules_of,
+    shared_handler,
+    shared_throttle,
+)
+from pushover_logging.cli.terminal import progress, warn
 
 _EXAMPLES = """\
 examples:
   pushover-logging unmute --outbox /var/lib/shop/outbox.sqlite
   pushover-logging unmute db-7
 
-What was held back is reported at once. Without a name all mutes end.
+Without a name all mutes end. What was held back is sent at once, also if no program runs. If
+the service does not answer, a line on stderr says so, and the next program sends it.
 
 exit status: 0 done, 2 wrong usage, or there is no shared state, 75 it cannot be used now
 """
@@ -28,8 +36,26 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """End the mute and return 0. Raises ConfigurationError and TemporaryError."""
+    """End the mute, send what it held back, and return 0.
+
+    Raises ConfigurationError and TemporaryError.
+    """
+    name = config.mute_name("NAME", arguments.name)
     with shared_throttle(arguments) as throttle:
-        found = throttle.unmute(arguments.name)
+        found = throttle.unmute(name)
+    if found:
+        _report(arguments)
     sys.stdout.write("unmuted\n" if found else "nothing was muted\n")
     return 0
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    """Send what was held back, unless a program does."""
+    outbox = config.OFF if rules_of(arguments).store is not None else None
+    handler = shared_handler(arguments, outbox=outbox)
+    assert handler is not None  # noqa: S101  there is a shared state
+    with progress("waiting for the service"):
+        is_sent = handler.report_due()
+    if not is_sent:
+        reason = handler.stats().last_error or "there was no answer"
+        warn(f"what was held back is not sent yet ({reason}): the next program sends it")

@@ -26,6 +26,7 @@ from pushover_logging.identity.headline import (
 )
 from pushover_logging.identity.masking import MAX_CHARACTERS, mask
 from pushover_logging.identity.record_parts import (
+    ID_DIGITS,
     JOB,
     RecordParts,
     carries_exception,
@@ -152,9 +153,17 @@ def _fingerprint(
 
 
 def explicit(name: object, values: Sequence[str] = ()) -> str:
-    """Return the key of a fingerprint that the program chose, and its ``group_by`` values."""
+    """Return the key of a fingerprint that the program chose, and its ``group_by`` values.
+
+    With values it ends in the digits with which the key of the name alone begins, so that the name
+    can mean all of them.
+    """
     text = str(name)
-    return _key(JOB if text.startswith(JOB) else EXPLICIT, text, *values)
+    rule = JOB if text.startswith(JOB) else EXPLICIT
+    if not values:
+        return _key(rule, text)
+    of_name = _known_key(rule, text).removeprefix(rule)
+    return _key(rule, text, *values)[:-ID_DIGITS] + of_name[:ID_DIGITS]
 
 
 def _values(record: logging.LogRecord, group_by: Sequence[str]) -> _Texts:

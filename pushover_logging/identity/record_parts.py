@@ -22,6 +22,7 @@ from pushover_logging.identity.tracebacks import (
 )
 
 JOB = "job:"  # how the fingerprint of a job's failures starts: they have a rate of their own
+ID_DIGITS = 8  # of a key's 32: people name a problem by them
 MISFIT = "(arguments do not fit the format)"
 _NO_EXCEPTION = "NoneType: None"  # what logging writes for exc_info=True without an exception
 _TITLES = ("event", "message", "msg")  # fields of a structured message that are its text

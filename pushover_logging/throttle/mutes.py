@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from pushover_logging.identity.record_parts import JOB
+from pushover_logging.identity.record_parts import ID_DIGITS, JOB
 
 MAX_MUTE = 7 * 86_400.0  # seconds
-_ID = 8  # hexadecimal digits of a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class Mute:
 
     def holds(self, key: str, level: int) -> bool:
         """Return True if it holds back a push of ``level`` about the problem of ``key``."""
-        is_meant = not self.ids or problem_id(key) in self.ids
+        # With `group_by`, the end of a key is that of its name.
+        is_meant = not self.ids or problem_id(key) in self.ids or key[-ID_DIGITS:] in self.ids
         return is_meant and (self.include_critical or level < logging.CRITICAL)
 
 
@@ -38,7 +38,7 @@ Mutes = tuple[Mute, ...]
 
 def problem_id(key: str) -> str:
     """Return the short name of a problem that people type."""
-    return key.rpartition(":")[2][:_ID]
+    return key.rpartition(":")[2][:ID_DIGITS]
 
 
 def ids_of(name: str | None) -> tuple[str, ...]:
