@@ -186,6 +186,19 @@ def test_mute_goes_on_if_it_is_repeated(start, inbox):
     assert [("Muted for 12 min: 1 of 1 problem", "-1")] == pushes(inbox)
 
 
+def test_problem_that_passes_its_mute_is_not_listed_as_muted(start, inbox):
+    """A CRITICAL one; it is while CRITICAL is muted too."""
+    one = start()
+    one.handler.mute(seconds="10m")
+    one.report(level=logging.CRITICAL)
+    one.report("disk", text="No space")
+    assert {"No database": "open", "No space": "muted"} == {
+        each.title: each.state for each in one.handler.problems()
+    }
+    one.handler.mute("db-7", seconds="10m", include_critical=True)
+    assert ["muted"] * 2 == [each.state for each in one.handler.problems()]
+
+
 def test_problem_that_was_reported_before(start, inbox):
     """What its own window counts is hidden when that ends, and is reported with the rest."""
     one = start()
@@ -531,6 +544,26 @@ def test_escalation_is_acknowledged_too(start, inbox):
     assert "Acknowledged on nokia at " in inbox.messages[-1]["message"]
 
 
+@pytest.mark.parametrize("ends", ["by itself", "early", "resolved"])
+def test_escalation_waits_for_the_end_of_its_mute(start, inbox, ends):
+    """Nobody is called while CRITICAL is muted too; a mute that lets it pass holds nothing."""
+    one = start(levels=ESCALATING)
+    for name in ("db-7", "disk"):
+        one.report(name, logging.CRITICAL, f"{name} is down")
+    one.handler.mute(seconds=HOUR)
+    one.handler.mute("db-7", seconds=HOUR, include_critical=True)
+    let_pass(inbox, 700, one)
+    called = [push["title"] for push in inbox.messages if push["user"] == SECOND]
+    assert ["disk is down"] == called
+    if ends == "resolved":
+        one.handler.resolve("db-7")
+    if ends == "early":
+        one.handler.unmute("db-7")
+    let_pass(inbox, 60 if ends == "early" else HOUR, one)
+    called = [push["title"] for push in inbox.messages if push["user"] == SECOND]
+    assert ["disk is down"] + ["db-7 is down"] * (ends != "resolved") == called
+
+
 def test_another_process_escalates(start, inbox):
     """The one that sent the emergency is gone."""
     one, other = start(levels=ESCALATING), start(levels=ESCALATING)
@@ -703,6 +736,23 @@ def test_table_fits_the_terminal():
     assert "\x1b[31memergency until 15:02\x1b[0m" in colored[1]
     assert lines == [re.sub(r"\x1b\[\d+m", "", line) for line in colored]
     assert ["no open problems"] == problems.table([], now, 80, in_color=True)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("数据库连接失败" * 4, "数据库连接失败…"),
+        ("ｄａｔａ" + "库" * 9, "ｄａｔａ库库库…"),
+        ("e\u0301" * 15 + "x" * 9, "e\u0301" * 15 + "…"),
+        ("\u202eesabatad\u2066 on\ufeff\x9b31m", "�esabatad� on�"),
+        ("a\u2028b\r\nc\td", "a b c d"),
+    ],
+)
+def test_title_has_its_columns_whatever_it_is(title, shown):
+    """Wide characters take two, accents none, and no terminal obeys what is in it."""
+    one = listed(title, state="emergency", count=31)
+    _, line = problems.table([one], one.last, 80, in_color=False)
+    assert shown == line[64:]
 
 
 @pytest.mark.process

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.terminal import warn
+from pushover_logging.cli.terminal import on_one_line, warn
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.rendering.summary import format_duration
@@ -101,8 +101,7 @@ def _perform(action: str, connection: sqlite3.Connection) -> str:
 def _line(row: ListedMessage) -> str:
     state = f"set aside ({row.set_aside})" if row.set_aside else "waiting"
     details = f"account {row.account}  {_age(row.put_at)}  priority {row.priority}"
-    line = f"{row.id}  {details}  {truncate(row.title, _MAX_TITLE)}  {state}"
-    return "".join(char if char.isprintable() else " " for char in line)
+    return on_one_line(f"{row.id}  {details}  {truncate(row.title, _MAX_TITLE)}  {state}")
 
 
 def _age(put_at: float) -> str:

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.shared_state import add_options, shared_throttle
-from pushover_logging.cli.terminal import on_one_line
-from pushover_logging.rendering.text import truncate
+from pushover_logging.cli.terminal import on_one_line, truncate_columns
 from pushover_logging.throttle.listing import ListedProblem
 
 _HEAD = ("ID", "LEVEL", "COUNT", "SINCE", "LAST", "STATE", "TITLE")
@@ -70,7 +69,7 @@ def table(found: Sequence[ListedProblem], now: float, width: int, *, in_color: b
         color = _COLORS.get(row[5].partition(" ")[0])
         if in_color and color:
             cells[5] = f"\x1b[{color}m{cells[5]}\x1b[0m"
-        lines.append("  ".join([*cells, truncate(row[6], room)]).rstrip())
+        lines.append("  ".join([*cells, truncate_columns(row[6], room)]).rstrip())
     return lines
 
 
@@ -79,7 +78,7 @@ def _cells(one: ListedProblem, now: float) -> tuple[str, ...]:
     if one.until is not None and state != "open":
         state = f"{state} until {short_time(one.until, now)}"
     times = (short_time(at, now) for at in (one.since, one.last))
-    return (one.id, _level(one), str(one.count), *times, state, on_one_line(one.title))
+    return (on_one_line(one.id), _level(one), str(one.count), *times, state, on_one_line(one.title))
 
 
 def _level(one: ListedProblem) -> str:

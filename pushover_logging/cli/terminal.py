@@ -7,13 +7,15 @@ import io
 import os
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from pushover_logging.rendering.text import clean
+from pushover_logging.rendering.text import clean, largest_fitting, truncate
 
 _PROGRESS_DELAY = 1.0  # seconds
 _CLEAR_LINE = "\r\x1b[K"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def open_streams() -> None:
@@ -36,8 +38,21 @@ def warn(text: str) -> None:
 
 
 def on_one_line(text: str) -> str:
-    """Return ``text`` on one line, without what a terminal obeys."""
-    return " ".join(clean(text).splitlines())
+    """Return ``text`` on one line, without what a terminal obeys or does not show."""
+    line = " ".join(clean(text).replace("\t", " ").splitlines())
+    return "".join(char if char.isprintable() else _REPLACEMENT for char in line)
+
+
+def truncate_columns(text: str, limit: int) -> str:
+    """Return as much of ``text`` as a terminal shows in ``limit`` columns."""
+    size = largest_fitting(len(text), lambda size: _columns(truncate(text, size)) <= limit)
+    return truncate(text, size)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns a terminal needs: two for wide characters, none for accents."""
+    marks = sum(unicodedata.category(char) in {"Mn", "Me"} for char in text)
+    return len(text) + sum(unicodedata.east_asian_width(char) in "WF" for char in text) - marks
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pushover_logging.throttle.mutes import problem_id
 
 if TYPE_CHECKING:  # the package's root imports this module
     from pushover_logging.throttle.limits import Limits
+    from pushover_logging.throttle.mutes import Mute
     from pushover_logging.throttle.rules import Problem
 
 OPEN, COOLING, MUTED, RESOLVED = "open", "cooling", "muted", "resolved"
@@ -46,10 +47,12 @@ class ListedProblem:
 def listed(key: str, problem: Problem, limits: Limits, now: float, wall: float) -> ListedProblem:
     """Return a problem as people see it; ``now`` is the store's time, and ``wall`` Unix time."""
     found = problem.counted.plus(problem.reporting)
-    state, until = _state(key, problem, limits, now)
+    level = max(problem.level, found.level, logging.NOTSET)
+    mute = limits.mute_of(key, level)
+    state, until = _state(problem, mute, now)
     return ListedProblem(
         id=problem_id(key),
-        level=max(problem.level, found.level, logging.NOTSET),
+        level=level,
         count=problem.total,
         since=problem.began,
         last=max(problem.last, problem.pushed, problem.began),
@@ -59,14 +62,13 @@ def listed(key: str, problem: Problem, limits: Limits, now: float, wall: float) 
     )
 
 
-def _state(key: str, problem: Problem, limits: Limits, now: float) -> tuple[str, float]:
+def _state(problem: Problem, mute: Mute | None, now: float) -> tuple[str, float]:
     if problem.resolved:
         return RESOLVED, math.inf
     if problem.acknowledged:
         return ACKNOWLEDGED, math.inf
     if now < problem.emergency_until:
         return EMERGENCY, problem.emergency_until
-    mute = limits.mute_of(key, logging.NOTSET)
     if mute is not None:
         return MUTED, mute.until
     is_open = now < problem.until or problem.counted.count or problem.claimed_by

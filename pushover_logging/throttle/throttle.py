@@ -329,7 +329,10 @@ class Throttle:
         if waiting and is_free:
             self._limits.ask_at = self._now + receipts.APART
         for _, _, key, problem in sorted(waiting, key=lambda each: each[:3]):  # escalations first
-            if is_free and found is None and not postpone:
+            mute = None if problem.receipt else self._limits.mute_of(key, problem.level)
+            if mute is not None:
+                problem.ask_at = mute.until
+            elif is_free and found is None and not postpone:
                 found = receipts.claim(problem, key, push_id, self._now)
             self._save(key, problem)
         return found
@@ -549,8 +552,14 @@ class Throttle:
         return ""
 
     def _hide_again(self) -> None:
-        """Have what a mute has hidden reported when the present mutes end: now, if none is left."""
+        """Have what a mute has hidden reported when the present mutes end: now, if none is left.
+
+        An escalation that waits for that looks again.
+        """
         for name, problem in self._due(math.inf, SHARED_CAPACITY).items():
+            if problem is not None and problem.escalation and not problem.receipt:
+                problem.ask_at = min(problem.ask_at, self._now)
+                self._save(name, problem)
             if problem is not None and problem.muted_until > self._now:
                 mute = self._limits.mute_of(name, problem.counted.level)
                 problem.muted_until = mute.until if mute else self._now
