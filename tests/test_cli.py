@@ -153,16 +153,21 @@ def test_terminal_that_cannot_show_a_character_shows_another() -> None:
 @pytest.mark.process
 @pytest.mark.parametrize("arguments", [
     ["check"], ["send", "--priority", "2", "Fire"], ["demo", "--once"],
-    ["inbox", "--port", "0"],
+    ["inbox", "--port", "0"], ["mute", "--for", "1h"], ["unmute"], ["problems"],
 ])  # fmt: skip
-def test_full_disk_in_place_of_a_terminal_is_one_line(arguments: list[str]) -> None:
+def test_full_disk_in_place_of_a_terminal_is_one_line(arguments: list[str], tmp_path: Path) -> None:
     """There is no traceback, and the status is 0 if the push was sent."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     with Inbox() as inbox, Path("/dev/full").open("w") as full:
+        environ = {**os.environ, **inbox.environ}
+        command = [sys.executable, "-m", "pushover_logging"]
+        if arguments[0] in {"mute", "unmute", "problems"}:
+            environ["PUSHOVER_OUTBOX"] = str(tmp_path / "o.sqlite")
+            subprocess.run([*command, "mute", "--for", "2h"], check=True, env=environ)
         done = subprocess.run(
-            [sys.executable, "-m", "pushover_logging", *arguments], check=False, stdout=full,
-            stderr=subprocess.PIPE, text=True, env={**os.environ, **inbox.environ}, timeout=TIMEOUT,
+            [*command, *arguments], check=False, stdout=full, stderr=subprocess.PIPE, text=True,
+            env=environ, timeout=TIMEOUT,
         )  # fmt: skip
         was_sent = ["Fire"] == [push["message"] for push in inbox.messages]
     assert "No space left on device" in done.stderr

@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import re
+import signal
 import time
 
 import pytest
@@ -892,6 +893,35 @@ def test_emergency_of_a_killed_process_escalates(program, inbox, request, handle
     found = inbox.wait_for(3, timeout=60)
     assert ["No database", "Another problem", "No database"] == [push["title"] for push in found]
     assert (SECOND, "2") == (found[2]["user"], found[2]["priority"])
+
+
+@pytest.mark.process
+def test_mute_while_redis_is_away(redis, handler_for, inbox):
+    """A new problem comes at once and names the reason; no call waits, and no record is lost."""
+    handler = handler_for(throttle=redis.url)
+    handler.mute(seconds="1h")
+    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "No database"}))
+    assert handler.flush(10)
+    redis.process.send_signal(signal.SIGSTOP)  # it takes connections, and answers nothing
+    for call in (lambda: handler.mute(seconds=60), handler.unmute, handler.problems):
+        with pytest.raises(TemporaryError, match="shared state cannot be reached"):
+            call()
+    began = time.monotonic()
+    for text in ("No database", "No disk") * 200:
+        handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": text}))
+    assert time.monotonic() - began < 400 * 0.25 / 2  # of what each would wait for Redis
+    (push,) = inbox.wait_for(1)
+    assert "No disk" == push["title"]
+    assert "duplicates are possible" in push["message"]
+    redis.process.send_signal(signal.SIGCONT)
+    handler.close()
+    assert (401, 0) == (handler.stats().records, handler.stats().pending)
+    late = handler_for(throttle=redis.url)
+    late.unmute()
+    late.report_due()
+    digest, muted = (push["message"].splitlines() for push in inbox.wait_for(3)[1:])
+    lines = [line.partition(",")[0] for line in (*digest, *muted) if line.startswith("x")]
+    assert ["x1 No database", "x199 No disk", "x200 No database"] == sorted(lines)
 
 
 def test_mute_wakes_a_sender_that_rests(handler_for, inbox):

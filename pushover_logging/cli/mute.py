@@ -20,7 +20,8 @@ examples:
 Records are counted as ever, and CRITICAL ones are sent all the same. At the end a quiet push
 reports what was held back.
 
-exit status: 0 done, 2 wrong usage, or there is no shared state, 75 it cannot be used now
+exit status: 0 done, 1 stdout cannot be written, 2 wrong usage, or there is no shared state,
+75 it cannot be used now
 """
 
 

@@ -27,7 +27,8 @@ examples:
   pushover-logging problems --store redis://10.0.0.5/0 --all
   pushover-logging problems --json
 
-exit status: 0 done, 2 wrong usage, or there is no shared state, 75 it cannot be used now
+exit status: 0 done, 1 stdout cannot be written, 2 wrong usage, or there is no shared state,
+75 it cannot be used now
 """
 
 

@@ -24,7 +24,8 @@ examples:
 Without a name all mutes end. What was held back is sent at once, also if no program runs. If
 the service does not answer, a line on stderr says so, and the next program sends it.
 
-exit status: 0 done, 2 wrong usage, or there is no shared state, 75 it cannot be used now
+exit status: 0 done, 1 stdout cannot be written, 2 wrong usage, or there is no shared state,
+75 it cannot be used now
 """
 
 
