@@ -696,6 +696,7 @@ def test_late_answer_changes_nothing(start, inbox):
     with one.handler._problems() as throttle:
         before = throttle.problems(0.0, include_over=True)
         receipts.ask(client, throttle, FollowUp(key, receipt, "", 0.0))
+        throttle.will_expire(key, receipt, 1)
         throttle.expired(key, receipt)
         throttle.escalated("another push", [key], None, 0.0)
         assert "resolved" == before[0].state
