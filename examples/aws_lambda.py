@@ -1,8 +1,8 @@
-"""Look at: `flush` at the end of each call.
+"""An AWS Lambda function whose errors you get on your phone.
 
-Lambda freezes the process after each call, and with it the thread that sends.
+Look at `flush`: it sends everything before Lambda freezes the process and its background thread.
 
-The entry point is `aws_lambda.handler`. To try it here: python aws_lambda.py
+The entry point is `aws_lambda.handler`. Try it on your machine: python aws_lambda.py
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""Look at: `setup_logging` keeps Celery from configuring logging; `shutdown` sends what waits.
+"""A Celery worker that reports failed tasks.
+
+Look at `configure`, which keeps Celery from configuring logging, and at `shutdown`, which sends
+what waits.
 
 celery --app celery_app worker, and in another terminal: python celery_app.py
 """
@@ -13,7 +16,7 @@ from celery.signals import setup_logging, worker_process_shutdown
 
 from pushover_logging import PushoverHandler
 
-# A folder stands in for a broker, so that this runs as it stands.
+# A folder is used as the broker, so that you can run this without one.
 folder = Path(os.environ.get("BROKER_FOLDER") or Path(gettempdir(), "pushover-celery"))
 folder.mkdir(exist_ok=True)
 app = Celery("celery_app", broker="filesystem://")
@@ -23,7 +26,7 @@ app.conf.broker_transport_options = {
 
 
 def without_data(record: logging.LogRecord) -> bool:
-    """Celery says it all again in a field of its own, with the task's arguments."""
+    """Remove the field in which Celery repeats everything, with the arguments of the task."""
     record.__dict__.pop("data", None)
     return True
 
@@ -38,7 +41,7 @@ def configure(**_: object) -> None:
 
 @worker_process_shutdown.connect
 def shutdown(**_: object) -> None:
-    """Send what waits: Celery ends its children in a way that lets nobody else do so."""
+    """Send what waits: Celery ends its processes without running exit hooks."""
     logging.shutdown()
 
 

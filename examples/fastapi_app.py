@@ -1,4 +1,6 @@
-"""Look at: uvicorn does not pass its errors on to root, so its logger gets the handler, too.
+"""A FastAPI application that reports failed requests, with their paths.
+
+Look at `uvicorn.error`: that logger does not pass its records on to root, so it needs the handler.
 
 uvicorn fastapi_app:app, and open /checkout
 """

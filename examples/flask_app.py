@@ -1,4 +1,6 @@
-"""Look at: logging is configured before the application is made. Flask itself logs each 500.
+"""A Flask application that reports failed requests.
+
+Look at the order: logging is configured before the application is created. Flask logs each 500.
 
 flask --app flask_app run, and open /checkout
 """

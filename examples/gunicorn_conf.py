@@ -1,4 +1,6 @@
-"""Look at: gunicorn's own errors are sent, too: a worker that hangs or is killed, a failed start.
+"""A gunicorn configuration that also reports gunicorn's own errors.
+
+Those are a worker that hangs or is killed, and a failed start. Look at `gunicorn.error`.
 
 gunicorn --config gunicorn_conf.py flask_app:app
 """
@@ -12,6 +14,6 @@ logconfig_dict = {
         "phone": {"class": "pushover_logging.PushoverHandler"},
     },
     "root": {"level": "INFO", "handlers": ["console", "phone"]},
-    # gunicorn gives these handlers of their own; what it logs comes to root instead.
+    # By default, gunicorn gives this logger a handler and does not pass its records on to root.
     "loggers": {"gunicorn.error": {"level": "INFO", "propagate": True}},
 }

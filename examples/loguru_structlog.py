@@ -1,4 +1,7 @@
-"""Look at: one handler for both; the values of `bind` and of an event become lines of the push."""
+"""A program that logs with loguru and structlog, and reports the errors of both.
+
+Look at `lift`: it makes each value of loguru's `bind` a line of the push.
+"""
 
 import logging
 
@@ -11,7 +14,7 @@ phone = PushoverHandler()
 
 
 def lift(record: logging.LogRecord) -> bool:
-    """Turn the values of loguru's `bind` into fields; `pushover={...}` works among them."""
+    """Turn the values of loguru's `bind` into fields; `pushover={...}` sets those of the push."""
     record.__dict__.update(record.__dict__.pop("extra", {}))
     return True
 

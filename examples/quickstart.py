@@ -1,4 +1,8 @@
-"""Look at: one line of set-up, one error, one push. Point it at `pushover-logging inbox`."""
+"""The shortest program: one line of set-up, one error, one push.
+
+Look at `install`, which is the set-up. To try it without an account, start `pushover-logging inbox`
+and set the variables that it prints.
+"""
 
 import logging
 

@@ -1,6 +1,7 @@
-"""Look at: one push for each symbol, however often its orders fail, and problems with a name.
+"""An asyncio program that reports failed orders once for each symbol.
 
-The loss of the feed is sent, and its end. Fills are sent without a sound.
+Look at `group_by`, which keeps the symbols apart, and at `fingerprint` and `resolves`, which report
+the loss of the feed and its end. Fills are sent without a sound.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ log = logging.getLogger("bot")
 
 
 def buy(symbol: str) -> None:
-    """Find no exchange."""
+    """Fail to reach the exchange."""
     msg = f"the exchange has no answer to {symbol}"
     raise TimeoutError(msg)
 
@@ -29,7 +30,7 @@ async def trade(symbol: str) -> None:
 
 
 async def feed() -> None:
-    """Lose the feed, and find it again; each loss reads differently, the name makes them one."""
+    """Lose the feed, and find it again; the texts differ, and the name makes them one problem."""
     for second in range(3):
         log.error("No prices for %d s", second, extra={"pushover": {"fingerprint": "feed"}})
         await asyncio.sleep(0.2)

@@ -1,4 +1,7 @@
-"""Look at: a quiet push when training is done, with the loss curve as its picture."""
+"""A training that sends a quiet push at its end, with the loss curve as a picture.
+
+Look at `attachment`, which takes a matplotlib figure.
+"""
 
 import logging
 import math

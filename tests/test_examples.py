@@ -71,13 +71,13 @@ def run_strictly(program, name, **environ):
 
 
 def test_every_example_has_a_test():
-    """And a first line that says what to look at."""
+    """And first lines that say what it is, and what to look at."""
     here = Path(__file__).read_text(encoding="utf-8")
     names = {path.name for path in EXAMPLES.iterdir() if not path.name.startswith(("_", "."))}
     assert set() == {name for name in names if name not in here}
     for name in sorted(names - {"django_project", "systemd"}):
-        first = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()[0]
-        assert re.match(r'(# |""")Look at: ', first), name
+        head = (EXAMPLES / name).read_text(encoding="utf-8").split("\n\n\n")[0][:400]
+        assert re.match(r'(# |""")(An?|The|Jobs) .+\bLook at ', head, re.DOTALL), name
 
 
 def test_quickstart(program, inbox):

@@ -1,4 +1,7 @@
-"""Look at: LOGGING in shop/settings.py. Then `python manage.py runserver`, and open /checkout/."""
+"""A Django project that reports failed requests. Look at LOGGING in shop/settings.py.
+
+python manage.py runserver, and open /checkout/
+"""
 
 import os
 import sys

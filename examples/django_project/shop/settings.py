@@ -1,4 +1,4 @@
-"""Look at: LOGGING. Django logs each 500 at ERROR, with its exception."""
+"""Look at LOGGING: Django logs each 500 at ERROR, with its exception."""
 
 import os
 
