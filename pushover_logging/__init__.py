@@ -1,6 +1,7 @@
-"""Your program's errors on your phone, through Pushover: a `logging.Handler` that never harms.
+"""Your program's errors on your phone, through Pushover.
 
-Start with `install`, or with `PushoverHandler` in a logging configuration.
+In a script, start with `install`; in a larger program, add a `PushoverHandler` to its logging
+configuration.
 """
 
 from pushover_logging.api.client import PushoverClient, Receipt, Sent, Validation

@@ -20,8 +20,8 @@ class PushoverError(Exception):
 class ConfigurationError(PushoverError, ValueError):
     """An option, or a field of a Message, has an invalid value.
 
-    The text has its name, the value (secrets masked) and what is valid. ``option`` is the bare
-    name, None if more than one option is involved.
+    The text has the name, the value (secrets masked) and the valid values. ``option`` is the name
+    alone, None if more than one option is involved.
     """
 
     def __init__(self, text: str, *, option: str | None = None) -> None:
@@ -39,13 +39,13 @@ class DeliveryError(PushoverError):
 
 
 class TemporaryError(DeliveryError):
-    """A 5xx, no response, or one that is not the service's own: retry, after 5 s or more.
+    """A 5xx, no response, or a response of another server: retry, after 5 s or more.
 
     ``timed_out`` is True if the response did not come in time. ``may_have_arrived`` is True if the
-    request was sent but no response came: the service can have delivered it, and a retry can be a
-    duplicate. ``is_unforeseen`` is True if then something else than the network failed, such as a
-    library's hook, which can fail each time. ``status`` is the HTTP status of the response, None if
-    there was none.
+    request was sent but no response came: the service might have delivered it, and a retry can be a
+    duplicate. ``is_unforeseen`` is True if the network was not the cause, but for example a hook of
+    `requests`, which can fail again. ``status`` is the HTTP status of the response, None if there
+    was none.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class QuotaError(DeliveryError):
 
 
 class RejectedError(DeliveryError):
-    """The service's own refusal, with ``errors``: the request is not valid and never will be.
+    """The service refused the request: do not send it again unchanged.
 
     ``parameters`` are the names of the invalid parameters in the response (``token``, ``user``,
     ``attachment``, ...), ``errors`` the service's own messages, ``status`` the HTTP status.

@@ -60,11 +60,11 @@ class EntryLevel(int):
 class PushoverHandler(logging.Handler):
     """Sends records to phones through Pushover, from a background thread.
 
-    A logging call never waits on the network and never raises. docs/options.md has the options;
-    times are seconds or texts like ``1h30m``, ``clock`` is for tests. Raises ConfigurationError
-    that names the option, what it got and what it takes. No thread, socket or file is opened before
-    the first record that is let through, but to send what a process that is gone left in the
-    outbox.
+    A logging call never waits on the network and never raises. docs/options.md describes the
+    options; times are seconds or texts like ``1h30m``. Raises ConfigurationError with the name of
+    the option, the value that it got and the values that it takes. The handler opens no thread,
+    socket or file before the first record that passes its level and filters, unless a dead process
+    has left messages in the outbox file.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -176,7 +176,7 @@ class PushoverHandler(logging.Handler):
             self._build(self._settings).take_over()
 
     def take_over(self) -> None:
-        """Have what processes that are gone left in the outbox sent; returns at once."""
+        """Begin to send what dead processes left in the outbox; return at once."""
         if self._pipeline is not None:
             self._current().take_over()
 
@@ -252,11 +252,11 @@ class PushoverHandler(logging.Handler):
             super().handleError(record)
 
     def message(self, record: logging.LogRecord) -> Message:
-        """Return the Message that this handler makes of a record, before the throttle's words."""
+        """Return the Message for a record, without what the throttle adds."""
         return self._message(with_valid_fields(record, self._clock))[0]
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  logging's name
-        """Set what makes the body; a copy of a PushoverFormatter takes what it lacks from here."""
+        """Set the formatter of the body; a PushoverFormatter gets missing options from here."""
         if isinstance(fmt, PushoverFormatter):
             fmt = fmt.adopted(self._default_formatter)
         super().setFormatter(fmt)
@@ -264,19 +264,19 @@ class PushoverHandler(logging.Handler):
     def resolve(self, name: str, **fields: object) -> None:
         """End the problem whose records named it by the ``fingerprint`` ``name``.
 
-        Its emergencies stop repeating, a quiet push says how long it lasted, and its next record is
-        reported at once. If it is unknown nothing happens. ``fields`` are the values of the record
-        fields in the throttle's ``group_by``. Counts as a record in `stats`.
+        Its emergencies stop repeating, a quiet push reports how long it lasted, and its next record
+        is reported at once. If the problem is unknown, nothing happens. ``fields`` are the values
+        of the record fields in the throttle's ``group_by``. The call counts as a record in `stats`.
         """
         given = {"levelno": logging.INFO, "created": self._clock.time(), **fields}
         self.emit(logging.makeLogRecord({**given, "pushover": {"resolves": name}}))
 
     def problems(self, *, include_over: bool = False) -> list[ListedProblem]:
-        """Return the problems that are open, the newest first: id, level, count, state and so on.
+        """Return the open problems, the newest first.
 
-        ``include_over``: also those that were quiet for a window, and those that are resolved. With
-        an outbox's file or Redis they are those of all processes that share it. Raises what `mute`
-        raises.
+        ``include_over``: also return problems that were quiet for a whole window, and resolved
+        ones. With an outbox file or Redis, the problems of all processes that share it are
+        returned. Raises the same errors as `mute`.
         """
         with self._problems() as throttle:
             return throttle.problems(self._clock.time(), include_over=include_over)
@@ -284,14 +284,14 @@ class PushoverHandler(logging.Handler):
     def mute(
         self, name: str | None = None, *, seconds: float | str, include_critical: bool = False
     ) -> None:
-        """Hold pushes back for ``seconds``, at most 7 days; records are counted as ever.
+        """Hold back pushes for ``seconds``, at most 7 days; records are still counted.
 
-        ``name`` is a ``fingerprint``, which with ``group_by`` means all problems that have it, or
-        a problem's id; None mutes all. A CRITICAL is sent all the same, unless
-        ``include_critical``. A quiet push reports at the end what was held back.
-        All that share the outbox's file, or the Redis, are muted. Raises ConfigurationError for an
-        argument that is not valid or a throttle that is off, TemporaryError if the shared state
-        cannot be reached.
+        ``name`` is the id of a problem, or a ``fingerprint``, which with ``group_by`` means all
+        problems that have it; None mutes all problems. CRITICAL records are sent unless
+        ``include_critical`` is True. At the end, a quiet push reports what was held back. The mute
+        applies to all processes that share the outbox file or Redis. Raises ConfigurationError if
+        an argument is invalid or the throttle is off, and TemporaryError if the shared state cannot
+        be reached.
         """
         found = config.mute_name("name", name)
         length = config.mute_seconds("seconds", seconds)
@@ -300,16 +300,16 @@ class PushoverHandler(logging.Handler):
             throttle.mute(found, length, include_critical=include_critical)
 
     def unmute(self, name: str | None = None) -> None:
-        """End a mute before its time, or all of them without ``name``.
+        """End the mute of ``name`` early; without ``name``, end all mutes.
 
-        Nothing happens if there is none. Raises what `mute` raises.
+        If there is no such mute, nothing happens. Raises the same errors as `mute`.
         """
         found = config.mute_name("name", name)
         with self._problems() as throttle:
             throttle.unmute(found)
 
     def stats(self) -> Stats:
-        """Return the counters, the quota and the last error, as they stand at this moment."""
+        """Return the counters, the quota and the last error at this moment."""
         if self._pipeline is None:
             return Counters().stats(None, None)
         pipeline = self._current()
@@ -320,11 +320,11 @@ class PushoverHandler(logging.Handler):
             pipeline.guard.drain(self._submit)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
-        """Wait until nothing waits to be sent, at most ``timeout`` seconds.
+        """Wait until all messages are sent, at most ``timeout`` seconds.
 
-        That includes what processes that are gone left in the outbox. None waits ``close_timeout``
-        seconds. Returns False if something still waits. Does not wait at all if the calling thread
-        holds logging's own lock.
+        That includes messages that dead processes left in the outbox. None waits ``close_timeout``
+        seconds. Returns False if a message still waits. If the calling thread holds the lock of
+        `logging`, returns at once.
         """
         if self._pipeline is None:
             return True
@@ -347,9 +347,9 @@ class PushoverHandler(logging.Handler):
         return self.flush()
 
     def close(self) -> None:
-        """Send what waits and a digest of what is counted, within ``close_timeout`` seconds.
+        """Send what waits, and a digest of the counts, within ``close_timeout`` seconds.
 
-        What is left is sent while the process lives, and so is a record that comes later.
+        After that, what is left is sent as long as the process lives. Later records are sent, too.
         """
         if self._pipeline is not None:
             self._current().thread.request_close()

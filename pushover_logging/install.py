@@ -1,4 +1,4 @@
-"""`install` sets up a script in one line: errors on stderr as before, and on the phone."""
+"""`install` sets up a script in one line: errors stay on stderr, and also reach the phone."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ def install(
     futures: bool = False,
     **options: Any,  # noqa: ANN401  the handler checks each
 ) -> PushoverHandler:
-    """Put a PushoverHandler on the root logger and return it.
+    """Add a PushoverHandler to the root logger and return it.
 
-    ``options`` are the handler's. If the root logger has no handler, it also gets a StreamHandler,
-    which shows what Python showed on stderr until then (the first handler on root disables that),
-    and its level is lowered to the handler's, or to a ``trail_level`` that is given. Uncaught
-    exceptions of the program, its threads, its `multiprocessing` processes and its cells (IPython,
-    Jupyter) are logged as CRITICAL, those of `sys.unraisablehook` as ERROR, and shown as before,
-    except KeyboardInterrupt and SystemExit. With ``futures`` so are those of
-    `concurrent.futures.Future` objects that are gone and were never asked. With ``crashes``
-    `faulthandler` writes to a file beside the outbox, and the next process reports it. SIGTERM lets
-    the handler send what it has before it ends the program, unless ``terminate`` is False. A second
-    call, as in a notebook, replaces the handler of the first. With ``optional``, and if neither
-    token nor user is set, nothing is sent, and a warning reports that. Raises ConfigurationError,
-    also for ``crashes`` without an outbox.
+    ``options`` are those of PushoverHandler; ``terminate`` is True unless you set it. If the root
+    logger has no handler, it also gets a StreamHandler, which shows the same on stderr as Python
+    did before, and its level is lowered to that of the handler, or to ``trail_level`` if you set
+    it. A second call, as in a notebook, replaces the handler of the first.
+
+    These exceptions are logged, and shown as before: as CRITICAL, uncaught ones of the program, its
+    threads, its `multiprocessing` processes and its cells (IPython, Jupyter), except
+    KeyboardInterrupt and SystemExit; as ERROR, those that reach `sys.unraisablehook`.
+
+    ``optional``: if neither token nor user is set, send nothing and warn once, instead of raising.
+    ``futures``: also log, as CRITICAL, the exceptions of `concurrent.futures.Future` objects that
+    are collected before the program has asked for their result. ``crashes``: `faulthandler` writes
+    to a file beside the outbox file, and the next process reports the crash; needs ``outbox``.
+
+    Raises ConfigurationError.
     """
     crashes, futures = config.boolean("crashes", crashes), config.boolean("futures", futures)
     if optional and config.lacks_credentials(options.get("token"), options.get("user")):
@@ -67,10 +70,10 @@ def install(
 
 
 def install_in_worker(**options: Any) -> None:  # noqa: ANN401  as `install`
-    """Call `install` with ``options`` in a worker of a pool: the ``initializer`` of each kind.
+    """Call `install` in a worker: pass this as the ``initializer`` of any kind of pool.
 
-    It returns nothing, because an InterpreterPoolExecutor refuses a result that it cannot share.
-    Raises ConfigurationError.
+    ``options`` are those of `install`. Returns None, because an InterpreterPoolExecutor refuses a
+    result that it cannot share. Raises ConfigurationError.
     """
     install(**options)
 

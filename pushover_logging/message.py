@@ -70,21 +70,20 @@ def priority_number(value: object) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One push, immutable; see https://pushover.net/api.
+    """One push, immutable: https://pushover.net/api.
 
     ``message`` has 1 to 1,024 characters, ``title`` at most 250, ``url`` 512, ``url_title`` 100.
     ``priority`` is -2 to 2 or its name. Only priority 2 uses ``retry`` (seconds between the
     repeats, 30 or more, by default 60), ``expire`` (seconds until the repeats end, at most 10,800,
     by default 3,600), ``tags`` (comma-separated, or a list) and ``callback`` (a URL).
     ``timestamp`` is Unix time, ``ttl`` the seconds until the devices delete the message. ``retry``,
-    ``expire`` and ``ttl`` may also be texts like ``1h30m``. ``user``
-    is the key of a user or group other than the client's. ``device`` is one name, several joined
-    by commas, or a list; ``sound`` the name of a sound. ``html`` renders simple tags,
-    ``monospace`` uses a fixed-width font; they exclude each other. ``attachment`` is the bytes of
-    an image and ``attachment_type`` its MIME type; ``attachment_base64`` is the image as Base64
-    text. ``escalate_to`` is the key of a user or group that a handler sends an emergency to if
-    nobody acknowledges it; no request contains it. Raises ConfigurationError with the name of the
-    invalid field.
+    ``expire`` and ``ttl`` can also be texts like ``1h30m``. ``user`` is the key of a user or group
+    other than the client's. ``device`` is one name, several joined by commas, or a list; ``sound``
+    is the name of a sound. ``html`` renders simple tags, ``monospace`` uses a fixed-width font; set
+    only one of them. ``attachment`` is the bytes of an image, and ``attachment_type`` its MIME
+    type; ``attachment_base64`` is the image as Base64 text. ``escalate_to`` is the key of the user
+    or group that gets an emergency if nobody acknowledges it; it is not sent to the service. Raises
+    ConfigurationError with the name of the invalid field.
     """
 
     message: str
@@ -153,13 +152,13 @@ class Message:
 
     def _check_addresses(self) -> None:
         if self.user is not None and not are_users(self.user):
-            takes = "30 of A-Z, a-z, 0-9, at most 50 by commas"
+            takes = "a key, 30 of A-Z, a-z, 0-9, or up to 50 of them joined by commas"
             raise invalid(describe_secret(self.user), "user", takes)
         if self.escalate_to is not None and not is_key(self.escalate_to):
             takes = "the key of one user or group, 30 of A-Z, a-z, 0-9"
             raise invalid(describe_secret(self.escalate_to), "escalate_to", takes)
         if self.device is not None and not all(map(_DEVICE.fullmatch, self.device.split(","))):
-            takes = "names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
+            takes = "names of 1 to 25 of A-Z, a-z, 0-9, _ and -, joined by commas"
             raise invalid(redacted(self.device), "device", takes)
         with suppress(ValueError):  # an invalid host in brackets
             if self.callback is None or urlsplit(self.callback).scheme in {"http", "https"}:

@@ -66,7 +66,7 @@ def disabled_loggers(handler: logging.Handler) -> Iterator[str]:
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         yield (
-            f"disabled loggers, whose records are lost: {', '.join(found[:_SHOWN])}{more}; "
+            f"the records of disabled loggers are lost: {', '.join(found[:_SHOWN])}{more}; "
             "set disable_existing_loggers to False in dictConfig or fileConfig"
         )
 
@@ -95,7 +95,10 @@ def watch_basic_config() -> None:
     def basic_config(**options: Any) -> None:  # noqa: ANN401  logging's own
         handlers = logging.getLogger().handlers
         if handlers and not options.get("force") and all(map(_is_own, handlers)):
-            warn("basicConfig did nothing, because root has a PushoverHandler; call it before")
+            warn(
+                "basicConfig did nothing, because root has a PushoverHandler; "
+                "call it before you add the handler"
+            )
         original(**options)
 
     basic_config.warns_of_pushover = True  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 """The pytest fixture ``pushover_inbox``: a local Pushover service for the tests of any program.
 
 Enable it in ``conftest.py`` with ``pytest_plugins = ["pushover_logging.pytest_plugin"]``. It needs
-the extra ``inbox``. The first test that uses it starts the server, one per process, so that each
-worker of pytest-xdist has its own.
+the extra ``inbox``. The first test that uses it starts a server in its process, so each worker of
+pytest-xdist has its own.
 """
 
 from __future__ import annotations

@@ -293,12 +293,12 @@ PROGRAMS = {
     "disabled": (
         "logging.config.dictConfig({'version': 1, 'root': {'handlers': ['phone']}, 'handlers': "
         "{'phone': {'class': 'pushover_logging.PushoverHandler'}}})",
-        "disabled loggers, whose records are lost: ",
+        "the records of disabled loggers are lost: ",
     ),
     "reported by the program itself, too": (
         "log.disabled = True\nlogging.getLogger().addHandler(PushoverHandler())\n"
         "logging.warning('below the level')",
-        "disabled loggers, whose records are lost: shop",
+        "the records of disabled loggers are lost: shop",
     ),
     "key": (
         "log.addHandler(PushoverHandler())\n"
@@ -340,5 +340,5 @@ def test_set_up_that_is_well_is_reported(command, tmp_path):
     handler = "logging.getLogger().addHandler(PushoverHandler())"
     (tmp_path / "shop" / "settings.py").write_text(SET_UP + handler)
     status, out, _ = command.run("check", "--import", "shop.settings")
-    line = b"logging         ok: nothing is wrong with what shop.settings sets up"
+    line = b"logging         ok: the logging that shop.settings sets up is right"
     assert (0, True) == (status, line in out.splitlines()), out

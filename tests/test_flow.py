@@ -236,7 +236,7 @@ def test_named_user_that_is_refused_falls_back_to_the_default(drive, caplog):
     driven.settle()
     (push,) = driven.inbox.messages
     assert push["message"].endswith("(its own user was refused; sent to the default user)")
-    assert 1 == caplog.text.count("user that a level or record names refused")
+    assert 1 == caplog.text.count("user of a level or a record refused")
 
 
 def test_named_user_that_is_refused_is_asked_again_ever_more_rarely(drive, caplog):

@@ -106,7 +106,7 @@ def test_quotes_and_spaces_around_a_key_are_left_out(unset, tmp_path):
         f'  "{TOKEN}" ',
         f"\N{LEFT DOUBLE QUOTATION MARK}{USER}\N{RIGHT DOUBLE QUOTATION MARK}",
     )
-    assert (0, 2) == (status, shown.count("The quotes around it are left out.")), shown
+    assert (0, 2) == (status, shown.count("The quotes around the key are left out.")), shown
     assert f"PUSHOVER_TOKEN={TOKEN}\n" in (tmp_path / ".env").read_text()
 
 
@@ -140,7 +140,7 @@ def test_file_keeps_its_other_lines_and_git_ignores_it(unset, inbox, tmp_path):
     (tmp_path / ".gitignore").write_text("*.pyc")
     for told in (True, False):
         status, out, err = unset.run("init", "--non-interactive", **inbox.environ)
-        assert (0, b"", told) == (status, out, b".gitignore has it now" in err), err
+        assert (0, b"", told) == (status, out, b".env is now in .gitignore" in err), err
     assert "*.pyc\n.env\n" == (tmp_path / ".gitignore").read_text()
     lines = (tmp_path / ".env").read_text().splitlines()
     assert ["DEBUG=1", f"PUSHOVER_TOKEN={TOKEN}", f"PUSHOVER_USER={USER}"] == lines[:3]

@@ -13,8 +13,8 @@ IMAGE = base64.b64encode(b"\x89PNG").decode()
 
 TEXT = "takes a text that is not blank"
 PRIORITY = "takes -2 to 2 or one of lowest, low, normal, high, emergency"
-USER = "takes 30 of A-Z, a-z, 0-9, at most 50 by commas"
-DEVICE = "takes names of at most 25 of A-Z, a-z, 0-9, _ and -, by commas"
+USER = "takes a key, 30 of A-Z, a-z, 0-9, or up to 50 of them joined by commas"
+DEVICE = "takes names of 1 to 25 of A-Z, a-z, 0-9, _ and -, joined by commas"
 URL = "takes an http or https URL"
 SIZE = "takes 1 to 5242880 bytes"
 PNG = "image/png"

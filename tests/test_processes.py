@@ -284,7 +284,9 @@ def test_thread_that_cannot_start(program, inbox, outbox):
         """,
         **outbox,
     )
-    warning = "no thread can start: calls wait for the service; allow the process more threads\n"
+    warning = (
+        "no thread can start: logging calls wait for the service; allow the process more threads\n"
+    )
     assert (0, warning) == (code, err)
     assert once("boom happened") == titles(inbox)
 

@@ -150,7 +150,7 @@ def test_disabled_loggers_are_reported_once(handler_for, root, caplog):
     apart.propagate = True
     (text,) = [text for text in caplog.messages if "silent" in text]
     assert text == (
-        "disabled loggers, whose records are lost: silent.0, silent.1, silent.2 and 1 more; "
+        "the records of disabled loggers are lost: silent.0, silent.1, silent.2 and 1 more; "
         "set disable_existing_loggers to False in dictConfig or fileConfig"
     )
 
@@ -173,7 +173,8 @@ def test_basic_config_that_does_nothing_is_reported(program):
         root.error("failed")
         """
     )
-    warning = "basicConfig did nothing, because root has a PushoverHandler; call it before\n"
+    problem = "basicConfig did nothing, because root has a PushoverHandler"
+    warning = f"{problem}; call it before you add the handler\n"
     assert (0, f"{warning}shown: failed\n") == (code, err)
 
 

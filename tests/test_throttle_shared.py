@@ -361,6 +361,6 @@ def test_redis_that_is_away_at_the_exit(redis, program, inbox):
         redis.stop()
         _, err = running.communicate("go\n", timeout=30)
     assert 0 == running.returncode, err
-    assert "pushover_logging: up to 3 records counted and not reported: Redis" in err
+    assert "pushover_logging: up to 3 counted records not reported: Redis" in err
     titles = [push["title"] for push in inbox.messages]
     assert ["disk is full", "net is down", "2 more: net is down"] == titles

@@ -201,7 +201,9 @@ def test_value_that_fits_no_place_costs_the_template_alone(caplog):
     assert "Order A-1042 failed" == message.title
     assert "order: five" in message.message
     assert ["title", "body"] == [
-        name for name in ("title", "body") if f"the {name} template is left out" in caplog.text
+        name
+        for name in ("title", "body")
+        if f"the {name} template does not fit a record" in caplog.text
     ]
 
 

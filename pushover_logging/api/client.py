@@ -116,9 +116,9 @@ def _clear_locals(error: BaseException, handled: BaseException | None) -> None:
 class PushoverClient:
     """A client of the Pushover API over one kept-alive connection, for one thread at a time.
 
-    ``token`` is the application's token. ``user`` is the user or group key that gets each Message
-    that names no other, or several keys joined by commas. ``timeout`` is (connect, read) in
-    seconds, or one number for both. ``api_url`` is the base address of the API. ``encryption_key``,
+    ``token`` is the application's token. ``user`` is a user or group key, or several keys joined by
+    commas: they get each Message that has no ``user``. ``timeout`` is (connect, read) in seconds,
+    or one number for both. ``api_url`` is the base address of the API. ``encryption_key``,
     64 hexadecimal digits, encrypts message, title and url end to end. Raises ConfigurationError if
     an argument is invalid. No connection is made before the first call.
 
@@ -174,10 +174,10 @@ class PushoverClient:
     def send(self, message: Message, *, within: float | None = None) -> Sent:
         """Send ``message`` with one request, which is not retried.
 
-        ``within`` is the seconds after which it is given up even if ``timeout`` is longer.
+        ``within`` is the seconds after which the request ends, even if ``timeout`` is longer.
 
         Raises RejectedError if the same Message must not be sent again, QuotaError with the seconds
-        until sending is allowed again, TemporaryError if a later try can succeed.
+        until sending is allowed again, and TemporaryError if a later try can succeed.
         """
         data = {"user": self._user, **self._encrypt(_parameters(message))}
         kind = message.attachment_type or "application/octet-stream"
@@ -188,12 +188,12 @@ class PushoverClient:
 
     @_without_locals
     def validate(self, user: str | None = None, device: str | None = None) -> Validation:
-        """Return what the API knows of a user or group key, by default the client's own.
+        """Return what the API knows of a user or group key.
 
-        ``device`` is a device that the user must have. Use this during set-up, not for each
-        message: https://pushover.net/api#validate. Raises RejectedError with ``user`` or ``device``
-        in its ``parameters`` if the API does not know it, ConfigurationError if ``user`` is not one
-        well-formed key.
+        ``user`` is the client's own by default, ``device`` a device that the user must have. Use
+        this at set-up, not for each message: https://pushover.net/api#validate. Raises
+        RejectedError with ``user`` or ``device`` in its ``parameters`` if the API does not know it,
+        and ConfigurationError if ``user`` is not one well-formed key.
         """
         key = self._user if user is None else user
         if not is_key(key):

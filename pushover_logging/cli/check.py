@@ -202,7 +202,7 @@ def _check_program(name: str, report: Report) -> None:
     for problem in (*_problems_of_loggers(), *_problems_of_sources(name.partition(".")[0])):
         report.warned(problem)
     if len(report.checks) == before:
-        report.passed("logging", f"nothing is wrong with what {name} sets up")
+        report.passed("logging", f"the logging that {name} sets up is right")
 
 
 def _problems_of_loggers() -> Iterator[str]:

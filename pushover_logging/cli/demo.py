@@ -31,13 +31,13 @@ _NAMES = {number: name for name, number in PRIORITIES.items()}
 _OPENING = """\
 A bad morning of a web shop, played through the real handler in a few seconds: a disk that fills
 up, a payment that fails, an outage with 5,000 errors, and an emergency.
-You see each push here, and on a page that shows it as a phone does.
+Each push appears below, and on a page that shows it as a phone does.
 Nothing leaves this machine, and you need no account.
 
 Open {url}"""
 _END = """
-09:00  The program ends. One quiet digest has what was counted since the first errors.
-       In a program that runs on, the first counts come after 5 minutes."""
+09:00  The program ends. One quiet digest reports the counts since the first errors.
+       While a program runs, the first counts come after 5 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,14 @@ SCENES = (
         "fill_disk",
         1,
     ),
-    Scene("08:15  A payment fails. You see cause and place; the bank's key is masked.", "pay", 1),
     Scene(
-        "08:20  The database is gone: 5,000 errors, and 40 of the warehouse. You get the first of\n"
-        "       each; the others are counted.",
+        "08:15  A payment fails. The push shows cause and place; the bank's key is masked.",
+        "pay",
+        1,
+    ),
+    Scene(
+        "08:20  The database is gone: 5,000 errors, and 40 of the warehouse. You get a push for\n"
+        "       the first of each; the others are counted.",
         "outage",
         2,
     ),
@@ -134,7 +138,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "Play a bad morning of a web shop; the pushes appear here and on a local web page."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
-        "--once", action="store_true", help="end after the story; the status checks the counters"
+        "--once",
+        action="store_true",
+        help="end after the story, instead of serving the page until Ctrl-C",
     )
 
 

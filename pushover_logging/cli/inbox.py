@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         environ = rules.environ(inbox.url)
         exports = [f"export {name}={shlex.quote(text)}" for name, text in environ.items()]
         print(f"Open {inbox.url} to see pushes; Ctrl-C ends the inbox.")
-        print("To send pushes of a program here, set:", *exports, sep="\n", flush=True)
+        print("To send a program's pushes here, set:", *exports, sep="\n", flush=True)
         wait_for_stop()
     return 0
 

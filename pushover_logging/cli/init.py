@@ -24,10 +24,10 @@ _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 _NAMES = {"token": "API token", "user": "user key"}
 _WHERE = {
     "token": (
-        "The API token is that of an application: create one at https://pushover.net/apps/build, "
-        "and copy its token."
+        "To get an API token, create an application at https://pushover.net/apps/build, and copy "
+        "its token."
     ),
-    "user": "The user key is on https://pushover.net, at the top right, after you log in.",
+    "user": "To get your user key, log in at https://pushover.net: it is at the top right.",
 }
 _EXAMPLES = """\
 examples:
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             load = f"set -a; . ./{_FILE}; set +a; "
         with progress(f"sending to {client.api_url}"):
             client.send(Message(message="It works: pushover-logging can reach you."))
-    _say("A test push is sent: look at your phone, or at the page of the inbox.")
+    _say("A test push was sent: look at your phone, or at the page of the inbox.")
     _say(f"Next: {load}pushover-logging check")
     return 0
 
@@ -131,7 +131,7 @@ def _ask_for_both() -> tuple[PushoverClient, str, str]:
         try:
             return _check_both(token, user), token, user
         except ConfigurationError:
-            _say("The two keys were swapped: the first is the user key. That is corrected.")
+            _say("The two keys were swapped: the first was the user key. That is corrected.")
             token, user = user, token
         except RejectedError as error:
             name = "user" if "user" in error.parameters else "token"
@@ -151,7 +151,7 @@ def _ask(name: str) -> str:
         mistake = find_mistake(name, bare)
         if not mistake:
             if bare != text:
-                _say("The quotes around it are left out.")
+                _say("The quotes around the key are left out.")
             return bare
         _say(f"That is not the {_NAMES[name]}: {mistake}.")
 
@@ -227,7 +227,7 @@ def _ignore() -> str:
         return ""
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{'' if text.endswith(chr(10)) or not text else chr(10)}{_FILE}\n")
-    return "; .gitignore has it now"
+    return f"; {_FILE} is now in .gitignore"
 
 
 def _say(text: str) -> None:

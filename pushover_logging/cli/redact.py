@@ -1,4 +1,4 @@
-"""``pushover-logging redact``: prints a text as a push would bring it, without its secrets."""
+"""``pushover-logging redact``: prints a text with its secrets masked, as a push would show it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,14 @@ exit status: 0 done, 1 stdout cannot be written, 2 the file cannot be read
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``redact``."""
-    text = "Print a text as a push would bring it: without its secrets. Sends nothing."
+    text = "Print a text with its secrets masked, as a push would show it. Sends nothing."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", default=STDIN, help="the text; default, or -: stdin"
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default=STDIN,
+        help="the file to read; - or no file reads stdin",
     )
 
 

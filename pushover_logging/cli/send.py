@@ -38,8 +38,8 @@ examples:
   pushover-logging send --problem disk "The disk is full"
   pushover-logging send --resolve disk
 
-With --problem you get a push at once for the first, and counts of those that follow, until
---resolve ends the problem; all calls that share the outbox file or the Redis know of it.
+With --problem, you get a push for the first report; later reports are counted until --resolve ends
+the problem. All calls that use the same outbox file or Redis share the problem.
 
 Token and user are read from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files named by
 PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE.
@@ -63,7 +63,7 @@ _FIELDS: dict[str, tuple[str | None, Callable[[str], object], str]] = {
     "url": ("URL", str, "a link under the message"),
     "url_title": ("TEXT", str, "the text of the link"),
     "timestamp": ("SECONDS", int, "Unix time to show instead of the time of receipt"),
-    "ttl": ("DURATION", str, "when the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
+    "ttl": ("DURATION", str, "time until the message deletes itself: 90, 90s, 15m, 1h30m or 2d"),
     "retry": ("DURATION", str, "for an emergency: time between repeats, from 30s (default: 60s)"),
     "expire": ("DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
     "tags": ("TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
@@ -84,11 +84,14 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "message",
         metavar="TEXT",
         nargs="?",
-        help="the message, truncated at 1,024 characters; - reads stdin",
+        help="the message, truncated at 1,024 characters; - reads it from stdin",
     )
     problem = parser.add_mutually_exclusive_group()
     problem.add_argument(
-        "--problem", metavar="NAME", type=job_name, help="report the problem NAME: once, then count"
+        "--problem",
+        metavar="NAME",
+        type=job_name,
+        help="report the problem NAME: the first time with a push, then count",
     )
     problem.add_argument(
         "--resolve", metavar="NAME", type=job_name, help="report that the problem NAME is over"
@@ -172,11 +175,11 @@ def _warn_of_encrypted_length(message: Message) -> None:
     length = config.encrypted_length()
     for name, limit in (("message", MESSAGE_LIMIT), ("title", TITLE_LIMIT)):
         if length(getattr(message, name) or "") > limit:
-            warn(f"the {name} is truncated: encrypted, it is too long")
+            warn(f"the {name} is truncated, because it is too long after encryption")
     for name, limit in (("url", URL_LIMIT), ("url_title", URL_TITLE_LIMIT)):
         text = getattr(message, name)
         if text is not None and length(text) > limit:
-            warn(f"the {name} is left out: encrypted, it is too long")
+            warn(f"the {name} is left out, because it is too long after encryption")
 
 
 def _print_receipt(receipt: str) -> None:

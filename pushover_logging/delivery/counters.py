@@ -15,12 +15,13 @@ _OUTCOMES = ("sent", "suppressed", "rejected", "failed")
 class Stats(NamedTuple):
     """The counters of one handler in this process, taken at one moment.
 
-    ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` are the
-    Messages that report counts, jobs that did not run, or an emergency that nobody acknowledged;
-    ``possible_duplicates`` those accepted after a send without an answer. ``dropped_by`` splits
-    ``dropped`` by reason (``full``, ``too old``, ``set aside``, and ``file lost``: gone with the
-    outbox's file). ``quota`` is the account's as the last answer has it, ``last_error`` the text
-    of the last failed send.
+    ``records = sent + suppressed + rejected + dropped + failed + pending``. ``summaries`` is the
+    number of Messages that report counts, jobs that did not run, or an emergency that nobody
+    acknowledged. ``possible_duplicates`` is the number of Messages that were accepted after an
+    earlier try without an answer. ``dropped_by`` splits ``dropped`` by reason: ``full``,
+    ``too old``, ``set aside``, and ``file lost`` (the outbox file was deleted or replaced).
+    ``quota`` is the account's quota in the last answer, ``last_error`` the text of the last failed
+    send.
     """
 
     records: int

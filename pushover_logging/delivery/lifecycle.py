@@ -180,7 +180,7 @@ def warn_of_no_thread(why: str, remedy: str) -> None:
     """Warn, once a process, that calls do the sender's work."""
     if not _process.has_warned_of_threads:
         _process.has_warned_of_threads = True
-        warn("%s: calls wait for the service; %s", why, remedy)
+        warn("%s: logging calls wait for the service; %s", why, remedy)
 
 
 def request_slot() -> threading.BoundedSemaphore:
@@ -301,7 +301,7 @@ def _at_exit() -> None:
     report_unsent(f" within {timeout:g} s" if is_late else "", reason)
     if number := sum(sender.out_of_reach() for sender in senders):
         records = "record" if number == 1 else "records"
-        _say(f"up to {number} {records} counted and not reported: Redis cannot be reached")
+        _say(f"up to {number} counted {records} not reported: Redis cannot be reached")
 
 
 def _join_senders() -> None:

@@ -109,7 +109,7 @@ class RetryPolicy:
         message = queued.message
         if "token" in error.parameters:
             if self._token.fail():
-                warn("token refused: %s; messages wait, next try in %d s", error, _PROBE[0])
+                warn("token refused: %s; messages wait; next try in %d s", error, _PROBE[0])
         elif "user" in error.parameters:
             self._block(error, message.user)
             if message.user is not None:
@@ -124,9 +124,9 @@ class RetryPolicy:
     def _block(self, error: RejectedError, user: str | None) -> None:
         circuit = self._users.setdefault(user, CircuitBreaker(self._clock, *_PROBE))
         if circuit.fail():
-            which = "user" if user is None else "user that a level or record names"
+            which = "user" if user is None else "user of a level or a record"
             instead = "messages wait" if user is None else "the default user gets its messages"
-            warn("%s refused: %s; %s, next try in %d s", which, error, instead, _PROBE[0])
+            warn("%s refused: %s; %s; next try in %d s", which, error, instead, _PROBE[0])
 
 
 def scale_attachment(queued: QueuedMessage) -> None:

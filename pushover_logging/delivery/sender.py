@@ -196,7 +196,7 @@ class Sender:
                 self.dedup.candidate_decided(queued.key, queued.level, UNKNOWN)
         if not self._has_warned_of_full:
             self._has_warned_of_full = True
-            warn("the outbox is full: the least urgent messages are dropped, see stats()")
+            warn("the outbox is full: the least urgent messages are dropped; see handler.stats()")
 
     def begin_close(self) -> None:
         """Begin to close: send the backlog, then a digest of what is counted."""
@@ -767,7 +767,7 @@ class Sender:
                 level = quota_level(quota.remaining, quota.limit)
             if level > self._quota_level:
                 given = quota.remaining, quota.limit, _STILL_SENT[level]
-                warn("%d of %d messages are left: %s come", *given)
+                warn("%d of %d messages are left: %s are sent", *given)
         if level is not self._quota_level:
             self._quota_level, self._shared_due_at = level, 0.0
             for throttle in filter(None, (self.local, self.shared)):

@@ -55,7 +55,7 @@ class PushoverFormatter(JsonFormatter):
     the fields that the body shows as ``key: value`` lines; None shows all extras, False none.
     ``host`` is part of the last line. ``redaction`` removes secrets from each text. ``fmt``,
     ``datefmt``, ``validate``, ``rename_fields``, ``static_fields``, ``reserved_attrs`` and
-    ``defaults`` are JsonFormatter's; the fields of its JSON become lines. Raises
+    ``defaults`` are those of JsonFormatter; the fields of its JSON become lines. Raises
     ConfigurationError.
     """
 
@@ -109,7 +109,7 @@ class PushoverFormatter(JsonFormatter):
         return adopted
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the body, at most 1,024 characters; raises what the record's arguments raise."""
+        """Return the body, at most 1,024 characters; raises errors of the record's arguments."""
         view = RecordView(record, self.host, self.redaction or _REDACTION, self._fields, self._time)
         return self._body(view, self._title(view))
 
@@ -118,9 +118,10 @@ class PushoverFormatter(JsonFormatter):
     ) -> Message:
         """Return the Message of a record.
 
-        ``fields`` are Message fields that take precedence over the record's, by default those of
-        its level; an invalid one is dropped with a warning. ``body`` replaces `format`. An image of
-        more than 5 MiB is dropped. Raises what the record's own arguments raise.
+        ``fields`` are Message fields that take precedence over those of the record, by default the
+        fields of its level; an invalid field is dropped with a warning. ``body`` is used in place
+        of the result of `format`. An image of more than 5 MiB is dropped. Raises the errors that
+        the record's arguments raise.
         """
         return self.build(record, fields, body=body)[0]
 
@@ -235,7 +236,12 @@ class PushoverFormatter(JsonFormatter):
         try:
             return template.fill_html(view) if markup else template.fill(view)
         except Exception as error:  # noqa: BLE001  a value of the program
-            warn("the %s template is left out: %s", template.option, type(error).__name__)
+            fault = type(error).__name__
+            warn(
+                "the %s template does not fit a record (%s), which is shown without it",
+                template.option,
+                fault,
+            )
             return None
 
     def _fit(self, text: Callable[[int], str], api_limit: int = MESSAGE_LIMIT) -> str:

@@ -22,11 +22,11 @@ EMERGENCY, ACKNOWLEDGED = "emergency", "acknowledged"
 class ListedProblem:
     """A problem, as `PushoverHandler.problems` and the command ``problems`` list it.
 
-    ``id`` names it for a mute. ``level`` is the number of the worst level, ``count`` how many
-    records there were between ``since`` and ``last`` (Unix time). ``state`` is ``open``,
-    ``cooling`` (its last window brought nothing), ``muted``, ``emergency`` (it repeats),
-    ``acknowledged`` or ``resolved``; ``until`` is the Unix time at which a window, a mute or the
-    repeats end, None for the others. ``title`` is that of its push.
+    ``id`` identifies it, for example for a mute. ``level`` is the number of the highest level,
+    ``count`` the number of records between ``since`` and ``last`` (Unix time). ``state`` is
+    ``open``, ``cooling`` (no record came in its last window), ``muted``, ``emergency`` (it
+    repeats), ``acknowledged`` or ``resolved``. ``until`` is the Unix time at which the window, the
+    mute or the repeats end, None in the other states. ``title`` is the title of its push.
     """
 
     id: str
