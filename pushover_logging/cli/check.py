@@ -139,9 +139,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--sound", metavar="NAME", help="a sound to check")
     parser.add_argument(
         "--import", dest="module", metavar="MODULE",
-        help="a module that sets up the program's logging, to check that as well",
+        help="also check how this module sets up the program's logging",
     )  # fmt: skip
-    parser.add_argument("--send", action="store_true", help="also send a push if all is right")
+    parser.add_argument("--send", action="store_true", help="also send a push if all checks pass")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 

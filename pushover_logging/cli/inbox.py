@@ -34,8 +34,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--host",
         default=DEFAULT_HOST,
-        help="the address to listen on; other machines have access unless it is a loopback address "
-        "(default: %(default)s)",
+        help="the address to listen on; if it is not a loopback address, other machines have "
+        "access (default: %(default)s)",
     )
     parser.add_argument(
         "--port",
@@ -46,14 +46,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="accept only the token and the user key that it prints, as the service accepts only "
-        "yours (default: any well-formed key)",
+        help="accept only the token and the user key that it prints (default: any well-formed key)",
     )
     parser.add_argument(
         "--speed",
         type=float,
         default=1.0,
-        help="how fast the inbox's time passes: at 60 an emergency's hour takes a minute "
+        help="how fast the inbox's time passes: with 60, an hour takes a minute "
         "(default: %(default)s)",
     )
 

@@ -36,7 +36,7 @@ examples:
   PUSHOVER_TOKEN_FILE=token PUSHOVER_USER_FILE=user pushover-logging init --non-interactive
 
 exit status: 0 the keys work, 1 the service rejects them, 2 wrong usage or configuration, 75 not
-checked now: try again, but not within 5 s, 130 Ctrl-C
+checked: try again after 5 s or more, 130 Ctrl-C
 """
 
 

@@ -38,8 +38,8 @@ examples:
   pushover-logging run --name nightly -- sh -c 'dump | gzip > /backup/db.gz'
   0 2 * * *  pushover-logging run --name backup --every 1d --grace 1h -- /usr/local/bin/backup.sh
 
-You get a push for the first failure; repeats are throttled over all runs, and the next success
-sends a push too. Output, input, signals and status are those of the command.
+You get a push for the first failure. Repeats are counted over all runs, and the next success sends
+a push, too. Output, input, signals and status are those of the command.
 
 exit status: the command's own; 128 plus the signal's number if it was killed, 127 if it was not
 found, 126 if it cannot be executed, 1 if its output could not be written, 2 if an option is wrong

@@ -41,11 +41,11 @@ examples:
 With --problem, you get a push for the first report; later reports are counted until --resolve ends
 the problem. All calls that use the same outbox file or Redis share the problem.
 
-Token and user are read from PUSHOVER_TOKEN and PUSHOVER_USER, or from the files named by
+Set the token and the user in PUSHOVER_TOKEN and PUSHOVER_USER, or in the files named by
 PUSHOVER_TOKEN_FILE and PUSHOVER_USER_FILE.
 
-exit status: 0 accepted, 1 rejected for good, 2 wrong usage or configuration, 75 not sent now: try
-again, but not within 5 s
+exit status: 0 accepted, 1 rejected for good, 2 wrong usage or configuration, 75 not sent: try again
+after 5 s or more
 """
 
 
@@ -68,7 +68,7 @@ _FIELDS: dict[str, tuple[str | None, Callable[[str], object], str]] = {
     "expire": ("DURATION", str, "for an emergency: time until the repeats end (default: 1h)"),
     "tags": ("TAGS", str, "for an emergency: tags to cancel it by, joined by commas"),
     "callback": ("URL", str, "for an emergency: a URL to call when it is acknowledged"),
-    "html": (None, bool, "the message has the HTML tags that the API allows"),
+    "html": (None, bool, "show the message with the HTML tags in it"),
     "monospace": (None, bool, "show the message in a fixed-width font"),
     "attachment": ("FILE", str, "an image, at most 5,242,880 bytes"),
     "attachment_base64": ("TEXT", str, "the image as Base64 text"),
@@ -78,7 +78,7 @@ _FIELDS: dict[str, tuple[str | None, Callable[[str], object], str]] = {
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``send``."""
-    text = "Send one push. Prints the receipt of an emergency, else nothing."
+    text = "Send one push, and print the receipt if it is an emergency."
     parser = add_command(subparsers, run, text, _EXAMPLES)
     parser.add_argument(
         "message",

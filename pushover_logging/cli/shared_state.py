@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="URL",
-        help="the redis:// URL that hosts share (default: PUSHOVER_THROTTLE, if that is one)",
+        help="the redis:// URL that hosts share (default: PUSHOVER_THROTTLE, if it is a URL)",
     )
 
 
@@ -57,7 +57,7 @@ def outbox_of(arguments: argparse.Namespace) -> str:
     try:
         config.state_folder()
     except RuntimeError:
-        warn("there is no home folder: alerts are not throttled over several runs")
+        warn("there is no home folder: each run sends its own alerts, and repeats are not counted")
         return config.OFF
     return "auto"
 
