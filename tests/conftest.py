@@ -176,10 +176,10 @@ def handler_for(inbox):
             thread.join(20)
 
 
-# On the first line of a program, so that tests can compare stderr with exactly what the library, and
-# what it sends through, reports there. Without the filter, stderr also shows the program's own
-# records, as Python does without the library; test_program_setup.py and test_install.py check those
-# with a first line of their own.
+# On the first line of a program: tests compare its stderr with what the library, and what it sends
+# through, reports there. Without this filter, stderr also shows the program's own records, as it
+# does without the library; test_program_setup.py and test_install.py check those, with a first line
+# of their own.
 QUIET = (
     "import logging; logging.lastResort.addFilter(lambda record: record.name.startswith("
     "('pushover_logging', 'urllib3', 'requests', 'asyncio', 'concurrent')))"
