@@ -255,7 +255,7 @@ def test_named_user_that_is_refused_is_asked_again_ever_more_rarely(drive, caplo
         driven.log.error("boom happened")
     driven.settle()
     assert [other] * 2 == [push["user"] for push in driven.inbox.messages[40:]]
-    assert 1 == caplog.text.count("names refused")
+    assert 1 == caplog.text.count("record refused")
 
 
 def test_refused_default_user_leaves_the_others_alone(drive):
