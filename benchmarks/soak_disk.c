@@ -38,6 +38,15 @@ int fdatasync(int descriptor)
     return NEXT(fdatasync)(descriptor);
 }
 
+ssize_t read(int descriptor, void *to, size_t count)
+{
+    if (is_on("unreadable") && is_outbox(descriptor)) {
+        errno = EIO;
+        return -1;
+    }
+    return NEXT(read)(descriptor, to, count);
+}
+
 ssize_t pread64(int descriptor, void *to, size_t count, off64_t offset)
 {
     if (is_on("unreadable") && is_outbox(descriptor)) {

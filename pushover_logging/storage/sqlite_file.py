@@ -31,7 +31,8 @@ _POLL = 0.001  # seconds between two tries to begin: SQLite's own waits grow to 
 _TICK = (
     1.0  # seconds between two transactions of a leader; a writer without work ends after as many
 )
-_SECOND_LOOK = 0.05  # seconds, at least, after which a file that seems damaged is read again
+_SECOND_LOOK = 0.05  # seconds after which a file that seems damaged is read again
+_PART = 2**20  # bytes that are read at once
 _APPLICATION = 0x50757368  # "Push", https://sqlite.org/pragma.html#pragma_application_id
 _TURN = 2**62  # the offset of the lock that brings processes in an order
 # UnicodeDecodeError: SQLite names a part of a damaged file, and the name is not UTF-8 any more.
@@ -85,7 +86,6 @@ class SqliteFile:
         self._identity = 0, 0
         self._descriptors: list[int] = []  # the connection's
         self._stamp: object = None  # of the file, after this process wrote to it
-        self._suspect = 0, 0  # the identity of a file that seemed damaged
         self._is_paused = self._is_ending = False
         self._warnings: list[str] = []
 
@@ -302,16 +302,14 @@ class SqliteFile:
     def _undo(self, error: BaseException) -> Unavailable:
         """Leave nothing of a transaction that failed; return what its callers get.
 
-        A file that seems damaged is read again later; if it still does, it is moved aside.
+        A file that seems damaged is moved aside, if a second look finds that it is.
         """
         with contextlib.suppress(*_FAULTS, Unavailable):
             self._close()
             if _is_damage(error):
-                if self._suspect == self._identity:
+                time.sleep(_SECOND_LOOK)
+                if self._is_in_place() and ("column" in str(error) or not self._is_sound()):
                     self._quarantine(error)
-                else:
-                    self._suspect = self._identity
-                    time.sleep(_SECOND_LOOK)
         return self._unavailable(error)
 
     def _unavailable(self, error: BaseException) -> Unavailable:
@@ -389,10 +387,7 @@ class SqliteFile:
         if version > len(self._migrations):
             msg = f"{self.path}: its schema {version} is of a newer version of this library"
             raise Unavailable(msg)
-        found = connection.execute(
-            "SELECT lower(type || ' ' || name) FROM sqlite_master WHERE name NOT GLOB 'sqlite_*'"
-        )
-        if not {name for (name,) in found} <= self._schema:  # such as a trigger
+        if not _parts(connection) <= self._schema:  # such as a trigger
             msg = f"{self.path} has been changed by another program; it is left as it is"
             raise Unavailable(msg)
         return int(version)
@@ -431,13 +426,20 @@ class SqliteFile:
             return (found.st_dev, found.st_ino) == self._identity and found.st_size > 0
         return False
 
-    def _quarantine(self, error: BaseException) -> None:
-        """Move a damaged file aside, unless another process was faster, and begin a new one.
+    def _is_sound(self) -> bool:
+        """Return False if the file is damaged; SQLite also says so if the disk cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                while file.read(_PART):
+                    pass
+            with self._reader(timeout=0) as reader:
+                (found,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
+                return found == "ok" and self._schema <= _parts(reader)
+        except _FAULTS as error:
+            return not _is_damage(error)
 
-        The rows that can be read are copied into it.
-        """
-        if not self._is_in_place():
-            return
+    def _quarantine(self, error: BaseException) -> None:
+        """Move a damaged file aside, and begin a new one with the rows that can be read."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
         self.path.rename(aside)
         journal = self.path.with_name(f"{self.path.name}-journal")
@@ -487,6 +489,14 @@ def _descriptors_of(identity: tuple[int, int]) -> set[int]:
                 if (found.st_dev, found.st_ino) == identity:
                     numbers.add(int(name))
     return numbers
+
+
+def _parts(connection: sqlite3.Connection) -> set[str]:
+    """Return the kinds and names of what the schema has, such as ``table message``."""
+    found = connection.execute(
+        "SELECT lower(type || ' ' || name) FROM sqlite_master WHERE name NOT GLOB 'sqlite_*'"
+    )
+    return {name for (name,) in found}
 
 
 def _is_damage(error: BaseException) -> bool:
