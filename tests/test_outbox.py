@@ -344,7 +344,7 @@ def test_locked_file_gives_way_to_memory_and_gets_it_back(handler_for, inbox, pa
 def fill(wrong, version):
     """Make a file of another program's: a text, or an SQLite file of that schema."""
     if version is None:
-        wrong.write_text("what I wrote down")
+        wrong.write_text("what I wrote down\n" * 300)
     else:
         with contextlib.closing(sqlite3.connect(wrong)) as file:
             file.executescript(f"CREATE TABLE message (text); PRAGMA user_version = {version}")
@@ -363,6 +363,7 @@ def test_file_that_was_never_an_outbox_is_left_as_it_is(
         logger_for(handler).error("boom %s happened", word)
         inbox.wait_for(number)
         assert number == caplog.text.count(f"{wrong} is not an outbox file; it is left as it is")
+        time.sleep(1.1)  # after a second the sender tries the file again
         handler.close()
         assert handler.flush(0)
     assert (before, [wrong]) == (wrong.read_bytes(), list(tmp_path.iterdir()))

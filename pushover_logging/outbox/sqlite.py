@@ -331,8 +331,8 @@ class FileOutbox:
         Each leaves before it looks: if several end at once, at least one finds nobody. False if the
         file cannot be used: then nobody waits for it.
         """
-        if self._sender.is_open():
-            return False
+        if self._sender.is_open() or not self.file.locks.path.exists():
+            return False  # to make the locks would mark another program's file as an outbox
         try:
             self.file.locks.release(self._emitter, _COUNTING + self._emitter)
             return not self.file.locks.is_held(_COUNTING, _EMITTER_LIMIT)
