@@ -153,7 +153,7 @@ class PushoverHandler(logging.Handler):
         lifecycle.register_owner(self)
         if terminate:
             lifecycle.hook_termination()
-        self._build(self._settings).take_over()
+        self._build(self._settings).take_over(begins=True)
 
     def __repr__(self) -> str:
         """Show level and destination, and no secret."""
@@ -173,7 +173,7 @@ class PushoverHandler(logging.Handler):
         """Drop the parent's pipeline, build one of this process, and take over as that."""
         self._trail.clear()
         if self._settings is not None:
-            self._build(self._settings).take_over()
+            self._build(self._settings).take_over(begins=True)
 
     def take_over(self) -> None:
         """Begin to send what dead processes left in the outbox; return at once."""

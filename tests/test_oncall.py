@@ -130,6 +130,19 @@ def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):
     assert [("No database", "0")] == pushes(inbox)
 
 
+def test_program_that_starts_during_a_mute_reports_its_end(handler_for, inbox, tmp_path):
+    """It has logged nothing, and what was held back was another's, which has ended."""
+    first = handler_for(outbox=tmp_path / "outbox.sqlite")
+    first.mute(seconds=3)
+    log = logging.Logger("shop")
+    log.addHandler(first)
+    log.error("No database")
+    first.close()
+    assert [] == inbox.messages
+    handler_for(outbox=tmp_path / "outbox.sqlite")
+    assert inbox.wait_for(1, timeout=30)
+
+
 def test_name_and_id_mean_one_mute(start, inbox):
     """What was muted by its name is unmuted by the id that is listed, and the other way round."""
     one = start()

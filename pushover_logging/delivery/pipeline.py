@@ -142,9 +142,15 @@ class Pipeline:
         if self.thread.thread is not None:
             self.thread.wake(inline=False)
 
-    def take_over(self) -> None:
-        """Send what processes that are gone left in the outbox's file; returns at once."""
-        if not isinstance(self.outbox, MemoryOutbox) and self.outbox.look():
+    def take_over(self, *, begins: bool = False) -> None:
+        """Send what processes that are gone left in the outbox's file; returns at once.
+
+        ``begins``: this process will live for a while, and reports what is due later too.
+        """
+        file = self.outbox
+        if isinstance(file, MemoryOutbox):
+            return
+        if file.look() or (begins and file.awaits_due()):
             self.thread.wake(inline=False)
 
     def submit(self, arrival: Arrival, compose: Compose, *, wait: bool = True) -> bool:

@@ -178,6 +178,11 @@ class FileOutbox:
         self._may_inherit = self.file.has_row(_IS_DUE, self._account, self._account, due)
         return self._may_inherit
 
+    def awaits_due(self) -> bool:
+        """Return True if the throttle's state in the file will be due: a summary, a mute's end."""
+        query = "SELECT 1 FROM item WHERE account = ? AND due IS NOT NULL"
+        return self._has_throttle and self.file.has_row(query, self._account)
+
     # -- the sender
 
     def is_idle(self) -> bool:
