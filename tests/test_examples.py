@@ -346,6 +346,9 @@ def test_on_failure_of_a_unit(program, inbox, tmp_path):
     assert ("nginx.service failed", "The end", "0") == (title, body.splitlines()[-1], priority)
     asked = "--unit=nginx.service --lines=20 --output=cat --no-pager\n"
     assert 2 * asked == (tmp_path / "asked").read_text()
+    journal.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    assert 0 == run(program, *shlex.split(line.replace("%i", "a.mount")), cwd=tmp_path, **given)[0]
+    assert ("a.mount failed", "Its journal is empty.") in {push[:2] for push in shown(inbox)}
 
 
 def test_systemd(tmp_path):

@@ -1,10 +1,12 @@
 """``pushover-logging send``: one push from a shell, and what its statuses mean."""
 
 import base64
+import contextlib
 import os
 import re
 import secrets
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -149,6 +151,20 @@ def test_problem_is_sent_once_then_counted(command, inbox):
     assert ("Resolved: db", "Resolved: disk") == (fast["title"], free["title"])
     assert fast["message"].startswith("Fast again\nIt lasted ")
     assert free["message"].endswith(" and came 3 times.")
+
+
+def test_end_that_cannot_be_remembered_is_none(command, inbox, tmp_path):
+    """The problem would stay open: 75 if the state cannot be used now, 2 if there is none."""
+    given = ["--outbox", "outbox.sqlite"]
+    assert 0 == command.run("send", "--problem", "disk", *given, "full")[0]
+    (path,) = tmp_path.rglob("outbox.sqlite")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        status, _, err = command.run("send", "--resolve", "disk", *given)
+    assert (75, True) == (status, b"outbox.sqlite" in err), err
+    status, _, err = command.run("send", "--resolve", "disk", "--outbox", "off")
+    assert (2, True) == (status, b"there is no shared state" in err), err
+    assert ["disk"] == [push["title"] for push in inbox.messages]
 
 
 def test_problem_in_html_keeps_its_tags(command, inbox):

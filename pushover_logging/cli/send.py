@@ -156,6 +156,9 @@ def _report(
     if handler is None:
         warn("PUSHOVER_TOKEN is off: nothing is sent")
         return 0
+    if "resolves" in extra:
+        with shared_state.shared_throttle(arguments, create=True) as throttle:
+            throttle.problems(arguments.clock.time())  # else the end would be of nothing, silently
     if html is not None:
         handler.setFormatter(PushoverFormatter(body=html.replace("%", "%%")))
     values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}
