@@ -607,7 +607,7 @@ def test_command_shows_nothing_that_a_terminal_obeys(stuck, path, command):
     """A record's text is not to be trusted; a row that is none of ours is said to be one."""
     first, _ = stuck
     first.log.error("red \x9b31m \u202e text")
-    assert "red    text" in command(path)[1]
+    assert "red  � text" in command(path)[1]
     change(path, "UPDATE message SET payload = 'nonsense'")
     assert 2 == command(path)[1].count("(cannot be read)")
 
