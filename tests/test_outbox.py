@@ -46,6 +46,7 @@ def waiting(path):
 
 KILLED = """
 import logging, os, random, signal, time
+import requests, pushover_logging.delivery.pipeline, pushover_logging.throttle.sqlite  # for all
 from pushover_logging import PushoverHandler
 
 ROUNDS = 100
