@@ -12,6 +12,7 @@ import pytest
 from conftest import drop
 
 from pushover_logging import ConfigurationError, PushoverHandler
+from pushover_logging.identity import tracebacks
 
 TOKEN = "azGDORePK8gMaC0QOYAMyEEuzJnyUi"
 USER = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"
@@ -383,3 +384,19 @@ def test_notebook_that_takes_the_hook_away_gets_it_back(program, inbox):
     assert ["ZeroDivisionError: division by zero", "IndexError: list index out of range"] == [
         push["title"] for push in inbox.messages
     ]
+
+
+def test_fault_of_what_only_helps_costs_no_record(monkeypatch, handler_for, inbox):
+    """The line of a frame that cannot be read, and a call whose tally is gone."""
+
+    def fail(*_):
+        raise ImportError
+
+    monkeypatch.setattr(tracebacks, "linecache", SimpleNamespace(cache={}, getline=fail))
+    handler = handler_for()
+    handler._pipeline.dedup.remember(record(), "a key that is forgotten")
+    try:
+        raise ValueError("no price")
+    except ValueError as error:
+        handler.handle(record(exc_info=(ValueError, error, error.__traceback__)))
+    assert "no price" in inbox.wait_for(1)[0]["title"]
