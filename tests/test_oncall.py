@@ -521,7 +521,7 @@ def test_emergency_keeps_its_problem_from_being_forgotten(start, inbox, stores):
 
 
 def test_full_memory_keeps_an_emergency(start, inbox, monkeypatch, stores):
-    """Problems whose pushes are out make room first; in shared state they do as well."""
+    """Problems make room first once their pushes are out; in shared state they do as well."""
     for name in ("store", "sqlite", "redis")[: 3 if stores.is_shared else 1]:
         module = importlib.import_module(f"pushover_logging.throttle.{name}")
         capacity = "MEMORY_CAPACITY" if name == "store" else "SHARED_CAPACITY"
