@@ -484,19 +484,24 @@ def root():
 
 @pytest.fixture(autouse=True)
 def _heard_signals():
-    """What a shell's background job or nohup ignores, the programs that tests start are to hear."""
+    """What a shell's background job or nohup ignores, the programs that tests start are to hear.
+
+    A test that calls `run` in this process ends with more of them ignored: each is put back.
+    """
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     usual = {
         "SIGINT": signal.default_int_handler,
         "SIGQUIT": signal.SIG_DFL,
         "SIGHUP": signal.SIG_DFL,
+        "SIGTERM": signal.SIG_DFL,
     }
-    numbers = {getattr(signal, name): how for name, how in usual.items() if hasattr(signal, name)}
-    ignored = [one for one in numbers if signal.getsignal(one) is signal.SIG_IGN]
-    for one in ignored:
-        signal.signal(one, numbers[one])
+    for name, how in usual.items():
+        if before.get(number := getattr(signal, name, None)) is signal.SIG_IGN:
+            signal.signal(number, how)
     yield
-    for one in ignored:
-        signal.signal(one, signal.SIG_IGN)
+    for number, how in before.items():
+        if signal.getsignal(number) is not how:
+            signal.signal(number, how)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,8 @@ REFUSALS = {
     "stack": "threading.stack_size(2**46)",
     "limit": """
     import os, resource
-    import requests, urllib3.contrib, encodings.idna, pushover_logging.delivery.pipeline
+    import encodings.idna, requests, urllib3.contrib
+    import pushover_logging.api.transport, pushover_logging.delivery.pipeline
     if os.geteuid() == 0:
         os.setresuid(54321, 54321, 54321)
     resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
