@@ -943,5 +943,6 @@ def test_leader_that_has_resigned_takes_no_lock_with_its_last_beat(driver, path)
 def test_nobody_is_last_where_that_cannot_be_seen(driver, path):
     """The file of locks is a link, which is not followed: what is counted stays in the file."""
     outbox = driver(outbox=path).handler._pipeline.outbox
+    path.with_name("elsewhere").touch()
     outbox.file.locks.path.symlink_to("elsewhere")
     assert not outbox.is_last()

@@ -122,6 +122,27 @@ while True:
         inbox.clear()
 
 
+def test_sigterm_that_comes_before_a_forks_child_runs(program, inbox):
+    """CPython drops what comes then: a pool that is left at once waited for its worker for ever."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("only Linux lets a test keep the child off the processor")
+    code, out, err = program.run("""
+        import os, signal, time
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler(terminate=True)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        for _ in range(50):
+            child = os.fork()
+            if child == 0:
+                time.sleep(5)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            print(os.waitpid(child, 0)[1], flush=True)
+        """)
+    assert (0, [str(int(signal.SIGTERM))] * 50) == (code, out.split()), err
+
+
 # It is called as the signal's handler is; the signal itself is blocked.
 BLOCKED = """
 import logging, signal, sys, threading

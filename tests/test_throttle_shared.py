@@ -156,16 +156,18 @@ TROUBLE = """
     log = logging.Logger("shop")
     log.addHandler(handler)
     print("ready", flush=True)
-    slowest, number = 0, 0
+    slowest, late, number = 0, 0, 0  # late: what a busy machine takes for itself
     for line in sys.stdin:
         began = time.monotonic()
         while time.monotonic() < began + float(line):
             before = time.monotonic()
             log.error("Cannot connect to %s", "db-7")
-            slowest = max(slowest, time.monotonic() - before)
-            number += 1
+            after = time.monotonic()
             time.sleep(0.01)
-        print(number, slowest, flush=True)
+            slowest = max(slowest, after - before)
+            late = max(late, time.monotonic() - after - 0.01)
+            number += 1
+        print(number, slowest, late, flush=True)
     handler.close()
 """
 
@@ -231,8 +233,8 @@ def say(processes, seconds):
         process.stdin.write(f"{seconds}\n")
         process.stdin.flush()
     lines = [process.stdout.readline().split() for process in processes]
-    assert all(float(slowest) < 0.2 for _, slowest in lines), lines
-    return [int(number) for number, _ in lines]
+    assert all(float(slowest) < 0.2 + float(late) for _, slowest, late in lines), lines
+    return [int(number) for number, *_ in lines]
 
 
 def test_process_that_ends_leaves_its_count_to_another(redis, handler_for, program, inbox):

@@ -2,7 +2,8 @@
 
 ``_SENDERS`` and ``_OWNERS`` are written when a handler is made, and read by the exit hook and a
 fork's child; they are WeakSets and keep nothing alive: a thread with a backlog keeps its sender.
-``_THREADS`` are the identities of the threads that send now; each adds and removes its own.
+``_THREADS`` are the identities of the threads that send now, and ``_MASKS`` has those that fork;
+each thread adds and removes its own.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ _SENDERS: weakref.WeakSet[_Sender] = weakref.WeakSet()
 _OWNERS: weakref.WeakSet[_Owner] = weakref.WeakSet()
 _THREADS: set[int] = set()
 _HOOKED: list[bool] = []  # once `_at_exit` is registered: a fork's child inherits that
+_MASKS: dict[int, set[int]] = {}  # of the signals that a thread that forks blocked before
 _process = _Process()
 
 
@@ -343,6 +345,11 @@ def _say(text: str) -> None:
 
 
 def _before_fork() -> None:
+    # CPython drops a signal that reaches the child before its hooks run, as from a pool that is
+    # left at once; a blocked one waits. Only the forking thread blocks it.
+    if signal.getsignal(signal.SIGTERM) is _at_termination:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        _MASKS[threading.get_ident()] = mask
     if storage := _storage():
         storage.before_fork()
 
@@ -350,9 +357,25 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     if storage := _storage():
         storage.after_fork_in_parent()
+    _restore_mask()
 
 
 def _after_fork_in_child() -> None:
+    try:
+        _renew()
+    finally:
+        _restore_mask()
+        _MASKS.clear()  # of the parent's other threads
+
+
+def _restore_mask() -> None:
+    mask = _MASKS.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _renew() -> None:
+    """Make what belongs to the process that it is now."""
     global _process  # noqa: PLW0603  it is a new one
     if _process.wakeup != _NO_DESCRIPTOR:  # its reader is the parent's thread
         before = signal.set_wakeup_fd(_NO_DESCRIPTOR)
