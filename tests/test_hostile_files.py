@@ -162,7 +162,7 @@ CELLS = [
     ("message", "remaining", "x"), ("message", "emitter", "x"), ("item", "value", NESTED),
     ("item", "value", b"\xff"), ("item", "value", "x"), ("item", "due", "now"),
     ("leader", "epoch", "x"), ("leader", "beat", "x"), ("leader", "not_before", "x"),
-    ("leader", "not_before", 1e300),
+    ("leader", "not_before", 1e300), ("leader", "reason", b"\xff"),
 ]  # fmt: skip
 
 

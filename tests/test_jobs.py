@@ -406,8 +406,10 @@ def test_overdue_that_cannot_send_shows_why(cron, free_port):
     assert (0, "", []) == cron.run("overdue")
     cron.hour = 80
     cron.inbox.fail_with(400, {"status": 0, "token": "invalid", "errors": ["token is invalid"]})
-    assert 1 == cron.run("overdue", PUSHOVER_HOST="web-1")[0]
-    assert "no push was sent: the service refused the request (400): token is invalid;" in cron.err
+    for _ in range(2):  # the second makes no request
+        assert 1 == cron.run("overdue", PUSHOVER_HOST="web-1")[0]
+        why = "no push was sent: the service refused the request (400): token is invalid;"
+        assert (True, 1) == (why in cron.err, cron.err.count("\n")), cron.err
 
 
 @pytest.mark.process

@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import FakeClock
 
 pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
@@ -938,6 +939,28 @@ def test_leader_that_has_resigned_takes_no_lock_with_its_last_beat(driver, path)
     other.log.error("next trouble")
     other.settle()
     assert ["first trouble", "next trouble"] == other.titles
+
+
+def test_refused_token_is_known_to_all_processes(driver, path):
+    """To one that waits for the leader, and to the next leader: neither sends, both know why."""
+    body = '{"token":"invalid","errors":["token is invalid"],"status":0}'
+    clock = FakeClock()
+    first, other, last = made = [driver(outbox=path, clock=clock) for _ in range(3)]
+    first.inbox.fail_with(400, body, times=1)
+    first.log.error("first trouble")
+    first.settle()
+    for driven in (other, last):
+        driven.log.error("next trouble")
+        driven.settle()
+        why = "the service refused the request (400): token is invalid"
+        assert why == driven.handler.stats().last_error
+        first.handler._pipeline.sender.resign()
+    for seconds, attempts in ((598, 1), (2, 3)):
+        clock.now += seconds
+        for driven in made:
+            driven.settle()
+        assert attempts == len(first.inbox.attempts)
+    assert ["first trouble", "next trouble"] == first.titles
 
 
 def test_nobody_is_last_where_that_cannot_be_seen(driver, path):

@@ -194,8 +194,23 @@ def test_problem_that_is_not_sent_has_the_status_of_send(command, inbox, free_po
     assert (1, True) == (status, b"no such sound" in err)
     given[2] = "db"
     status, _, err = command.run(*given, PUSHOVER_API_URL=f"http://127.0.0.1:{free_port}")
-    assert 75 == status
-    assert err.startswith(b"pushover-logging: ")
+    assert (75, 1) == (status, err.count(b"\n")), err
+    assert err.startswith(b"pushover-logging: no answer from http://127.0.0.1:")
+    assert err.endswith(b"; the message waits in the outbox\n")
+
+
+@pytest.mark.parametrize("outbox", ["outbox.sqlite", "off"])
+def test_problem_with_a_refused_token_is_refused_each_time(command, inbox, outbox):
+    """Status 1, since a retry does not help; later calls make no request, and name the token."""
+    inbox.fail_with(400, {"status": 0, "token": "invalid", "errors": ["token is invalid"]})
+    given = ["send", "--outbox", outbox, "--problem", "disk", "full"]
+    is_kept = outbox != "off"
+    why = b"the service refused the request (400): token is invalid"
+    for number in range(1 + is_kept):
+        status, _, err = command.run(*given)
+        assert (1, 1) == (status, err.count(b"pushover-logging: " + why)), err
+        assert is_kept == err.endswith(b"; the message waits in the outbox\n"), (number, err)
+    assert 1 == len(inbox.attempts)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushover_logging.api.transport import HttpResponse
 
 API_URL = "https://api.pushover.net"
+REFUSED = "the service refused the request"  # how the text of a RejectedError starts
 TIMEOUT = (5.0, 10.0)
 MAX_SECONDS = 1_000_000_000  # Python's timers accept little more
 
@@ -310,7 +311,7 @@ class PushoverClient:
         errors = tuple(safe(error, 200) for error in _texts(answer.get("errors"))[:10])
         parameters = frozenset(safe(str(key), 40) for key in answer.keys() - _ENVELOPE)
         reason = "; ".join(errors) or ", ".join(sorted(parameters)) or "no reason given"
-        text = f"the service refused the request ({status}): {reason}"
+        text = f"{REFUSED} ({status}): {reason}"
         return RejectedError(text, parameters=parameters, errors=errors, status=status)
 
 

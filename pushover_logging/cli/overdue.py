@@ -31,19 +31,25 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Report and list the jobs that are overdue; return 1 if there are any, else 0."""
-    with shared_state.shared_throttle(arguments) as throttle:
+    error = None
+    with (
+        shared_state.warnings_but(lambda: error),
+        shared_state.shared_throttle(arguments) as throttle,
+    ):
         handler = shared_state.shared_handler(arguments)
         assert handler is not None  # noqa: S101  there is a shared state
         with progress("sending"):
             handler.report_due()
         now = throttle.store.now()
         found = jobs.listed(throttle.store)
-    late = {name: job for name, job in found.items() if job.deadline <= now}
+        late = {name: job for name, job in found.items() if job.deadline <= now}
+        is_reported = all(jobs.is_reported(job, now) for job in late.values())
+        error = None if is_reported else handler.stats().last_error
     for name, job in late.items():
         message = jobs.message(name, job, now)
         print(f"{message.title}: {message.message}")
-    if not all(jobs.is_reported(job, now) for job in late.values()):
-        why = handler.stats().last_error or "the service asked to wait, or another process sends"
+    if not is_reported:
+        why = error or "the service asked to wait, or another process sends"
         remedy = "the next call tries again, and `pushover-logging check` finds what is wrong"
         warn(f"no push was sent: {why}; {remedy}")
     return OVERDUE if late else 0

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pushover_logging import config
+from pushover_logging.api.client import REFUSED
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, job_name
 from pushover_logging.cli.job_alerts import redaction
 from pushover_logging.cli.terminal import discard_stdout, progress, warn
+from pushover_logging.delivery import lifecycle
 from pushover_logging.exceptions import ConfigurationError, RejectedError, TemporaryError
 from pushover_logging.message import (
     ATTACHMENT_LIMIT,
@@ -162,14 +164,16 @@ def _report(
     if html is not None:
         handler.setFormatter(PushoverFormatter(body=html.replace("%", "%%")))
     values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}
-    handler.handle(logging.makeLogRecord({**values, "pushover": extra}))
-    with progress("sending"):
-        handler.flush()
+    with progress("sending"), shared_state.warnings_but(lambda: handler.stats().last_error):
+        handler.handle(logging.makeLogRecord({**values, "pushover": extra}))
+        _, kept = lifecycle.end_sending()
     stats = handler.stats()
+    why = stats.last_error or "the service does not answer in time"
     if stats.rejected:
-        raise RejectedError(stats.last_error or "")
+        raise RejectedError(why)
     if stats.pending:
-        raise TemporaryError(stats.last_error or "the service does not answer in time")
+        why += "; the message waits in the outbox" if kept else ""
+        raise (RejectedError if why.startswith(REFUSED) else TemporaryError)(why)
     return 0
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from pushover_logging import config
 from pushover_logging.cli.terminal import warn
 from pushover_logging.clock import Clock
+from pushover_logging.diagnostics import LOGGER_NAME
 from pushover_logging.exceptions import ConfigurationError, TemporaryError, Unreachable
 from pushover_logging.handler import PushoverHandler
 from pushover_logging.outbox.memory import MemoryOutbox
@@ -83,6 +85,33 @@ def shared_handler(
         return None
     throttle = {**_THROTTLE, "store": store}
     return PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=arguments.clock)
+
+
+@contextlib.contextmanager
+def warnings_but(reported: Callable[[], str | None]) -> Iterator[None]:
+    """Print what the library warns of in the block, but for the error that the caller prints."""
+    found = _Warnings()
+    logger = logging.getLogger(LOGGER_NAME)
+    logger.addHandler(found)
+    try:
+        yield
+    finally:
+        logger.removeHandler(found)
+        error = reported()
+        for text in found.texts:
+            if not (error and error in text):
+                warn(text)
+
+
+class _Warnings(logging.Handler):
+    """Keeps the texts of records; any thread may add one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -282,17 +283,31 @@ def _close_timeout() -> float:
     return max((sender.close_timeout for sender in snapshot(_SENDERS)), default=0.0)
 
 
-def _at_exit() -> None:
+def end_sending() -> tuple[int, int]:
+    """Wait for the senders as the exit does, which then waits and reports no more.
+
+    Returns how many Messages are lost, and how many the outbox keeps: the caller reports them.
+    """
+    _wait_for_senders(snapshot(_SENDERS))
+    _process.reported = _unsent(snapshot(_SENDERS))
+    return _process.reported
+
+
+def _wait_for_senders(senders: Sequence[_Sender]) -> None:
     for owner in snapshot(_OWNERS):
         owner.take_over()
-    senders, timeout = snapshot(_SENDERS), _close_timeout()
+    timeout = _close_timeout()
     _deadline()
     for sender in senders:
         sender.request_close()
-    reason = ""
+    for sender in senders:
+        sender.wait(timeout)
+
+
+def _at_exit() -> None:
+    senders, timeout, reason = snapshot(_SENDERS), _close_timeout(), ""
     try:
-        for sender in senders:
-            sender.wait(timeout)
+        _wait_for_senders(senders)
         _join_senders()
         if storage := _storage():
             storage.at_exit()
@@ -324,13 +339,18 @@ def report_unsent(when: str = " before the process ended", reason: str = "") -> 
     senders = snapshot(_SENDERS)
     reasons = [reason] if reason else [sender.reason() for sender in senders]
     why = next((f": {reason}" for reason in reasons if reason), "")
-    unsent = [sender.unsent() for sender in senders]
-    lost, kept = sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
+    lost, kept = _unsent(senders)
     lost_before, kept_before = _process.reported
     _process.reported = (lost, kept)
     remedy = "" if sys.platform == "win32" else f"; {_REMEDY}"
     _report(lost - lost_before, f"not sent{when}{why}{remedy}")
     _report(kept - kept_before, f"not sent{when}, and left in the outbox{why}")
+
+
+def _unsent(senders: Sequence[_Sender]) -> tuple[int, int]:
+    """Return how many Messages are lost if the process ends now, and how many outlive it."""
+    unsent = [sender.unsent() for sender in senders]
+    return sum(lost for lost, _ in unsent), sum(kept for _, kept in unsent)
 
 
 def _report(number: int, what: str) -> None:

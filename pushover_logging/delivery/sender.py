@@ -294,12 +294,13 @@ class Sender:
         """Return True if this process leads, or its memory holds something to send."""
         is_due = self.shared is not None and self._is_shared_due()
         wanted = file.wants_leader() or is_due or self._is_last
-        if not file.is_leading and wanted and file.lead():
+        if not file.is_leading and wanted:
+            if file.lead() and self.shared is not None:
+                self.shared.look_at_all()
             if file.not_before > self.clock.time():
                 self._retry.respect(file.not_before - self.clock.time())
-            if self.shared is not None:
-                self.shared.look_at_all()
-        if self._retry.pause() > 0:  # the service asked the previous leader to wait
+                self.last_error = file.pause_reason or self.last_error
+        if self._retry.pause() > 0:  # the service asked another process to wait
             return False
         return file.is_leading or len(self._memory) > 0 or self.local.next_due() <= 0
 
@@ -486,7 +487,7 @@ class Sender:
                     self._update_throttle(push)
                 self._update_outbox(push)
             if self._unwritten_pause > 0 and file.is_leading:
-                file.pause(self._unwritten_pause)
+                file.pause(self._unwritten_pause, self.last_error or "")
             return work()
 
         try:

@@ -70,6 +70,7 @@ MIGRATIONS = (
         not_before REAL NOT NULL DEFAULT 0
     )
     """,
+    "ALTER TABLE leader ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
 )
 _KEPT = REJECTED, f"{DROPPED}: {SET_ASIDE}"  # outcomes whose rows a person can look at
 _UNKNOWN = -1, 0.0  # a view of a problem that nothing is known of
@@ -132,6 +133,7 @@ class FileOutbox:
         self.memory = memory
         self.is_leading: bool = False
         self.not_before: float = 0.0
+        self.pause_reason: str = ""
         self._account = account
         self._has_throttle = has_throttle
         self._offset = int(account, 16) % _EMITTERS
@@ -210,7 +212,10 @@ class FileOutbox:
         return result
 
     def lead(self) -> bool:
-        """Become the account's leader, unless another process is; return True if this is."""
+        """Become the account's leader, unless another process is; return True if this is.
+
+        Sets ``not_before`` and ``pause_reason`` to what the service has asked of any leader.
+        """
         try:
             self.is_leading = self.together(self._lead)
             self._may_inherit = False
@@ -290,10 +295,10 @@ class FileOutbox:
             to_json(queued), queued.message.user, queued.image, queued.row, queued.id,
         )  # fmt: skip
 
-    def pause(self, seconds: float) -> None:
-        """Have the next leader respect that the service wants no requests for so long."""
-        until = self._clock.time() + seconds
-        self._execute("UPDATE leader SET not_before = ? WHERE account = ?", until, self._account)
+    def pause(self, seconds: float, reason: str) -> None:
+        """Have all processes respect that the service wants no requests for so long, and why."""
+        values = self._clock.time() + seconds, reason[:_LONGEST], self._account
+        self._execute("UPDATE leader SET not_before = ?, reason = ? WHERE account = ?", *values)
 
     def sync(self) -> list[Ended]:
         """Return what became of this handler's rows. Part of `together`."""
@@ -450,6 +455,7 @@ class FileOutbox:
         """Take the account's lock, or pass by a leader that shows no sign of life."""
         self._show_presence(_EMITTERS)  # who sends what others left has no counts of its own
         account, now = self._account, self._clock.monotonic()
+        self._look_at_pause()
         if not self.file.locks.try_acquire(self._offset, self._emitter):
             found = self._execute("SELECT epoch, beat FROM leader WHERE account = ?", account)
             beat = found.fetchone()
@@ -462,10 +468,8 @@ class FileOutbox:
             "ON CONFLICT DO UPDATE SET epoch = epoch + 1",
             account,
         )
-        found = self._execute("SELECT epoch, not_before FROM leader WHERE account = ?", account)
-        self._epoch, not_before = found.fetchone()
-        is_possible = isinstance(not_before, float) and not_before < self._clock.time() + MAX_PAUSE
-        self.not_before = not_before if is_possible else 0.0  # others may have damaged it
+        found = self._execute("SELECT epoch FROM leader WHERE account = ?", account)
+        (self._epoch,) = found.fetchone()
         self._execute(
             "UPDATE message SET deaths = deaths + 1, sending = 0 WHERE account = ? AND sending = 1",
             account,
@@ -476,6 +480,13 @@ class FileOutbox:
         self._adopt()
         self.file.leaders.add(self)
         return True
+
+    def _look_at_pause(self) -> None:
+        select = "SELECT not_before, reason FROM leader WHERE account = ?"
+        not_before, reason = self._execute(select, self._account).fetchone() or (0.0, "")
+        is_possible = isinstance(not_before, float) and not_before < self._clock.time() + MAX_PAUSE
+        self.not_before = not_before if is_possible else 0.0  # others may have damaged it
+        self.pause_reason = reason if isinstance(reason, str) else ""
 
     def _still_leads(self, leader: Sequence[Any] | None) -> bool:
         """Return False if another process has passed this one by; ``leader`` has its epoch."""
