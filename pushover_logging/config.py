@@ -172,11 +172,11 @@ def rules(option: object) -> Rules | None:
         at_exit = option.get("summary_at_exit", True)
         if not isinstance(at_exit, bool):
             raise invalid(redacted(at_exit), "throttle: summary_at_exit", "True or False")
-        forget_after = option.get("forget_after", FORGET_AFTER)
+        forget_after, store = option.get("forget_after", FORGET_AFTER), option.get("store")
         return Rules(
             windows=_windows(option.get("windows", WINDOWS)),
             group_by=_names(option.get("group_by", ())),
-            store=_store(option.get("store")),
+            store=None if store is None else store_url("throttle: store", store),
             summary_at_exit=at_exit,
             forget_after=seconds("throttle: forget_after", forget_after),
         )
@@ -353,21 +353,24 @@ def _from_text(text: str) -> object:
     try:
         return parse_duration(text)
     except ValueError:
-        got = describe_secret(text) if "@" in text else redacted(text)  # a mistyped URL
-        raise invalid(got, "throttle", f"{DURATION}, a redis:// URL, or off") from None
+        takes = f"{DURATION}, a redis:// URL, or off"
+        raise invalid(_without_password(text), "throttle", takes) from None
 
 
-def _store(given: object) -> str | None:
-    try:
-        if given is None or (
-            isinstance(given, str) and urlsplit(given).scheme in {"redis", "rediss", "unix"}
-        ):
-            return given
-    except ValueError:  # an invalid host in brackets
-        pass
-    takes = "takes a redis://, rediss:// or unix:// URL"
-    msg = f"throttle: store got {describe_secret(given)}, {takes}"
-    raise ConfigurationError(msg, option="throttle")
+def store_url(name: str, given: object) -> str:
+    """Return ``given`` if it can be the URL of a Redis; nothing connects."""
+    with suppress(ValueError):  # an invalid port, or an invalid host in brackets
+        if isinstance(given, str):
+            url = urlsplit(given)
+            if url.scheme in {"redis", "rediss", "unix"} and url.port != 0:
+                return given
+    raise invalid(_without_password(given), name, "a redis://, rediss:// or unix:// URL")
+
+
+def _without_password(given: object) -> str:
+    """Return what an error shows of what should be a URL, and might have a password."""
+    is_public = not isinstance(given, str) or "@" not in given
+    return redacted(given) if is_public else describe_secret(given)
 
 
 def _names(given: object) -> tuple[str, ...]:

@@ -681,16 +681,20 @@ def test_emergency_is_cancelled_by_the_run_that_succeeds(command, inbox):
         ({"PUSHOVER_TOKEN": None}, "token: none was given"),
         ({"PUSHOVER_USER": "short"}, "user: got *** (5 characters)"),
         ({"PUSHOVER_OUTBOX": "/"}, "outbox: got '/'"),
+        ({"PUSHOVER_THROTTLE": "http://nas"}, "throttle: store: got 'http://nas', takes"),
     ],
 )
 def test_set_up_that_is_wrong_does_not_stop_the_job(command, environ, said):
     """The job runs, and one line reports that no alerts can be sent."""
     for number in (0, 3):
         script = f"echo done; exit {number}"
-        options = ["--longer-than", "1m39s", "--"]
-        status, out, err = command.run("run", *options, "sh", "-c", script, **environ)
-        assert (number, b"done\n", 1) == (status, out, err.count(b"\n"))
-        assert err.decode().startswith(f"pushover-logging: no alerts can be sent: {said}")
+        for options, what in (
+            (["--longer-than", "1m39s"], "no alerts can be sent"),
+            (["--name", "a", "--every", "1d"], "no deadline is set"),
+        ):
+            status, out, err = command.run("run", *options, "--", "sh", "-c", script, **environ)
+            assert (number, b"done\n", 1) == (status, out, err.count(b"\n"))
+            assert err.decode().startswith(f"pushover-logging: {what}: {said}")
 
 
 def test_switched_off_it_is_silent(command, inbox):
@@ -704,17 +708,47 @@ def test_switched_off_it_is_silent(command, inbox):
     [
         ([], "run: no command was given"),
         (["--"], "run: no command was given"),
-        (["--every", "1d", "--", "touch", "ran"], "every: needs --name"),
-        (["--name", "a", "--grace", "1h", "--", "touch", "ran"], "every: needs --name, which the "),
-        (["--priority", "9", "--", "touch", "ran"], "priority: got 9"),
+        (["--every", "1d"], "every: got 1 day, needs --name, which the push shows\n"),
+        (["--name", "a", "--grace", "1h"], "grace: got 1 h, needs --every\n"),
+        (["--priority", "9"], "priority: got 9"),
     ],
 )
 def test_option_that_is_wrong_runs_nothing(command, tmp_path, arguments, said):
     """Status 2, one line."""
+    if not said.endswith("given"):
+        arguments = [*arguments, "--", "touch", "ran"]
     status, out, err = command.run("run", *arguments)
     assert (2, b"", 1) == (status, out, err.count(b"\n"))
     assert err.decode().startswith(f"pushover-logging: {said}")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "said"),
+    [
+        ("--store", "http://nas", "got 'http://nas', takes a redis://, rediss:// or unix:// URL"),
+        ("--store", "redis://:pw@h:x/0", "got *** (17 characters), takes a redis://, "),
+        ("--outbox", ".", "got '.', takes the path of a file, not of a folder"),
+        ("--every", "-5m", f"got '-5m', takes {DURATION}, 1 or more, at most 366d"),
+    ],
+)
+def test_value_that_cannot_be_right_runs_nothing(command, tmp_path, option, given, said):
+    """Of an option; the same in the environment is a warning, since the job must run."""
+    options = ["--name", "a", "--every", "1d", option, given, "--", "touch", "ran"]
+    status, out, err = command.run("run", *options)
+    assert (2, b"", 1) == (status, out, err.count(b"\n"))
+    assert err.decode().startswith(f"pushover-logging run: argument {option}: {said}")
+    assert not (tmp_path / "ran").exists()
+    if option != "--every":
+        status, _, err = command.run("overdue", option, given)
+        assert (2, True) == (status, f"argument {option}: {said}" in err.decode())
+
+
+def test_empty_option_is_the_default(command, tmp_path):
+    """As of a variable that is not set: --outbox "$OUTBOX"."""
+    options = ["--name", "a", "--every", "1d", "--outbox", "", "--store", ""]
+    assert (0, b"", b"") == command.run("run", *options, "--", "true")
+    assert 1 == len([*tmp_path.rglob("*.sqlite")])
 
 
 def test_signal_after_the_command_ends_the_wait_for_output(command):

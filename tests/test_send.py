@@ -176,10 +176,23 @@ def test_problem_in_html_keeps_its_tags(command, inbox):
     assert "<b>/srv</b> 100% %(name)s<br>password=***" == push["message"]
 
 
+@pytest.mark.parametrize("options", [("--outbox", "off"), ()])
+def test_problem_without_shared_state_is_sent_each_time(command, inbox, options):
+    """A line on stderr says so, and what to do; the status is that of the push."""
+    for _ in range(2):
+        status, _, err = command.run(
+            "send", "--problem", "disk", *options, "full", PUSHOVER_OUTBOX="Off"
+        )
+        assert (0, 1) == (status, err.count(b"\n"))
+        assert err.startswith(b"pushover-logging: there is no shared state: pass --outbox PATH or ")
+        assert err.endswith(b"; until then, each call sends a push\n")
+    assert ["disk", "disk"] == [push["title"] for push in inbox.messages]
+
+
 def test_problem_over_redis(command, inbox, redis):
     """Hosts that name it share the problem."""
     for host in ("web-1", "web-2"):
-        given = ["--problem", "disk", "--store", redis.url, "--outbox", f"{host}.sqlite"]
+        given = ["--problem", "disk", "--store", redis.url, "--outbox", "off"]
         assert (0, b"", b"") == command.run("send", *given, "full", PUSHOVER_HOST=host)
     assert 1 == len(inbox.messages)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pushover_logging.cli import (
     check,
@@ -34,6 +35,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  those of argparse
+        super().__init__(**options)
+        # What starts like a number is no option: so is -5m, whose error shows the value then.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
     def error(self, message: str) -> NoReturn:
         """Print the error on one line, and exit."""
         self.exit(WRONG_USAGE, f"{self.prog}: {on_one_line(message)} (see --help)\n")

@@ -102,6 +102,7 @@ class JobAlerts:
         self._started = self._clock.monotonic()
         self._handler: PushoverHandler | None = None
         self._is_overrun = self._is_misconfigured = False
+        self._warned: set[str] = set()
 
     def report_start(self) -> None:
         """Set the deadline of the next start; if this one missed its own, resolve that."""
@@ -113,7 +114,7 @@ class JobAlerts:
                 was_overdue = jobs.start(throttle.store, name, deadline)
         except (ConfigurationError, DeliveryError) as error:
             if deadline is not None and deadline.every > 0:
-                warn(f"no deadline is set: {error}")
+                self._warn("no deadline is set", error)
             return
         if was_overdue:
             self._resolve(jobs.overdue_fingerprint(name))
@@ -204,8 +205,14 @@ class JobAlerts:
                 )
             except ConfigurationError as error:
                 self._is_misconfigured = True
-                warn(f"no alerts can be sent: {error}")
+                self._warn("no alerts can be sent", error)
         return self._handler
+
+    def _warn(self, what: str, error: Exception) -> None:
+        """Print what an error means for the job; each error once, for what it stops first."""
+        if str(error) not in self._warned:
+            self._warned.add(str(error))
+            warn(f"{what}: {error}")
 
 
 def redaction() -> Redaction:

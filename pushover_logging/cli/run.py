@@ -22,6 +22,7 @@ from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError
 from pushover_logging.identity.record_parts import JOB
 from pushover_logging.message import Message
+from pushover_logging.rendering.summary import format_duration
 from pushover_logging.throttle.store import Job as Deadline
 
 OUTPUT_NOT_WRITTEN = 1
@@ -135,9 +136,12 @@ def _job(arguments: argparse.Namespace, command: Sequence[str]) -> Job:
     checked = Message(message="checked here, not at the first failure", **fields)
     program = os.path.basename(command[0]) or command[0]  # noqa: PTH119  Path drops a trailing slash
     name, every, deadline = arguments.name, arguments.every, None
-    if (every is not None and name is None) or (arguments.grace is not None and every is None):
-        msg = "every: needs --name, which the push shows; and --grace needs --every"
+    if every is not None and name is None:
+        msg = f"every: got {format_duration(every)}, needs --name, which the push shows"
         raise ConfigurationError(msg, option="every")
+    if arguments.grace is not None and every is None:
+        msg = f"grace: got {format_duration(arguments.grace)}, needs --every"
+        raise ConfigurationError(msg, option="grace")
     if name is not None:
         deadline = Deadline(
             every=every or 0.0, grace=arguments.grace or 0.0, host=config.host(None) or "",

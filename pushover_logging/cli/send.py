@@ -161,6 +161,8 @@ def _report(
     if "resolves" in extra:
         with shared_state.shared_throttle(arguments, create=True) as throttle:
             throttle.problems(arguments.clock.time())  # else the end would be of nothing, silently
+    else:
+        shared_state.warn_if_alone(arguments)
     if html is not None:
         handler.setFormatter(PushoverFormatter(body=html.replace("%", "%%")))
     values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}

@@ -32,13 +32,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outbox",
         metavar="PATH",
+        type=_outbox,
         help="the file that processes share (default: PUSHOVER_OUTBOX, else auto)",
     )
     parser.add_argument(
         "--store",
         metavar="URL",
+        type=_store,
         help="the redis:// URL that hosts share (default: PUSHOVER_THROTTLE, if it is a URL)",
     )
+
+
+def _outbox(text: str) -> str:
+    """Return the option ``--outbox``; an empty one counts as not given."""
+    return _checked(text, lambda: config.outbox(text, ""))
+
+
+def _store(text: str) -> str:
+    """Return the option ``--store``; an empty one counts as not given."""
+    return _checked(text, lambda: config.store_url("store", text))
+
+
+def _checked(text: str, check: Callable[[], object]) -> str:
+    try:
+        if text:
+            check()
+    except ConfigurationError as error:  # argparse names the option
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from error
+    return text
 
 
 def rules_of(arguments: argparse.Namespace) -> Rules:
@@ -62,6 +83,13 @@ def outbox_of(arguments: argparse.Namespace) -> str:
         warn("there is no home folder: each run sends its own alerts, and repeats are not counted")
         return config.OFF
     return "auto"
+
+
+def warn_if_alone(arguments: argparse.Namespace) -> None:
+    """Print a line if no other call can know a problem, because the outbox is off."""
+    given = arguments.outbox or os.environ.get("PUSHOVER_OUTBOX") or ""
+    if given.strip().lower() == config.OFF and rules_of(arguments).store is None:
+        warn(f"{_NONE}; until then, each call sends a push")
 
 
 def shared_handler(
