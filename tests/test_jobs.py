@@ -1,23 +1,28 @@
 """Jobs with a deadline: who did not run is reported, by any process that shares the state."""
 
+import argparse
 import json
 import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import TOKEN, USER, Driven
+from conftest import TOKEN, USER, Driven, FakeClock
 from stores import Stores
 from test_run import LATER
 
 from pushover_logging import PushoverClient, PushoverHandler
+from pushover_logging.cli.job_alerts import Job as JobOfRun
+from pushover_logging.cli.job_alerts import JobAlerts, OutputTail
+from pushover_logging.cli.shared_state import shared_throttle
 from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.throttle import jobs
 from pushover_logging.throttle.rules import PushInfo
@@ -303,12 +308,16 @@ def _save(store, job):
 
 
 def test_run_that_was_overtaken_ends_in_silence(site):
-    """Two runs overlap: the job is what the later one did."""
+    """Two runs overlap: the job is what the later one did, also if the start comes late."""
     first = site.start()
     site.until("2026-03-10 03:00")
-    site.start()
+    second = site.start()
     jobs.end(site.store, "backup", first.started, 3)
-    assert 0 == jobs.listed(site.store)["backup"].ended
+    site.until("2026-03-10 03:30")
+    late = Job(every=DAY, host="nas")
+    assert not jobs.start(site.store, "backup", late, HOUR)
+    found = jobs.listed(site.store)["backup"]
+    assert (0, second.started, 0) == (found.ended, found.started, late.started)
 
 
 def test_options_of_the_alerts_apply(site):
@@ -537,8 +546,63 @@ def test_deadline_that_cannot_be_set_does_not_stop_the_job(command, free_port):
     store = ["--store", f"redis://127.0.0.1:{free_port}"]
     status, out, err = command.run("run", *store, *options, "echo", "done")
     assert (0, b"done\n") == (status, out)
-    assert err.startswith(b"pushover-logging: no deadline is set: the shared throttle cannot be")
+    assert 1 == err.count(b"pushover-logging: no deadline is set: the shared throttle cannot be")
     assert (3, b"", b"") == command.run("run", *options, "sh", "-c", "exit 3", PUSHOVER_TOKEN="off")
+
+
+@contextmanager
+def locked(path):
+    """Keep a file from all others, as a backup of it might."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_locked_file_does_not_delay_a_start(tmp_path, monkeypatch, capsys):
+    """Nobody waits for the state: the start is recorded when the job has ended."""
+    for name, value in {"TOKEN": TOKEN, "USER": USER, "API_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"PUSHOVER_{name}", value)
+    path, clock = tmp_path / "outbox.sqlite", FakeClock()
+    arguments = argparse.Namespace(outbox=str(path), store=None, clock=clock)
+    found = []
+    for every in (DAY, 0.0):
+        deadline = Job(every=every, grace=HOUR)
+        job = JobOfRun("backup", "job:backup", None, {}, False, None, deadline)
+        alerts = JobAlerts(job, OutputTail(), arguments)
+        with ExitStack() as stack:
+            if every == 0.0:
+                stack.enter_context(locked(path))
+            began = time.monotonic()
+            alerts.report_start()
+            assert time.monotonic() - began < 1  # it is 0.1 s, and was 2
+        clock.now += 2 * HOUR
+        alerts.report_end(3)
+        with shared_throttle(arguments) as throttle:
+            found.append(jobs.listed(throttle.store)["backup"])
+    first, second = found
+    assert 2 * HOUR == second.started - first.started
+    assert (2 * HOUR, 3) == (second.ended - second.started, second.status)
+    assert DAY + HOUR == round(second.deadline - second.started)
+    assert ("", "") == capsys.readouterr()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [(["--every", "1d"], "no deadline is set"), ([], "the run is not recorded")],
+)
+def test_run_that_cannot_be_recorded_is_one_line(cron, options, what):
+    """The file is locked from start to end; with `--every`, or with the one of the run before."""
+    cron.backup()
+    (path,) = cron.command.directory.rglob("*.sqlite")
+    with locked(path):
+        status, out, err = cron.command.run(
+            "run", "--name", "backup", *options, "--", "sh", "-c", "echo done; exit 130"
+        )
+    assert (130, b"done\n") == (status, out)
+    assert [f"pushover-logging: {what}: {path}: database is locked"] == [
+        line for line in err.decode().splitlines() if line.startswith("pushover-logging")
+    ]
 
 
 @pytest.mark.process

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushover_logging import config
-from pushover_logging.cli.shared_state import shared_handler, shared_throttle
+from pushover_logging.cli.shared_state import PATIENCE, shared_handler, shared_throttle
 from pushover_logging.cli.terminal import warn
 from pushover_logging.exceptions import ConfigurationError, DeliveryError
 from pushover_logging.handler import PushoverHandler
@@ -26,6 +26,7 @@ from pushover_logging.rendering.text import clean, largest_fitting, truncate
 from pushover_logging.throttle import jobs
 from pushover_logging.throttle.store import Job as Deadline
 
+_START_PATIENCE = 0.1  # seconds that an access to the state may delay the job's start
 _NOTICE_DELAY = 1.0  # seconds until a user at a terminal learns why the command does not end
 _MAX_OUTPUT = MAX_CHARS // 4  # bytes; at most twice as many are kept, and all redacted
 _ELLIPSIS = "…"
@@ -103,32 +104,47 @@ class JobAlerts:
         self._handler: PushoverHandler | None = None
         self._is_overrun = self._is_misconfigured = False
         self._warned: set[str] = set()
+        self._sets_deadline = job.deadline is not None and job.deadline.every > 0
+        self._is_start_due = True  # it is not recorded yet
 
     def report_start(self) -> None:
-        """Set the deadline of the next start; if this one missed its own, resolve that."""
-        name, deadline = self.job.name, self.job.deadline
-        try:
-            if deadline is None or config.credentials() is None:
-                return
-            with shared_throttle(self._arguments, create=deadline.every > 0) as throttle:
-                was_overdue = jobs.start(throttle.store, name, deadline)
-        except (ConfigurationError, DeliveryError) as error:
-            if deadline is not None and deadline.every > 0:
-                self._warn("no deadline is set", error)
-            return
-        if was_overdue:
-            self._resolve(jobs.overdue_fingerprint(name))
+        """Set the deadline of the next start; if this one missed its own, resolve that.
+
+        The job does not wait for a state that cannot be used now: `report_end` tries again.
+        """
+        with contextlib.suppress(DeliveryError):
+            self._record_start(0.0, _START_PATIENCE)
 
     def report_end(self, status: int) -> None:
         """Record with which status the job ended, if it has a deadline."""
-        deadline = self.job.deadline
-        if deadline is None or not deadline.started:
-            return
+        deadline, what = self.job.deadline, "the end of the job is not recorded"
         try:
+            if self._is_start_due:
+                what = "no deadline is set" if self._sets_deadline else "the run is not recorded"
+                self._record_start(self._clock.monotonic() - self._started, PATIENCE)
+            if deadline is None or not deadline.started:
+                return
             with shared_throttle(self._arguments, create=True) as throttle:
                 jobs.end(throttle.store, self.job.name, deadline.started, status)
         except (ConfigurationError, DeliveryError) as error:
-            warn(f"the end of the job is not recorded: {error}")
+            self._warn(what, error)
+
+    def _record_start(self, ago: float, patience: float) -> None:
+        """Record that the job started ``ago`` seconds ago. Raises TemporaryError."""
+        name, deadline = self.job.name, self.job.deadline
+        was_overdue = False
+        try:
+            if deadline is not None and config.credentials() is not None:
+                with shared_throttle(
+                    self._arguments, create=self._sets_deadline, patience=patience
+                ) as throttle:
+                    was_overdue = jobs.start(throttle.store, name, deadline, ago)
+        except ConfigurationError as error:
+            if self._sets_deadline:
+                self._warn("no deadline is set", error)
+        self._is_start_due = False
+        if was_overdue:
+            self._resolve(jobs.overdue_fingerprint(name))
 
     def report_failure(self, text: str) -> None:
         """Report that the job failed; ``text`` follows its name in the title."""

@@ -24,6 +24,7 @@ from pushover_logging.throttle.throttle import Throttle
 
 # The next run reports what is due at its time; and a monthly job, too, is resolved once.
 _THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
+PATIENCE = 2.0  # seconds
 _NONE = "there is no shared state: pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX"
 
 
@@ -143,11 +144,14 @@ class _Warnings(logging.Handler):
 
 
 @contextlib.contextmanager
-def shared_throttle(arguments: argparse.Namespace, *, create: bool = False) -> Iterator[Throttle]:
+def shared_throttle(
+    arguments: argparse.Namespace, *, create: bool = False, patience: float = PATIENCE
+) -> Iterator[Throttle]:
     """Open the throttle that the processes of the account share, for the block.
 
     Without ``create``, a file must exist already. Raises ConfigurationError if there is no shared
     state, and TemporaryError if it cannot be used now, also in place of the block's `Unreachable`.
+    ``patience`` is how many seconds each access to a file may wait for other processes.
     """
     rules = rules_of(arguments)
     client = config.client(config.credentials())
@@ -164,26 +168,30 @@ def shared_throttle(arguments: argparse.Namespace, *, create: bool = False) -> I
             if path is None or not (create or path.exists()):
                 msg = _NONE if path is None else f"there is no file {path}; {_NONE}"
                 raise ConfigurationError(msg)
-            with _file_store(path, client.account, arguments.clock) as store:
+            with _file_store(path, client.account, arguments.clock, patience) as store:
                 yield Throttle(store, rules, is_shared=True)
     except Unreachable as error:
         raise TemporaryError(str(error)) from error
 
 
 @contextlib.contextmanager
-def _file_store(path: Path, account: str, clock: Clock) -> Iterator[Store]:
+def _file_store(path: Path, account: str, clock: Clock, patience: float) -> Iterator[Store]:
     # Imported here because other subcommands do not need SQLite, and Windows has no fcntl.
     from pushover_logging.outbox.sqlite import FAULTS, FileOutbox  # noqa: PLC0415
     from pushover_logging.throttle.sqlite import SqliteStore  # noqa: PLC0415
 
     lock = threading.RLock()
-    outbox = FileOutbox(path, account, MemoryOutbox(lock), lock, clock, has_throttle=True)
+    outbox = FileOutbox(
+        path, account, MemoryOutbox(lock), lock, clock, has_throttle=True, patience=patience
+    )
     try:
         # A handler repairs a damaged outbox. A command must not: the path might be wrong.
-        if path.exists() and not outbox.file.is_outbox():
+        if path.exists() and not outbox.file.is_outbox(patience):
             msg = f"outbox: {path} is not an outbox file; it is not changed"
             raise ConfigurationError(msg)
     except FAULTS as error:
         raise Unreachable(*error.args) from error
-    with contextlib.closing(outbox.file):
+    try:
         yield SqliteStore(outbox, account, clock)
+    finally:
+        outbox.file.close(patience)

@@ -31,7 +31,7 @@ from pushover_logging.outbox.queue import (
     from_json,
     to_json,
 )
-from pushover_logging.storage.sqlite_file import SqliteFile, Unavailable, shared_file
+from pushover_logging.storage.sqlite_file import PATIENCE, SqliteFile, Unavailable, shared_file
 
 CALL_PATIENCE = 0.25  # seconds that a logging call waits for the disk
 AWAY = 30.0  # seconds for which calls leave a file alone that cannot be used
@@ -115,8 +115,8 @@ class FileOutbox:
     ``_own``, the ids that this handler emitted and that are not finished, and ``_inserting``, those
     of them whose commit is not known yet. ``_inherited`` counts the rows that it took over. Work
     that the sender hands to `together` is one transaction, which the writer's thread runs while the
-    sender waits. ``has_throttle``: its state is in the file too. A fork's child makes a new outbox,
-    with a new emitter.
+    sender waits, for ``patience`` seconds until it begins. ``has_throttle``: its state is in the
+    file too. A fork's child makes a new outbox, with a new emitter.
     """
 
     def __init__(  # noqa: PLR0913  the parts of a pipeline
@@ -128,6 +128,7 @@ class FileOutbox:
         clock: Clock,
         *,
         has_throttle: bool,
+        patience: float = PATIENCE,
     ) -> None:
         self.file: SqliteFile = shared_file(path, MIGRATIONS, clock)
         self.memory = memory
@@ -136,6 +137,7 @@ class FileOutbox:
         self.pause_reason: str = ""
         self._account = account
         self._has_throttle = has_throttle
+        self._patience = patience
         self._offset = int(account, 16) % _EMITTERS
         self._emitter = 1 + secrets.randbelow(_EMITTER_LIMIT - 1)
         self._lock = lock
@@ -203,7 +205,7 @@ class FileOutbox:
             msg = f"{self.file.path} is left alone"
             raise Unreachable(msg)
         try:
-            result = self.file.run(lambda _: work())
+            result = self.file.run(lambda _: work(), self._patience)
         except FAULTS as error:
             self._sender.fail()
             self._go_away(error)

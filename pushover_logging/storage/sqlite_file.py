@@ -141,15 +141,15 @@ class SqliteFile:
         except (*_FAULTS, Unavailable) as error:
             return "locked" in str(error) or "readonly" in str(error)
 
-    def is_outbox(self) -> bool:
+    def is_outbox(self, patience: float = PATIENCE) -> bool:
         """Return True if the file is one of ours, or empty; a damaged one is not.
 
-        Changes nothing. Raises Unavailable if it cannot be read.
+        Changes nothing. Raises Unavailable if it cannot be read within ``patience`` seconds.
         """
         try:
             if not self.path.is_file():
                 return False
-            with self._reader(timeout=PATIENCE) as reader:
+            with self._reader(timeout=patience) as reader:
                 return _is_ours(reader)
         except _FAULTS as error:
             if _is_damage(error):
@@ -168,10 +168,16 @@ class SqliteFile:
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def close(self) -> None:
-        """Close the connection; later work opens another."""
-        with self._gate:
-            self._close()
+    def close(self, patience: float = PATIENCE) -> None:
+        """Close the connection; later work opens another.
+
+        One that is in use for longer than ``patience`` seconds is closed when nobody has it.
+        """
+        if self._gate.acquire(timeout=patience):
+            try:
+                self._close()
+            finally:
+                self._gate.release()
 
     def pause(self) -> None:
         """Close the connection between two transactions, before a fork, and let nobody go on.

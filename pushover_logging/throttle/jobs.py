@@ -39,12 +39,12 @@ def overdue_fingerprint(name: str) -> str:
     return f"{JOB}{name} (did not run)"
 
 
-def start(store: Store, name: str, job: Job) -> bool:
-    """Record that a job starts, which sets its deadline by the store's clock.
+def start(store: Store, name: str, job: Job, ago: float = 0.0) -> bool:
+    """Record that a job started ``ago`` seconds ago; sets its deadline by the store's clock.
 
     ``job`` has its ``every``, ``grace`` and ``host``, and how its pushes go out; one without
-    ``every`` gets them from the run before, and is not ``started`` if there is none. Returns True
-    if it had missed a deadline before.
+    ``every`` gets them from the run before. It is not ``started`` if there is none, or if it is
+    late and another run has started since. Returns True if it had missed a deadline before.
     """
     is_given = job.every > 0
 
@@ -55,7 +55,10 @@ def start(store: Store, name: str, job: Job) -> bool:
                 return False
             for field in ("every", "grace", "priority", "device", "sound"):
                 setattr(job, field, getattr(before, field))
-        job.started = store.now()
+        started = store.now() - ago
+        if ago and isinstance(before, Job) and before.started > started:
+            return False
+        job.started = started
         job.deadline = job.due = _later(job.started, job.every) + job.grace
         _save(store, name, job)
         return isinstance(before, Job) and before.missed > 0
