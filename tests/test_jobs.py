@@ -139,6 +139,35 @@ def test_job_that_is_late_for_days_is_throttled(site):
     assert site.last.endswith("came 432 times.")
 
 
+def test_count_is_of_missed_intervals(site):
+    """However rarely somebody looks: the host that does so was asleep for hours, twice."""
+    site.start(every=HOUR, grace=0)
+    site.clock.now += 5.5 * HOUR
+    assert ["backup did not run"] == site.until("2026-03-10 07:31")
+    site.start(every=600, grace=0)
+    assert ["Resolved: backup (did not run)"] == site.until("2026-03-10 07:32")
+    assert site.last.endswith("It lasted 4.5 h and came 5 times.")
+    assert 3 == len(site.until("2026-03-10 08:10"))
+    site.clock.now += 35 * 60
+    assert ["6 more: backup did not run"] == site.until("2026-03-10 09:10")
+    site.start(every=HOUR, grace=0)
+    site.until("2026-03-10 09:11")
+    assert site.last.endswith("came 9 times.")
+
+
+def test_interval_that_cannot_be_reported_is_counted_once(site):
+    """The service is away while a job is missed again and again."""
+    site.start(every=HOUR, grace=0)
+    site.until("2026-03-10 03:01")
+    site.inbox.fail_with(503, times=None)
+    assert [] == site.until("2026-03-10 06:30")
+    site.inbox.clear_faults()
+    assert ["Again: backup did not run"] == site.until("2026-03-10 06:59")
+    site.start(every=HOUR, grace=0)
+    site.until("2026-03-10 07:01")
+    assert site.last.endswith("came 4 times.")
+
+
 def test_daily_job_that_never_runs_is_reported_each_day(site):
     """The day is named, as it is long ago."""
     job = site.start()

@@ -96,6 +96,7 @@ def claim_overdue(store: Store, names: Sequence[str], lease: float) -> Overdue |
                 return _overdue(name, job, now, lease)
             if job.due > furthest:
                 job.due = job.deadline = furthest
+                job.counted = 0
                 _save(store, name, job)
         return None
 
@@ -106,6 +107,7 @@ def reported(store: Store, overdue: Overdue) -> None:
     """Record that a missed deadline was reported: the job is due again after its interval."""
 
     def change(job: Job) -> None:
+        job.counted = overdue.job.missed
         job.due = job.deadline + overdue.job.missed * job.every
 
     _change(store, overdue.name, overdue.job.started, change)
@@ -118,15 +120,18 @@ def not_reported(store: Store, overdue: Overdue) -> None:
     """
 
     def change(job: Job) -> None:
+        job.counted = 0 if is_forgotten else overdue.job.missed
         job.due = store.now()
 
-    def forget_problem() -> None:
+    def forget_problem() -> bool:
         key = overdue.candidate.key
         problem = store.load([key]).get(key)
-        if isinstance(problem, Problem) and problem.level == UNREPORTED:
+        is_unknown = isinstance(problem, Problem) and problem.level == UNREPORTED
+        if is_unknown:
             store.delete(key)
+        return is_unknown
 
-    store.transaction(forget_problem)
+    is_forgotten = store.transaction(forget_problem)
     _change(store, overdue.name, overdue.job.started, change)
 
 
@@ -164,7 +169,11 @@ def _overdue(name: str, job: Job, now: float, lease: float) -> Overdue:
     # The same id for the same deadline, whichever process reports it.
     deadline = blake2b(f"{name} {job.deadline} {job.missed}".encode(), digest_size=8).hexdigest()
     key, expire = explicit(overdue_fingerprint(name)), float(push.expire or 0)
-    candidate = Candidate(deadline, key, logging.ERROR, now, info, expire=expire, lease=lease)
+    first = min(now, job.deadline + job.counted * job.every)  # of those that are not counted
+    candidate = Candidate(
+        deadline, key, logging.ERROR, first, info, expire=expire, lease=lease,
+        number=max(1, job.missed - job.counted),
+    )  # fmt: skip
     return Overdue(name, job, push, candidate)
 
 

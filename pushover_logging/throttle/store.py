@@ -35,8 +35,9 @@ class Job:
 
     It last ``started`` on ``host``, and ``ended`` with a ``status``, 0 while it runs. It starts
     ``every`` so many seconds, or up to ``grace`` later. ``missed`` intervals have passed without a
-    start; ``due`` is when that is reported next, or when a claim to report it expires.
-    ``priority``, ``device`` and ``sound`` are those of its pushes.
+    start, and the throttle has ``counted`` so many of them; ``due`` is when that is reported next,
+    or when a claim to report it expires. ``priority``, ``device`` and ``sound`` are those of its
+    pushes.
     """
 
     started: float = 0.0
@@ -47,6 +48,7 @@ class Job:
     grace: float = 0.0
     deadline: float = 0.0
     missed: int = 0
+    counted: int = 0
     due: float = 0.0
     priority: int = 0
     device: str | None = None

@@ -60,7 +60,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record that wants a push.
+    """A record that wants a push, or ``number`` of them at once.
 
     ``created`` is its Unix time, ``expire`` how long its emergency repeats, ``lease`` the seconds
     that sending it may take. ``resolves``: it ends the problem.
@@ -75,12 +75,13 @@ class Candidate:
     resolves: bool = False
     expire: float = 0.0
     lease: float = LEASE
+    number: int = 1
 
     def occurrence(self) -> Occurrences:
         """Return the record as one that is counted."""
         places = (self.group.place,) if self.group and self.group.place else ()
-        texts = (f"1 {self.info.title}",)
-        return Occurrences(1, self.created, self.created, self.level, places, texts=texts)
+        texts = (f"{self.number} {self.info.title}",)
+        return Occurrences(self.number, self.created, self.created, self.level, places, texts=texts)
 
 
 class Counted(NamedTuple):
@@ -460,7 +461,7 @@ class Throttle:
             rules.remember(problem, candidate.id, verdict)
             self._save(key, problem)
             return Decision(verdict, candidate, key, self._view(key))
-        problem.total += known is None
+        problem.total += candidate.number if known is None else 0
         problem.began = min(problem.began, candidate.created)
         problem.pushed = max(problem.pushed, candidate.created)
         problem.describe(candidate.info)
