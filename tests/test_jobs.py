@@ -185,6 +185,18 @@ def test_job_that_is_still_running_is_named_so(site):
     assert "expected by 03:00, last started 02:00 on nas, and has not ended" == site.last
 
 
+def test_job_of_each_quarter_is_resolved(site):
+    """However long ago its problem was reported."""
+    site.start(every=90 * DAY)
+    assert ["backup did not run"] == site.until("2026-06-08 03:01")
+    site.set("2026-07-30 02:00")
+    site.start(every=90 * DAY)
+    assert ["Resolved: backup (did not run)"] == site.until("2026-07-30 02:05")
+    assert "It lasted 52 days and came once." in site.last
+    site.start(every=90 * DAY)
+    assert [] == site.until("2026-07-30 02:10")
+
+
 def test_two_hosts_report_once(site):
     """Whichever looks first; a start on either host is the job's."""
     site.sender()

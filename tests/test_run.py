@@ -109,6 +109,8 @@ def test_job_of_every_night_is_fine_again_too(cron, inbox):
     assert (1, ["Again: backup failed: exit status 1"]) == cron.run(month, *name, "false")
     assert (0, ["Resolved: backup"]) == cron.run(2 * month, *name, "true")
     assert inbox.messages[-1]["message"].endswith("It lasted 62 days and came twice.")
+    cron.run(2 * month, *name, "false")
+    assert (0, ["Resolved: backup"]) == cron.run(5 * month, *name, "true")
 
 
 def test_counts_that_are_due_are_sent_by_any_next_run(cron):

@@ -652,16 +652,18 @@ def test_decision_that_others_always_overtake_is_given_up(redis_stores):
 
 
 def test_what_is_kept_in_redis_expires(redis_stores):
-    """A problem with its window and what follows it, a count after 40 days."""
+    """A problem with its window and what follows it, a count after 40 days, a job's much later."""
     process = Process(redis_stores)
     process.record("quiet")
+    process.record("job:backup")
     process.record("counted")
     process.count(1, "counted")
     lives = [
         redis_stores.client.pttl(f"{process.throttle.store._prefix}{name}") / 1000
-        for name in ("quiet", "counted")
+        for name in ("quiet", "counted", "job:backup")
     ]
-    assert [WINDOW + 6 * HOUR, 40 * DAY] == [pytest.approx(one, abs=90) for one in lives]
+    expected = [WINDOW + 6 * HOUR, 40 * DAY, 800 * DAY]
+    assert expected == [pytest.approx(one, abs=90) for one in lives]
     keys = redis_stores.client.keys("{*")
     assert [] == [key for key in keys if redis_stores.client.pttl(key) < 0]
 

@@ -27,6 +27,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from pushover_logging.exceptions import ConfigurationError, Unreachable
+from pushover_logging.identity.record_parts import JOB
 from pushover_logging.throttle.limits import GROUPING, Group
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
@@ -61,6 +62,7 @@ except ModuleNotFoundError as _error:
 
 PATIENCE = 0.25  # seconds that Redis may take to answer
 KEPT = 40 * 86_400.0  # seconds that a count waits to be reported
+_JOB_KEPT = 800 * 86_400.0  # the same of what a job's next run resolves
 _MARGIN = 60.0
 _TRIES = 5
 _PAUSE = 0.01  # seconds, for each failed try
@@ -371,6 +373,8 @@ class RedisStore:
                 self.own[name] = change, item
             if due is None:
                 lives = max(0.0, item.until - self.now()) + self._rules.cooling_time(item)
+                if name.startswith(JOB) and not item.resolved:
+                    lives = max(lives, _JOB_KEPT)
             value = to_json(replace(item, counted=NOTHING, total=item.total - counted.count))
             if change < 0:  # what was counted meanwhile came since then
                 counted = replace(

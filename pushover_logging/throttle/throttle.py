@@ -491,7 +491,10 @@ class Throttle:
         if problem.claimed_by not in {"", candidate.id}:
             return Decision(Verdict.WAIT, candidate, key, UNKNOWN)
         if known is None or not problem.resolved:
-            if known is Verdict.RESOLVED or self.rules.is_expired(problem, now):
+            # A job's problem lasts until the job runs, however long ago that was reported.
+            is_lasting = key.startswith(JOB) and problem.level != UNREPORTED
+            is_over = problem.resolved or (self.rules.is_expired(problem, now) and not is_lasting)
+            if known is Verdict.RESOLVED or is_over:
                 return quiet
             repeats = problem.emergency_until > now
             # What a clock that was ahead has dated into the future has not overtaken the end.
