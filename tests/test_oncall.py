@@ -376,6 +376,15 @@ def test_problems_are_listed_with_their_states(start, inbox):
     assert "muted" == one.handler.problems()[0].state
 
 
+def test_problem_whose_push_was_never_sent_has_its_level(start, inbox):
+    """The service is away: the record's level is known all the same."""
+    inbox.fail_with(503, times=None)
+    one = start()
+    one.report()
+    one.advance(2)
+    assert [(logging.ERROR, 1)] == [(each.level, each.count) for each in one.handler.problems()]
+
+
 def test_processes_list_each_others_problems(start, inbox):
     """With the counts of all of them."""
     one, other = start(), start()

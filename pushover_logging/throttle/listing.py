@@ -47,7 +47,8 @@ class ListedProblem:
 def listed(key: str, problem: Problem, limits: Limits, now: float, wall: float) -> ListedProblem:
     """Return a problem as people see it; ``now`` is the store's time, and ``wall`` Unix time."""
     found = problem.counted.plus(problem.reporting)
-    level = max(problem.level, found.level, logging.NOTSET)
+    reported = problem.level if problem.level >= logging.NOTSET else problem.wanted
+    level = max(reported, found.level)
     mute = limits.mute_of(key, level)
     state, until = _state(problem, mute, now)
     return ListedProblem(

@@ -108,11 +108,11 @@ class Problem:
 
     ``level`` is the highest one reported, ``until`` when its window ends, ``step`` which window it
     is. ``last`` is when the last record was counted, ``pushed`` when the last one was that wanted a
-    push (Unix time). ``counted`` is what no push has reported, ``reporting`` what the claimed push
-    shows.
-    ``claimed_by`` is that push's id until ``claimed_until``; ``decided`` maps the last ids to what
-    was decided, ``notices`` counts the answers. ``unannounced``: what is counted waits for a
-    digest; ``announced``: a digest has named it. ``refused`` and ``refusals`` are as in `Count`.
+    push (Unix time), and ``wanted`` the highest level of those. ``counted`` is what no push has
+    reported, ``reporting`` what the claimed push shows. ``claimed_by`` is that push's id until
+    ``claimed_until``; ``decided`` maps the last ids to what was decided, ``notices`` counts the
+    answers. ``unannounced``: what is counted waits for a digest; ``announced``: a digest has named
+    it. ``refused`` and ``refusals`` are as in `Count`.
     ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
     push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
     will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
@@ -129,6 +129,7 @@ class Problem:
     began: float = 0.0
     last: float = 0.0
     pushed: float = 0.0
+    wanted: int = 0
     counted: Occurrences = NOTHING
     reporting: Occurrences = NOTHING
     claimed_by: str = ""

@@ -464,6 +464,7 @@ class Throttle:
         problem.total += candidate.number if known is None else 0
         problem.began = min(problem.began, candidate.created)
         problem.pushed = max(problem.pushed, candidate.created)
+        problem.wanted = max(problem.wanted, candidate.level)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
         included = None
