@@ -92,13 +92,14 @@ def test_command_prints_no_sequence_of_its_arguments(capsys, environ, tmp_path, 
 @pytest.mark.parametrize("command", [("send", "x"), ("check",), ("check", "--send")])
 def test_command_prints_no_sequence_of_the_service(capsys, environ, inbox, command):
     """Its errors, sounds, devices and receipts are text of another machine."""
-    hostile = HOSTILE.replace("\n", " ")
+    hostile = HOSTILE.replace("\n", "\u200b")
     inbox.fail_with(200, {"status": 1, "devices": [hostile]}, path="/1/users")
     body = {"status": 0, "errors": [hostile], hostile: "invalid", "user": "invalid"}
     inbox.fail_with(400, body, path="/1/messages")
     inbox.fail_with(200, {"status": 1, "sounds": {hostile: hostile}}, path="/1/sounds")
     _, out, err = outputs(capsys, *command)
     assert not OBEYED.search(out + err)
+    assert "\u200b" not in out + err
 
 
 @pytest.mark.parametrize(("column", "value"), [

@@ -500,11 +500,13 @@ def test_jobs_are_listed_and_forgotten(cron):
         head.split(),
     )
     when = r"\d\d \w{3} \d\d:\d\d"
-    assert re.fullmatch(rf"a long name a long …  {when}  ok        \d s       {when}", long)
+    assert re.fullmatch(rf"a long name a long name…  {when}  ok        \d s       {when}", long)
     assert re.fullmatch(
-        rf"backup                {when}  exit 3    \d s       {when} OVERDUE", backup
+        rf"backup                    {when}  exit 3    \d s       {when} OVERDUE", backup
     )
     assert max(map(len, out.splitlines())) <= 80
+    wide = cron.run("jobs", COLUMNS="120")[1].splitlines()[1]
+    assert re.fullmatch(rf"{' '.join(['a long name'] * 5)}  {when}  ok .*", wide)
     _, out, _ = cron.run("jobs", "--json")
     other, found = json.loads(out)
     assert {
@@ -532,6 +534,35 @@ def test_jobs_are_listed_and_forgotten(cron):
     for wrong in (["forget"], ["list", "backup"]):
         status, _, err = cron.command.run("jobs", *wrong)
         assert (2, True, 1) == (status, err.startswith(b"pushover-logging"), err.count(b"\n"))
+
+
+@pytest.mark.process
+def test_names_are_shown_as_a_terminal_can(cron):
+    """What it does not show is a sign for that; wide characters take two columns."""
+    wide, hidden = "\u5099\u4efd", "back\u200bup"
+    for name in (wide, hidden):
+        cron.run("run", "--name", name, "--every", "1d", "--", "true")
+    cron.hour = 25.5
+    _, out, _ = cron.run("jobs", PYTHONIOENCODING="utf-8")
+    shown = {line[:22].split()[0]: line.index(":") for line in out.splitlines()[1:]}
+    assert {"back\ufffdup": 31, wide: 29} == shown
+    out = cron.run("overdue", PYTHONIOENCODING="utf-8")[1]
+    out += cron.run("jobs", "forget", hidden, PYTHONIOENCODING="utf-8")[1]
+    assert ["back\ufffdup did not run", f"{wide} did not run", "back\ufffdup is forgotten"] == [
+        line.partition(":")[0] for line in out.splitlines()
+    ]
+
+
+@pytest.mark.process
+def test_jobs_of_another_token_are_mentioned(cron, redis):
+    """The file can tell, and Redis cannot."""
+    given = ["--outbox", "outbox.sqlite"]
+    cron.run("run", *given, "--name", "backup", "--every", "1d", "--", "true")
+    other = {"PUSHOVER_TOKEN": f"b{TOKEN[1:]}"}
+    expected = "no jobs of this token and user; the file has jobs of another token or user\n"
+    assert (0, expected, []) == cron.run("jobs", *given, **other)
+    assert (0, "[]\n", []) == cron.run("jobs", *given, "--json", **other)
+    assert cron.run("jobs", "--store", redis.url, **other)[1].startswith("no jobs: `pushover")
 
 
 @pytest.mark.process

@@ -21,7 +21,7 @@ from pushover_logging import config, program_setup
 from pushover_logging.api.client import API_URL, PushoverClient
 from pushover_logging.api.quota import Quota
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.terminal import progress
+from pushover_logging.cli.terminal import on_lines, progress
 from pushover_logging.clock import Clock
 from pushover_logging.diagnostics import LOGGER_NAME
 from pushover_logging.exceptions import (
@@ -34,7 +34,6 @@ from pushover_logging.handler import RECORD_KEYS, PushoverHandler
 from pushover_logging.message import Message
 from pushover_logging.rendering.redaction import redacted
 from pushover_logging.rendering.summary import format_duration
-from pushover_logging.rendering.text import clean
 from pushover_logging.throttle.rules import Rules
 
 WRONG = 1
@@ -161,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
             report.failed(str(error.option), str(error), "the existing names")
         finally:
             client.close()
-    sys.stdout.write(_as_json(report) if arguments.json else clean(_as_text(report)))
+    sys.stdout.write(_as_json(report) if arguments.json else on_lines(_as_text(report)))
     return 0 if report.ok else WRONG
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from pushover_logging import config
 from pushover_logging.api.client import PushoverClient
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.terminal import progress
+from pushover_logging.cli.terminal import on_lines, progress
 from pushover_logging.exceptions import ConfigurationError, RejectedError
 from pushover_logging.message import Message, are_users, is_key
-from pushover_logging.rendering.text import clean
 
 _FILE = ".env"
 _KEY_LENGTH = 30  # https://pushover.net/api#identifiers
@@ -232,5 +231,5 @@ def _ignore() -> str:
 
 def _say(text: str) -> None:
     """Print a line on stderr, which is not mixed with the lines of ``--print``."""
-    sys.stderr.write(f"{clean(text)}\n")
+    sys.stderr.write(f"{on_lines(text)}\n")
     sys.stderr.flush()

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
+from collections.abc import Mapping
 
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, job_name
-from pushover_logging.cli.terminal import on_one_line
+from pushover_logging.cli.terminal import columns, on_one_line, truncate_columns
 from pushover_logging.rendering.summary import format_duration
-from pushover_logging.rendering.text import truncate
 from pushover_logging.throttle import jobs
-from pushover_logging.throttle.store import Job
+from pushover_logging.throttle.store import DEADLINE, Job, Store
 
 UNKNOWN = 1
-_ROW = "{:20}  {:12}  {:8}  {:8}  {}"
+_ROW = "{}  {:12}  {:8}  {:8}  {}"
+_REST = 56  # columns of a row without its name
+_NAME = 20  # columns that a name has at least
+_COLUMNS = 80  # if the width of the terminal is not known
 _HALF_A_YEAR = 183 * 86_400  # seconds
-_MAX_NAME = 20  # characters, so that a row fits on a line of 80
+_NO_JOBS = "no jobs: `pushover-logging run --every DURATION` adds one"
+_JOBS_OF_OTHERS = "no jobs of this token and user; the file has jobs of another token or user"
 _EXAMPLES = """\
 examples:
   pushover-logging jobs
@@ -54,19 +59,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "forget":
         with shared_state.shared_throttle(arguments) as throttle:
             is_known = jobs.forget(throttle.store, arguments.name)
-        print(f"{arguments.name} is {'forgotten' if is_known else 'unknown'}")
+        print(on_one_line(f"{arguments.name} is {'forgotten' if is_known else 'unknown'}"))
         return 0 if is_known else UNKNOWN
     with shared_state.shared_throttle(arguments) as throttle:
         found, now = jobs.listed(throttle.store), throttle.store.now()
+        none = _NO_JOBS if found or not _others_have_jobs(throttle.store) else _JOBS_OF_OTHERS
     if arguments.json:
         print(json.dumps([_described(name, job, now) for name, job in found.items()], indent=2))
     elif found:
-        print(_ROW.format("NAME", "LAST START", "STATUS", "DURATION", "DEADLINE"))
-        for name, job in found.items():
-            print(_line(name, job, now))
+        for line in _table(found, now):
+            print(line)
     else:
-        print("no jobs: `pushover-logging run --every DURATION` adds one")
+        print(none)
     return 0
+
+
+def _others_have_jobs(store: Store) -> bool:
+    """Return True if the store is a file with jobs of other accounts; Redis cannot tell."""
+    others_have = getattr(store, "others_have", None)  # Windows cannot import SqliteStore
+    return others_have is not None and bool(others_have(DEADLINE))
 
 
 def _described(name: str, job: Job, now: float) -> dict[str, object]:
@@ -83,6 +94,16 @@ def _described(name: str, job: Job, now: float) -> dict[str, object]:
     }
 
 
+def _table(found: Mapping[str, Job], now: float) -> list[str]:
+    """Return the lines of a table that is at most as wide as the terminal."""
+    room = max(_NAME, shutil.get_terminal_size((_COLUMNS, 24)).columns - _REST)
+    names = ["NAME", *(truncate_columns(on_one_line(name), room) for name in found)]
+    size = max(_NAME, *map(columns, names))
+    head, *cells = [name + " " * (size - columns(name)) for name in names]
+    rows = [_line(cell, job, now) for cell, job in zip(cells, found.values(), strict=True)]
+    return [_ROW.format(head, "LAST START", "STATUS", "DURATION", "DEADLINE"), *rows]
+
+
 def _line(name: str, job: Job, now: float) -> str:
     status, duration = "running", ""
     if job.ended:
@@ -90,7 +111,7 @@ def _line(name: str, job: Job, now: float) -> str:
         duration = format_duration(max(0, round(job.ended - job.started)))
     started, deadline = (_moment(at, now) for at in (job.started, job.deadline))
     deadline += " OVERDUE" if job.deadline <= now else ""
-    return _ROW.format(truncate(on_one_line(name), _MAX_NAME), started, status, duration, deadline)
+    return _ROW.format(name, started, status, duration, deadline)
 
 
 def _moment(at: float, now: float) -> str:

@@ -6,7 +6,7 @@ import argparse
 
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.terminal import progress, warn
+from pushover_logging.cli.terminal import on_one_line, progress, warn
 from pushover_logging.throttle import jobs
 
 OVERDUE = 1
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         error = None if is_reported else handler.stats().last_error
     for name, job in late.items():
         message = jobs.message(name, job, now)
-        print(f"{message.title}: {message.message}")
+        print(on_one_line(f"{message.title}: {message.message}"))
     if not is_reported:
         why = error or "the service asked to wait, or another process sends"
         remedy = "the next call tries again, and `pushover-logging check` finds what is wrong"

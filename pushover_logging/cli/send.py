@@ -14,7 +14,7 @@ from pushover_logging.api.client import REFUSED
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command, job_name
 from pushover_logging.cli.job_alerts import redaction
-from pushover_logging.cli.terminal import discard_stdout, progress, warn
+from pushover_logging.cli.terminal import discard_stdout, on_one_line, progress, warn
 from pushover_logging.delivery import lifecycle
 from pushover_logging.exceptions import ConfigurationError, RejectedError, TemporaryError
 from pushover_logging.message import (
@@ -194,7 +194,7 @@ def _warn_of_encrypted_length(message: Message) -> None:
 def _print_receipt(receipt: str) -> None:
     """Print a receipt; if stdout is broken, only warn, because the message was sent."""
     try:
-        sys.stdout.write(f"{clean(receipt)}\n")
+        sys.stdout.write(f"{on_one_line(receipt)}\n")
         sys.stdout.flush()
     except OSError as error:
         warn(f"sent, but the receipt cannot be written ({error.strerror})")

@@ -43,13 +43,18 @@ def on_one_line(text: str) -> str:
     return "".join(char if char.isprintable() else _REPLACEMENT for char in line)
 
 
+def on_lines(text: str) -> str:
+    """Return ``text`` with each of its lines as `on_one_line` returns it."""
+    return "\n".join(map(on_one_line, text.split("\n")))
+
+
 def truncate_columns(text: str, limit: int) -> str:
     """Return as much of ``text`` as a terminal shows in ``limit`` columns."""
-    size = largest_fitting(len(text), lambda size: _columns(truncate(text, size)) <= limit)
+    size = largest_fitting(len(text), lambda size: columns(truncate(text, size)) <= limit)
     return truncate(text, size)
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Return how many columns a terminal needs: two for wide characters, none for accents."""
     marks = sum(unicodedata.category(char) in {"Mn", "Me"} for char in text)
     return len(text) + sum(unicodedata.east_asian_width(char) in "WF" for char in text) - marks

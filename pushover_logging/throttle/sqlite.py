@@ -103,6 +103,11 @@ class SqliteStore:
         """Return the names of all items."""
         return [name for (name,) in self._do("SELECT name FROM item WHERE account = ?")]
 
+    def others_have(self, start: str) -> bool:
+        """Return True if another account of the file has items whose names start so."""
+        statement = "SELECT 1 FROM item WHERE account != ? AND name GLOB ? LIMIT 1"
+        return bool(self._do(statement, f"{start}*"))
+
     def _write(self) -> None:
         for part in _parts(self._written.items()):
             rows = [(name, to_json(item), due) for name, (item, due) in part]
