@@ -537,6 +537,31 @@ def test_jobs_are_listed_and_forgotten(cron):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("echo ready; exec sleep 60", 130),
+        ("trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done", 9),
+    ],
+)
+def test_interrupted_job_keeps_its_deadline(cron, script, status):
+    """SIGINT is the command's to answer: its status is recorded, and nothing is sent."""
+    options = ["--name", "backup", "--every", "1d", "--", "sh", "-c", script]
+    with cron.command.start(
+        "run", *options, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert b"ready\n" == process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert status == process.wait(60)
+    (found,) = json.loads(cron.run("jobs", "--json")[1])
+    assert status == found["status"]
+    assert DAY - HOUR <= found["deadline"] - found["started"] <= DAY + HOUR  # the clocks may change
+    assert [] == cron.inbox.attempts
+    cron.hour = 25.5
+    assert (1, ["backup did not run"]) == cron.run("overdue")[::2]
+
+
+@pytest.mark.process
 def test_names_are_shown_as_a_terminal_can(cron):
     """What it does not show is a sign for that; wide characters take two columns."""
     wide, hidden = "\u5099\u4efd", "back\u200bup"
