@@ -176,6 +176,16 @@ def test_problem_in_html_keeps_its_tags(command, inbox):
     assert "<b>/srv</b> 100% %(name)s<br>password=***" == push["message"]
 
 
+def test_warning_of_the_library_is_shown(command, inbox, tmp_path):
+    """What is not the error itself, as a line of the command's own."""
+    path = tmp_path / "outbox.sqlite"
+    given = ["send", "--problem", "disk", "--outbox", path, "full"]
+    assert (0, b"", b"") == command.run(*given)
+    path.chmod(0o644)
+    said = f"pushover-logging: {path} was open to other users: its mode is 0600 now\n"
+    assert (0, b"", said.encode()) == command.run(*given)
+
+
 @pytest.mark.parametrize("options", [("--outbox", "off"), ()])
 def test_problem_without_shared_state_is_sent_each_time(command, inbox, options):
     """A line on stderr says so, and what to do; the status is that of the push."""
