@@ -45,6 +45,12 @@ b { display: block; margin: 2px 0 } p { font-size: 14px; white-space: pre-line;
   display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden }
 </style><main><h2>Tuesday 3 March</h2><h1>14:02</h1>PUSHES</main>"""
 
+CLOCK = re.compile(r"\d\d:\d\d:\d\d")
+AGES = [
+    ("now", "14:01:58"), ("5 min ago", "13:57:04"), ("5 min ago", "13:56:40"),
+    ("9 min ago", "13:53:12"),
+]  # fmt: skip
+
 
 @contextmanager
 def serving(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
@@ -76,11 +82,12 @@ def take(browser: Browser, url: str, name: str) -> None:
 
 
 def lock_screen(pushes: list[dict[str, Any]]) -> str:
-    """Return the page of a phone that shows pushes, the newest first."""
+    """Return the page of a phone that shows pushes, the newest first, at the times of its story."""
     shown = (
-        f"<article><header><span>shop</span><span>{age}</span></header>"
-        f"<b>{html.escape(push['title'])}</b><p>{html.escape(push['message'])}</p></article>"
-        for push, age in zip(pushes, ("now", "5 min ago", "5 min ago", "9 min ago"), strict=False)
+        f"<article><header><span>shop</span><span>{age}</span></header><b>"
+        f"{html.escape(push['title'])}</b><p>{CLOCK.sub(clock, html.escape(push['message']))}</p>"
+        "</article>"
+        for push, (age, clock) in zip(pushes, AGES, strict=False)
     )
     return LOCK_SCREEN.replace("PUSHES", "".join(shown))
 
