@@ -19,6 +19,7 @@ ALPHABETS = {
     "letters": string.ascii_letters,
     "digits": string.digits,
     "odd": f"{LETTERS}/@#",
+    "marks": f"{LETTERS}!$%*^,;)",
 }
 # {kind length} stands for a secret that is made up when the test runs; {} for a word of 14.
 SHAPES = r"""
@@ -61,6 +62,21 @@ shopify: shpat_{hex 32}
 digitalocean: dop_v1_{hex 64} is not authorised
 grafana: glsa_{word 32}_{hex 8}
 client GOCSPX-{url 28} is unknown
+notion: 401 for secret_{word 43}
+airtable: pat{word 14}.{hex 64} is not valid
+hubspot: pat-na1-{hex 8}-{hex 4}-{hex 4}-{hex 4}-{hex 12}
+mailchimp: {hex 32}-us12 was refused
+jira: ATATT3xFfGF0{url 170}={hex 8}
+unauthorized: dckr_pat_{url 27}
+NRAK-{upper 27} is not a user key
+fly: FlyV1 fm2_{base64 120} was refused
+vault: s.{word 24} is no longer valid
+mapbox: sk.eyJ{url 80}.{url 22}
+AADSTS7000215: {word 3}8Q~{word 34} is not valid
+client-key-data: LS0tLS1CRUdJTi{base64 80}
+segments missing in eyJhbGciOiJIUzI1NiJ9.eyJ{url 50}
+user 7: $2b$12${word 53}
+user 8: pbkdf2_sha256$600000${word 22}${base64 43}=
 """
 URLS = r"""
 HTTPSConnectionPool(host='api.telegram.org', port=443): Max retries exceeded with url: /bot{digits 10}:AA{url 33}/sendMessage
@@ -91,6 +107,12 @@ mysql://root:a@{word 12}@db/shop
 mongodb+srv://app:a#{word 12}@cluster0.abcde.mongodb.net/?retryWrites=true
 https://user:{}@registry.example/@scope/name
 sentry dsn https://{hex 32}@o1.ingest.sentry.io/5
+https://{hex 32}:{hex 32}@sentry.example/2
+/accounts/reset/MjA/{word 6}-{hex 32}/ failed
+https://hooks.slack.com/triggers/T{upper 8}/{digits 13}/{hex 32}
+429 for https://mainnet.infura.io/v3/{hex 32}
+https://hc-ping.com/{hex 8}-{hex 4}-{hex 4}-{hex 4}-{hex 12}/fail
+GET /x?jwt={url 40}&a=b
 """
 NAMED = r"""
 pass={}
@@ -157,6 +179,19 @@ token provided: {word 24}
 salt={hex 32}
 nonce={word 16}
 {"nonce": "{hex 24}"}
+password=A{marks 16}
+'DB_PASSWORD_PROD': '{}'
+"auth": "{base64 32}=="
+sid: {hex 32}
+Token {hex 40} is invalid or expired
+Session key "{word 32}" not found
+session cookie {word 40} is not valid
+license key {upper 4}2-{upper 5}-{upper 5}-{upper 5}
+login with password A!{word 8}$ failed
+Authorization: Hawk id="dh37", ts="1353832234", mac="{base64 43}="
+SMS to 7: "Your code is {digits 6}."
+{digits 6} is your Google verification code
+backup codes: {digits 8}, {digits 8}
 """
 WRITINGS = r"""
 FATAL: password "{}" was refused
@@ -235,6 +270,29 @@ mot de passe « {} »
 <input name="password" value="{}">
 \\u0022password\\u0022:\\u0022{}\\u0022
 SecretStr token=SecretStr('{}')
+- name: DB_PASSWORD\n  value: {}
+{"name": "DB_PASSWORD", "value": "{}"}
+<param><name>password</name><value>{}</value></param>
+Content-Disposition: form-data; name="password"\n\n{}\n--b--
+password: >-\n  {}\nport: 5432
+password: str = '{}'
+  + master_password             = "{}" -> null
+password = '''{}'''
+&quot;password&quot;: &quot;{}&quot;
+payload=%7B%22token%22%3A+%22{word 24}%22%7D
+"api_keys": ["{}", "{}"]
+'credentials': {'user': 'ann', 'key': '{}'}
+password: Some("{}")
+ password | {}
+argument --token: invalid choice: '{}'
+INSERT INTO users (name, password) VALUES ('ann', '{}')
+(1062, "Duplicate entry '{hex 40}' for key 'tokens.token'")
+UID=sa;PWD={{};{}};Encrypt=yes
+On instance['password']:\n    '{}'
+Пароль = {}
+パスワードは {} です
+La contraseña de ann es {}
+Passwort falsch: '{}'
 """
 COMMANDS = r"""
 mysqldump -u root -p{} shop
@@ -289,6 +347,9 @@ PGPASSWORD={} psql -h db
 kinit ann@EXAMPLE.COM {}
 ['kinit', 'ann', '{}']
 openssl rsa -passin pass:{}
+gh auth login --with-token <<< {word 40}
+smbclient -U 'DOM/ann%{}' //nas/share
+echo {} | docker login -u ann --password-stdin
 """
 STAYS = r"""
 fields: ['password', 'email', 'age']
@@ -399,6 +460,28 @@ kinit: Client 'ann@EXAMPLE.COM' not found in Kerberos database
 kinit -kt /etc/krb5.keytab host/db7.example.com
 kinit ann@EXAMPLE.COM failed after 12000000 us
 le chiffre est 12
+    login(user, password=cfg.password)
+    token = request.headers["X-Token"]
+    token = jwt.encode(payload, key, algorithm="HS256")
+    api_key = os.getenv("API_KEY")
+    def login(self, user: str, password: str) -> Token:
+    password: str = Field(min_length=12)
+    self.token = token
+assert token == expected_token
+token, value = get_address(value)
+token=expired
+passwords: 3 updated
+option --token requires an argument
+Passwort: zu kurz
+basic plan2026 expired
+key-value-store-adapter-v2 not found
+sk-learn-contrib-2024-edition
+GET /v1/users/5f2b0c4d9a1e4b0011223344/confirm/the-great-newsletter-of-the-year
+cus_NffrFeUfNV2Hib and pi_3MtwBwLkdIwHu7ix28a3tqPa
+message_authentication_code: None
+INSERT INTO orders (id, note) VALUES (3, 'paid')
+4821 is your order number
+<a id="aes-keys" href="#generating-keys">Generating keys</a>
 """
 TABLE = [
     line for text in (SHAPES, URLS, NAMED, WRITINGS, COMMANDS) for line in text.strip().splitlines()
@@ -415,11 +498,12 @@ def filled(template, rng):
         alphabet = ALPHABETS[found.group(1) or "word"]
         made.append("".join(rng.choices(alphabet, k=int(found.group(2) or 14))))
         if alphabet not in (ALPHABETS["digits"], ALPHABETS["letters"]):
-            made[-1] = f"{made[-1][:-2]}x7" if alphabet != ALPHABETS["upper"] else made[-1]
+            end = "a7" if alphabet == ALPHABETS["hex"] else "x7"
+            made[-1] = f"{made[-1][:-2]}{end}" if alphabet != ALPHABETS["upper"] else made[-1]
         return made[-1]
 
     text = PLACE.sub(make, re.sub(r"(?<!\\)\\n", "\n", template))
-    return text, [part for secret in made for part in re.split("[/@#]", secret) if len(part) > 2]
+    return text, [part for secret in made for part in re.split("[/@#,;)]", secret) if len(part) > 2]
 
 
 def test_no_more_than_three_in_a_hundred_leak():

@@ -56,6 +56,8 @@ def _sign() -> re.Pattern[bytes]:
     """
     found: dict[str, list[str]] = {}
     signs = {*patterns.NAME_SIGNS, *chain.from_iterable(signs for signs, _ in patterns.KINDS)}
+    # A sign with another in it is found by that.
+    signs -= {sign for sign in signs for other in signs if other in sign and other != sign}
     letters = {sign: sorted(sign, key=_RARE_FIRST.find) for sign in signs}
     # Those that have only frequent letters choose first, and the others share these if they can.
     for sign in sorted(signs, key=lambda sign: (-_RARE_FIRST.find(letters[sign][0]), sign)):
