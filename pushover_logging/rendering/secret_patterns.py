@@ -14,23 +14,25 @@ _SIMPLE = rf"""(?!["']){_PART}(?:{_MORE}){{0,64}}"""
 _MIXED = r"(?=[\w.+/=~!$%*^?#@-]{0,64}\d)[\w.+/=~!$%*^?#@-]{8,4096}"  # what no sentence contains
 # A list, an object or a mapping around the value.
 _WITHIN = r"(?:(?:[\w.]{0,64}[(\[{]){1,2}(?=b?[\"'])(?:[\"']\w{0,32}[\"']:\s?)?)?+"
-# No value, a state in place of one, or source code.
-_VARIABLE = (
-    r"(?:(?:[a-z_]\w{0,32}\.){1,4}\w{0,32}(?:pass(?:word|wd|phrase)|pwd|secret|token|key)"
-    r"|(?:pass(?:word|wd|phrase)|pwd|secret|client_secret)(?=[,)])"
-    r"|(?:\w{0,32}_)?(?:token|key|session|sig(?:nature)?|credentials?|auth|cookie))(?=[\s,)\]}]|\Z)"
-)
+# No value, or a state in place of one.
 _NOTHING = (
     r"""(?!b?["']?(?:(?:none|null|nil|true|false|undefined)\b|\*{2,64}(?![^\s"',;&)\]}])"""
-    r"""|%s\b|\{\w{0,32}\}|[\w.]{1,64}\(\)|[\[<(]?(?:redacted|filtered|hidden|masked)\b"""
+    r"""|%s\b|\{\w{0,32}\}|[\[<(]?(?:redacted|filtered|hidden|masked)\b"""
     r"|(?:expired|invalid|missing|required|unset|rejected|absent|present)(?![\w-])"
-    r"|[)\]}]{1,3}(?![^\s.,:;])|[\"'](?![^\s,:;)\]}])|await\s|(?:optional|annotated|union)\["
+    r"|[)\]}]{1,3}(?![^\s.,:;])|[\"'](?![^\s,:;)\]}])))"
+)
+# Source code that computes the value, or a type.
+_SOURCE = (
+    r"(?!await\s|(?:optional|annotated|union)\[|[\w.]{1,64}\(\)"
     r"|(?:str|bytes|int|secret(?:str|bytes))\b(?:\s?\|\s?none)?(?:[,)]|\s?=)"
     r"|[a-z_]\w{0,32}(?:\.\w{1,32}){1,4}\((?![\"'])"
     r"|[a-z_][\w.]{0,64}\((?:[a-z_][\w.]{0,32}[=,)]|\.\.\.|\s|\Z)"
     r"|[\w.]{0,64}(?:env|get|load|read|fetch|input)\w{0,32}\("
     r"|[a-z_][\w.]{0,64}\[(?:b?[\"'][\w.-]{1,64}[\"']|\d{1,4}|[a-z_]\w{0,32})\](?![^\s.,)\]])"
-    rf"|{_VARIABLE}))"
+    r"|(?:(?:[a-z_]\w{0,32}\.){1,4}\w{0,32}(?:pass(?:word|wd|phrase)|pwd|secret|token|key)"
+    r"|(?:pass(?:word|wd|phrase)|pwd|secret|client_secret)(?=[,)])"
+    r"|(?:\w{0,32}_)?(?:token|key|session|sig(?:nature)?|credentials?|auth|cookie))"
+    r"(?=[\s,)\]}]|\Z))"
 )
 # Words that follow a name in plain language, and words that make a sentence of a value.
 _WORDS = (
@@ -146,7 +148,7 @@ FIELD_NAME = rf"(?:{_HEADER}|{_CODE}|{_PASSWORD}|{_TOKEN}|(?<![a-z])(?:auth|hmac
 _PAIR = (
     r"""(?:["'\])]{0,3}(?:\s?:\s?(?:str|bytes|secret(?:str|bytes))(?:\s?\|\s?none)?)?"""
     r"""\s{0,20}(?:[=-]>|:=|={1,3}+)\s{0,2}|["']\s{1,2}(?:value|content)=|["']\s{0,2}:\s{0,2})"""
-    rf"(?:{_NOTHING}{_WITHIN}{_NOTHING}{_SENTENCE}(?:[bnru]{{1,2}}(?=[\"']))?(?:''(?=')|\"\"(?=\"))?"
+    rf"(?:{_SOURCE}{_WITHIN}{_NOTHING}{_SENTENCE}(?:[bnru]{{1,2}}(?=[\"']))?(?:''(?=')|\"\"(?=\"))?"
     rf"({_QUOTED}|\{{[^{{}}\n\"']{{1,256}}\}}|{_SIMPLE}))"
 )
 _SEVERAL = (  # a list, or an object that is all about the secret
@@ -159,7 +161,7 @@ _ENTITY = (  # HTML that is escaped
 )
 _BESIDE = (  # the name is itself a value or an index, and the secret follows
     r"""(?i:["',\s]{1,20}(?:\w{1,32}["']?\s?:\s?["']?\w{1,32}["',\s]{1,20})?value["']?\s?[:=]\s?"""
-    rf"""{_NOTHING}({_QUOTED}|{_SIMPLE})|["']\]:\s{{1,8}}({_QUOTED})"""
+    rf"""{_SOURCE}{_NOTHING}({_QUOTED}|{_SIMPLE})|["']\]:\s{{1,8}}({_QUOTED})"""
     r"""|(?:["']>|</(?:name|key)>\s{0,8}<(?:value|string)>)([^<>]{1,256})"""
     r"""(?=</(?:entry|field|item|key|param|prop|property|setting|string|value|var)\b)"""
     r"""|["'](?:\r?\n|\0){2}([^\r\n\0]{1,256}))"""
@@ -191,52 +193,47 @@ PYDANTIC = (  # below the name of a field; an extra has all of it on one line
     rf"({_QUOTED}|[^\s,}}]{{1,4096}})"
 )
 """What follows the name of a field that pydantic refused; it contains ``input``."""
-_COMMON = (_SEVERAL, _BLOCK, _PAIR, _TUPLE, _ESCAPED, _PERCENT, _ELEMENT, _ENTITY, _BESIDE, _IS)
+_COMMON = (
+    f"{_SEVERAL}|{_BLOCK}|{_PAIR}|{_TUPLE}|{_ESCAPED}|{_PERCENT}|{_ELEMENT}|{_ENTITY}|{_BESIDE}"
+    f"|{_IS}"
+)
 _HEADER_VALUE = (
     r"""\s?[:=]\s?+([\w-]{2,32}\s[\w-]{1,32}=[^\r\n']{1,4096})|"""
     rf"""["']\s{{0,2}}[:,=]\s{{0,2}}(?!b?["'][a-z-]{{1,24}}["'])b?({_QUOTED})"""
     rf"""|\s?[:=]\s?+(?!["']){_WORDS}([^\r\n"']{{1,4096}})"""
 )
 # Plain language continues after a colon or a space as well: a value has to look like a secret.
-_PASSWORD_VALUES = (
-    *_COMMON,
-    (
-        rf"{_FOR}[ \t]{{0,20}}:[ \t]{{0,20}}(?:!{{1,2}}[\w/-]{{1,32}}\s)?(?!\d{{1,2}}\s[a-z])"
-        rf"{_NOTHING}{_WITHIN}{_NOTHING}{_SENTENCE}{_WORDS}({_QUOTED}|{_SIMPLE})"
-    ),
-    rf"""\s["'«„“]\s?{_WORDS}([^"'\s«»“”]{{1,256}})(?=\s?["'»“”])""",
-    rf"""\s[^\s\d:"']{{1,20}}:\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})""",
-    rf"\s(?:\|\s{{1,4}})?((?=[^\s]{{0,64}}[a-z]){_MIXED})",
+_PASSWORD_VALUE = (
+    rf"{_FOR}[ \t]{{0,20}}:[ \t]{{0,20}}(?:!{{1,2}}[\w/-]{{1,32}}\s)?(?!\d{{1,2}}\s[a-z])"
+    rf"{_SOURCE}{_WITHIN}{_NOTHING}{_SENTENCE}{_WORDS}({_QUOTED}|{_SIMPLE})"
+    rf"""|\s["'«„“]\s?{_WORDS}([^"'\s«»“”]{{1,256}})(?=\s?["'»“”])"""
+    rf"""|\s[^\s\d:"']{{1,20}}:\s["']?((?=[\w.+/=~-]{{0,64}}[a-z]){_MIXED})"""
+    rf"|\s(?:\|\s{{1,4}})?((?=[^\s]{{0,64}}[a-z]){_MIXED})"
 )
-_TOKEN_VALUES = (
-    *_COMMON,
-    rf"""\s?:\s{{0,2}}{_NOTHING}{_SENTENCE}b?((?=.[^"'\n]{{7}}){_QUOTED}|{_MIXED})""",
-    r"""\s["']((?=[^"'\s]{0,64}\d)[^"'\s]{8,256})(?=["'])""",
-    (
-        r"\s((?=[\w.+/=~-]{0,64}\d)(?=[\w.+/=~-]{0,64}(?-i:[a-z]))(?=[\w.+/=~-]{0,64}(?-i:[A-Z]))"
-        r"[\w.+/=~-]{16,4096}|(?=[a-z]{0,24}\d)(?-i:[a-z\d]{24,128})(?!\w)"
-        rf"|{_UUID}"
-        r"|(?=[A-Z]{0,8}\d|[A-Z]{0,8}-[A-Z]{0,8}\d)(?-i:[A-Z\d]{4,8}(?:-[A-Z\d]{4,8}){2,6}))"
-    ),
+_TOKEN_VALUE = (
+    rf"""\s?:\s{{0,2}}{_NOTHING}{_SENTENCE}b?((?=.[^"'\n]{{7}}){_QUOTED}|{_MIXED})"""
+    r"""|\s["']((?=[^"'\s]{0,64}\d)[^"'\s]{8,256})(?=["'])"""
+    r"|\s((?=[\w.+/=~-]{0,64}\d)(?=[\w.+/=~-]{0,64}(?-i:[a-z]))(?=[\w.+/=~-]{0,64}(?-i:[A-Z]))"
+    r"[\w.+/=~-]{16,4096}|(?=[a-z]{0,24}\d)(?-i:[a-z\d]{24,128})(?!\w)"
+    rf"|{_UUID}"
+    r"|(?=[A-Z]{0,8}\d|[A-Z]{0,8}-[A-Z]{0,8}\d)(?-i:[A-Z\d]{4,8}(?:-[A-Z\d]{4,8}){2,6}))"
 )
-_CODE_VALUES = (
-    (
-        r"""(?:["']?\s?[:#=]|\s(?:is|was|ist|lautet|es|est):?)?\s["']?"""
-        r"""(\d{4,12}(?:,\s\d{4,12}){0,16}|\d{3}[ -]\d{3})(?![\w:/]|\.\w)"""
-    ),
-    *_PASSWORD_VALUES,
-    r"""\s["']?((?=[A-Z\d]{0,11}\d)(?=\d{0,11}[A-Z])(?-i:[A-Z\d]{4,12}))(?![\w.:/])""",
+_NUMBER = (
+    r"""(?:["']?\s?[:#=]|\s(?:is|was|ist|lautet|es|est):?)?\s["']?"""
+    r"""(\d{4,12}(?:,\s\d{4,12}){0,16}|\d{3}[ -]\d{3})(?![\w:/]|\.\w)"""
+)
+_CAPITALS = r"""\s["']?((?=[A-Z\d]{0,11}\d)(?=\d{0,11}[A-Z])(?-i:[A-Z\d]{4,12}))(?![\w.:/])"""
+_OPAQUE_VALUE = (
+    r"""["']?\s?[:=]\s?["']?(?!S-\d|(?-i:[A-Z]{2})[\da-f]{32}|[./])"""
+    r"((?=[\w.+/=~%-]{0,64}\d)[\w.+/=~%-]{16,4096}+(?!\())"
 )
 VALUES = {
     "header": f"(?i){_HEADER_VALUE}",
-    "code": f"(?i){'|'.join(_CODE_VALUES)}",
-    "password": f"(?i){'|'.join(_PASSWORD_VALUES)}",
-    "token": f"(?i){'|'.join(_TOKEN_VALUES)}",
+    "code": f"(?i){_NUMBER}|{_COMMON}|{_PASSWORD_VALUE}|{_CAPITALS}",
+    "password": f"(?i){_COMMON}|{_PASSWORD_VALUE}",
+    "token": f"(?i){_COMMON}|{_TOKEN_VALUE}",
     "query": f"(?i)={_NOTHING}({_SIMPLE})",
-    "opaque": (
-        r"""(?i)["']?\s?[:=]\s?["']?(?!S-\d|(?-i:[A-Z]{2})[\da-f]{32}|[./])"""
-        r"((?=[\w.+/=~%-]{0,64}\d)[\w.+/=~%-]{16,4096}+(?!\())"
-    ),
+    "opaque": f"(?i){_OPAQUE_VALUE}",
 }
 """What follows a name of each kind, with the value as its group."""
 OPTION = r"(?<![\w-])--?[\w-]{0,32}\Z"
@@ -251,7 +248,7 @@ OPTION_VALUE = (
 )
 
 # Letters and digits that alternate as in no word, nor in words with hyphens and a number.
-_CHANGES = r"(?>[\w./-]{0,32}?(?:[A-Za-z]\d|\d[A-Za-z]|[a-z][A-Z])){2}"
+_CHANGES = r"(?:(?>[\w./-]{0,32}?(?:[A-Za-z]\d|\d[A-Za-z]|[a-z][A-Z])){2}|[\w-]{0,16}?\d{6})"
 # What a key begins with, in words of at least 20 characters.
 _PREFIXES = (
     "sk-", "sk_(?:live|test|prod)_", "rk_(?:live|test|prod)_", "whsec_", "gh[oprsu]_",
@@ -291,8 +288,8 @@ _KEY = (
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"
     rf"|(?=[\w-]{{20}}){_one_of(_PREFIXES)}(?={_CHANGES})[\w-]{{12,4096}}"
     r"|x(?:ox[a-z](?:\.xox[bp])?|app)-(?=[\w-]{0,32}\d)[\w-]{16,4096}"  # Slack
-    rf"|{_one_of(_SOLID)}(?=[A-Za-z]{{0,24}}\d)[A-Za-z0-9]{{24,512}}"
-    rf"|{_one_of(_BASE64)}(?=[\w+/-]{{0,32}}\d)[\w+/-]{{20,4096}}=*[\w+/-]{{0,64}}"
+    rf"|{_one_of(_SOLID)}(?=[A-Za-z]{{0,48}}\d)[A-Za-z0-9]{{24,512}}"
+    rf"|{_one_of(_BASE64)}(?=[\w+/-]{{0,64}}\d)[\w+/-]{{20,4096}}=*[\w+/-]{{0,64}}"
     rf"|(?:sdk|api|access-[a-z]{{4,12}})-{_UUID}"
     r"|(?:SG|hv[sbr]|dp\.[a-z]{2,5}(?:\.[a-z]{2,8})?|ya29|sl(?:\.u)?|[ps]k(?=\.eyJ)|dt0[a-z]\d\d|vk1\.a|mfa)"
     r"\.[\w-]{20,4096}(?:\.[\w-]{1,4096})?"
