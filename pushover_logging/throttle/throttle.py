@@ -326,15 +326,17 @@ class Throttle:
             for key, problem in self._due(self.store.now()).items()
             if problem is not None and 0 < problem.ask_at <= self._now and not problem.claimed_by
         ]
-        is_free = self._limits.ask_at <= self._now
-        if waiting and is_free:
-            self._limits.ask_at = self._now + receipts.APART
         for _, _, key, problem in sorted(waiting, key=lambda each: each[:3]):  # escalations first
-            mute = None if problem.receipt else self._limits.mute_of(key, problem.level)
+            asks = bool(problem.receipt)
+            mute = None if asks else self._limits.mute_of(key, problem.level)
             if mute is not None:
                 problem.ask_at = mute.until
-            elif is_free and found is None and not postpone:
+            elif postpone:
+                problem.ask_at = self._now + receipts.APART
+            elif found is None and not (asks and self._limits.ask_at > self._now):
                 found = receipts.claim(problem, key, push_id, self._now)
+                if asks:
+                    self._limits.ask_at = self._now + receipts.APART
             self._save(key, problem)
         return found
 
@@ -741,7 +743,7 @@ class Throttle:
         elif not self._is_shared and not problem.resolved and self._now < problem.until:
             due = problem.until
         if problem.ask_at and not problem.claimed_by:
-            ask_at = max(problem.ask_at, self._limits.ask_at)
+            ask_at = max(problem.ask_at, self._limits.ask_at if problem.receipt else 0.0)
             due = ask_at if due is None else min(due, ask_at)
         self.store.save(key, problem, due)
 
