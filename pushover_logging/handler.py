@@ -63,8 +63,8 @@ class PushoverHandler(logging.Handler):
     A logging call never waits on the network and never raises. docs/options.md describes the
     options; times are seconds or texts like ``1h30m``. Raises ConfigurationError with the name of
     the option, the value that it got and the values that it takes. The handler opens no thread,
-    socket or file before the first record that passes its level and filters, unless a dead process
-    has left messages in the outbox file.
+    socket or file before the first record that passes its level and filters, unless an outbox file
+    or Redis has something to report: docs/oncall.md describes which process looks for it, and when.
     """
 
     sends_to_pushover = True  # read by diagnostics: this handler never takes its own warnings
@@ -202,6 +202,9 @@ class PushoverHandler(logging.Handler):
                 is_below = False
             if is_below:
                 self._trail.take(record)
+                if self._pipeline.will_watch:
+                    with contextlib.suppress(Exception):  # a logging call never raises
+                        self._current().watch()
             else:
                 self.emit(record)
         return allowed

@@ -17,8 +17,8 @@ import pytest
 from conftest import USER, Driven
 
 from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
-from pushover_logging.cli import problems
-from pushover_logging.clock import DURATION
+from pushover_logging.cli import main, problems
+from pushover_logging.clock import DURATION, Clock
 from pushover_logging.delivery import receipts
 from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.throttle.receipts import FollowUp
@@ -602,6 +602,18 @@ def test_another_process_escalates(start, inbox):
     ]
 
 
+def test_one_look_is_enough_to_escalate(start, inbox):
+    """As that of `overdue`, which runs long after the expiry: it asks, and escalates at once."""
+    one, other = start(levels=ESCALATING), start()
+    one.report(level=logging.CRITICAL)
+    one.advance(3)
+    one.end()
+    one.clock.now += 700
+    inbox.advance(700)
+    other.settle()
+    assert [USER, SECOND] == [push["user"] for push in inbox.messages]
+
+
 def test_one_process_asks(start, inbox, asked):
     """Of two that share the state."""
     one, other = start(levels=LEVELS), start(levels=LEVELS)
@@ -889,14 +901,36 @@ def test_mute_holds_in_a_forks_child(program, command, inbox):
     assert re.fullmatch(r"Muted for .*: 11 of 1 problem", push["title"])
 
 
+class AheadClock(Clock):
+    """The real clock, some seconds ahead."""
+
+    seconds = 0.0
+
+    def monotonic(self):
+        return Clock.monotonic() + self.seconds
+
+    def time(self):
+        return Clock.time() + self.seconds
+
+
 @pytest.mark.process
-@pytest.mark.parametrize("kind", ["file", "redis"])
-def test_emergency_of_a_killed_process_escalates(program, inbox, request, handler_for, kind):
-    """Another process asks for its receipt and sends the escalation, on the real clock."""
-    if kind == "file":
-        options = {"outbox": str(program.directory / "o.sqlite")}
-    else:
+@pytest.mark.parametrize(
+    ("kind", "looks"), [("file", "process"), ("redis", "process"), ("file", "command")]
+)
+def test_emergency_of_a_killed_process_escalates(
+    program, inbox, request, handler_for, kind, looks, monkeypatch
+):
+    """A process that has logged no error sends the escalation; without any, `overdue` does."""
+    for name, value in inbox.environ.items():
+        monkeypatch.setenv(name, value)
+    given = {"outbox": str(program.directory / "o.sqlite")}
+    options = given
+    if kind == "redis":
         options = {"throttle": request.getfixturevalue("redis").url}
+    ahead = AheadClock()
+    watcher = handler_for(**options, level="ERROR", clock=ahead)  # begun before, without an error
+    watcher.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "starting"}))
+    assert watcher._pipeline.thread.thread is None
     with program.start(f"""
         import logging, time
         from pushover_logging import PushoverHandler
@@ -913,11 +947,17 @@ def test_emergency_of_a_killed_process_escalates(program, inbox, request, handle
     """) as process:
         assert "sent\n" == process.stdout.readline()
         process.kill()
-    handler = handler_for(**options)
-    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "Another problem"}))
-    found = inbox.wait_for(3, timeout=60)
-    assert ["No database", "Another problem", "No database"] == [push["title"] for push in found]
-    assert (SECOND, "2") == (found[2]["user"], found[2]["priority"])
+    if looks == "command":
+        inbox.advance(60)
+        ahead.seconds = 60
+        command = ["overdue", *(f"--{name}={value}" for name, value in given.items())]
+        assert 0 == main(command, clock=ahead)
+    else:
+        ahead.seconds = 11
+        watcher.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "at work"}))
+    found = inbox.wait_for(2, timeout=60)
+    assert ["No database"] * 2 == [push["title"] for push in found]
+    assert (SECOND, "2") == (found[1]["user"], found[1]["priority"])
 
 
 @pytest.mark.process

@@ -35,6 +35,8 @@ from pushover_logging.throttle.throttle import Throttle
 if TYPE_CHECKING:
     from pushover_logging.outbox.sqlite import FileOutbox
 
+_SET_UP = 10.0  # seconds; see `Pipeline.watch`
+
 Compose = Callable[[logging.LogRecord, RecordKeys], tuple[Message, OversizedImage | None]]
 """Makes the Message of a record; the sender scales an image down that is too large."""
 
@@ -109,6 +111,9 @@ class Pipeline:
             shared = RedisThrottle(rules.store, self._client.account, rules)
         local = Throttle(MemoryStore(clock), rules, is_shared=False)
         self._throttle = shared or local
+        # Any thread that logs ends the wait; if two do at once, the sender is woken twice.
+        self.will_watch: bool = shared is not None
+        self._watches_at = clock.monotonic() + _SET_UP
         self.sender: Sender = Sender(
             client=self._client,
             outbox=self.outbox,
@@ -151,6 +156,16 @@ class Pipeline:
         if isinstance(file, MemoryOutbox):
             return
         if file.look() or (begins and file.awaits_due()):
+            self.thread.wake(inline=False)
+
+    def watch(self) -> None:
+        """Report what is due in a shared state, even if this process sends nothing of its own.
+
+        Called with each record below the handler's level while it ``will_watch``. A process that
+        has just begun waits: it may yet fork or patch its threads, and a short one ends before.
+        """
+        if self._watches_at <= self._settings.clock.monotonic() and not lifecycle.is_ending():
+            self.will_watch = False
             self.thread.wake(inline=False)
 
     def submit(self, arrival: Arrival, compose: Compose, *, wait: bool = True) -> bool:
