@@ -447,7 +447,7 @@ def test_overdue_that_cannot_send_shows_why(cron, free_port):
     away = f"http://127.0.0.1:{free_port}"
     status, out, _ = cron.run("overdue", PUSHOVER_API_URL=away)
     assert (1, "backup did not run: expected by") == (status, out[:31])
-    assert cron.err.startswith("pushover-logging: no push was sent: ")
+    assert cron.err.startswith("pushover-logging: a push was not sent: ")
     assert cron.err.endswith(
         "; the next call tries again, and `pushover-logging check` finds what is wrong\n"
     )
@@ -459,7 +459,7 @@ def test_overdue_that_cannot_send_shows_why(cron, free_port):
     cron.inbox.fail_with(400, {"status": 0, "token": "invalid", "errors": ["token is invalid"]})
     for _ in range(2):  # the second makes no request
         assert 1 == cron.run("overdue", PUSHOVER_HOST="web-1")[0]
-        why = "no push was sent: the service refused the request (400): token is invalid;"
+        why = "not sent: the service refused the request (400): token is invalid;"
         assert (True, 1) == (why in cron.err, cron.err.count("\n")), cron.err
 
 
