@@ -226,15 +226,25 @@ def test_problem_that_was_reported_before(start, inbox):
     assert [("No database", "0"), ("Muted for 10 min: 19 of 1 problem", "-1")] == pushes(inbox)
 
 
-def test_end_of_a_muted_problem(start, inbox):
+@pytest.mark.parametrize("later", [0, 2])
+def test_end_of_a_muted_problem(start, inbox, later):
     """Nobody has heard of it, so that its end is no push; its count is in the mute's."""
     one = start()
     one.handler.mute(seconds="10m")
     one.report(times=7)
     one.advance(10)
     one.handler.resolve("db-7")
+    one.settle()
+    assert [] == one.handler.problems()
+    assert ["resolved"] == [each.state for each in one.handler.problems(include_over=True)]
+    one.advance(10)
+    one.report(times=later)
+    assert ["muted"] * (later > 0) == [each.state for each in one.handler.problems()]
     one.advance(10 * MINUTE + 12)
-    assert [("Muted for 10 min: 7 of 1 problem", "-1")] == pushes(inbox)
+    assert [(f"Muted for 10 min: {7 + later} of 1 problem", "-1")] == pushes(inbox)
+    if not later:
+        one.report()
+        assert ("No database", "0") == pushes(inbox)[-1]
 
 
 def test_storm_under_a_mute(start, inbox):
@@ -855,6 +865,25 @@ def test_unmute_sends_what_a_program_left(command, inbox, request, handler_for, 
     handler_for(**options).report_due()
     assert "x1 disk is down" == inbox.wait_for(2, timeout=60)[1]["message"].partition(",")[0]
     assert [path] * (kind == "file") == list(command.directory.rglob("*.sqlite"))
+
+
+@pytest.mark.process
+def test_overdue_reports_that_the_end_of_a_mute_is_not_sent(command, inbox, handler_for):
+    """On stderr and by its status, as for a job; the next call sends it."""
+    path = command.directory / "o.sqlite"
+    handler = handler_for(outbox=path)
+    handler.mute(seconds=1)
+    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "No database"}))
+    handler.close()
+    time.sleep(1)  # the mute's
+    inbox.fail_with(500, times=None)
+    status, out, err = command.run("overdue", "--outbox", path)
+    assert (75, b"", 1) == (status, out, len(err.splitlines()))
+    assert err.startswith(b"pushover-logging: a push was not sent: ")
+    assert b"500" in err
+    inbox.clear_faults()
+    assert (0, b"", b"") == command.run("overdue", "--outbox", path)
+    assert ["Muted for 1 s: 1 of 1 problem"] == [push["title"] for push in inbox.messages]
 
 
 @pytest.mark.process

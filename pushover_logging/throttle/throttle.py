@@ -503,11 +503,14 @@ class Throttle:
             # What a clock that was ahead has dated into the future has not overtaken the end.
             is_ahead = self._is_shared and problem.last > now + CLOCKS_DIFFER
             if (problem.last > candidate.created and not is_ahead) or (
-                (problem.unannounced or problem.relapses >= MAX_RELAPSES) and not repeats
+                problem.relapses >= MAX_RELAPSES and not repeats
             ):
                 return quiet
             problem.resolved, problem.until, problem.last = True, now, candidate.created
             receipts.end(problem)
+            if problem.unannounced and not repeats:
+                self._save(key, problem)
+                return quiet
             free = self._quota is QuotaLevel.ENOUGH and self._limits.next_summary(now) <= now
             if not (repeats or free):
                 counted, problem.counted = problem.counted, Occurrences()
