@@ -812,9 +812,12 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     else:
         url = request.getfixturevalue("redis").url
         options, environ = {"throttle": url}, {"PUSHOVER_THROTTLE": url}
-    assert (0, b"db-7: muted until", b"") == tuple(
-        part[:17] if isinstance(part, bytes) else part
-        for part in command.run("mute", "db-7", "--for", "1h", "--include-critical", **environ)
+    status, out, err = command.run("mute", "db-7", "--for", "1h", "--include-critical", **environ)
+    assert (0, b"") == (status, err)
+    assert re.fullmatch(
+        r"db-7: muted until \d.*\n"
+        "No problem has this name now; the mute holds for when one comes.\n",
+        out.decode(),
     )
     handler = handler_for(**options)
     log = logging.Logger("shop")
@@ -829,7 +832,9 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     assert re.search(r"CRITICAL +1 .* muted until \d\d:\d\d +No database$", muted)
     assert (0, b"nothing was muted\n", b"") == command.run("unmute", "disk", **environ)
     key = muted.split()[0]
-    assert 0 == command.run("mute", key, "--for", "2d", **environ)[0]
+    for name in (key, "db-7"):
+        status, out, err = command.run("mute", name, "--for", "2d", **environ)
+        assert (0, b"", 1) == (status, err, len(out.splitlines()))
     assert (0, b"unmuted\n", b"") == command.run("unmute", **environ)
     titles = [push["title"] for push in inbox.wait_for(2, timeout=30)]
     assert re.fullmatch(r"Muted for .*: 1 of 1 problem", titles[1])
@@ -897,6 +902,12 @@ def test_commands_without_shared_state(command):
         status, _, err = command.run("mute", "--for", given, PUSHOVER_OUTBOX="o.sqlite")
         takes = f"takes {DURATION}, above 0 and at most 7d"
         assert (2, True) == (status, f"--for: got '{given}', {takes}" in err.decode())
+    mistyped = command.directory / "typo.sqlite"
+    for arguments in (["mute", "--for", "1h"], ["unmute"], ["problems"]):
+        environ = {"PUSHOVER_OUTBOX": "o.sqlite"}
+        status, out, err = command.run(*arguments, "--outbox", mistyped, **environ)
+        assert (2, b"", 1) == (status, out, len(err.splitlines()))
+        assert f"there is no file {mistyped}; " in err.decode()
     assert not list(command.directory.rglob("*.sqlite"))
 
 

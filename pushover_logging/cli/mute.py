@@ -18,7 +18,8 @@ examples:
   pushover-logging mute db-7 --for 2h --include-critical
 
 Records are counted as ever, and CRITICAL ones are sent all the same. At the end a quiet push
-reports what was held back.
+reports what was held back. The file that --outbox names must exist; the one that PUSHOVER_OUTBOX
+names is created.
 
 exit status: 0 done, 1 stdout cannot be written, 2 wrong usage, or there is no shared state,
 75 it cannot be used now
@@ -54,11 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Mute and return 0. Raises ConfigurationError and TemporaryError."""
     name = config.mute_name("NAME", arguments.name)
     seconds = config.mute_seconds("--for", arguments.seconds)
-    is_named = bool(arguments.outbox or os.environ.get("PUSHOVER_OUTBOX"))
-    with shared_throttle(arguments, create=is_named) as throttle:
+    # A path in the environment is that of programs, which create the file. One that was typed for
+    # this call can be wrong.
+    creates = not arguments.outbox and bool(os.environ.get("PUSHOVER_OUTBOX"))
+    with shared_throttle(arguments, create=creates) as throttle:
         throttle.mute(name, seconds, include_critical=arguments.include_critical)
+        is_known = name is None or throttle.is_known(name)
     now = arguments.clock.time()
     what = "all problems" if name is None else on_one_line(name)
     passes = "" if arguments.include_critical else ", except CRITICAL"
     sys.stdout.write(f"{what}: muted until {short_time(now + seconds, now)}{passes}\n")
+    if not is_known:
+        sys.stdout.write("No problem has this name now; the mute holds for when one comes.\n")
     return 0

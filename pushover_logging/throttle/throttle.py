@@ -406,6 +406,12 @@ class Throttle:
         self._hide_again()
         return self._limits.mutes != before
 
+    def is_known(self, name: str) -> bool:
+        """Return True if a problem has this name or id, also one that is over."""
+        mute = Mute(ids_of(name), include_critical=True)
+        names = self._transaction(self.store.names)
+        return bool(self._listed([key for key in names if mute.holds(key, logging.ERROR)], 0.0))
+
     def problems(self, wall: float, *, include_over: bool = False) -> list[ListedProblem]:
         """Return the problems, the newest first; ``wall`` is Unix time.
 
