@@ -209,12 +209,12 @@ class Program:
     def start(self, source, **environ):
         return self.start_command([sys.executable, str(self.path(source))], **environ)
 
-    def start_command(self, command, cwd=None, **environ):
+    def start_command(self, command, cwd=None, stdin=subprocess.DEVNULL, **environ):
         return subprocess.Popen(
             command,
             cwd=cwd or self.directory,
             env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
