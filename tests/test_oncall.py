@@ -82,13 +82,16 @@ def test_muted_problem_is_counted_and_reported_at_the_end(start, inbox):
     """One problem is quiet for 20 minutes, others are not; one quiet push reports exactly those."""
     one = start()
     one.handler.mute("db-7", seconds="20m")
+    end = one.clock.time() + 20 * MINUTE
     one.report(times=40)
     one.report("disk", text="No space")
     one.advance(19 * MINUTE)
     assert [("No space", "0")] == pushes(inbox)
     one.report(times=2)
-    one.advance(MINUTE + 12)
+    one.clock.now += MINUTE + 90
+    one.settle()
     assert [("No space", "0"), ("Muted for 20 min: 42 of 1 problem", "-1")] == pushes(inbox)
+    assert round(end) == int(inbox.messages[1]["timestamp"])
     assert "x42 No database" in inbox.messages[1]["message"]
     one.advance(901)
     assert 2 == len(inbox.messages)

@@ -583,7 +583,8 @@ class Sender:
             lambda: throttle.due(push_id, at_exit=at_exit, blocked_users=blocked), nothing
         )
         if counts:
-            message = summary(counts, self.host, at_exit=at_exit)
+            now = self.clock.time()
+            message = summary(counts, self.host, now=now, at_exit=at_exit)
             queued = QueuedMessage(push_id, message, self.clock.monotonic())
             keys = [count.key for count in counts]
             self._send(_Push(queued, throttle, keys=keys, is_summary=True, at_exit=at_exit))

@@ -35,8 +35,8 @@ class Count(NamedTuple):
     those of the push that reported the problem, or should have; ``places`` are where it came from,
     ``sources`` the processes that counted, ``texts`` the most frequent of what the records said,
     each with its number before it. ``repeats``: an emergency of it repeats. ``muted`` is for how
-    many seconds a mute has hidden it; ``acknowledged`` says on what device, and when, someone has
-    acknowledged an emergency of it.
+    many seconds a mute has hidden it, ``unmuted`` for how many seconds that is over;
+    ``acknowledged`` says on what device, and when, someone has acknowledged an emergency of it.
     """
 
     key: str
@@ -60,22 +60,27 @@ class Count(NamedTuple):
     repeats: bool = False
     texts: tuple[str, ...] = ()
     muted: float = 0.0
+    unmuted: float = 0.0
     acknowledged: str = ""
 
 
-def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False) -> Message:
+def summary(
+    counts: Sequence[Count], host: str | None, *, now: float = 0.0, at_exit: bool = False
+) -> Message:
     """Return the Message that reports ``counts``, one or several, all for one user and device.
 
     Problems that no push has reported make it a digest, at the highest of their priorities but at
-    most high. ``at_exit``: the process ends, so no next summary is announced.
+    most high. Its time is that of the last record, or the end of a mute; ``now`` is Unix time.
+    ``at_exit``: the process ends, so no next summary is announced.
     """
+    timestamp = max(count.last for count in counts)
     newcomers = [count for count in counts if count.unannounced]
     first = (newcomers or counts)[0]
     if first.muted and not at_exit:
         total, number = sum(count.count for count in counts), len(counts)
         lasted = format_duration(round(first.muted))
         title = f"Muted for {lasted}: {total} of {number} problem{'s' if number > 1 else ''}"
-        lines = _listed(counts)
+        lines, timestamp = _listed(counts), round(now - first.unmuted)
     elif newcomers and len(counts) > 1:
         number, others = len(newcomers), len(counts) - len(newcomers)
         title = f"{number} new problem{'s' if number > 1 else ''}"
@@ -100,7 +105,7 @@ def summary(counts: Sequence[Count], host: str | None, *, at_exit: bool = False)
         title=truncate(title, TITLE_LIMIT),
         message=truncate("\n".join(lines), MESSAGE_LIMIT),
         priority=min(max([quiet, *urgent]), PRIORITIES["high"]),
-        timestamp=int(max(count.last for count in counts)),
+        timestamp=int(timestamp),
         user=first.user,
         device=first.device,
     )

@@ -187,6 +187,7 @@ class Problem:
             texts=shown.texts,
             repeats=self.emergency_until > now,
             muted=max(0.0, min(now, self.muted_until) - self.muted_since),
+            unmuted=max(0.0, now - self.muted_until),
             acknowledged=self.acknowledged,
         )
 
