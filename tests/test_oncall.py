@@ -789,6 +789,13 @@ def test_table_fits_the_terminal():
     assert "\x1b[31memergency until 15:02\x1b[0m" in colored[1]
     assert lines == [re.sub(r"\x1b\[\d+m", "", line) for line in colored]
     assert ["no open problems"] == problems.table([], now, 80, in_color=True)
+    for width in (70, 58, 40, 20):
+        lines = problems.table(found, now, width, in_color=False)
+        assert width >= max(map(len, lines))
+        assert lines[1].startswith("0f3a9c1e  CRITICAL")
+        colored = problems.table(found, now, width, in_color=True)
+        assert lines == [re.sub(r"\x1b\[\d+m", "", line) for line in colored]
+    assert "No…" == problems.table(found, now, 68, in_color=False)[1][65:]
 
 
 @pytest.mark.parametrize(

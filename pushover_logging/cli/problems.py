@@ -19,7 +19,6 @@ from pushover_logging.throttle.listing import ListedProblem
 
 _HEAD = ("ID", "LEVEL", "COUNT", "SINCE", "LAST", "STATE", "TITLE")
 _COLUMNS = 80  # where the width of the terminal is not known
-_SHORTEST_TITLE = 10
 _COLORS = {"emergency": "31", "acknowledged": "32", "muted": "33", "cooling": "2", "resolved": "2"}
 _EXAMPLES = """\
 examples:
@@ -58,19 +57,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def table(found: Sequence[ListedProblem], now: float, width: int, *, in_color: bool) -> list[str]:
-    """Return the lines of a table that is ``width`` characters wide; one alone if all is well."""
+    """Return the lines of a table that fits into ``width`` columns; one alone if all is well."""
     if not found:
         return ["no open problems"]
     rows = [_HEAD, *(_cells(one, now) for one in found)]
     sizes = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
-    room = max(_SHORTEST_TITLE, width - sum(sizes) - 2 * len(sizes))
+    start = sum(sizes[:5]) + 2 * 5  # of the state
     lines = []
     for row in rows:
         cells = [cell.ljust(size) for cell, size in zip(row, sizes, strict=False)]
+        line = truncate_columns("  ".join([*cells, row[6]]), width).rstrip()
         color = _COLORS.get(row[5].partition(" ")[0])
         if in_color and color:
-            cells[5] = f"\x1b[{color}m{cells[5]}\x1b[0m"
-        lines.append("  ".join([*cells, truncate_columns(row[6], room)]).rstrip())
+            end = start + sizes[5]
+            line = f"{line[:start]}\x1b[{color}m{line[start:end]}\x1b[0m{line[end:]}"
+        lines.append(line)
     return lines
 
 
