@@ -644,7 +644,7 @@ def test_deadline_that_cannot_be_set_does_not_stop_the_job(command, free_port):
     store = ["--store", f"redis://127.0.0.1:{free_port}"]
     status, out, err = command.run("run", *store, *options, "echo", "done")
     assert (0, b"done\n") == (status, out)
-    assert 1 == err.count(b"pushover-logging: no deadline is set: the shared throttle cannot be")
+    assert 1 == err.count(b"pushover-logging: no deadline is set: Redis at 127.0.0.1:")
     assert (3, b"", b"") == command.run("run", *options, "sh", "-c", "exit 3", PUSHOVER_TOKEN="off")
 
 

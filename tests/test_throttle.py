@@ -687,14 +687,29 @@ def test_redis_that_takes_a_call_and_never_answers_is_unreachable():
     """It is asked once, and says why."""
     redis = pytest.importorskip("pushover_logging.throttle.redis")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        throttle = redis.RedisThrottle(url, "1", redis.Rules())
-        with pytest.raises(Unreachable, match=r"cannot be reached \(TimeoutError\)"):
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        throttle = redis.RedisThrottle(f"redis://:secret@{place}/0", "1", redis.Rules())
+        with pytest.raises(Unreachable) as caught:
             throttle.due("s")
+        assert f"Redis at {place} cannot be reached (TimeoutError)" == str(caught.value)
         silent.settimeout(0.5)
         silent.accept()[0].close()
         with pytest.raises(TimeoutError):
             silent.accept()
+
+
+@pytest.mark.parametrize(("url", "shown"), [
+    ("redis://user:secret@127.0.0.1:1/0", "Redis at 127.0.0.1:1 "),
+    ("unix:///none.sock?password=secret", "Redis at /none.sock "),
+    ("redis://:1#secret@127.0.0.1/0", "Redis "),  # its password is not encoded: 1 became the port
+])  # fmt: skip
+def test_redis_is_named_without_its_password(url, shown):
+    """Where it is, as far as the URL says that for sure."""
+    redis = pytest.importorskip("pushover_logging.throttle.redis")
+    throttle = redis.RedisThrottle(url, "1", redis.Rules())
+    with pytest.raises(Unreachable) as caught:
+        throttle.due("s")
+    assert f"{shown}cannot be reached (ConnectionError)" == str(caught.value)
 
 
 def test_missing_extra_is_named(monkeypatch):

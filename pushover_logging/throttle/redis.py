@@ -248,6 +248,7 @@ class RedisStore:
         except (ValueError, TypeError, LookupError, RedisError) as error:
             msg = f"throttle: the Redis URL cannot be used: {type(error).__name__}"
             raise ConfigurationError(msg, option="throttle") from error
+        self._place = _place(url, self._redis.connection_pool.connection_kwargs)
         self.process: str = secrets.token_hex(8)
         # Of the transaction under way, or the last one:
         self.states: dict[str, tuple[int, int | None]] = {}  # phase, and this process's total
@@ -396,11 +397,22 @@ class RedisStore:
         try:
             return call()
         except (RedisError, OSError, *DAMAGE, LookupError) as error:  # also of what is no Redis
-            text = f"the shared throttle cannot be reached ({type(error).__name__})"
+            text = f"{self._place} cannot be reached ({type(error).__name__})"
             words = str(error).split()
             if isinstance(error, MovedError) or words[:1] == ["MOVED"]:  # before redis-py 6
                 text = f"the shared throttle is a cluster: its URL must name {words[-1]}"
             raise Unreachable(text) from error
+
+
+def _place(url: str, found: Mapping[str, Any]) -> str:
+    """Return how errors name a Redis: never by a part of its password.
+
+    One that was not encoded in the URL can look like a host or a port.
+    """
+    if "@" in url and not {"username", "password"} & found.keys():
+        return "Redis"
+    address = f"{found.get('host', 'localhost')}:{found.get('port', 6379)}"
+    return f"Redis at {found.get('path', address)}"
 
 
 @dataclass(slots=True)
