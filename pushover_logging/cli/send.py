@@ -158,9 +158,9 @@ def _report(
     if handler is None:
         warn("PUSHOVER_TOKEN is off: nothing is sent")
         return 0
-    if "resolves" in extra:
+    if arguments.resolve is not None:
         with shared_state.shared_throttle(arguments, create=True) as throttle:
-            throttle.problems(arguments.clock.time())  # else the end would be of nothing, silently
+            throttle.check()  # else the end would be of nothing, silently
     else:
         shared_state.warn_if_alone(arguments)
     if html is not None:

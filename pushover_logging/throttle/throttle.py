@@ -389,6 +389,11 @@ class Throttle:
         self._look_at_all = True
 
     @_in_transaction
+    def check(self) -> None:
+        """Do nothing, if the store can be used."""
+        self._load([LIMITS])
+
+    @_in_transaction
     def mute(self, name: str | None, seconds: float, *, include_critical: bool = False) -> None:
         """Hold back the pushes of one problem, or of all, for so long from now on."""
         self._load([LIMITS])
