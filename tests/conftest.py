@@ -183,6 +183,21 @@ def handler_for(inbox):
 QUIET = "import logging; logging.lastResort.addFilter(logging.Filter('pushover_logging'))"
 
 
+# At the start of a program: however slow the machine is, its processes do not decide alone.
+PATIENT = """
+import contextlib
+from pushover_logging.outbox import sqlite
+from pushover_logging.storage import sqlite_file
+
+sqlite.CALL_PATIENCE = sqlite_file.PATIENCE = 60.0
+sqlite_file.SqliteFile.run.__defaults__ = (60.0,)
+with contextlib.suppress(ValueError):  # the extra is missing
+    from pushover_logging.throttle import redis
+
+    redis.PATIENCE, redis._TRIES = 60.0, 1000
+"""
+
+
 class Program:
     """A Python program of its own, its environment pointed at an inbox."""
 

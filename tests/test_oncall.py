@@ -13,10 +13,11 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
-from conftest import USER, Driven
+from conftest import PATIENT, USER, Driven
 
 from pushover_logging import ConfigurationError, ListedProblem, TemporaryError
 from pushover_logging.cli import main, problems
@@ -1069,35 +1070,30 @@ def test_mute_and_list_during_a_storm(program, command, inbox, request, kind):
         assert (0, b"") == (status, err)
         return out
 
+    source = textwrap.dedent(f"""
+        import logging, select, sys
+        from pushover_logging import PushoverHandler
+
+        handler = PushoverHandler(close_timeout=60)
+        log = logging.Logger("shop")
+        log.addHandler(handler)
+        rounds = 0
+        while not select.select([sys.stdin], [], [], 0.005)[0]:
+            for name in {names}:
+                log.error("%s is down", name, extra={{"pushover": {{"fingerprint": name}}}})
+            rounds += 1
+            if rounds == 1:
+                print("started", flush=True)
+        handler.close()
+        print(rounds)
+    """)
+    storm = [sys.executable, program.path(PATIENT + source)]
     run("mute", "--for", "1h", "--include-critical")
     with contextlib.ExitStack() as stack:
         started = [
-            stack.enter_context(program.start_command([sys.executable, program.path(f"""
-                import logging, select, sys
-                from pushover_logging import PushoverHandler
-                from pushover_logging.outbox import sqlite
-                from pushover_logging.storage import sqlite_file
-                from pushover_logging.throttle import redis
-
-                # However slow the machine is, no process decides alone.
-                sqlite.CALL_PATIENCE = sqlite_file.PATIENCE = redis.PATIENCE = 60.0
-                sqlite_file.SqliteFile.run.__defaults__ = (60.0,)
-                redis._TRIES = 1000
-                handler = PushoverHandler(close_timeout=60)
-                log = logging.Logger("shop")
-                log.addHandler(handler)
-                rounds = 0
-                while not select.select([sys.stdin], [], [], 0.005)[0]:
-                    for name in {names}:
-                        log.error("%s is down", name, extra={{"pushover": {{"fingerprint": name}}}})
-                    rounds += 1
-                    if rounds == 1:
-                        print("started", flush=True)
-                handler.close()
-                print(rounds)
-            """)], stdin=subprocess.PIPE, **environ))
+            stack.enter_context(program.start_command(storm, stdin=subprocess.PIPE, **environ))
             for _ in range(8)
-        ]  # fmt: skip
+        ]
         for process in started:
             assert "started\n" == process.stdout.readline()
         found = []

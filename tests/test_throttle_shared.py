@@ -8,11 +8,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
 
 import pytest
+from conftest import PATIENT
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has no outbox in a file")
 
@@ -48,8 +50,8 @@ def storm(program, tmp_path):
     """Start processes that log at once; a line lets each go on."""
     with ExitStack() as stack:
 
-        def start(number, *, store="", outbox="", count=1000, seconds=1.0):
-            path = program.path(STORM)
+        def start(number, *, store="", outbox="", count=1000, seconds=1.0, patient=False):
+            path = program.path((PATIENT if patient else "") + textwrap.dedent(STORM))
             given = [store, outbox, str(count), str(seconds), "0"]
             processes = []
             for _ in range(number):
@@ -104,7 +106,7 @@ def test_storm_is_muted_listed_and_unmuted_from_a_shell(place, storm, inbox, com
     """Eight live processes: nothing is sent until `unmute`, and each record is counted once."""
     ((name, where),) = place.items()
     options = f"--{name}", where
-    processes = storm(8, **place, seconds=3.0)
+    processes = storm(8, **place, seconds=3.0, patient=True)
     environ = {"PUSHOVER_OUTBOX": place.get("outbox"), "PUSHOVER_THROTTLE": place.get("store")}
     muted = command.run("mute", "--for", "5m", **environ)
     assert (0, b"", True) == (muted[0], muted[2], b"all problems: muted until " in muted[1])
