@@ -4,7 +4,9 @@ import asyncio
 import base64
 import concurrent.futures
 import json
+import linecache
 import logging
+import logging.config
 import multiprocessing
 import subprocess
 import sys
@@ -350,6 +352,76 @@ def test_raise_in_the_except_block_is_a_chain(way):
     assert ("KeyError: 'primary'", True) == (title, "LookupError: no database" in lines)
     title, lines = shown(way(record(exc=caught(breaks_in_the_block))))
     assert ("KeyError: 'fallback'", True) == (title, "While handling KeyError: 'primary'" in lines)
+
+
+# -- accidents inside a library, and cancellations
+
+
+def in_library(source, *args):
+    """Return what a function ``fail`` of an installed package raises, by its source."""
+    filename = f"/v/site-packages/{hash(source)}.py"
+    linecache.cache[filename] = (1, None, source.splitlines(keepends=True), filename)
+    names = {"__name__": "library"}
+    exec(compile(source, filename, "exec"), names)
+    return caught(names["fail"], *args)
+
+
+def price_by_name(name):
+    return {}[name]
+
+
+TRANSLATED = """
+def fail(convert):
+    try:
+        convert("price")
+    except (KeyError, ValueError) as exc:
+        raise ValueError("no field of the form") from exc
+"""
+SAYS_SO = """
+def parse(text):
+    raise ValueError("no number")
+""" + TRANSLATED.replace("convert(", "parse(")
+
+
+def lasts_too_long():
+    async def wait():
+        async with asyncio.timeout(0):
+            await asyncio.sleep(5)
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("way", [lambda made: made, lambda made: record(as_text(made))])
+def test_accident_inside_a_library_is_no_root(way):
+    """What the library says of it is; a text that the library wrote itself still is the root."""
+    handlers = logging.config.DictConfigurator({"version": 1, "handlers": {}}).add_handlers
+    title, lines = shown(way(record(exc=caught(handlers, logging.Logger("shop"), ["mail"]))))
+    assert "ValueError: Unable to add handler 'mail'" == title
+    assert "While handling KeyError: 'mail'" in lines
+    assert "ValueError: no number" == shown(way(record(exc=in_library(SAYS_SO, ""))))[0]
+
+
+@pytest.mark.parametrize("way", [lambda made: made, lambda made: record(as_text(made))])
+def test_accident_of_the_programs_own_is_the_root(way):
+    """Also where no frame is the program's own, because it is installed like a library."""
+    called = in_library(TRANSLATED, price_by_name)
+    installed = in_library(TRANSLATED, {}.__getitem__)
+    installed.__traceback__ = installed.__traceback__.tb_next  # without the frame of this file
+    for exc in (called, installed):
+        assert "KeyError: 'price'" == shown(way(record(exc=exc)))[0]
+
+
+@pytest.mark.parametrize("way", [lambda made: made, lambda made: record(as_text(made))])
+def test_cancellation_is_no_root(way):
+    """What resulted from it is."""
+    assert "TimeoutError" == shown(way(record(exc=caught(lasts_too_long))))[0]
+
+
+def test_place_in_generated_code_is_not_the_programs():
+    """Its name can differ with each process."""
+    code = compile("def render(): int('x')\nrender()", "memory:0x7f57b2195850", "exec")
+    _, lines = shown(record(exc=caught(exec, code)))
+    assert lines[1].startswith("caught, tests/test_real_errors.py:")
 
 
 # -- headings and noise

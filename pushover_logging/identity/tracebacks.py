@@ -25,8 +25,16 @@ _TEXT_END = 32_768
 _MAX_REMARKS = 8
 _RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
 
+# Errors of Python's own that say what is wrong, whatever replaces them.
+_TELLING = (
+    OSError, ImportError, SyntaxError, TypeError, MemoryError, RecursionError, SystemError,
+    BaseExceptionGroup, KeyboardInterrupt, SystemExit,
+)  # fmt: skip
+_CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})  # of asyncio and futures, of trio
+
 _EXTENSIONS = (".so", ".pyd")  # of compiled modules
 _SESSIONS = ("<stdin>", "<string>", "<console>", "<ipython-input")  # sources that no file has
+_PATH = re.compile(r"[/\\.]")  # what generated code has none of: "memory:0x7f57b2195850"
 _COMPILED = re.compile(r"\.(?:pyx|pxi|pxd)$")
 _STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120  a prefix of file names
 _INSTALLED = re.compile(r"[\\/](?:(?:site|dist)-packages|lib[\\/]python3\.\d+)[\\/]")
@@ -41,7 +49,8 @@ _MARKERS = frozenset(" ^~")  # below a line's code
 _MEMBER_RULE = r"(?m)^[ |]*\+[-+]*-+ \d+ -+$"  # above each member of a group
 _REPEATED = r"\s+\[Previous line repeated (\d+) more times?\]"
 _CONTEXT_LINE = "During handling of the above"
-_CHAIN_LINES = ("The above exception was", _CONTEXT_LINE)
+CAUSE_LINE = "The above exception was the direct cause"
+_CHAIN_LINES = (CAUSE_LINE, _CONTEXT_LINE)
 _REMOTE = "RemoteTraceback"
 _QUOTES = ('"""', "'''")  # around the text of a remote traceback
 _ANY_HEADER = re.compile(
@@ -97,8 +106,9 @@ def split_chain(exc: BaseException) -> tuple[list[BaseException], list[BaseExcep
 
     Both lists are outermost first. An exception leads to another by ``raise ... from``, or by a
     ``raise`` in the ``except`` block itself. An exception from code that the block calls is a
-    failure of its own. The causes do not end in CancelledError: the exception that resulted, a
-    TimeoutError for example, takes its place as the root.
+    failure of its own, and so is an accident inside a library that the library replaced by an
+    exception. The causes do not end in a cancellation: the exception that resulted, a TimeoutError
+    for example, takes its place as the root.
     """
     causes: list[BaseException] = []
     contexts: list[BaseException] = []
@@ -114,11 +124,10 @@ def split_chain(exc: BaseException) -> tuple[list[BaseException], list[BaseExcep
             if cause is not None and chain is causes and _arose_deeper(current, cause):
                 chain = contexts
         current = cause
+    while len(causes) > 1 and causes[-2].args and _is_librarys_accident(causes[-1], exc):
+        contexts.insert(0, causes.pop())
     end = len(causes)
-    while end > 1:
-        kind = type(causes[end - 1])
-        if kind.__module__ != ASYNCIO or kind.__name__ != "CancelledError":
-            break
+    while end > 1 and type(causes[end - 1]).__name__ in _CANCELLATIONS:
         end -= 1
     return [*causes[: end - 1], *causes[end:], causes[end - 1]], contexts
 
@@ -139,6 +148,32 @@ def _arose_deeper(exc: BaseException, handled: BaseException) -> bool:
             return True
         frame = frame.f_back
     return any(each.tb_frame is handler for each in _entries(first))
+
+
+def _is_librarys_accident(exc: BaseException, logged: BaseException) -> bool:
+    """Return True if an error of Python's own arose and was caught in code of libraries alone.
+
+    A ``raise`` with a text is no accident: it says what is wrong. Without any frame of the
+    program's own an installed program looks like a library.
+    """
+    tb = exc.__traceback__
+    if tb is None or type(exc).__module__ != "builtins" or isinstance(exc, _TELLING):
+        return False
+    if _has_own_frame(tb) or not _has_own_frame(logged.__traceback__):
+        return False
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return not exc.args or not _is_raise(tb)
+
+
+def _has_own_frame(tb: TracebackType | None) -> bool:
+    while tb is not None and not _is_own(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    return tb is not None
+
+
+def _is_own(filename: str) -> bool:
+    return is_in_app(filename) or filename.startswith(_SESSIONS)
 
 
 def _is_raise(entry: TracebackType) -> bool:
@@ -213,6 +248,7 @@ def is_in_app(filename: str) -> bool:
     """
     return not (
         filename.startswith(("<", _STANDARD_LIBRARY))
+        or not _PATH.search(filename)
         or _INSTALLED.search(filename)
         or _COMPILED.search(filename)
     )
@@ -421,7 +457,33 @@ def parse_tracebacks(text: str) -> list[ParsedTraceback]:
                 exceptions = []
             exceptions.append(parsed)
         rest = after if parsed.line and header["kind"] != "Stack" else None
+    while len(exceptions) > 1 and _is_parsed_accident(exceptions[0], exceptions[1], exceptions[-1]):
+        contexts.append(exceptions.pop(0)._replace(is_context=True))
+    named = next((n for n, each in enumerate(exceptions) if not _is_cancellation(each)), 0)
+    exceptions[: named + 1] = [*exceptions[named : named + 1], *exceptions[:named]]
     return [*exceptions, *reversed(groups), *contexts, *stacks]
+
+
+def _is_cancellation(exc: ParsedTraceback) -> bool:
+    return exc.line.partition(":")[0].rpartition(".")[2] in _CANCELLATIONS
+
+
+def _is_parsed_accident(
+    exc: ParsedTraceback, replaced_by: ParsedTraceback, logged: ParsedTraceback
+) -> bool:
+    """Return True if `_is_librarys_accident` holds for the text of an exception."""
+    name, _, words = exc.line.partition(":")
+    kind = getattr(builtins, name, None)
+    if not isinstance(kind, type) or issubclass(kind, _TELLING) or ": " not in replaced_by.line:
+        return False
+    if not exc.frames or _has_parsed_own_frame(exc) or not _has_parsed_own_frame(logged):
+        return False
+    code = exc.frames[-1].code
+    return not words or not code.startswith("raise ") if code else False
+
+
+def _has_parsed_own_frame(exc: ParsedTraceback) -> bool:
+    return any(_is_own(each.filename) for each in exc.frames)
 
 
 def _is_handled(
