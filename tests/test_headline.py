@@ -10,7 +10,10 @@ from pushover_logging.identity.fingerprint import fingerprint
 from pushover_logging.identity.headline import (
     address_in,
     address_in_text,
+    error_words,
+    given_text,
     headline,
+    json_words,
     last_error_line,
     names_nothing,
 )
@@ -51,6 +54,44 @@ HEADLINES = {
     "gone; For documentation on this error, please visit: https://selenium.example/x": "gone",
     "(Background on this error at: https://sqlalche.me/e/20/e3q8)\nlost": "lost",
     "see https://shop.example/order/5": "see https://shop.example/order/5",
+    # several arguments, and one that is a sentence
+    "('refund failed', 5)": "refund failed, 5",
+    '("can\'t refund", 5)': "can't refund, 5",
+    "('no_stock', 5)": "no_stock, 5",
+    "('alice', 5)": "('alice', 5)",
+    "(1062, 'duplicate')": "(1062, 'duplicate')",
+    "'Field \"price\" does not exist in schema'": 'Field "price" does not exist in schema',
+    "'price'": "'price'",
+    "'John Smith'": "'John Smith'",
+    "'a' is not one of 'b'": "'a' is not one of 'b'",
+    # what forms and schemas complain of: marshmallow, Django, Django REST framework
+    "{'amount': ['Not a valid integer.'], 'name': ['Too long.']}": "amount: Not a valid integer.",
+    "{'lines': {1: {'sku': ['Missing data.']}}}": "lines.1.sku: Missing data.",
+    '{"amount":["Not a valid integer."]}': "amount: Not a valid integer.",
+    "[{}, {'sku': [ErrorDetail(string='This may not be blank.', code='blank')]}]": (
+        "sku: This may not be blank."
+    ),
+    "['It is not an even number.']": "It is not an even number.",
+    "['web-1', 'web-2']": "['web-1', 'web-2']",
+    "{'code': 'no_stock', 'order': 5}": "{'code': 'no_stock', 'order': 5}",
+    # a page or a document in place of an answer
+    "API error 502: <html>\r\n<head><title>502 Bad Gateway</title></head>": (
+        "API error 502: 502 Bad Gateway"
+    ),
+    '<?xml version="1.0"?>\n<Error><Code>A1</Code><Message>Access Denied</Message></Error>': (
+        "Access Denied"
+    ),
+    "<!DOCTYPE html>\n<p>gone": "<!DOCTYPE html>",
+    # a status above the answer's body, as clients have it that OpenAPI's generator makes
+    '(409)\nReason: Conflict\nHTTP body: {"message":"pods \\"web-1\\" exist","code":409}': (
+        '(409) pods "web-1" exist'
+    ),
+    "(404)\nReason: Not Found": "(404) Reason: Not Found",
+    # what stands before the words
+    "Message: no such element": "no such element",
+    "Message: \nStacktrace:\n#0 0x55d0 <unknown>": "",
+    "An error occurred (NoSuchKey) when calling GetObject": "(NoSuchKey) when calling GetObject",
+    "Request req_abc1: Your card was declined.": "Your card was declined.",
 }
 
 
@@ -66,6 +107,73 @@ def test_rest_of_a_text_stays():
     assert ("no price", ["  for order 5"]) == headline(f"no price\n  for order 5\n{noise}")
 
 
+def test_what_is_left_out_before_the_words_stands_below():
+    """A request's number is what a service's support asks for."""
+    text = "Request req_abc1: Your card was declined."
+    assert ("Your card was declined.", [text]) == headline(text)
+
+
+QUOTED = {
+    "BadParameter(\"'x' is not valid\")": "BadParameter: 'x' is not valid",
+    "<ValidationError: \"'x' is not of type 'integer'\">": (
+        "ValidationError: 'x' is not of type 'integer'"
+    ),
+    "Conversion('no number\\n\\nLINE 1: select', 5)": "Conversion: no number",
+    "KeyError('alice')": "KeyError('alice')",
+    "1 validation error for Order\namount\n  is missing": (
+        "amount: is missing (1 validation error for Order)"
+    ),
+    "disk (full)": "disk (full)",
+    "no price": "no price",
+}
+
+
+@pytest.mark.parametrize("text", QUOTED)
+def test_error_that_a_message_quotes(text):
+    """Its text or its repr; of a name alone nothing is known."""
+    assert QUOTED[text] == error_words(text)
+
+
+JSON = {
+    "Error code: 400 - {'error': {'type': 'x', 'message': \"can't\"}}": (
+        "Error code: 400 -", "can't"
+    ),
+    '500 Server Error ("{"message":"driver\\nfailed"}")': ("500 Server Error", "driver failed"),
+    "{'error': 'db down', 'trace': 5}": ("", "db down"),
+    "{'code': 'no_stock'}": ("", ""),
+    "message": ("", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", JSON)
+def test_words_of_json(text):
+    """Whichever field has them."""
+    assert JSON[text] == json_words(text)
+
+
+class Silent(Exception):
+    """An exception that hands nothing on to its base class."""
+
+    def __init__(self, message):
+        super().__init__()
+        self.message = message
+
+
+class SilentlyWrapped(Exception):
+    """An exception whose text is empty, whatever it was given."""
+
+    def __str__(self):
+        return ""
+
+
+def test_text_of_an_exception_without_one():
+    """Its ``message``, or the exception that it was given."""
+    given = [ValueError("a"), Silent("no stock"), RuntimeError(TimeoutError()), Silent(5)]
+    given += [SilentlyWrapped(SilentlyWrapped(OSError("no disk"))), ValueError(), Silent(" ")]
+    texts = ["a", "no stock", "TimeoutError", "", "SilentlyWrapped: OSError: no disk", "", ""]
+    assert texts == list(map(given_text, given))
+
+
 HEADER = "Traceback (most recent call last):\n"
 SLOW = {
     "spaces": " " * 16_000 + "http",
@@ -77,6 +185,15 @@ SLOW = {
     "headers": f'web-1 | {HEADER}web-1 |   File "a.py", line 3, in x\n' * 3_000 + "E: x",
     "quotes": "\n" * 100_000 + f'x"""\n{HEADER}E: x',
     "frames": HEADER + '  File "' * 10_000,
+    "arguments": "('" + "\\'" * 8_000,
+    "repr": "E('" + "\\'" * 8_000 + ")",
+    "strings": "{'" + "'a': " * 4_000,
+    "keys": "{" + "a: " * 6_000,
+    "complaints": "{'a': [" + "'" * 10_000,
+    "json": '{"error": "' * 2_000,
+    "pages": "<html" * 4_000 + "<title> " * 2_000,
+    "request": "Request " + "1" * 16_000,
+    "names": "A" * 16_000 + ")",
 }
 
 
@@ -139,6 +256,7 @@ ADDRESSES = {
     "http://[ and http://db.example:99999/": "",
     "failed at 12:30:05 in api.py:42": "",
     "no price": "",
+    "Can't connect to MySQL server on 'db-7.example' ([Errno 111])": "db-7.example",
 }
 
 
@@ -191,6 +309,9 @@ def test_last_line_of_stderr():
     given = ["a\nb\n", b"a\n\xff", "", b"", 5, None]
     assert ["b", "\ufffd", "", "", "", ""] == [last_error_line(Failed(each)) for each in given]
     assert "" == last_error_line(ValueError())
+    failed = ValueError()
+    failed.result = Failed("no command")  # invoke's, and fabric's
+    assert "no command" == last_error_line(failed)
 
 
 def test_package_of_a_compiled_source():

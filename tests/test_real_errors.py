@@ -427,6 +427,25 @@ def test_place_in_generated_code_is_not_the_programs():
 # -- headings and noise
 
 
+def test_name_of_a_type_is_not_shown_twice():
+    """Not as a library's text begins: elasticsearch, botocore, kafka-python and duckdb, as seen."""
+    named = {
+        "NotFoundError": "NotFoundError(404, 'no such index')",
+        "NoSuchKey": "An error occurred (NoSuchKey) when calling GetObject: no such key",
+        "KafkaTimeoutError": "KafkaTimeoutError: no broker",
+        "CatalogException": "Catalog Error: no table nope",
+        "HTTPError": "HTTP Error 503: Service Unavailable",
+    }
+    titles = [shown(record(exc=type(name, (Exception,), {})(named[name])))[0] for name in named]
+    assert [
+        "NotFoundError: (404, 'no such index')",
+        "NoSuchKey: when calling GetObject: no such key",
+        "KafkaTimeoutError: no broker",
+        "CatalogException: no table nope",
+        "HTTPError: HTTP Error 503: Service Unavailable",
+    ] == titles
+
+
 def test_validation_error_names_the_field_first():
     """pydantic: field and complaint in the first forty characters; links are left out."""
     pydantic = pytest.importorskip("pydantic")

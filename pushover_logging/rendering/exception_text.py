@@ -16,7 +16,9 @@ from pushover_logging.identity import tracebacks
 from pushover_logging.identity.headline import (
     address_in,
     address_in_text,
+    given_text,
     headline,
+    json_words,
     last_error_line,
     names_nothing,
 )
@@ -33,7 +35,7 @@ _MAX_REMARKS = 8
 _NO_TEXT = "<exception str() failed>"  # as in Python's own tracebacks
 
 _STARTS_WITH_NAME = re.compile(r"[A-Za-z_][\w.$]*(?:: |$)")
-_MODULES = re.compile(r"(?:\w+\.)+?(?=(?!Error\b)\w+(?::|$)|\w+\.Error(?::|$))")
+_MODULES = re.compile(r"\A(?:\w+\.)+?(?=(?!Error\b)\w+(?::|$)|\w+\.Error(?::|$))")
 
 
 class FrameLine(NamedTuple):
@@ -135,10 +137,10 @@ def _parsed_lines(blocks: Iterable[tracebacks.ParsedTraceback]) -> list[Exceptio
         frames = _chosen(reversed(block.frames))
         total = sum(frame.times for frame in block.frames)
         name, colon, text = _MODULES.sub("", block.line, count=1).partition(": ")
-        first, remarks = headline("\n".join([text, *block.remarks])) if colon else (text, [])
-        if not colon:
-            remarks = [*block.remarks]
-        line = f"{name}{colon}{first}" if block.line else "Stack:"
+        if colon:
+            line, remarks = _named_headline(name, "\n".join([text, *block.remarks]))
+        else:
+            line, remarks = name or "Stack:", [*block.remarks]
         if block.is_context:
             line = f"{_HANDLED}{line}"
         remarks = list(map(str.strip, remarks))
@@ -211,10 +213,10 @@ def _read_exception(
         text = exc.msg  # its str() repeats the place
     text = tracebacks.split_traceback(text)[0] if tracebacks.MARK in text else text
     # Without the modules of its type: a lock screen shows forty characters.
-    name, (first, rest) = type(exc).__qualname__.rpartition("<locals>.")[2], headline(text)
+    name = type(exc).__qualname__.rpartition("<locals>.")[2]
     if name == "Error":
         name = f"{type(exc).__module__.rpartition('.')[2]}.Error"
-    line = f"{name}: {first}" if first else name
+    line, rest = _named_headline(name, text)
     frames, total = _innermost_frames(tb, with_details=with_details)
     if not with_details:
         return ExceptionLines(line, [], [], total)
@@ -232,10 +234,37 @@ def _read_exception(
     return ExceptionLines(line, remarks, _frame_lines(frames), total)
 
 
+def _named_headline(name: str, text: str) -> tuple[str, list[str]]:
+    """Return what an exception of a type says on one line, and its further lines.
+
+    A lock screen shows forty characters: neither the name of the type comes twice, nor JSON before
+    what it says.
+    """
+    first, rest = headline(text)
+    before, said = json_words(first) if "{" in first else ("", "")
+    if said:
+        rest = [first, *rest]
+        first = f"{before}{' ' if before[-1:] in {':', '-'} else ': '}{said}" if before else said
+    if first.startswith((f"{name}: ", f"{name}(", f"{name}[")):
+        first = first[len(name) :].removeprefix(": ")
+    elif first.startswith(f"({name}) "):
+        first = first[len(name) + 3 :]
+    elif ": " in first:
+        heading, _, words = first.partition(": ")
+        if _letters(heading) == _letters(name):
+            first = words
+    return f"{name}: {first}" if first else name, rest
+
+
+def _letters(name: str) -> str:
+    """Return the letters of an error's name, of which ``Exception`` and ``Error`` are none."""
+    return re.sub(r"(?i)exception|error|\s", "", name).lower()
+
+
 def text_of(exc: BaseException) -> str:
     """Return an exception's text, as Python's own tracebacks show it if it raises."""
     try:
-        return str(exc)
+        return given_text(exc)
     except Exception:  # noqa: BLE001  any code of the program
         return _NO_TEXT
 
