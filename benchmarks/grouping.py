@@ -59,7 +59,10 @@ KINDS = {  # what stands in a hole, by the last word of its name
     "host": "host|hostname|address|addr|ip|server|worker|node|peer",
     "date": "date|timestamp|start|end|since",
 }
-IS_ERROR = re.compile(r"(?:^|_)(?:e|ex|exc|exception|err|error|msg|message|reason|detail)$")
+IS_ERROR = re.compile(r"(?:^|_)(?:e|ex|exc|exception|err|error|msg|message|reason|detail|stderr)$")
+IS_ANSWER = re.compile(  # a part of one
+    r"(?i)(?:\b|_)(?:r|resp?|response|answer|reply)\.(?:text|body|content|json|(?P<status>status\w*))\b"
+)
 FAULTS: tuple[tuple[str, Callable[[random.Random], str]], ...] = (
     ("ConnectionRefusedError", lambda _: "[Errno 111] Connection refused"),
     ("FileNotFoundError", lambda r: f"[Errno 2] No such file or directory: '{made('path', r)}'"),
@@ -142,9 +145,12 @@ class Filled:
         """Return what could stand in a hole."""
         name = name_of(node)
         self.truth.append(None)
-        if IS_ERROR.search(name):
+        answer = IS_ANSWER.search(ast.unparse(node)) if node else None
+        if answer or IS_ERROR.search(name):
             self.has_error = True
             self.truth.append(self._fault)
+            if answer and answer["status"]:
+                return str(500 + self._fault)
             kind, text = FAULTS[self._fault]
             is_type = re.search(r"type\(|__class__", ast.unparse(node))
             return kind if is_type else text(self._random)

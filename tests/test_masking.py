@@ -19,6 +19,7 @@ from pushover_logging.identity.masking import MAX_CHARACTERS, mask
         ("core~31bf38~amd64~~6.1.1.0 is missing", "<id>.<num> is missing"),
         ("net-core~31bf38~amd64~~6.1.7601.17514 is missing", "<id>.<num> is missing"),
         ("core~extra of 5~10 jobs", "core~extra of <num>~<num> jobs"),
+        ("by arn:aws:iam::123456789012:user/x, twice", "by <url>, twice"),
         ("mail to jo.doe+x@mail.example.com!", "mail to <email>!"),
         ("job 6ba7b810-9dad-11d1-80b4-00c04fd430c8", "job <uuid>"),
         ("at 2024-05-01T10:11:12.123Z", "at <time>"),
@@ -377,6 +378,9 @@ def test_other_systems_are_grouped_too() -> None:
         ("Deadlock (40P01)", "Deadlock (55P03)"),
         ("OSError(28, 'No space left')", "OSError(13, 'Permission denied')"),
         ("RuntimeError('disk full')", "RuntimeError('no such host')"),
+        ('OperationalError(2003, "Can\'t connect")', 'OperationalError(2003, "Can\'t resolve")'),
+        ("TypeError('Order.__init__() lacks it')", "TypeError('Order.__init__() got it')"),
+        ("<FormError: 'price is missing'>", "<FormError: 'price is negative'>"),
         (
             "(Caused by NewConnectionError('<urllib3.connection.HTTPConnection object at 0x7f>: "
             "Failed to connect: [Errno 111] Connection refused'))",

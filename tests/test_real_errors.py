@@ -417,6 +417,15 @@ def test_cancellation_is_no_root(way):
     assert "TimeoutError" == shown(way(record(exc=caught(lasts_too_long))))[0]
 
 
+def test_root_of_a_chain_as_text_tells_problems_apart():
+    """One wrapper of two failures is two problems, of one failure with other values one."""
+    errors = [caught(fails_with, ValueError(text)) for text in ("no disk 1", "no disk 2", "late")]
+    first, again, other = (fingerprint(record(as_text(record(exc=exc)))) for exc in errors)
+    assert first == again != other
+    cut = "The above exception was the direct cause of the following exception:\n\nValueError: 5"
+    assert fingerprint(record(exc_text=cut))
+
+
 def test_place_in_generated_code_is_not_the_programs():
     """Its name can differ with each process."""
     code = compile("def render(): int('x')\nrender()", "memory:0x7f57b2195850", "exec")
@@ -444,6 +453,99 @@ def test_name_of_a_type_is_not_shown_twice():
         "CatalogException: no table nope",
         "HTTPError: HTTP Error 503: Service Unavailable",
     ] == titles
+
+
+def refuse(response):
+    raise RuntimeError(f"Payment API error: {response.text}")
+
+
+def refuse_alone(response):
+    raise RuntimeError(response.text)
+
+
+def answer(text):
+    response = requests.Response()
+    response._content = text.encode()
+    return response
+
+
+ANSWERS = {
+    '{"error":"no stock","trace":"9f86d081"}': "no stock",
+    '{"error":"no stock","trace":"abcdef12"}': "no stock",
+    '{"error":"no rate","trace":"9f86d081"}': "no rate",
+    "<html>\r\n<head><title>502 Bad Gateway</title>": "502 Bad Gateway",
+    "<html>\r\n<head><title>504 Gateway Time-out</title>": "504 Gateway Time-out",
+}
+
+
+def test_answer_of_a_service_tells_problems_apart():
+    """It is an error wherever a program quotes it; its words are the title, all of it is below."""
+    for fail, before in ((refuse, "Payment API error: "), (refuse_alone, "")):
+        errors = {text: caught(fail, answer(text)) for text in ANSWERS}
+        for text, exc in errors.items():
+            title, lines = shown(record(exc=exc))
+            assert f"RuntimeError: {before}{ANSWERS[text]}" == title
+            assert text[:1] == "<" or f"  {before}{text}" in lines
+        keys = [fingerprint(record(exc=exc)) for exc in errors.values()]
+        assert (keys[0], 4) == (keys[1], len(set(keys)))
+
+
+def complain(*said):
+    raise ValueError(*said)
+
+
+def logged(way, exc):
+    """Return the record of a real call that formats an exception itself."""
+    seen = []
+    log = logging.Logger("shop")
+    log.addFilter(seen.append)
+    match way:
+        case "text":
+            log.error(str(exc))
+        case "quoted":
+            log.error(f"Job failed: {exc}")
+        case "repr":
+            log.error(f"Job failed: {exc!r}")
+        case "itself":
+            log.error(exc)
+        case "exc_info":
+            log.error("Job failed", exc_info=exc)
+    return seen[0]
+
+
+@pytest.mark.parametrize("way", ["text", "quoted", "repr", "itself", "exc_info"])
+def test_errors_of_one_line_are_told_apart_however_they_are_logged(way):
+    """Each row is two reports of one problem; values, lines of a source, and lists vary."""
+    rows = [
+        (("refund failed", 5), ("refund failed", 77)),
+        (("charge failed", 5), ("charge failed", 77)),
+        ("no column\nLINE 1: select a\n        ^", "no column\nLINE 1: select 1, a\n       ^"),
+        ("2 faults:\nprice is missing", "2 faults:\nprice is missing\nname is missing"),
+        ("2 faults:\nname is missing", "2 faults:\nname is missing\n"),
+        ("<html>\n<title>502 Bad Gateway</title>", "<html>\n<title>502 Bad Gateway</title><p>5"),
+        ("<html>\n<title>504 Gateway Time-out", "<html>\n<title>504 Gateway Time-out</title>"),
+    ]
+    said = [[text if isinstance(text, tuple) else (text,) for text in row] for row in rows]
+    keys = [{fingerprint(logged(way, caught(complain, *text))) for text in row} for row in said]
+    assert [1] * len(rows) == list(map(len, keys))
+    assert len(rows) == len(set.union(*keys))
+
+
+def test_complaints_of_a_form_are_told_apart():
+    """Django's, as marshmallow's: the field and what is wrong with it."""
+    exceptions = pytest.importorskip("django.core.exceptions", reason="Django comes with `test`")
+    texts = ("Enter a whole number.", "This field is required.")
+    errors = [caught(lambda t=text: throw(exceptions.ValidationError({"price": [t]})))
+              for text in texts]  # fmt: skip
+    assert "ValidationError: price: Enter a whole number." == shown(record(exc=errors[0]))[0]
+    assert 2 == len({fingerprint(record(exc=exc)) for exc in errors})
+
+
+def test_exception_without_a_text_says_what_it_was_given():
+    """In its title and its key: the exception that it wraps."""
+    errors = [caught(complain, each) for each in (TimeoutError(), AssertionError())]
+    assert "ValueError: TimeoutError" == shown(record(exc=errors[0]))[0]
+    assert 2 == len({fingerprint(record(exc=exc)) for exc in errors})
 
 
 def test_validation_error_names_the_field_first():

@@ -248,6 +248,9 @@ def test_an_error_in_the_text_tells_problems_apart(run: Run) -> None:
         *[("type(e).__name__", True), ("e.args[0]", True), ("resp.reason", True)],
         *[("body['message']", True), ("body.get('detail')", True), ("msg.strip()", True)],
         *[("len(errors)", False), ("message.author.name", False), ("message['id']", False)],
+        *[("self.error_message(n)", True), ("stderr", True), ("response.text", True)],
+        *[("r.json()", True), ("api_resp.status_code", True), ("row.text", False)],
+        *[("order.status", False), ("n.r.text", False), ("r.url", False)],
         *[("order", False), ("errors", False), ("me", False), ("body['id']", False)],
     ],
 )
@@ -257,6 +260,34 @@ def test_a_hole_is_named_like_an_error(tmp_path: Path, hole: str, expected: bool
     path.write_text(f'log.error(f"It failed: {{{hole}}}")\n', encoding="utf-8")
     match = match_template(str(path), 1, "It failed: so")
     assert ("It failed: \0", ["so"] if expected else []) == match
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        *[("f(str(e))", True), ('f(f"{exc}")', True), ("f(self.error)", True)],
+        *[("f(msg)", False), ("f(e, n)", False), ("f(n, reason=e)", False), ("f(n)", False)],
+    ],
+)
+def test_an_error_alone_is_one(tmp_path: Path, call: str, expected: bool) -> None:
+    """A message alone can be anything, and so can one of several arguments."""
+    path = tmp_path / "program.py"
+    path.write_text(call, encoding="utf-8")
+    assert ((source.ERROR_ALONE, ["so"]) if expected else None) == match_template(
+        str(path), 1, "so"
+    )
+
+
+def test_the_status_of_an_answer_tells_problems_apart(run: Run) -> None:
+    """As it does in a text without a source; what it answers otherwise is masked."""
+    records = run("""
+        for resp in answers:
+            log.error(f"API failed: {resp.status_code} {resp.text}")
+        """, answers=[SimpleNamespace(status_code=code, text=text) for code, text in (
+            (503, "order 5"), (503, "order 7"), (404, "order 5"),
+        )])  # fmt: skip
+    first, again, other = map(fingerprint, records)
+    assert first == again != other
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from pushover_logging.identity import tracebacks
 from pushover_logging.identity.headline import (
     address_in,
     address_in_text,
+    error_words,
+    given_text,
     headline,
     last_error_line,
     names_nothing,
@@ -35,7 +37,13 @@ from pushover_logging.identity.record_parts import (
     pushover_extra,
     read_record,
 )
-from pushover_logging.identity.source import Match, match_template, raise_site, t_string
+from pushover_logging.identity.source import (
+    ERROR_ALONE,
+    Match,
+    match_template,
+    raise_site,
+    t_string,
+)
 from pushover_logging.rendering.text import first_line
 
 # Each key starts with its rule, so that keys of two rules are never equal.
@@ -51,6 +59,7 @@ ROOT_CAUSE = "root cause:"
 _PLACEHOLDER = re.compile(
     r"%(?:\(\w*\))?[-#0 +]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z%]|\{\w*(?:[.\[!:][^{}]*)?\}"
 )
+_HTTP_STATUS = re.compile(r"[45]\d\d")
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
 _Texts = tuple[str, ...]
 
@@ -194,6 +203,8 @@ def _exception_head(record: logging.LogRecord, parts: RecordParts, exception: st
         return _known_mask(_head(parts)[:MAX_CHARACTERS])
     if record.args:
         return _given_template(parts.template[:MAX_CHARACTERS])
+    if parts.exceptions and record.msg is parts.exceptions[0]:
+        return ""  # which says nothing else
     return _template_or_mask(_match(record, parts.text), parts.text, exception)
 
 
@@ -273,7 +284,7 @@ def _template_or_mask(found: Match | None, text: str, known: str = "") -> str:
 
 @lru_cache(maxsize=1024)
 def _masked_line(text: str) -> str:
-    return mask(first_line(text))
+    return text if _HTTP_STATUS.fullmatch(text) else mask(error_words(text))
 
 
 def _match(record: logging.LogRecord, text: str) -> Match | None:
@@ -313,9 +324,14 @@ def _member_keys(chain: Sequence[BaseException]) -> list[str]:
 def _text_exception_parts(text: str) -> _Texts:
     text = tracebacks.both_ends(text)
     place, line = tracebacks.text_place_parts(text), _text_words(tracebacks.exception_text(text))
-    inner = tracebacks.parse_tracebacks(text)[:1] if '"""\n' in text else ()
-    inner_parts = _inner_parts(inner[0]) if inner else ()
-    return *place, _mask_line(line, place[2]), *inner_parts
+    said: _Texts = (_mask_line(line, place[2]),)
+    if '"""\n' in text:
+        for root in tracebacks.parse_tracebacks(text)[:1]:
+            said += _inner_parts(root)
+    elif tracebacks.CAUSE_LINE in text:
+        root_text = tracebacks.exception_text(text.partition(tracebacks.CAUSE_LINE)[0])
+        said += (mask(_text_words(root_text)),)
+    return *place, *said
 
 
 def _mask_line(line: str, code: str) -> str:
@@ -326,7 +342,7 @@ def _mask_line(line: str, code: str) -> str:
 
 def _as_text(exc: BaseException) -> str:
     try:
-        return str(exc)
+        return given_text(exc)
     except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
         return ""
 
@@ -345,10 +361,7 @@ def _parsed_words(parsed: tracebacks.ParsedTraceback) -> str:
 
 def _words(exc: BaseException) -> str:
     """Return what an exception says, on one line, with the last line of a command's stderr."""
-    try:
-        text = headline(str(exc))[0]
-    except Exception:  # noqa: BLE001  any code of the program; the type alone has to do
-        return ""
+    text = headline(_as_text(exc))[0]
     error_line = last_error_line(exc)
     return f"{text}: {error_line}" if error_line else text
 
@@ -380,12 +393,14 @@ def _text_key(record: logging.LogRecord, parts: RecordParts | None, values: _Tex
         if key:
             return key
     found = _match(record, text)
+    place = str(record.name), str(record.module), str(record.funcName)
+    if found and found[0] == ERROR_ALONE:
+        return _known_key(TEXT, *place, _masked_line(text[:MAX_CHARACTERS]), *values)
     if found:
         # An error's text is free, and args that make the text are not part of `call_key`.
         rule = TEXT if found[1] or record.args else TEMPLATE
         return _known_key(rule, str(record.name), _template_or_mask(found, text), *values)
-    place = str(record.name), str(record.module), str(record.funcName), *values
-    return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]))
+    return _known_key(TEXT, *place, _known_mask(text[:MAX_CHARACTERS]), *values)
 
 
 def group_key(

@@ -52,12 +52,16 @@ _ODD = re.compile(
 _HEADER = re.compile(r"(\s*)(?:async\s+def|def|class)\b")
 _ERROR = re.compile(r"(?i)(?:\A|_)(?:e|exc?|exception|err|error)\Z")
 _ERROR_OR_MESSAGE = re.compile(
-    rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason(?:_phrase)?|detail)\Z"
+    rf"{_ERROR.pattern}|(?:\A|_)(?:(?:err)?msg|message|reason(?:_phrase)?|detail|stderr)\Z"
 )
+_SAYING = re.compile(r"(?i)(?:\A|_)(?:error|message|msg)\Z")  # a method
+_ANSWER = re.compile(r"(?i)(?:\A|_)(?:r|resp?|response|answer|reply)\Z")
+_BODY = frozenset({"text", "body", "content", "json", "status_code", "status"})
 _TemplateStr = getattr(ast, "TemplateStr", ast.JoinedStr)  # of Python 3.14
 _RAISE = bytes([opcode.opmap["RAISE_VARARGS"]])
 
 
+ERROR_ALONE = "\0"
 Match = tuple[str, Sequence[str]]
 """The template of a text, and what stood in the holes that are named like an error or a message."""
 
@@ -79,6 +83,11 @@ class _Template:
         self.has_hole = bool(errors)  # False for a plain text
         self.has_word = any(map(_WORD.search, literals))  # False for no more than ": "
         self._text = "\0".join(literals) if text is None else text[:MAX_CHARACTERS]
+
+    @property
+    def is_error(self) -> bool:
+        """True if it is no more than an error: ``log.error(str(exc))``."""
+        return self._last and not any(self.literals)
 
     @property
     def has_error(self) -> bool:
@@ -114,12 +123,14 @@ def match_template(
 
     None if there is no source, or if none of the calls' arguments has words and holes and fits. Of
     several that fit, the one with the most literal characters counts. The place of a ``raise``
-    is known: there an error in a hole is enough, without words.
+    is known: there an error in a hole is enough, without words. `ERROR_ALONE` is the template of
+    a text that is an error and no more.
     """
     if type(filename) is not str or type(lineno) is not int or lineno < 1:
         return None  # a record from a socket can hold anything
     for template in _templates(filename, lineno):
-        found = template.match(text) if template.has_word or is_raise else None
+        is_useful = template.has_word or template.is_error or is_raise
+        found = template.match(text) if is_useful else None
         if found:
             return found if template.has_hole else None
     return None
@@ -161,7 +172,7 @@ def _templates(filename: str, lineno: int) -> tuple[_Template, ...]:
         found = list(_Reader(lines, lineno - 1 - first).templates())
     except Exception:  # noqa: BLE001  no file, no text, a malformed template, a loader's fault
         return ()
-    useful = [each for each in found if each.has_word or each.has_error]
+    useful = [each for each in found if each.has_word or each.has_error or each.is_error]
     return tuple(sorted(useful, key=lambda each: -sum(map(len, each.literals))))
 
 
@@ -206,14 +217,18 @@ class _Reader:
         for call in self._calls():
             for number, argument in enumerate(call.args):
                 rest = call.args[number + 1 :]
+                # What is named like a message can be anything: each of a helper's texts.
+                is_error = len(call.args) == 1 and _is_error(argument, _ERROR)
                 for parts in self._variants(argument):
-                    yield _template(parts)
+                    if is_error or parts != (True,):
+                        yield _template(parts)
                     raw = _literal(parts)
                     if raw and rest:  # logging fills it in, or loguru
                         filled = _percent(raw, rest) if "%" in raw else _braces(raw, rest, [])
                         yield _template(filled, raw)
             for keyword in call.keywords:
-                yield from map(_template, self._variants(keyword.value))
+                variants = self._variants(keyword.value)
+                yield from (_template(parts) for parts in variants if parts != (True,))
 
     def _calls(self) -> Iterator[ast.Call]:
         line, *below = self._lines[self._row :]
@@ -399,9 +414,16 @@ def _is_error(node: ast.AST, names: re.Pattern[str] = _ERROR_OR_MESSAGE) -> bool
         case ast.Name(id=name) | ast.Constant(value=str(name)):
             return bool(names.search(name))
         case ast.Attribute(value=value, attr=name):
-            return bool(names.search(name)) or _is_error(value, _ERROR)
+            return bool(names.search(name)) or _is_error(value, _ERROR) or _is_answer(value, name)
         case ast.Subscript(value=value, slice=key):
             return _is_error(key, names) or _is_error(value, _ERROR)
-        case ast.Call(func=ast.Attribute(value=value), args=args):  # msg.strip()
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):  # msg.strip()
+            if _SAYING.search(name) or _is_answer(value, name):
+                return True
             return any(map(_is_error, (value, *args), repeat(names)))
     return any(map(_is_error, list(ast.iter_child_nodes(node)), repeat(names)))
+
+
+def _is_answer(value: ast.expr, name: str) -> bool:
+    """Return True if an attribute is what another program answered."""
+    return name in _BODY and isinstance(value, ast.Name) and bool(_ANSWER.search(value.id))
