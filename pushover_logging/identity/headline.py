@@ -149,7 +149,8 @@ def _joined(first: str, rest: Sequence[str]) -> str | None:
         return f"{unindented} ({first})" if unindented else None
     if _STATUS.fullmatch(first):
         said = (json_words(line)[1] for line in rest)
-        return f"{first} {next(filter(None, said), rest[0].strip())}"
+        more = next(filter(None, said), None) or _telling_line(rest)
+        return f"{first} {more}" if more else None
     is_empty = _EMPTY_HEADING.fullmatch(first)
     if not is_empty and not first.endswith(":"):
         return None
