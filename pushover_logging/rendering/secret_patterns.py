@@ -461,10 +461,10 @@ NAME_SIGNS = (
     *("sms", "tion code", "tion_code", "rity code", "rity_code", "very code", "very_code"),
     *("time code", "time_code", "your code", "your_code", "gscode", "itscode", "digo de"),
     *("code de ", "haslo", "heslo", "sifre", "salt", "nonce", "t.sid", "saml", "code_verifier"),
-    *("client_assertion", "sid=", "sid:", "sid :", "jwt", "client_key_data", "psw", "kodeord"),
+    *("client_assertion", "sid=", "sid =", "sid:", "sid :", "jwt", "client_key_data", "psw"),
     *("login code", "login_code", "access code", "access_code", "ckup code", "ckup_code", "puk"),
     *("tioncode", "ritycode", "verycode", "ckupcode", "rity answer", "rity_answer", "lozinka"),
-    *("sandi", "?", "&"),
+    *("kodeord", "sandi", "?", "&"),
 )
 """Every name contains one of these, folded."""
 KINDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
