@@ -233,6 +233,7 @@ def test_push_that_is_refused(command, inbox):
         ("ENCRYPTION_KEY", "12", "encryption_key"),
         ("THROTTLE", "sometimes", "throttle"),
         ("THROTTLE", "redis://h:pw@:x/a", "throttle"),
+        ("THROTTLE", "redis://h/?socket_timeout=soon", "throttle"),
         ("OUTBOX", "/", "outbox"),
         ("TOKEN", "off", "token"),
         ("TOKEN_FILE", "nowhere", "token"),

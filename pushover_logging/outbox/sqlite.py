@@ -180,6 +180,8 @@ class FileOutbox:
         """Look, without opening the file, if others may have left Messages, or counts to report."""
         due = self._clock.time() if self._has_throttle else -math.inf
         self._may_inherit = self.file.has_row(_IS_DUE, self._account, self._account, due)
+        if self._may_inherit:
+            self._beat_at = -math.inf  # a leader finds out with its next transaction
         return self._may_inherit
 
     def awaits_due(self) -> bool:
@@ -522,6 +524,7 @@ class FileOutbox:
         self._execute(
             "DELETE FROM message WHERE emitter = 0 AND outcome IS NOT NULL AND NOT is_kept"
         )
+        self._may_inherit = False  # what is left is of the living
 
 
 class ListedMessage(NamedTuple):
