@@ -156,6 +156,8 @@ TROUBLE = """
     handler = PushoverHandler(throttle={"windows": [5, 60], "store": sys.argv[1]})
     log = logging.Logger("shop")
     log.addHandler(handler)
+    # What the first push of a process imports and compiles is no matter of Redis.
+    handler.message(log.makeRecord("shop", 40, __file__, 1, "Cannot connect", (), None))
     print("ready", flush=True)
     slowest, late, number = 0, 0, 0  # late: what a busy machine takes for itself
     for line in sys.stdin:
