@@ -588,6 +588,8 @@ def test_jobs_of_another_token_are_mentioned(cron, redis):
     expected = "no jobs of this token and user; the file has jobs of another token or user\n"
     assert (0, expected, []) == cron.run("jobs", *given, **other)
     assert (0, "[]\n", []) == cron.run("jobs", *given, "--json", **other)
+    assert (0, "", []) == cron.run("overdue", *given, **other)
+    assert cron.err.endswith(expected)
     assert cron.run("jobs", "--store", redis.url, **other)[1].startswith("no jobs: `pushover")
 
 

@@ -22,7 +22,7 @@ _NAME = 20  # columns that a name has at least
 _COLUMNS = 80  # if the width of the terminal is not known
 _HALF_A_YEAR = 183 * 86_400  # seconds
 _NO_JOBS = "no jobs: `pushover-logging run --every DURATION` adds one"
-_JOBS_OF_OTHERS = "no jobs of this token and user; the file has jobs of another token or user"
+JOBS_OF_OTHERS = "no jobs of this token and user; the file has jobs of another token or user"
 _EXAMPLES = """\
 examples:
   pushover-logging jobs
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0 if is_known else UNKNOWN
     with shared_state.shared_throttle(arguments) as throttle:
         found, now = jobs.listed(throttle.store), throttle.store.now()
-        none = _NO_JOBS if found or not _others_have_jobs(throttle.store) else _JOBS_OF_OTHERS
+        none = _NO_JOBS if found or not others_have_jobs(throttle.store) else JOBS_OF_OTHERS
     if arguments.json:
         print(json.dumps([_described(name, job, now) for name, job in found.items()], indent=2))
     elif found:
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _others_have_jobs(store: Store) -> bool:
+def others_have_jobs(store: Store) -> bool:
     """Return True if the store is a file with jobs of other accounts; Redis cannot tell."""
     others_have = getattr(store, "others_have", None)  # Windows cannot import SqliteStore
     return others_have is not None and bool(others_have(DEADLINE))

@@ -6,6 +6,7 @@ import argparse
 
 from pushover_logging.cli import shared_state
 from pushover_logging.cli.argparse_help import add_command
+from pushover_logging.cli.jobs import JOBS_OF_OTHERS, others_have_jobs
 from pushover_logging.cli.terminal import on_one_line, progress, warn
 from pushover_logging.exceptions import TemporaryError
 from pushover_logging.throttle import jobs
@@ -50,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         late = {name: job for name, job in found.items() if job.deadline <= now}
         is_sent = is_sent and all(jobs.is_reported(job, now) for job in late.values())
         error = None if is_sent else handler.stats().last_error
+        is_blind = not found and others_have_jobs(throttle.store)
+    if is_blind:
+        warn(JOBS_OF_OTHERS)
     for name, job in late.items():
         message = jobs.message(name, job, now)
         print(on_one_line(f"{message.title}: {message.message}"))
