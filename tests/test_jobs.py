@@ -581,7 +581,7 @@ def test_names_are_shown_as_a_terminal_can(cron):
 
 @pytest.mark.process
 def test_jobs_of_another_token_are_mentioned(cron, redis):
-    """The file can tell, and Redis cannot."""
+    """The file knows, and Redis does not."""
     given = ["--outbox", "outbox.sqlite"]
     cron.run("run", *given, "--name", "backup", "--every", "1d", "--", "true")
     other = {"PUSHOVER_TOKEN": f"b{TOKEN[1:]}"}

@@ -37,7 +37,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in shells
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  those of argparse
         super().__init__(**options)
-        # What starts like a number is no option: so is -5m, whose error shows the value then.
+        # What starts like a number is a value and no option, so that the error of -5m shows it.
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:

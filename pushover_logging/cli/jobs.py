@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def others_have_jobs(store: Store) -> bool:
-    """Return True if the store is a file with jobs of other accounts; Redis cannot tell."""
+    """Return True if the store is a file with jobs of other accounts; Redis does not know."""
     others_have = getattr(store, "others_have", None)  # Windows cannot import SqliteStore
     return others_have is not None and bool(others_have(DEADLINE))
 

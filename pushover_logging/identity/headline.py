@@ -205,7 +205,7 @@ def json_words(line: str) -> tuple[str, str]:
 def given_text(exc: BaseException) -> str:
     """Return an exception's text; of one without, what it was given. Raises what its str() raises.
 
-    That is its ``message``, or another exception, whose text can be empty as well.
+    That is its ``message``, or another exception, which may have no text either.
     """
     text = str(exc)
     if text.strip():

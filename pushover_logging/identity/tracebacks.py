@@ -26,7 +26,7 @@ _MAX_REMARKS = 8
 _RAISES = frozenset({opmap["RAISE_VARARGS"], opmap["RERAISE"]})
 
 # Errors of Python's own that say what is wrong, whatever replaces them.
-_TELLING = (
+_CLEAR = (
     OSError, ImportError, SyntaxError, TypeError, MemoryError, RecursionError, SystemError,
     BaseExceptionGroup, KeyboardInterrupt, SystemExit,
 )  # fmt: skip
@@ -157,7 +157,7 @@ def _is_librarys_accident(exc: BaseException, logged: BaseException) -> bool:
     program's own an installed program looks like a library.
     """
     tb = exc.__traceback__
-    if tb is None or type(exc).__module__ != "builtins" or isinstance(exc, _TELLING):
+    if tb is None or type(exc).__module__ != "builtins" or isinstance(exc, _CLEAR):
         return False
     if _has_own_frame(tb) or not _has_own_frame(logged.__traceback__):
         return False
@@ -474,12 +474,12 @@ def _is_parsed_accident(
     """Return True if `_is_librarys_accident` holds for the text of an exception."""
     name, _, words = exc.line.partition(":")
     kind = getattr(builtins, name, None)
-    if not isinstance(kind, type) or issubclass(kind, _TELLING) or ": " not in replaced_by.line:
+    if not isinstance(kind, type) or issubclass(kind, _CLEAR) or ": " not in replaced_by.line:
         return False
     if not exc.frames or _has_parsed_own_frame(exc) or not _has_parsed_own_frame(logged):
         return False
     code = exc.frames[-1].code
-    return not words or not code.startswith("raise ") if code else False
+    return bool(code) and not (words and code.startswith("raise "))
 
 
 def _has_parsed_own_frame(exc: ParsedTraceback) -> bool:

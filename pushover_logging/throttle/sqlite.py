@@ -104,7 +104,7 @@ class SqliteStore:
         return [name for (name,) in self._do("SELECT name FROM item WHERE account = ?")]
 
     def others_have(self, start: str) -> bool:
-        """Return True if another account of the file has items whose names start so."""
+        """Return True if another account of the file has items with names that start so."""
         statement = "SELECT 1 FROM item WHERE account != ? AND name GLOB ? LIMIT 1"
         return bool(self._do(statement, f"{start}*"))
 
