@@ -206,6 +206,36 @@ def test_writer_ends_and_starts_again(threaded, monkeypatch):
     assert ["first", "second"] == names(threaded)
 
 
+def test_look_at_the_file_while_it_is_opened_costs_no_descriptor(file, monkeypatch):
+    """As where a program makes a second handler while the first one logs for the first time."""
+    add(file, "before")
+    file.close()
+    listing, done = sqlite_file._descriptors_of, threading.Event()
+
+    def look():
+        while not done.is_set():
+            file.has_row("SELECT 1 FROM thing")
+
+    looking = threading.Thread(target=look)
+
+    def listed(identity):
+        if not looking.is_alive():
+            looking.start()
+            return set()
+        end = time.monotonic() + 0.5
+        while len(numbers := listing(identity)) < 2 and time.monotonic() < end:
+            pass
+        return numbers
+
+    monkeypatch.setattr(sqlite_file, "_descriptors_of", listed)
+    add(file, "after")
+    monkeypatch.undo()
+    done.set()
+    looking.join()
+    assert ["before", "after"] == names(file)
+    assert 1 == len(listing(file._identity))
+
+
 def test_signal_in_the_middle_of_a_transaction(file):
     """It cuts off all of that, and comes through to the program; the next one works."""
     other = concurrent.futures.Future()

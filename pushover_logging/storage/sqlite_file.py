@@ -64,7 +64,8 @@ class SqliteFile:
 
     ``_lock`` is over the writer's start and end. ``_gate`` is held while the connection is in use:
     the writer, or the caller if no thread can start; a fork waits for it, so that no transaction
-    is cut in two. The same thread alone writes ``_within`` and ``leaders``; any thread may read
+    is cut in two. ``_opening`` keeps the descriptor of `has_row` from being taken for the
+    connection's. The same thread alone writes ``_within`` and ``leaders``; any thread may read
     them. A process that dies in a transaction leaves a journal, from which the next one rolls back.
     """
 
@@ -77,7 +78,7 @@ class SqliteFile:
         created = re.findall(r"CREATE ((?:TABLE|INDEX) \w+)", "".join(migrations))
         self._schema: set[str] = {each.lower() for each in created}
         self._clock = clock
-        self._lock, self._gate = threading.RLock(), threading.RLock()
+        self._lock, self._gate, self._opening = (threading.RLock() for _ in range(3))
         self._jobs: deque[_Job] = deque()
         self._wakeup = threading.Lock()
         self._writer: threading.Thread | None = None
@@ -135,7 +136,7 @@ class SqliteFile:
         try:
             if not self.path.is_file():
                 return False
-            with self._reader(timeout=0) as reader:
+            with self._opening, self._reader(timeout=0) as reader:
                 self._check(reader)
                 return reader.execute(query, values).fetchone() is not None
         except (*_FAULTS, Unavailable) as error:
@@ -363,13 +364,18 @@ class SqliteFile:
         if stat.S_IMODE(found.st_mode) & 0o077:
             self.path.chmod(0o600)
             self._warnings.append(f"{self.path} was open to other users: its mode is 0600 now")
-        others = _descriptors_of(self._identity)
-        connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Closing
-        )
+        with self._opening:
+            others = _descriptors_of(self._identity)
+            connection = sqlite3.connect(
+                self.path,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=_Closing,
+            )
+            self._descriptors = sorted(_descriptors_of(self._identity) - others)
         try:
             version = self._check(connection)
-            self._descriptors = sorted(_descriptors_of(self._identity) - others)
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
             if version < len(self._migrations):
