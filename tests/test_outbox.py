@@ -12,7 +12,6 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from conftest import FakeClock
@@ -274,44 +273,6 @@ def test_call_does_not_wait_for_a_slow_disk(handler_for, inbox, path, monkeypatc
     assert handler.flush(20)
     expected = ["before", *(f"record {n}" for n in range(5))]
     assert expected == sorted(push["title"] for push in inbox.messages)
-
-
-@pytest.mark.process
-def test_handler_that_is_gone_leaves_nothing_open(program, path):
-    """No descriptor and no lock stays behind, however often a program configures its logging."""
-    source = """
-    import gc, logging, os, time
-    from pushover_logging import PushoverHandler
-    from pushover_logging.storage import sqlite_file
-    sqlite_file._TICK = 0.1
-
-    def use():
-        handler = PushoverHandler(throttle=False)
-        log = logging.Logger("shop")
-        log.addHandler(handler)
-        log.error("boom happened")
-        handler.flush(20)
-        handler.close()
-
-    def opened():
-        gc.collect()
-        return sum(1 for name in os.listdir("/proc/self/fd"))
-
-    use()
-    deadline = time.monotonic() + 20
-    while sqlite_file._FILES and time.monotonic() < deadline:
-        time.sleep(0.05)
-    before = opened()
-    for _ in range(5):
-        use()
-    while (sqlite_file._FILES or opened() > before) and time.monotonic() < deadline:
-        gc.collect()
-        time.sleep(0.05)
-    print(opened() - before)
-    """
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("there is no /proc here")
-    assert (0, "0\n") == program.run(source, PUSHOVER_OUTBOX=str(path))[:2]
 
 
 @contextlib.contextmanager
