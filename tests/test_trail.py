@@ -481,6 +481,44 @@ def test_tasks_of_celery_do_not_mix(program, inbox, tmp_path, pool):
     assert [[f"INFO shop: charging order {n}"] for n in (1, 3, 5, 7)] == sorted(orders)
 
 
+def test_job_of_celery_begins_and_ends_a_trail(drive):
+    """In the thread that runs it; a task that is called as a function belongs to its caller."""
+    needs("celery")
+    from celery import Celery
+
+    made = drive(level="ERROR", throttle=False)
+    made.log.setLevel(logging.INFO)
+
+    @Celery("app", set_as_current=False).task
+    def charge(number):
+        made.log.info("charging order %d", number)
+        made.log.error("Card declined", extra={"n": number})
+
+    made.log.info("no order")
+    for number in (1, 2):
+        charge.apply([number])
+    made.log.info("paying order 3")
+    charge(3)
+    made.settle()
+    *jobs, called = made.inbox.messages
+    check_own_lines(jobs, "n", 2)
+    assert ["INFO shop: paying order 3", "INFO shop: charging order 3"] == trail(called)
+
+
+def test_line_asks_celery_nothing(driven):
+    """It is slow to answer, and most programs that import it only start jobs."""
+    needs("celery")
+    import celery.app.trace
+
+    driven.log.info("The first line finds the framework")
+    called = []
+    sys.setprofile(lambda frame, *_: called.append(frame.f_globals.get("__name__", "")))
+    driven.log.info("charging order 17")
+    sys.setprofile(None)
+    assert "pushover_logging.delivery.trail" in called
+    assert [] == [name for name in called if name.startswith(celery.__name__)]
+
+
 def test_trail_never_raises():
     """Not even for a record whose time is no number, made by hand."""
     remembered = module.Trail(3)

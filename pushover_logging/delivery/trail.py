@@ -51,7 +51,12 @@ class _Context:
 
 _CONTEXT: ContextVar[_Context | None] = ContextVar("pushover_logging_trail", default=None)
 """Set at a context's first line; a task or thread that inherits another's replaces that."""
-_FOLLOWED: list[bool] = []  # once `_begin` is connected to Django's signal
+_SIGNALS = {
+    "django.core.signals": ("request_started",),
+    "celery.signals": ("task_prerun", "task_postrun"),
+}
+"""They begin a context: Django has no variable for a request, and Celery's for a job is slow."""
+_FOLLOWED: set[str] = set()  # of them, those that `_begin` is connected to
 
 
 class Trail:
@@ -132,12 +137,14 @@ def elsewhere() -> Iterator[None]:
 
 def _context() -> _Context:
     """Return the current context, a new one if the last line was another's."""
+    for name in _SIGNALS:
+        if name in _MODULES and name not in _FOLLOWED:
+            _follow(name)
     task, request = _task(), _request()
     context = _CONTEXT.get()
     if context is None or not context.is_current(task, request):
         context = _Context(task, request)
         _CONTEXT.set(context)
-        _follow_django()
     return context
 
 
@@ -149,26 +156,20 @@ def _task() -> Any:  # noqa: ANN401  an asyncio.Task, whose import most programs
 
 
 def _request() -> object:
-    """Return what stands for the request or job that a thread works on, or None.
-
-    Flask and Celery keep it; their threads and processes go from one to the next.
-    """
+    """Return what stands for Flask's request that a thread works on, or None."""
     flask = _MODULES.get("flask.globals")
-    if flask is not None:
-        variable = getattr(flask, "_cv_request", None) or flask._cv_app  # noqa: SLF001
-        if (request := variable.get(None)) is not None:
-            return request
-    celery = _MODULES.get("celery._state")
-    job = celery.get_current_task() if celery is not None else None
-    return None if job is None else job.request
+    if flask is None:
+        return None
+    variable = getattr(flask, "_cv_request", None) or flask._cv_app  # noqa: SLF001
+    return variable.get(None)
 
 
-def _follow_django() -> None:
-    """Begin a context with each request of Django, which keeps no variable for it."""
-    signals = _MODULES.get("django.core.signals")
-    if signals is not None and not _FOLLOWED:
-        _FOLLOWED.append(True)
-        signals.request_started.connect(_begin)
+def _follow(name: str) -> None:
+    """Begin a context with each request or job of a framework, from now on."""
+    signals = [getattr(_MODULES[name], signal) for signal in _SIGNALS[name]]
+    _FOLLOWED.add(name)  # first: a signal handler's line would wait for the lock of `connect`
+    for signal in signals:
+        signal.connect(_begin)
 
 
 def _begin(**_: object) -> None:
