@@ -488,6 +488,17 @@ def test_any_process_that_sends_reports_it(cron):
 
 
 @pytest.mark.process
+def test_window_of_the_environment_applies_to_commands(cron):
+    """PUSHOVER_THROTTLE has a duration: what comes again within it is counted."""
+    cron.command.environ["PUSHOVER_THROTTLE"] = "2d"
+    send, run = ("send", "--problem", "disk", "full"), ("run", "--name", "sync", "--", "false")
+    expected = [["disk"], ["sync failed: exit status 1"]]
+    assert expected == [cron.run(*arguments)[2] for arguments in (send, run)]
+    cron.hour = 5
+    assert [[], []] == [cron.run(*arguments)[2] for arguments in (send, run)]
+
+
+@pytest.mark.process
 def test_jobs_are_listed_and_forgotten(cron):
     """Name, last start, status, duration, deadline, on lines of 80 characters; and as JSON."""
     assert 2 == cron.command.run("jobs")[0]

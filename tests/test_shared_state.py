@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import TOKEN, USER, Driven, unused_port
 
-from pushover_logging.cli.shared_state import add_options, outbox_of, shared_throttle
+from pushover_logging.cli.shared_state import add_options, outbox_of, rules_of, shared_throttle
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, TemporaryError
 from pushover_logging.identity.fingerprint import explicit
@@ -67,6 +67,13 @@ def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):
     assert has_problem("--store", redis.url, "--outbox", tmp_path / "other.sqlite")
     monkeypatch.setenv("PUSHOVER_THROTTLE", redis.url)
     assert has_problem()
+
+
+def test_windows_of_the_environment_apply_to_each_store(monkeypatch, tmp_path):
+    """PUSHOVER_THROTTLE has a duration, and an option names the store."""
+    monkeypatch.setenv("PUSHOVER_THROTTLE", "2d")
+    for option in (("--store", "redis://nas/0"), ("--outbox", tmp_path / "outbox.sqlite")):
+        assert (2 * 86_400.0,) == rules_of(parsed(*option)).windows
 
 
 def test_file_is_made_only_if_asked(tmp_path):

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pushover_logging import config
@@ -64,13 +64,12 @@ def _checked(text: str, check: Callable[[], object]) -> str:
 
 
 def rules_of(arguments: argparse.Namespace) -> Rules:
-    """Return the throttle's rules, with the ``store`` that the options or the environment name.
+    """Return the environment's rules, with the ``store`` that the options or the environment name.
 
     ``--store`` comes first, then ``--outbox``, then the environment. Raises ConfigurationError.
     """
-    store = arguments.store
-    rules = config.rules({"store": store} if store else None) or Rules()
-    return rules if store or not arguments.outbox else replace(rules, store=None)
+    rules = config.rules(None) or Rules()
+    return replace(rules, store=arguments.store or (None if arguments.outbox else rules.store))
 
 
 def outbox_of(arguments: argparse.Namespace) -> str:
@@ -107,12 +106,12 @@ def shared_handler(
     client = config.client(config.credentials())
     if client is None:
         return None
-    outbox, store = outbox or outbox_of(arguments), rules_of(arguments).store
+    outbox, rules = outbox or outbox_of(arguments), rules_of(arguments)
     path = config.outbox(outbox, client.application)
     # Without an outbox file, no earlier run can have left anything.
-    if only_if_outbox_exists and store is None and path is not None and not path.exists():
+    if only_if_outbox_exists and rules.store is None and path is not None and not path.exists():
         return None
-    throttle = {**_THROTTLE, "store": store}
+    throttle = {**asdict(rules), **_THROTTLE}
     return PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=arguments.clock)
 
 
