@@ -93,20 +93,17 @@ def warn_if_alone(arguments: argparse.Namespace) -> None:
 
 
 def shared_handler(
-    arguments: argparse.Namespace,
-    *,
-    outbox: str | None = None,
-    only_if_outbox_exists: bool = False,
+    arguments: argparse.Namespace, *, only_if_outbox_exists: bool = False
 ) -> PushoverHandler | None:
     """Return the handler of a command that runs again and again; None if nothing is sent.
 
-    Its problems are in the shared state, and remembered from one run to the next. ``outbox``
-    replaces the one that the options name. Raises ConfigurationError.
+    Its problems are in the shared state, and remembered from one run to the next. Raises
+    ConfigurationError.
     """
     client = config.client(config.credentials())
     if client is None:
         return None
-    outbox, rules = outbox or outbox_of(arguments), rules_of(arguments)
+    outbox, rules = outbox_of(arguments), rules_of(arguments)
     path = config.outbox(outbox, client.application)
     # Without an outbox file, no earlier run can have left anything.
     if only_if_outbox_exists and rules.store is None and path is not None and not path.exists():

@@ -52,8 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> None:
     """Send what was held back, unless a program does."""
-    outbox = config.OFF if rules_of(arguments).store is not None else None
-    handler = shared_handler(arguments, outbox=outbox)
+    arguments.store = rules_of(arguments).store
+    if arguments.store is not None:
+        arguments.outbox = config.OFF  # a summary needs no file
+    handler = shared_handler(arguments)
     assert handler is not None  # noqa: S101  there is a shared state
     with progress("waiting for the service"):
         is_sent = handler.report_due()
