@@ -37,9 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises ConfigurationError, and TemporaryError if another push that is due cannot be sent.
     """
-    error = None
     with (
-        shared_state.warnings_but(lambda: error),
+        shared_state.library_warnings() as warnings,
         shared_state.shared_throttle(arguments) as throttle,
     ):
         handler = shared_state.shared_handler(arguments)
@@ -50,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = jobs.listed(throttle.store)
         late = {name: job for name, job in found.items() if job.deadline <= now}
         is_sent = is_sent and all(jobs.is_reported(job, now) for job in late.values())
-        error = None if is_sent else handler.stats().last_error
+        warnings.error = None if is_sent else handler.stats().last_error
         is_blind = not found and others_have_jobs(throttle.store)
     if is_blind:
         warn(JOBS_OF_OTHERS)
@@ -59,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(on_one_line(f"{message.title}: {message.message}"))
     if is_sent:
         return OVERDUE if late else 0
-    why = error or "the service asked to wait, or another process sends"
+    why = warnings.error or "the service asked to wait, or another process sends"
     remedy = "the next call tries again, and `pushover-logging check` finds what is wrong"
     unsent = TemporaryError(f"a push was not sent: {why}; {remedy}")
     if not late:

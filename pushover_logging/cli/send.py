@@ -166,10 +166,11 @@ def _report(
     if html is not None:
         handler.setFormatter(PushoverFormatter(body=html.replace("%", "%%")))
     values = {"name": "send", "levelno": level, "msg": text, "created": arguments.clock.time()}
-    with progress("sending"), shared_state.warnings_but(lambda: handler.stats().last_error):
+    with progress("sending"), shared_state.library_warnings() as warnings:
         handler.handle(logging.makeLogRecord({**values, "pushover": extra}))
         _, kept = lifecycle.end_sending()
-    stats = handler.stats()
+        stats = handler.stats()
+        warnings.error = stats.last_error
     why = stats.last_error or "the service does not answer in time"
     if stats.rejected:
         raise RejectedError(why)

@@ -112,31 +112,31 @@ def shared_handler(
     return PushoverHandler(level=0, outbox=outbox, throttle=throttle, clock=arguments.clock)
 
 
-@contextlib.contextmanager
-def warnings_but(reported: Callable[[], str | None]) -> Iterator[None]:
-    """Print what the library warns of in the block, but for the error that the caller prints."""
-    found = _Warnings()
-    logger = logging.getLogger(LOGGER_NAME)
-    logger.addHandler(found)
-    try:
-        yield
-    finally:
-        logger.removeHandler(found)
-        error = reported()
-        for text in found.texts:
-            if not (error and error in text):
-                warn(text)
-
-
 class _Warnings(logging.Handler):
-    """Keeps the texts of records; any thread may add one."""
+    """Keeps the texts of records, which any thread may add; ``error`` is the one to leave out."""
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
+        self.error: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def library_warnings() -> Iterator[_Warnings]:
+    """Print what the library warns of in the block, except the ``error`` that the block sets."""
+    found = _Warnings()
+    logger = logging.getLogger(LOGGER_NAME)
+    logger.addHandler(found)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(found)
+        for text in found.texts:
+            if not (found.error and found.error in text):
+                warn(text)
 
 
 @contextlib.contextmanager
