@@ -19,7 +19,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -54,7 +54,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._wakeup = -1
         self._early_signals: list[int] = []
-        self._handled_signals: list[signal.Signals] = []
+        self._handled_signals: set[signal.Signals] = set()
         self._terminals: list[tuple[int, int]] = []
         self._copiers: list[_Copier] = []
         self._is_stopped = False  # by a signal, after the command's end
@@ -75,7 +75,7 @@ class Child:
                 close_fds=False,
             )
         except OSError:
-            self._restore_signals()
+            self._stop_forwarding()
             raise
         finally:
             for write in {write for _, write in ends.values()}:
@@ -91,14 +91,13 @@ class Child:
         """Return its exit status, or the negative number of the signal that killed it.
 
         Its output is written then. Output of processes that it left running is waited for while it
-        keeps coming and no signal does. From then on signals are ignored, except SIGINT; see
-        `exiting_on_signals`.
+        keeps coming and no signal does.
         """
         assert self._process is not None  # noqa: S101  start was called
         while (code := self._process.poll()) is None:
             select.select([self._wakeup], [], [])
             os.read(self._wakeup, _CHUNK)
-        self._restore_signals({signal.SIGINT, signal.SIGWINCH, signal.SIGCHLD})
+        self._stop_forwarding()
         ended = time.monotonic()
         for copier in self._copiers:
             while copier.is_busy(ended) and not self._is_stopped:
@@ -114,9 +113,9 @@ class Child:
         for number in (*_FORWARDED, signal.SIGWINCH):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and & ignore some
                 signal.signal(number, self._forward)
-                self._handled_signals.append(number)
+                self._handled_signals.add(number)
         signal.signal(signal.SIGCHLD, _ignore)
-        self._handled_signals.append(signal.SIGCHLD)
+        self._handled_signals.add(signal.SIGCHLD)
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGWINCH:
@@ -133,14 +132,14 @@ class Child:
         else:
             self._process.send_signal(number)
 
-    def _restore_signals(
-        self, numbers: Container[int] = (*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH)
-    ) -> None:
+    def _stop_forwarding(self) -> None:
+        """Ignore signals from now on, until `exiting_on_signals`, but not SIGINT.
+
+        The alert is in the outbox, so a user who waits can interrupt the exit.
+        """
         signal.set_wakeup_fd(-1)
-        for number in self._handled_signals:
-            # SIGINT too: the alert is in the outbox, so a user who waits can interrupt the exit.
-            if number in numbers:
-                signal.signal(number, signal.SIG_DFL)
+        for number in {signal.SIGINT, signal.SIGCHLD, signal.SIGWINCH} & self._handled_signals:
+            signal.signal(number, signal.SIG_DFL)
 
     def _ends(self) -> dict[int, tuple[int, int]]:
         """Return the read and write end for stdout and for stderr."""
