@@ -91,7 +91,8 @@ def test_patch_after_the_handlers(program, inbox, library, outbox):
 
 
 @LIBRARIES
-def test_patch_after_the_first_record(program, inbox, library):
+@OUTBOXES
+def test_patch_after_the_first_record(program, inbox, library, outbox):
     """The threads are there by then, and send; others of the new kind take over: all arrives."""
     inbox.fail_with(delay=1, times=None)
     before, after = PROGRAM.split("{patch}")
@@ -100,7 +101,7 @@ logging.error("before")
 time.sleep(0.5)  # it is being sent
 {PATCHES[library]}
 {after}"""
-    code, out, err = program.run(source, **QUIET)
+    code, out, err = program.run(source, **outbox, **QUIET)
     assert (0, "") == (code, own(err))
     assert dict.fromkeys(["before", "first", "second", "at exit"], 3) == titles(inbox)
     assert float(out) < 0.8

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -234,6 +235,22 @@ def test_look_at_the_file_while_it_is_opened_costs_no_descriptor(file, monkeypat
     looking.join()
     assert ["before", "after"] == names(file)
     assert 1 == len(listing(file._identity))
+
+
+def test_program_that_is_patched_while_the_writer_runs(threaded, monkeypatch):
+    """Callers do the work from then on; the writer, which may not end, does nothing more."""
+    add(threaded, "before")
+    writer = threaded._writer
+    monkeypatch.setattr(threading, "Lock", partial(threading.Lock))  # as gevent does
+    add(threaded, "after")
+    assert ["before", "after"] == names(threaded)
+    end = time.monotonic() + 20
+    while threaded._writer is not None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert (None, True) == (threaded._writer, writer.is_alive())
+    monkeypatch.undo()
+    writer.join(20)
+    assert not writer.is_alive()
 
 
 def test_signal_in_the_middle_of_a_transaction(file):

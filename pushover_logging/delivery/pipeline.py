@@ -70,6 +70,12 @@ class Pipeline:
     fork's child never sees this object again; at exit nothing here has to be closed.
     """
 
+    # eventlet replaces the locks that it reaches by each `__dict__`, also those that are held.
+    __slots__ = (
+        "_client", "_group_by", "_is_throttled", "_lock", "_settings", "_throttle", "_watches_at",
+        "counters", "dedup", "guard", "outbox", "pid", "sender", "thread", "will_watch",
+    )  # fmt: skip
+
     def __init__(self, settings: Settings) -> None:
         clock, rules = settings.clock, settings.rules or Rules()
         self.pid: int = os.getpid()

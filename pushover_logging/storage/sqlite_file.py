@@ -82,6 +82,7 @@ class SqliteFile:
         self._jobs: deque[_Job] = deque()
         self._wakeup = threading.Lock()
         self._writer: threading.Thread | None = None
+        self._kind: object = None  # of the locks when the first writer started
         self._connection: sqlite3.Connection | None = None
         self._within: dict[int, sqlite3.Connection] = {}  # by thread, while it does jobs
         self._identity = 0, 0
@@ -118,11 +119,14 @@ class SqliteFile:
 
         It can be cancelled until it begins. ``future`` gets its result, or Unavailable.
         """
-        self._jobs.append((future, work))
-        if not (self._has_writer() or _is_owned(self._gate)) and self._gate.acquire(
-            timeout=PATIENCE
-        ):
+        job, is_inside = (future, work), _is_owned(self._gate)
+        is_queued = is_inside or not self._is_patched()
+        if is_queued:
+            self._jobs.append(job)
+        if not (self._has_writer() or is_inside) and self._gate.acquire(timeout=PATIENCE):
             try:
+                if not is_queued:  # with the gate alone: the old writer must not take it
+                    self._jobs.append(job)
                 self._work_off()
             finally:
                 self._gate.release()
@@ -213,15 +217,22 @@ class SqliteFile:
 
     # -- the writer
 
+    def _is_patched(self) -> bool:
+        """Return True if gevent or eventlet has patched the program since a writer started.
+
+        A thread and a green thread cannot wait for each other. Callers do the work from then on.
+        """
+        return self._kind not in {None, threading.Lock}
+
     def _has_writer(self) -> bool:
         with self._lock:
-            if self._is_ending:
+            if self._is_ending or self._is_patched():
                 return False
             if self._writer is not None and self._writer.is_alive():
                 with contextlib.suppress(RuntimeError):  # it is awake already
                     self._wakeup.release()
                 return True
-            self._wakeup = threading.Lock()
+            self._wakeup, self._kind = threading.Lock(), threading.Lock
             try:
                 self._writer = self._clock.start_thread(self._write, "pushover-logging-writer")
             except RuntimeError:  # no thread starts: at the interpreter's end, and by the system
@@ -238,9 +249,11 @@ class SqliteFile:
                     self._work_off()
             with self._lock:
                 is_needed = not self._is_ending and (has_news or is_leading)
-                if not (is_needed or self._jobs):
+                if self._is_patched() or not (is_needed or self._jobs):
                     self._writer = None
-                    return
+                    break
+        while self._is_patched():  # `threading` does not know this thread any more: no end
+            wakeup.acquire(timeout=_TICK)
 
     def _work_off(self) -> None:
         """Do all that waits in one transaction; called with the gate held."""
