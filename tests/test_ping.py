@@ -219,10 +219,17 @@ def test_end_that_hangs_is_given_up(command, watcher, answer):
     assert 15 <= time.monotonic() - began < 40
 
 
-@pytest.mark.parametrize("given", ["ftp://x/", "nowhere", "http://", "http://h:99999/", "http://["])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ftp://x/", "nowhere", "http://", "http://h:99999/", "http://[", "http://h/my uuid",
+        " http://h/uuid", "http://h/uuid\n", "http://h/<uuid>", "'http://h/uuid'",
+    ],
+)  # fmt: skip
 def test_url_that_is_wrong_runs_nothing(command, tmp_path, given):
-    """It is not shown: it may be a secret."""
+    """Its length is shown, and not the URL, which may be a secret."""
     status, _, err = command.run("run", "--ping", given, "--", "touch", "ran")
     assert (2, 1) == (status, err.count(b"\n"))
-    assert b"argument --ping: takes an http or https URL" in err
+    assert f"argument --ping: got *** ({len(given)} characters".encode() in err
+    assert b"), takes an http or https URL without spaces (see --help)" in err
     assert not (tmp_path / "ran").exists()

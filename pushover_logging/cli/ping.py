@@ -8,23 +8,26 @@ import time
 from urllib.parse import SplitResult, urlsplit
 
 from pushover_logging.cli.terminal import warn
+from pushover_logging.rendering.redaction import describe_secret
 
 MAX_BODY = 8 * 1024  # bytes
 _TIMEOUT = 5.0  # seconds to connect, and to wait for the answer
 _TRIES = 3
 _PAUSE = 1.0  # seconds between two tries
+_NOT_IN_URL = frozenset(' "<>\\^`{|}')  # https://www.rfc-editor.org/rfc/rfc3986#appendix-A
 _LONGEST = _TRIES * (_TIMEOUT + _PAUSE)  # seconds for which the end of `run` waits
 
 
 def ping_url(text: str) -> SplitResult:
-    """Return the parts of the option ``--ping``."""
+    """Return the parts of the option ``--ping``, a secret that no error shows."""
     try:
         url = urlsplit(text)
-        if url.scheme in {"http", "https"} and url.hostname and url.port != 0:
+        is_whole = text.isprintable() and _NOT_IN_URL.isdisjoint(text)
+        if url.scheme in {"http", "https"} and url.hostname and url.port != 0 and is_whole:
             return url
     except ValueError:  # an invalid port, or an invalid host in brackets
         pass
-    msg = "takes an http or https URL"
+    msg = f"got {describe_secret(text)}, takes an http or https URL without spaces"
     raise argparse.ArgumentTypeError(msg)
 
 
