@@ -135,7 +135,8 @@ def test_what_cannot_be_sent_is_one_line(command, inbox, arguments, said):
 def test_problem_is_sent_once_then_counted(command, inbox):
     """Its name is its title, unless another is given; `--resolve` ends it, with a text or without.
 
-    A program that shares the outbox knows the problem by its `fingerprint`.
+    A line reports that there was nothing to resolve. A program that shares the outbox knows the
+    problem by its `fingerprint`.
     """
     options = ["--problem", "disk", "--priority", "high", "--outbox", "outbox.sqlite"]
     for _ in range(3):
@@ -146,7 +147,10 @@ def test_problem_is_sent_once_then_counted(command, inbox):
     assert ("Slow", "9 s") == (slow["title"], slow["message"])
     assert (0, b"", b"") == command.run("send", "--resolve", "db", "Fast again")
     options = ["--resolve", "disk", "--outbox", "outbox.sqlite"]
-    assert [(0, b"", b"")] * 2 == [command.run("send", *options) for _ in range(2)]
+    assert (0, b"", b"") == command.run("send", *options)
+    for name in ("disk", "disc"):
+        options[1], line = name, f"nothing to resolve: {name} is not open\n".encode()
+        assert (0, line, b"") == command.run("send", *options)
     fast, free = inbox.messages[2:]
     assert ("Resolved: db", "Resolved: disk") == (fast["title"], free["title"])
     assert fast["message"].startswith("Fast again\nIt lasted ")

@@ -17,6 +17,7 @@ from pushover_logging.cli.job_alerts import redaction
 from pushover_logging.cli.terminal import discard_stdout, on_one_line, progress, warn
 from pushover_logging.delivery import lifecycle
 from pushover_logging.exceptions import ConfigurationError, RejectedError, TemporaryError
+from pushover_logging.identity.fingerprint import explicit
 from pushover_logging.message import (
     ATTACHMENT_LIMIT,
     FIELDS,
@@ -28,6 +29,8 @@ from pushover_logging.message import (
 )
 from pushover_logging.rendering.formatter import PushoverFormatter
 from pushover_logging.rendering.text import clean, shortener
+from pushover_logging.throttle.rules import Problem
+from pushover_logging.throttle.store import Store
 
 STDIN = "-"
 _MAX_STDIN = 64 * 1024  # bytes, far more than a message can have
@@ -158,9 +161,11 @@ def _report(
     if handler is None:
         warn("PUSHOVER_TOKEN is off: nothing is sent")
         return 0
+    is_unknown = False
     if arguments.resolve is not None:
         with shared_state.shared_throttle(arguments, create=True) as throttle:
             throttle.check()  # else the end would be of nothing, silently
+            is_unknown = not _is_open(throttle.store, explicit(arguments.resolve))
     else:
         shared_state.warn_if_alone(arguments)
     if html is not None:
@@ -177,7 +182,14 @@ def _report(
     if stats.pending:
         why += "; the message waits in the outbox" if kept else ""
         raise (RejectedError if why.startswith(REFUSED) else TemporaryError)(why)
+    if is_unknown and stats.suppressed:
+        print(on_one_line(f"nothing to resolve: {arguments.resolve} is not open"))
     return 0
+
+
+def _is_open(store: Store, key: str) -> bool:
+    problem = store.transaction(lambda: store.load([key])).get(key)
+    return isinstance(problem, Problem) and not problem.resolved
 
 
 def _warn_of_encrypted_length(message: Message) -> None:
