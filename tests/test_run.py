@@ -764,11 +764,19 @@ def test_signal_after_the_command_ends_the_wait_for_output(command):
         assert 3 == process.wait(60)
 
 
-def test_name_that_is_blank_runs_nothing(command, tmp_path):
-    """Its pushes would not show what failed."""
-    status, _, err = command.run("run", "--name", " \n", "--", "touch", "ran")
+@pytest.mark.parametrize(
+    ("given", "takes"),
+    [
+        (" \n", "a text that is not blank"),
+        ("backup (did not run)", "a text that does not end in (did not run) or (too long)"),
+        ("backup  (too long)", "a text that does not end in (did not run) or (too long)"),
+    ],
+)
+def test_name_that_is_refused_runs_nothing(command, tmp_path, given, takes):
+    """Its pushes would not show what failed, or another job's late or slow run has this name."""
+    status, _, err = command.run("run", "--name", given, "--", "touch", "ran")
     assert (2, 1) == (status, err.count(b"\n"))
-    assert b"argument --name: got ' \\n', takes a text that is not blank" in err
+    assert f"argument --name: got {given!r}, takes {takes}" in err.decode()
     assert not (tmp_path / "ran").exists()
 
 

@@ -30,6 +30,7 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 128
 _END_OF_OPTIONS = "--"
+_OTHER_PROBLEMS = ("(did not run)", "(too long)")  # how the names of a job's end
 _FIELDS = ("priority", "device", "sound")  # of the alerts
 _CREDENTIALS = frozenset({"PUSHOVER_TOKEN", "PUSHOVER_USER", "PUSHOVER_ENCRYPTION_KEY"})
 _EXAMPLES = """\
@@ -55,7 +56,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.usage = "%(prog)s [options] -- COMMAND..."
     parser.add_argument(
         "--name",
-        type=job_name,
+        type=_own_name,
         help="the job's name; all its failures are one problem (default: the program)",
     )
     parser.add_argument(
@@ -95,6 +96,15 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "environment",
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+
+def _own_name(text: str) -> str:
+    """Return the option ``--name``; refuse what names a late or a slow run of another job."""
+    name = job_name(text)
+    if not name.endswith(_OTHER_PROBLEMS):
+        return name
+    msg = f"got {text!r}, takes a text that does not end in {' or '.join(_OTHER_PROBLEMS)}"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def run(arguments: argparse.Namespace) -> int:
