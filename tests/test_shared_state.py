@@ -76,11 +76,17 @@ def test_windows_of_the_environment_apply_to_each_store(monkeypatch, tmp_path):
         assert (2 * 86_400.0,) == rules_of(parsed(*option)).windows
 
 
-def test_file_is_made_only_if_asked(tmp_path):
+def test_file_is_made_only_if_asked(tmp_path, monkeypatch):
     """A path with a typing error is an error, not an empty state."""
     path = tmp_path / "outbox.sqlite"
-    with pytest.raises(ConfigurationError, match=f"there is no file {path}; there is no shared"):
+    missing = f"there is no file {path}; check the path, or wait for the first error of a program"
+    with pytest.raises(ConfigurationError, match=f"^{missing}, which"):
         has_problem("--outbox", path)
+    monkeypatch.setenv("PUSHOVER_OUTBOX", str(path))
+    with pytest.raises(ConfigurationError, match=f"^{missing}, which"):
+        has_problem()
+    with pytest.raises(ConfigurationError, match=r"there is no file .*; there is no shared state"):
+        has_problem("--outbox", "auto")
     assert not path.exists()
     assert not has_problem("--outbox", path, create=True)
     assert not has_problem("--outbox", path)

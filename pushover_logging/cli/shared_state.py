@@ -25,6 +25,7 @@ from pushover_logging.throttle.throttle import Throttle
 # The next run reports what is due at its time; and a monthly job, too, is resolved once.
 _THROTTLE = {"summary_at_exit": False, "forget_after": 40 * 86_400}
 PATIENCE = 2.0  # seconds
+_CHECK_PATH = "check the path, or wait for the first error of a program, which creates the file"
 _NONE = "there is no shared state: pass --outbox PATH or --store URL, or set PUSHOVER_OUTBOX"
 
 
@@ -160,9 +161,12 @@ def shared_throttle(
 
             yield RedisThrottle(rules.store, client.account, rules)
         else:
-            path = config.outbox(outbox_of(arguments), client.application)
-            if path is None or not (create or path.exists()):
-                msg = _NONE if path is None else f"there is no file {path}; {_NONE}"
+            outbox = outbox_of(arguments)
+            path = config.outbox(outbox, client.application)
+            if path is None:
+                raise ConfigurationError(_NONE)
+            if not (create or path.exists()):
+                msg = f"there is no file {path}; {_NONE if outbox == 'auto' else _CHECK_PATH}"
                 raise ConfigurationError(msg)
             with _file_store(path, client.account, arguments.clock, patience) as store:
                 yield Throttle(store, rules, is_shared=True)
