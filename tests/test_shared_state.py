@@ -9,6 +9,7 @@ import sys
 import pytest
 from conftest import TOKEN, USER, Driven, unused_port
 
+from pushover_logging.cli import main
 from pushover_logging.cli.shared_state import add_options, outbox_of, rules_of, shared_throttle
 from pushover_logging.clock import Clock
 from pushover_logging.exceptions import ConfigurationError, TemporaryError
@@ -59,6 +60,17 @@ def test_file_by_option_or_environment(inbox, tmp_path, monkeypatch):
     assert has_problem()
     monkeypatch.setenv("PUSHOVER_USER", "u" * 30)
     assert not has_problem()
+
+
+def test_problems_name_the_file_that_nobody_named(inbox, tmp_path, capsys):
+    """Where the problems are, on stderr; not for a program that reads the list."""
+    report_problem(inbox, outbox="auto")
+    (path,) = tmp_path.rglob("*.sqlite")
+    line = f"pushover-logging: the problems in {path}; --outbox or --store names others\n"
+    for options, err in ((["--all"], line), (["--outbox", str(path)], ""), (["--json"], "")):
+        assert main(["problems", *options]) == 0
+        shown = capsys.readouterr()
+        assert (True, err) == ("No database" in shown.out, shown.err)
 
 
 def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):

@@ -86,6 +86,13 @@ def outbox_of(arguments: argparse.Namespace) -> str:
     return "auto"
 
 
+def unnamed_path(arguments: argparse.Namespace) -> Path | None:
+    """Return the path of the outbox file if neither an option nor the environment names it."""
+    client = config.client(config.credentials())
+    is_auto = outbox_of(arguments) == "auto" and rules_of(arguments).store is None
+    return config.outbox("auto", client.application) if client is not None and is_auto else None
+
+
 def warn_if_alone(arguments: argparse.Namespace) -> None:
     """Print a line if no other call can know a problem, because the outbox is off."""
     given = arguments.outbox or os.environ.get("PUSHOVER_OUTBOX") or ""
