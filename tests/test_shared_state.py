@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,6 +72,15 @@ def test_problems_name_the_file_that_nobody_named(inbox, tmp_path, capsys):
         assert main(["problems", *options]) == 0
         shown = capsys.readouterr()
         assert (True, err) == ("No database" in shown.out, shown.err)
+
+
+def test_mute_shows_the_day_and_the_time_of_its_end(tmp_path, monkeypatch, capsys):
+    """However far away it is."""
+    monkeypatch.setenv("PUSHOVER_OUTBOX", str(tmp_path / "outbox.sqlite"))
+    for length in ("20m", "7d"):
+        assert main(["mute", "--for", length]) == 0
+        line = r"all problems: muted until \d\d \w{3} \d\d:\d\d, except CRITICAL\n"
+        assert re.fullmatch(line, capsys.readouterr().out)
 
 
 def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):

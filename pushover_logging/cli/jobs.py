@@ -109,12 +109,12 @@ def _line(name: str, job: Job, now: float) -> str:
     if job.ended:
         status = f"exit {job.status}" if job.status else "ok"
         duration = format_duration(max(0, round(job.ended - job.started)))
-    started, deadline = (_moment(at, now) for at in (job.started, job.deadline))
+    started, deadline = (moment(at, now) for at in (job.started, job.deadline))
     deadline += " OVERDUE" if job.deadline <= now else ""
     return _ROW.format(name, started, status, duration, deadline)
 
 
-def _moment(at: float, now: float) -> str:
+def moment(at: float, now: float) -> str:
     """Return a local time as `ls` shows it: with its year if it is half a year away or more."""
     is_near = abs(at - now) < _HALF_A_YEAR
     return time.strftime("%d %b %H:%M" if is_near else "%d %b  %Y", time.localtime(at))

@@ -8,7 +8,7 @@ import sys
 
 from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.problems import short_time
+from pushover_logging.cli.jobs import moment
 from pushover_logging.cli.shared_state import add_options, shared_throttle
 from pushover_logging.cli.terminal import on_one_line
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     now = arguments.clock.time()
     what = "all problems" if name is None else on_one_line(name)
     passes = "" if arguments.include_critical else ", except CRITICAL"
-    sys.stdout.write(f"{what}: muted until {short_time(now + seconds, now)}{passes}\n")
+    sys.stdout.write(f"{what}: muted until {moment(now + seconds, now)}{passes}\n")
     if not is_known:
         sys.stdout.write("No problem has this name now; the mute holds for when one comes.\n")
     return 0
