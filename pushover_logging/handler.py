@@ -293,13 +293,17 @@ class PushoverHandler(logging.Handler):
         problems that have it; None mutes all problems. CRITICAL records are sent unless
         ``include_critical`` is True. At the end, a quiet push reports what was held back. The mute
         applies to all processes that share the outbox file or Redis. Raises ConfigurationError if
-        an argument is invalid or the throttle is off, and TemporaryError if the shared state cannot
-        be reached.
+        an argument is invalid, if the throttle is off, or if the handler is closed and keeps its
+        problems in memory; TemporaryError if the shared state cannot be reached.
         """
         found = config.mute_name("name", name)
         length = config.mute_seconds("seconds", seconds)
         include_critical = config.boolean("include_critical", include_critical)
         with self._problems() as throttle:
+            sender = None if self._pipeline is None else self._pipeline.sender
+            if sender is not None and sender.closing and sender.shared is None:
+                msg = "mute: the handler is closed, and without shared state it reports all at once"
+                raise ConfigurationError(msg)
             throttle.mute(found, length, include_critical=include_critical)
 
     def unmute(self, name: str | None = None) -> None:

@@ -542,3 +542,18 @@ def test_terminate_is_true_or_false():
     """As each option, it is checked at construction."""
     with pytest.raises(ConfigurationError, match="terminate: got 'no', takes True or False"):
         PushoverHandler(token="a" * 30, user="u" * 30, terminate="no")
+
+
+@pytest.mark.parametrize("outbox", [None, "outbox.sqlite"])
+def test_mute_of_a_closed_handler(handler_for, inbox, tmp_path, outbox):
+    """In memory an error, since it reports all that it counts at once; a file's mute holds."""
+    handler = handler_for(outbox=outbox and tmp_path / outbox)
+    handler.close()
+    if outbox is None:
+        with pytest.raises(ConfigurationError, match=r"^mute: the handler is closed, and without "):
+            handler.mute(seconds=60)
+    else:
+        handler.mute(seconds=60)
+    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "No database"}))
+    assert handler.flush(10)
+    assert (outbox is None) == bool(inbox.messages)
