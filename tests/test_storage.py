@@ -434,6 +434,7 @@ def test_fork(path, is_busy):
             os._exit(0)
         assert time.monotonic() - began < 1
         assert os.waitpid(child, 0)[1] == 0
+        assert time.monotonic() - began < 20  # the child does not wait for the transaction
     add(file, "after")
     assert ["before", *["of the child"] * (not is_busy), "after"] == names(file)
     file.close()

@@ -259,6 +259,8 @@ class SqliteFile:
         """Do all that waits in one transaction; called with the gate held."""
         jobs: list[_Job] = []
         try:
+            if self.unusable:
+                raise Unavailable(self.unusable)  # noqa: TRY301  as any other fault
             if not self.locks.path.exists() and self.path.exists() and not self.is_outbox():
                 # A damaged outbox has its locks beside it: this is another program's file.
                 raise Unavailable(_NOT_OURS.format(self.path))  # noqa: TRY301  as any other fault
@@ -353,8 +355,6 @@ class SqliteFile:
             time.sleep(_POLL)
 
     def _try_to_begin(self) -> sqlite3.Connection:
-        if self.unusable:
-            raise Unavailable(self.unusable)
         if self._connection is not None and not self._is_own():
             self._close()
         is_as_left = self._stamp == self.stamp() is not None
