@@ -83,7 +83,8 @@ def test_job_that_fails_for_four_hours(cron, inbox):
     Another job sends the counts soon after they are due: before the next failure, which counts too.
     """
     name = ["--name", "sync", "--"]
-    failing, other = [*name, "sh", "-c", "echo no route to nas; exit 3"], ["--name", "other", "true"]
+    failing = [*name, "sh", "-c", "echo no route to nas; exit 3"]
+    other = ["--name", "other", "true"]
     told = {}
     for minute in sorted([*range(0, 240, 10), 26, 86]):
         status, new = cron.run(minute, *(other if minute % 10 else failing))
