@@ -176,10 +176,10 @@ def test_cell_of_another_kind_costs_its_row_alone(driver, path, table, column, v
     change(path, f"UPDATE {table} SET {column} = ?", [value])
     driven.inbox.clear_faults()
     driven.log.error("next problem")
-    driven.advance(400)
+    driven.advance(100)
     other = driver(outbox=path)
     other.log.error("problem of the next process")
-    other.advance(400)
+    other.advance(100)
     assert {"next problem", "problem of the next process"} <= set(driven.titles)
     assert 0 == driven.handler.stats().pending
     with contextlib.closing(sqlite3.connect(path)) as file:

@@ -283,12 +283,12 @@ def test_rubbish_on_the_wire_is_never_the_services_fault(inbox, request_bytes, c
 
 
 def test_page_follows_a_flood(inbox):
-    """Of 600 messages over two connections none is missing, and the stream has the newest."""
+    """Of 240 messages over two connections none is missing, and the stream has the newest."""
     events = requests.get(f"{inbox.url}/inbox/events", stream=True, timeout=TIMEOUT)
 
     def flood(name):
         with requests.Session() as session:
-            for number in range(300):
+            for number in range(120):
                 body = {**KEYS, "message": f"{name} {number}"}
                 session.post(f"{inbox.url}/1/messages.json", data=body, timeout=TIMEOUT)
 
@@ -302,11 +302,11 @@ def test_page_follows_a_flood(inbox):
                 shown = json.loads(line[6:])
                 assert len(shown["messages"]) <= 100
                 told = max([told, *(message["number"] for message in shown["messages"])])
-            if told == 600:
+            if told == 240:
                 break
     for sender in senders:
         sender.join(TIMEOUT)
-    sent = {f"{name} {number}" for name in ("a", "b") for number in range(300)}
+    sent = {f"{name} {number}" for name in ("a", "b") for number in range(120)}
     assert sent == {message["message"] for message in inbox.messages}
 
 

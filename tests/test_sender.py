@@ -200,7 +200,7 @@ def test_thread_that_ends_before_its_start_returns_is_not_taken_for_one_that_run
 def test_wait_ends_where_time_stands_still(handler_for, inbox, monkeypatch, threads):
     """As in a test that freezes it: what waits for the sender does so for real seconds."""
     inbox.fail_with(500, times=None)
-    handler = handler_for()
+    handler = handler_for(close_timeout=0)
     if not threads:
         monkeypatch.setattr(lifecycle, "threads_run", lambda: False)
     log = logging.Logger("shop")
