@@ -108,10 +108,8 @@ def _storms(names: Sequence[str], records: int, budget: float) -> dict[str, Stor
             (name, inbox.url, records, budget) for name, inbox in zip(names, inboxes, strict=True)
         ]
         found = together(storm, given, limit=budget + 30)
-        pushes = [inbox.spent() for inbox in inboxes]
-    return {
-        one.name: one._replace(pushes=number_) for one, number_ in zip(found, pushes, strict=True)
-    }
+        pushes = {name: inbox.spent() for name, inbox in zip(names, inboxes, strict=True)}
+    return {one.name: one._replace(pushes=pushes[one.name]) for one in found}
 
 
 def _row(one: Storm) -> tuple[str, ...]:
