@@ -119,13 +119,16 @@ class SqliteFile:
 
         It can be cancelled until it begins. ``future`` gets its result, or Unavailable.
         """
-        job, is_inside = (future, work), _is_owned(self._gate)
-        is_queued = is_inside or not self._is_patched()
-        if is_queued:
+        job, is_inside, is_patched = (future, work), _is_owned(self._gate), self._is_patched()
+        if is_inside or not is_patched:
             self._jobs.append(job)
-        if not (self._has_writer() or is_inside) and self._gate.acquire(timeout=PATIENCE):
+        if (
+            (is_patched or not self._has_writer())
+            and not is_inside
+            and self._gate.acquire(timeout=PATIENCE)
+        ):
             try:
-                if not is_queued:  # with the gate alone: the old writer must not take it
+                if is_patched:  # with the gate alone: the old writer must not take it
                     self._jobs.append(job)
                 self._work_off()
             finally:
@@ -226,7 +229,7 @@ class SqliteFile:
 
     def _has_writer(self) -> bool:
         with self._lock:
-            if self._is_ending or self._is_patched():
+            if self._is_ending:
                 return False
             if self._writer is not None and self._writer.is_alive():
                 with contextlib.suppress(RuntimeError):  # it is awake already
