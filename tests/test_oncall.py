@@ -96,8 +96,44 @@ def test_muted_problem_is_counted_and_reported_at_the_end(start, inbox):
     assert "x42 No database" in inbox.messages[1]["message"]
     one.advance(901)
     assert 2 == len(inbox.messages)
-    one.report()
-    assert ("Again: No database", "0") == pushes(inbox)[-1]
+
+
+@pytest.mark.parametrize("level", [logging.ERROR, logging.CRITICAL])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_problem_that_goes_on_after_its_mute_rings(start, inbox, level, is_known):
+    """The mute's end is quiet: the next record is a push, and one alone.
+
+    A second mute does the same, and names the problem again.
+    """
+    one = start()
+    if is_known:
+        one.report()
+        one.advance(HOUR)
+    for _ in range(2):
+        known = len(inbox.messages)
+        one.handler.mute(seconds=60, include_critical=True)
+        for _ in range(8):  # it goes on, also while the mute's end is sent
+            one.report(level=level, times=3)
+            one.advance(12)
+        priority = "1" if level == logging.CRITICAL else "0"
+        assert [("Muted for 1 min: 15 of 1 problem", "-1"), ("Again: No database", priority)] == (
+            pushes(inbox)[known:]
+        )
+        assert "No database, " in inbox.messages[known]["message"]
+        one.advance(DAY)
+
+
+def test_problem_that_other_processes_count_rings_after_its_mute(start, inbox):
+    """They have yet to learn of the mute's end when its push is out."""
+    one, other = start(), start(host="web-2")
+    one.handler.mute(seconds=60)
+    for _ in range(70):
+        for each in (one, other):
+            each.report(times=5)
+        together([one, other], 1)
+    (ended, quiet), *rings = pushes(inbox)
+    assert ("Muted for 1 min", "-1") == (ended.partition(":")[0], quiet)
+    assert [("Again: No database", "0")] == rings
 
 
 def test_all_are_muted_but_a_critical(start, inbox):
@@ -125,6 +161,7 @@ def test_critical_is_muted_if_asked_for(start, inbox):
     assert [] == pushes(inbox)
     one.advance(13)
     assert [("Muted for 10 min: 3 of 1 problem", "-1")] == pushes(inbox)
+    assert inbox.messages[0]["message"].splitlines()[0].endswith(", CRITICAL")
 
 
 def test_mute_that_hid_nothing_ends_without_a_push(start, inbox):

@@ -118,7 +118,7 @@ def test_duration_is_in_the_largest_unit_that_fits(seconds, expected):
 
 def test_escalation_reports_what_was_counted():
     """What came at a lower level stands under the text, inside the limit."""
-    message = escalated(Message(message="x" * 1024, title="Disk full"), count(7))
+    message = escalated(Message(message="x" * 1024, title="Disk full"), count(7), logging.CRITICAL)
     assert message.message.endswith("\n7 more at a lower level 14:00:00-14:04:59 (8 in all)")
     assert 1024 == len(message.message)
 
@@ -126,9 +126,9 @@ def test_escalation_reports_what_was_counted():
 def test_escalation_in_html_never_cuts_a_tag():
     """The line stands on its own, and if room is made for it the tags stay whole."""
     short = Message(message="<b>full</b>", html=True)
-    assert "<b>full</b><br>7 more" in escalated(short, count(7)).message
+    assert "<b>full</b><br>7 more" in escalated(short, count(7), logging.CRITICAL).message
     full = Message(message="<b>" + "x" * 1017 + "</b>", html=True)
-    text = escalated(full, count(7)).message
+    text = escalated(full, count(7), logging.CRITICAL).message
     assert "x…</b><br>7 more" in text
     assert 1024 == len(text)
 

@@ -126,6 +126,31 @@ def test_problem_every_day(memory):
     assert [(day * DAY, "No db 7") for day in range(3)] == pushes
 
 
+@pytest.mark.parametrize("level", [E, C])
+def test_burst_of_a_problem_that_comes_back(stores, inbox, level):
+    """Three records before the sender sees the first: a push at once, and the rest is counted."""
+    one = Phone(inbox, clock=stores.clock, **stores.options())
+    expected = []
+    for begin, again in ((0, ""), (2 * HOUR, "Again: "), (2 * DAY, "")):
+        one.at(begin)
+        for _ in range(3):
+            one.say(level, "No db %s", 7)
+        one.at(begin + 1.5 * HOUR)
+        window = HOUR if again else 300
+        expected += [(begin, f"{again}No db 7"), (begin + window, "2 more: No db 7")]
+    near(expected, one.pushes)
+    one.end()
+
+
+def test_burst_that_is_worse(memory):
+    """What came with the record that escalates is at its level, not below it."""
+    for level in (E, C):
+        for _ in range(3):
+            memory.say(level, "No db %s", 7)
+        memory.settle()
+    assert re.search(r"\n4 more \d.* \(6 in all\)$", memory.bodies[1])
+
+
 def test_problem_every_65_minutes(memory):
     """5: for a month."""
     times = range(0, 30 * DAY, 65 * MINUTE)

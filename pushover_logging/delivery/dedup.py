@@ -92,10 +92,10 @@ class Tally:
         occurrences = Occurrences(
             count, self.since, self.last, self.worst, places, sources, texts=texts
         )
+        level = UNREPORTED if self.undecided else self.reported
         return Counted(
-            self.key, self.problem, self.reported, occurrences, self.info, self.group,
-            self.unannounced,
-        )  # fmt: skip
+            self.key, self.problem, level, occurrences, self.info, self.group, self.unannounced
+        )
 
 
 class Dedup:
@@ -383,6 +383,8 @@ class Dedup:
     def _follow(self, tally: Tally, view: View) -> None:
         if view.level != UNREPORTED:
             tally.level = tally.reported = view.level
+        elif not tally.undecided:  # its next record is news, also in the middle of others
+            tally.level = UNREPORTED
         if not tally.undecided:
             tally.quiet_until = self._now() + view.remaining
 

@@ -815,7 +815,7 @@ def _apply_verdict(message: Message, decision: Decision) -> Message:
     if decision.verdict is Verdict.AGAIN:
         return again(message)
     if decision.verdict is Verdict.ESCALATED and count is not None:
-        return escalated(message, count)
+        return escalated(message, count, decision.candidate.level)
     if decision.verdict is Verdict.RESOLVED and count is not None:
         return with_duration(message, count)
     return message

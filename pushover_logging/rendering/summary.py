@@ -160,9 +160,10 @@ def again(message: Message) -> Message:
     return replace(message, title=truncate(f"Again: {message.title or ''}".rstrip(), TITLE_LIMIT))
 
 
-def escalated(message: Message, count: Count) -> Message:
-    """Return the push of a problem that got worse, with what was counted at a lower level."""
-    line = f"{count.count} more at a lower level {_span(count)} ({count.total} in all)"
+def escalated(message: Message, count: Count, level: int) -> Message:
+    """Return the push of a problem that got worse, to ``level``, with what was counted before."""
+    lower = " at a lower level" if count.level < level else ""
+    line = f"{count.count} more{lower} {_span(count)} ({count.total} in all)"
     return with_line(message, line)
 
 
@@ -234,6 +235,7 @@ def _listed(counts: Sequence[Count]) -> list[str]:
     room = MESSAGE_LIMIT - _ROOM - len(refusals)
     for count in ranked:
         line = f"x{count.count} {truncate(count.title or NO_TITLE, 80)}, {_span(count)}"
+        line += ", CRITICAL" if count.level >= logging.CRITICAL else ""
         if count.acknowledged:
             line = f"{line}. {count.acknowledged}"
         room -= len(line) + 1

@@ -191,6 +191,7 @@ def merge_into(rules: Rules, whole: Problem, member: Problem, now: float) -> Non
     whole.level = max(whole.level, member.level)
     whole.unannounced = whole.unannounced or member.unannounced
     whole.refused = whole.refused or member.refused
+    whole.owed = whole.owed or member.owed
     whole.title = whole.title or member.title
     whole.user, whole.device = member.user, member.device
     whole.priority = max(whole.priority, member.priority)

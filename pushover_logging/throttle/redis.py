@@ -32,6 +32,7 @@ from pushover_logging.throttle.limits import GROUPING, Group
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
     NOTHING,
+    UNREPORTED,
     Occurrences,
     Problem,
     PushInfo,
@@ -480,12 +481,13 @@ class RedisThrottle(Throttle):
         """Add what this process counted; its totals are raised once all of that is answered."""
         problems: dict[str, str] = {}
         more: Counter[str] = Counter()
-        super().views({found.problem for found in counted} - self._totals.keys())
+        views = super().views({found.problem for found in counted})
         for found in counted:
             self._total(found.problem, found)
         for found in counted:
             key, number = found.problem, found.occurrences.count
-            if not self._is_added(key, more[key] + number, found):
+            is_news = found.level == UNREPORTED and not views[key].remaining
+            if is_news or not self._is_added(key, more[key] + number, found):
                 key = self._transaction(partial(self._placed, found))
                 if not self._is_added(key, more[key] + number, found):
                     text = "the shared throttle lost a problem that was just made"

@@ -112,7 +112,9 @@ class Problem:
     reported, ``reporting`` what the claimed push shows. ``claimed_by`` is that push's id until
     ``claimed_until``; ``decided`` maps the last ids to what was decided, ``notices`` counts the
     answers. ``unannounced``: what is counted waits for a digest; ``announced``: a digest has named
-    it. ``refused`` and ``refusals`` are as in `Count`.
+    it. ``refused`` and ``refusals`` are as in `Count`. ``owed``: its next
+    candidate is a push, whatever is counted: a mute has held one back, or what came after the
+    candidate was counted before it was decided.
     ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
     push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
     will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
@@ -142,6 +144,7 @@ class Problem:
     refusals: int = 0
     unannounced: bool = False
     announced: bool = False
+    owed: bool = False
     resolved: bool = False
     emergency: str = ""
     emergency_until: float = 0.0
@@ -256,11 +259,15 @@ class Rules:
             problem.total = problem.counted.count
         return problem
 
+    def is_cooling(self, problem: Problem, now: float) -> bool:
+        """Return True if a problem's window is over, and nothing was counted in it."""
+        return now >= problem.until and not (problem.counted.count or problem.reporting.count)
+
     def verdict(self, problem: Problem, level: int, now: float) -> Verdict:
         """Return what a record of ``level`` is to a problem that is not expired."""
         if problem.level == UNREPORTED:
             return Verdict.FIRST
-        if not (problem.counted.count or problem.reporting.count) and now >= problem.until:
+        if problem.owed or self.is_cooling(problem, now):
             return Verdict.AGAIN
         if level > problem.level and problem.escalations < MAX_ESCALATIONS:
             return Verdict.ESCALATED
@@ -288,8 +295,8 @@ class Rules:
     def claim(
         self, problem: Problem, message_id: str, verdict: Verdict, now: float, lease: float
     ) -> None:
-        """Let a push report the problem for ``lease`` seconds; all but a first take the count."""
-        if problem.claimed_by != message_id and verdict is not Verdict.FIRST:
+        """Let a push report the problem for ``lease`` seconds; one that begins a count has none."""
+        if problem.claimed_by != message_id and verdict not in {Verdict.FIRST, Verdict.AGAIN}:
             problem.reporting, problem.counted = problem.counted, NOTHING
         problem.claimed_by, problem.claimed_until = message_id, now + lease
         self.remember(problem, message_id, verdict)
@@ -340,8 +347,11 @@ class Rules:
             return True
         if is_summary:
             problem.step, problem.level = self._next_step(problem), shown.level
-            problem.announced = problem.announced or problem.unannounced
+            is_held = problem.unannounced and problem.muted_until > 0
+            problem.owed = problem.owed or is_held
+            problem.announced = problem.announced or (problem.unannounced and not is_held)
         else:
+            problem.owed = False
             problem.step = problem.step + 1 if verdict is Verdict.AGAIN else 0
             problem.level = level
             problem.escalations += verdict is Verdict.ESCALATED
@@ -371,7 +381,8 @@ class Rules:
             problem.step += 1
         elif verdict is Verdict.ESCALATED:
             problem.step, problem.escalations = 0, problem.escalations + 1
-        problem.unannounced, problem.level = True, max(problem.level, level)
+        problem.unannounced, problem.owed = True, False
+        problem.level = max(problem.level, level)
 
     def _next_step(self, problem: Problem) -> int:
         return problem.step + (not problem.unannounced and problem.level != UNREPORTED)

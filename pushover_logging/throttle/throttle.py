@@ -88,7 +88,8 @@ class Counted(NamedTuple):
     """What a process counted of one fingerprint.
 
     ``problem`` is the problem's key, a group's or ``key`` itself; ``level`` the highest level that
-    the process knows to be reported. ``unannounced``: no push has reported it, a digest does.
+    the process knows to be reported, `UNREPORTED` if a candidate came before and is not decided.
+    ``unannounced``: no push has reported it, a digest does.
     """
 
     key: str
@@ -637,6 +638,8 @@ class Throttle:
         if problem is None:
             self._make_room()
             problem = self._begin_reported(key, since, found.level, found.info)
+        if found.level == UNREPORTED and not found.unannounced:
+            problem.owed = problem.owed or self.rules.is_cooling(problem, self._now)
         # The process does not know that it is over, or its own candidate would report it.
         is_stale = is_over and found.level != UNREPORTED
         if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
@@ -688,6 +691,8 @@ class Throttle:
     def _view(self, key: str) -> View:
         problem = self._present(key)
         if problem is None:
+            return UNKNOWN
+        if problem.owed and not problem.claimed_by:
             return UNKNOWN
         if problem.counted.count or problem.claimed_by or problem.unannounced:
             return View(problem.level, math.inf)
