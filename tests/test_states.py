@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from stores import Stores
 
+DAY = 86_400
 WINDOW = 300  # seconds: the first of the throttle's windows
 SPACING = 5  # seconds between two tries: https://pushover.net/api#friendly
 PROBLEMS = ["disk", "database", "queue", "payment"]
@@ -58,9 +59,24 @@ class Handler(RuleBasedStateMachine):
     @rule(problem=st.sampled_from(PROBLEMS), times=st.sampled_from([1, 2, 30]))
     def log(self, problem, times):
         own = {"fingerprint": problem}
-        for _ in range(times):
-            self.driven.log.error("No %s today", problem, extra={"pushover": own})
+        for number in range(self.records, self.records + times):
+            self.driven.log.error("No %s, %d", problem, number, extra={"pushover": own})
         self.records += times
+
+    @rule(problem=st.sampled_from(PROBLEMS), times=st.sampled_from([1, 2, 30]))
+    def log_after_a_quiet_day(self, problem, times):
+        """The problem is reported at once, however many records come before the sender looks."""
+        self.inbox.clear_faults()
+        for days in (0, 1, 1):
+            self.driven.clock.now += days * DAY
+            self.driven.advance(20)
+        known = len(self.driven.tries)
+        title = f"No {problem}, {self.records}"
+        self.log(problem, times)
+        self.driven.settle()
+        assert title in {
+            sent[0].removeprefix("Again: ") for _, sent, _ in self.driven.tries[known:]
+        }
 
     @rule(seconds=st.sampled_from([0, 1, 7, 60, 301]))
     def let_time_pass(self, seconds):
@@ -136,7 +152,7 @@ class Handler(RuleBasedStateMachine):
         told, again = {}, 0
         for now, (title, *_), status in self.driven.tries:
             if title.startswith(("No ", "Again: No ")) and status in {200, 400}:
-                name = title.removeprefix("Again: ")
+                name = title.removeprefix("Again: ").partition(",")[0]
                 again += now - told.get(name, -WINDOW) < WINDOW
                 told[name] = now
         assert again <= self.jumps * bool(self.given)
