@@ -155,6 +155,15 @@ def test_count_is_of_missed_intervals(site):
     assert site.last.endswith("came 9 times.")
 
 
+def test_count_of_missed_intervals_is_from_the_first_to_the_last(site):
+    """Also if a host that was asleep counts several at once."""
+    site.start(every=600, grace=0)
+    assert 3 == len(site.until("2026-03-10 02:38"))
+    site.clock.now += 55 * 60
+    assert ["6 more: backup did not run"] == site.until("2026-03-10 03:38")
+    assert site.last.startswith("6 more 02:40:00-03:30:00 (9 in all)"), site.last
+
+
 def test_interval_that_cannot_be_reported_is_counted_once(site):
     """The service is away while a job is missed again and again."""
     site.start(every=HOUR, grace=0)

@@ -890,12 +890,13 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     assert (0, b"", 3) == (status, err, len(out.splitlines()))
     (muted,) = (line for line in out.decode().splitlines() if "No database" in line)
     assert re.search(r"CRITICAL +1 .* muted until \d\d:\d\d +No database$", muted)
-    assert (0, b"nothing was muted\n", b"") == command.run("unmute", "disk", **environ)
+    assert (0, b"disk has no mute of its own\n", b"") == command.run("unmute", "disk", **environ)
     key = muted.split()[0]
     for name in (key, "db-7"):
         status, out, err = command.run("mute", name, "--for", "2d", **environ)
         assert (0, b"", 1) == (status, err, len(out.splitlines()))
     assert (0, b"unmuted\n", b"") == command.run("unmute", **environ)
+    assert (0, b"nothing was muted\n", b"") == command.run("unmute", **environ)
     titles = [push["title"] for push in inbox.wait_for(2, timeout=30)]
     assert re.fullmatch(r"Muted for .*: 1 of 1 problem", titles[1])
 

@@ -83,6 +83,17 @@ def test_mute_shows_the_day_and_the_time_of_its_end(tmp_path, monkeypatch, capsy
         assert re.fullmatch(line, capsys.readouterr().out)
 
 
+def test_mute_that_ends_an_earlier_one_sooner_reports_that(tmp_path, monkeypatch, capsys):
+    """One of another problem, or of all, ends none."""
+    monkeypatch.setenv("PUSHOVER_OUTBOX", str(tmp_path / "outbox.sqlite"))
+    assert main(["mute", "--for", "7d"]) == 0
+    assert main(["mute", "db-7", "--for", "1h"]) == 0
+    assert "replaces" not in capsys.readouterr().out
+    assert main(["mute", "--for", "20m"]) == 0
+    line = r"This replaces the mute until \d\d \w{3} \d\d:\d\d\.\n"
+    assert re.search(line, capsys.readouterr().out)
+
+
 def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):
     """`--store`, before `--outbox`; else PUSHOVER_THROTTLE, if it is a URL."""
     report_problem(inbox, throttle=redis.url)

@@ -59,12 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     # this call can be wrong.
     creates = not arguments.outbox and bool(os.environ.get("PUSHOVER_OUTBOX"))
     with shared_throttle(arguments, create=creates) as throttle:
-        throttle.mute(name, seconds, include_critical=arguments.include_critical)
+        longer = throttle.mute(name, seconds, include_critical=arguments.include_critical)
         is_known = name is None or throttle.is_known(name)
     now = arguments.clock.time()
     what = "all problems" if name is None else on_one_line(name)
     passes = "" if arguments.include_critical else ", except CRITICAL"
     sys.stdout.write(f"{what}: muted until {moment(now + seconds, now)}{passes}\n")
+    if longer > 0:
+        end = moment(now + seconds + longer, now)
+        sys.stdout.write(f"This replaces the mute until {end}.\n")
     if not is_known:
         sys.stdout.write("No problem has this name now; the mute holds for when one comes.\n")
     return 0

@@ -14,7 +14,7 @@ from pushover_logging.cli.shared_state import (
     shared_handler,
     shared_throttle,
 )
-from pushover_logging.cli.terminal import progress, warn
+from pushover_logging.cli.terminal import on_one_line, progress, warn
 
 _EXAMPLES = """\
 examples:
@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = throttle.unmute(name)
     if found:
         _report(arguments)
-    sys.stdout.write("unmuted\n" if found else "nothing was muted\n")
+    missing = "nothing was muted" if name is None else f"{on_one_line(name)} has no mute of its own"
+    sys.stdout.write("unmuted\n" if found else f"{missing}\n")
     return 0
 
 

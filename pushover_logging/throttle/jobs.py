@@ -173,6 +173,7 @@ def _overdue(name: str, job: Job, now: float, lease: float) -> Overdue:
     candidate = Candidate(
         deadline, key, logging.ERROR, first, info, expire=expire, lease=lease,
         number=max(1, job.missed - job.counted),
+        last=min(now, job.deadline + (job.missed - 1) * job.every),
     )  # fmt: skip
     return Overdue(name, job, push, candidate)
 

@@ -60,7 +60,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record that wants a push, or ``number`` of them at once.
+    """A record that wants a push, or ``number`` of them at once, up to ``last``.
 
     ``created`` is its Unix time, ``expire`` how long its emergency repeats, ``lease`` the seconds
     that sending it may take. ``resolves``: it ends the problem.
@@ -76,12 +76,13 @@ class Candidate:
     expire: float = 0.0
     lease: float = LEASE
     number: int = 1
+    last: float = 0.0
 
     def occurrence(self) -> Occurrences:
         """Return the record as one that is counted."""
         places = (self.group.place,) if self.group and self.group.place else ()
-        texts = (f"{self.number} {self.info.title}",)
-        return Occurrences(self.number, self.created, self.created, self.level, places, texts=texts)
+        texts, last = (f"{self.number} {self.info.title}",), max(self.created, self.last)
+        return Occurrences(self.number, self.created, last, self.level, places, texts=texts)
 
 
 class Counted(NamedTuple):
@@ -395,13 +396,18 @@ class Throttle:
         self._load([LIMITS])
 
     @_in_transaction
-    def mute(self, name: str | None, seconds: float, *, include_critical: bool = False) -> None:
-        """Hold back the pushes of one problem, or of all, for so long from now on."""
+    def mute(self, name: str | None, seconds: float, *, include_critical: bool = False) -> float:
+        """Hold back the pushes of one problem, or of all, for so long from now on.
+
+        Returns by how many seconds an earlier mute, which this one replaces, would have lasted
+        longer.
+        """
         self._load([LIMITS])
-        now = self._now
+        now, mutes = self._now, self._limits.mutes
         mute = Mute(ids_of(name), now, now + seconds, include_critical)
-        self._limits.mutes = with_mute(self._limits.mutes, mute)
+        self._limits.mutes = with_mute(mutes, mute)
         self._hide_again()
+        return max((each.until - mute.until for each in mutes if each.is_same(mute)), default=0.0)
 
     @_in_transaction
     def unmute(self, name: str | None) -> bool:
@@ -477,7 +483,7 @@ class Throttle:
             return Decision(verdict, candidate, key, self._view(key))
         problem.total += candidate.number if known is None else 0
         problem.began = min(problem.began, candidate.created)
-        problem.pushed = max(problem.pushed, candidate.created)
+        problem.pushed = max(problem.pushed, candidate.created, candidate.last)
         problem.wanted = max(problem.wanted, candidate.level)
         problem.describe(candidate.info)
         rules.claim(problem, candidate.id, verdict, now, candidate.lease)
