@@ -129,15 +129,16 @@ def test_problem_every_day(memory):
 @pytest.mark.parametrize("level", [E, C])
 def test_burst_of_a_problem_that_comes_back(stores, inbox, level):
     """Three records before the sender sees the first: a push at once, and the rest is counted."""
-    one = Phone(inbox, clock=stores.clock, **stores.options())
+    options = stores.options()
+    rules = {"windows": [60], "forget_after": 60, **options.pop("throttle", {})}
+    one = Phone(inbox, clock=stores.clock, throttle=rules, **options)
     expected = []
-    for begin, again in ((0, ""), (2 * HOUR, "Again: "), (2 * DAY, "")):
+    for begin, again in ((0, ""), (150, "Again: "), (400, "")):
         one.at(begin)
         for _ in range(3):
             one.say(level, "No db %s", 7)
-        one.at(begin + 1.5 * HOUR)
-        window = HOUR if again else 300
-        expected += [(begin, f"{again}No db 7"), (begin + window, "2 more: No db 7")]
+        one.at(begin + 70)
+        expected += [(begin, f"{again}No db 7"), (begin + 60, "2 more: No db 7")]
     near(expected, one.pushes)
     one.end()
 
