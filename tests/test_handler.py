@@ -422,7 +422,7 @@ def test_resolved_emergency_repeats_no_more(drive):
     """Its repeats are cancelled by tag; a passing fault of that call is tried again."""
     driven = drive(levels={"CRITICAL": "emergency"})
     driven.log.critical("Database is down", extra={"pushover": {"fingerprint": "db-7"}})
-    driven.settle()
+    driven.advance(60)
     for status in (429, 500):
         driven.inbox.fail_with(status, path="/1/receipts")
     driven.handler.resolve("db-7")
@@ -458,7 +458,7 @@ def test_resolving_goes_on_where_the_service_knows_no_such_tag(drive):
     """A refusal of that call is no fault: the push that it is over comes all the same."""
     driven = drive(levels={"CRITICAL": "emergency"})
     driven.log.critical("Database is down", extra={"pushover": {"fingerprint": "db-7"}})
-    driven.settle()
+    driven.advance(60)
     driven.inbox.fail_with(404, {"status": 0, "errors": ["no tag"]}, path="/1/receipts")
     driven.handler.resolve("db-7")
     driven.advance(5)

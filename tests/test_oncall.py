@@ -262,7 +262,7 @@ def test_problem_that_passes_its_mute_is_not_listed_as_muted(start, inbox):
 
 
 def test_problem_that_was_reported_before(start, inbox):
-    """What its own window counts is hidden when that ends, and is reported with the rest."""
+    """What its window counts is reported with the rest, and what comes then is news."""
     one = start()
     one.report(times=10)
     one.handler.mute(seconds="10m")
@@ -270,6 +270,8 @@ def test_problem_that_was_reported_before(start, inbox):
     one.report(times=10)
     one.advance(5 * MINUTE + 12)
     assert [("No database", "0"), ("Muted for 10 min: 19 of 1 problem", "-1")] == pushes(inbox)
+    one.report()
+    assert ("Again: No database", "0") == pushes(inbox)[-1]
 
 
 @pytest.mark.parametrize("later", [0, 2])

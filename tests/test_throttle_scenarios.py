@@ -495,7 +495,7 @@ def told(phone):
 
 
 def test_end_that_was_overtaken_is_not_told(phone):
-    """Nothing could be sent until the problem was back: that it is over is not the last word."""
+    """Nothing could be sent until the problem was back: a push reports that, and no end."""
     one = phone()
     one.inbox.fail_with(500, times=3)
     for second in range(5):
@@ -507,8 +507,9 @@ def test_end_that_was_overtaken_is_not_told(phone):
     one.at(7)
     one.say(E, "No database", fingerprint="db-7")
     one.at(HOUR)
-    assert {"No database", f"{7 - len(one.pushes)} more: No database"} == {t for _, t in one.pushes}
-    assert 6 == told(one)
+    assert {"No database"} == {title for _, title in one.pushes}
+    counts = [re.match(r"(\d+) \d\d:", body) for body in one.bodies]
+    assert 6 == sum(int(found[1]) if found else 1 for found in counts)
     one.handler.resolve("db-7")
     one.settle()
     assert "Resolved: db-7" == one.pushes[-1][1]
@@ -633,6 +634,7 @@ def test_refused_word_of_an_end_dates_nothing_back(drive):
     one.settle()
     refused = {"status": 0, "errors": ["message is no good"]}
     one.inbox.fail_with(400, refused, match=lambda form: form["title"].startswith("Resolved"))
+    one.advance(60)
     one.handler.resolve("db-7")
     one.settle()
     assert 1 == one.handler.stats().rejected
@@ -669,3 +671,156 @@ def test_refused_summary_is_never_repeated_unchanged(drive, problems):
     if problems <= 3:
         counts = re.findall(r"(?m)^x?(\d+) ", summaries[0])
         assert [2] * problems == [int(count) for count in counts]
+
+
+# -- what is news is pushed, whatever the sender finds when it looks
+
+
+@pytest.fixture
+def start(stores, inbox):
+    """Start phones over one state, which are processes that share it."""
+    made = []
+
+    def start(**options):
+        if made and not stores.is_shared:
+            pytest.skip("memory has one process")
+        made.append(Phone(inbox, clock=stores.clock, **{**stores.options(), **options}))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.end()
+
+
+def fail(one, name="db-7", level=E, times=1):
+    """Log a burst: nothing is sent or decided meanwhile."""
+    for _ in range(times):
+        one.clock.now += 0.01
+        one.say(level, f"{name} is down", fingerprint=name)
+
+
+def pass_time(seconds, *phones):
+    """Let time pass for all of them, second by second; return the titles and priorities since."""
+    known = len(phones[0].inbox.messages)
+    for _ in range(seconds):
+        for one in phones:
+            one.settle()
+        phones[0].clock.now += 1
+    return [(push["title"], push["priority"]) for push in phones[0].inbox.messages[known:]]
+
+
+def test_end_in_the_middle_of_a_burst(start):
+    """It ends what came before it, and what comes on later days is pushed as ever."""
+    one = start()
+    fail(one)
+    one.handler.resolve("db-7")
+    for _ in range(3):
+        fail(one)
+        assert ("db-7 is down", "0") == pass_time(5, one)[-1]
+        one.clock.now += DAY
+        pass_time(2, one)
+        one.clock.now += DAY
+
+
+def test_problem_that_comes_back_before_its_end_is_sent(start):
+    """A push reports that it came back, and none that it is over."""
+    one = start()
+    fail(one)
+    assert [("db-7 is down", "0")] == pass_time(100, one)
+    one.handler.resolve("db-7")
+    fail(one, times=2)
+    assert [("db-7 is down", "0")] == pass_time(60, one)
+    assert one.inbox.messages[-1]["message"].startswith("2 ")
+
+
+def test_end_does_not_silence_the_emergency_that_follows(start):
+    """That one is sent first: it is the more urgent."""
+    one = start(levels={"CRITICAL": {"priority": "emergency", "expire": "3h"}})
+    fail(one, level=C)
+    one.settle()
+    one.clock.now += 4 * HOUR
+    pass_time(2, one)
+    one.handler.resolve("db-7")
+    fail(one, level=C)
+    assert [("Again: db-7 is down", "2")] == pass_time(20, one)
+
+
+@pytest.mark.parametrize("quiet", [HOUR, 2 * DAY])
+def test_problem_that_comes_back_behind_many_new_ones(start, quiet):
+    """A digest reports it within a minute or so, as it would a new one."""
+    one = start()
+    fail(one)
+    pass_time(2, one)
+    one.clock.now += quiet
+    pass_time(2, one)
+    for number in range(10):
+        fail(one, f"disk-{number}")
+    fail(one)
+    pushes = pass_time(100, one)
+    assert ("db-7 is down", "0") in pushes
+
+
+def test_problem_that_gets_worse_behind_many(start, inbox):
+    """The same where nothing could be sent for a time."""
+    one = start()
+    fail(one)
+    pass_time(2, one)
+    inbox.fail_with(503, times=None)
+    for number in range(5):
+        fail(one, f"disk-{number}", C)
+        one.settle()
+    fail(one, level=C)
+    pass_time(60, one)
+    inbox.clear_faults()
+    assert [("db-7 is down", "0")] == [push for push in pass_time(300, one) if "db-7" in push[0]]
+    assert "CRITICAL" in inbox.messages[-1]["message"]
+
+
+def test_problem_that_another_process_has_ended(start):
+    """A process that does not know that takes its record for one more: a push reports it."""
+    one, other = start(), start(host="web-2")
+    fail(other)
+    pass_time(5, one, other)
+    one.handler.resolve("db-7")
+    assert [("Resolved: db-7", "-1")] == pass_time(5, one, other)
+    fail(other)
+    assert [("db-7 is down", "0")] == pass_time(5, one, other)
+
+
+def test_window_that_another_process_has_shortened(start):
+    """A record after its end is pushed, also by a process that knew a longer one."""
+    one, other = start(), start(host="web-2")
+    fail(other)
+    for _ in range(2):
+        other.clock.now += 1000
+        fail(other)
+        pass_time(5, one, other)
+    fail(one, level=C)
+    pass_time(5, one, other)
+    other.clock.now += 500
+    fail(other)
+    ((title, priority),) = pass_time(5, one, other)
+    assert "db-7 is down" == title.removeprefix("Again: ")
+    assert priority in {"0", "1"}
+
+
+def test_record_that_cannot_be_formatted_while_others_are_decided(start, monkeypatch):
+    """It does not count as undecided for ever, so that later problems have their digest."""
+    one = start()
+
+    class Failing(logging.Formatter):
+        def format(self, record):
+            if record.levelno == C:
+                one.settle()
+                raise RuntimeError
+            return super().format(record)
+
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    one.handler.setFormatter(Failing())
+    fail(one)
+    fail(one, level=C)
+    for number in range(14):
+        fail(one, f"disk-{number}")
+    pass_time(200, one)
+    text = "".join(push["title"] + push["message"] for push in one.inbox.messages)
+    assert all(f"disk-{number} is down" in text for number in range(14))

@@ -60,12 +60,12 @@ class Tally:
     monotonic second ``quiet_until``, which is infinity while a candidate is undecided or counts are
     with the throttle. ``reported`` is the level that the throttle last gave as reported, ``worst``
     the highest one counted. ``problem`` is the key of the problem that the counts go to: ``key``,
-    or a group's.
+    or a group's. ``stale`` candidates came before its problem was resolved here.
     """
 
     __slots__ = (
         "count", "group", "info", "key", "last", "level", "problem", "quiet_until", "reported",
-        "since", "texts", "unannounced", "undecided", "worst",
+        "since", "stale", "texts", "unannounced", "undecided", "worst",
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
@@ -75,6 +75,7 @@ class Tally:
         self.reported: int = UNREPORTED
         self.count: int = 0
         self.undecided: int = 0
+        self.stale: int = 0
         self.worst: int = 0
         self.since: float = 0.0
         self.last: float = 0.0
@@ -92,7 +93,7 @@ class Tally:
         occurrences = Occurrences(
             count, self.since, self.last, self.worst, places, sources, texts=texts
         )
-        level = UNREPORTED if self.undecided else self.reported
+        level = UNREPORTED if self.undecided or self.unannounced else self.reported
         return Counted(
             self.key, self.problem, level, occurrences, self.info, self.group, self.unannounced
         )
@@ -131,7 +132,8 @@ class Dedup:
         ] = []  # counts that no throttle has confirmed; the tally may be gone
         self._overflow = NOTHING  # counts that found no room there
         self._undecided = {False: 0, True: 0}
-        self._in_flight: dict[int, Tally | None] = {}  # by thread: admitted, not in the outbox yet
+        # By thread: key and level of what is admitted, and not in the outbox yet.
+        self._in_flight: dict[int, tuple[str | None, int]] = {}
 
     def count(self, arrival: Arrival) -> bool:
         """Count a record that repeats another, if its call's tally is cached; return whether so."""
@@ -162,8 +164,8 @@ class Dedup:
         """Count a record, or admit it; without a ``key`` it is always admitted.
 
         After ADMITTED the same thread must call `submitted` or `failed`, after UNANNOUNCED
-        `describe`. While `CANDIDATES` are undecided, further records are counted; a new problem
-        among them waits for a digest.
+        `describe`. While `CANDIDATES` are undecided, further records are counted, and what would
+        be news among them waits for a digest.
         """
         now, arrival = self._now(), [] if arrival is None else arrival
         with self._lock:
@@ -175,11 +177,9 @@ class Dedup:
                     return Admission.COUNTED
                 critical = level >= logging.CRITICAL
                 if self._undecided[critical] >= CANDIDATES[critical]:
-                    is_new = tally.level == UNREPORTED
-                    tally.unannounced = tally.unannounced or is_new
-                    tally.level = max(tally.level, level)
+                    tally.unannounced, tally.level = True, max(tally.level, level)
                     self._add(tally, level, created, arrival)
-                    return Admission.UNANNOUNCED if is_new else Admission.COUNTED
+                    return Admission.UNANNOUNCED
             self._admit(tally, level, arrival)
             return Admission.ADMITTED
 
@@ -200,6 +200,8 @@ class Dedup:
             tally = self._tallies.pop(key, None)
             if tally is not None:
                 self._detach(tally)
+                if stale := tally.stale + tally.undecided:
+                    self._new(key).stale = stale
             self._admit(None, 0, [] if arrival is None else arrival)
 
     def remember(self, record: logging.LogRecord, key: str) -> None:
@@ -242,10 +244,10 @@ class Dedup:
                 self._admit(None, 0, arrival)
             thread = threading.get_ident()
             if thread in self._in_flight:
-                tally = self._in_flight.pop(thread)
+                key, level = self._in_flight.pop(thread)
                 self._counters.end("failed")
-                if tally is not None:
-                    self._decided(tally, tally.level, View(UNREPORTED, 0.0))
+                if key is not None:
+                    self.candidate_decided(key, level, View(UNREPORTED, 0.0))
 
     def candidate_decided(
         self, key: str, level: int, view: View, problem: str | None = None
@@ -253,12 +255,13 @@ class Dedup:
         """Apply the decision on a candidate; ``problem`` is that of its group, if it joined one."""
         with self._lock:
             tally = self._tallies.get(key)
-            if tally is None:
-                critical = level >= logging.CRITICAL
-                self._undecided[critical] = max(0, self._undecided[critical] - 1)
-                return
-            tally.problem = problem or key
-            self._decided(tally, level, view)
+            critical = level >= logging.CRITICAL
+            self._undecided[critical] = max(0, self._undecided[critical] - 1)
+            if tally is not None and tally.stale:
+                tally.stale -= 1
+            elif tally is not None:
+                tally.problem, tally.undecided = problem or key, tally.undecided - 1
+                self._follow(tally, view)
 
     def update(self, views: Mapping[str, View]) -> None:
         """Apply the throttle's views, each by a fingerprint or by the problem it counts for."""
@@ -324,7 +327,8 @@ class Dedup:
     def _make_room(self) -> None:
         """Forget a sixteenth of the tallies: idle ones first, the oldest of them before others."""
         ranked = sorted(
-            self._tallies.values(), key=lambda tally: (tally.undecided, tally.count > 0)
+            self._tallies.values(),
+            key=lambda tally: (tally.undecided + tally.stale, tally.count > 0),
         )
         for tally in ranked[:_EVICTED_AT_ONCE]:
             del self._tallies[tally.key]
@@ -356,13 +360,13 @@ class Dedup:
         admitted, pending = counters.admitted + 1, counters.pending + 1
         if tally is None:
             counters.admitted, counters.pending, flight[thread], arrival[:] = (
-                admitted, pending, None, (),
+                admitted, pending, (None, level), (),
             )  # fmt: skip
             return
         critical, more = level >= logging.CRITICAL, tally.undecided + 1
         undecided, number = self._undecided, self._undecided[critical] + 1
         counters.admitted, counters.pending, flight[thread], arrival[:], undecided[critical] = (
-            admitted, pending, tally, (), number,
+            admitted, pending, (tally.key, level), (), number,
         )  # fmt: skip
         tally.undecided, tally.level, tally.quiet_until = more, level, math.inf
 
@@ -374,11 +378,6 @@ class Dedup:
         counters, count = self._counters, tally.count + 1
         counted = counters.counted + 1
         tally.count, tally.last, counters.counted, arrival[:] = count, created, counted, ()
-
-    def _decided(self, tally: Tally, level: int, view: View) -> None:
-        self._undecided[level >= logging.CRITICAL] -= 1
-        tally.undecided -= 1
-        self._follow(tally, view)
 
     def _follow(self, tally: Tally, view: View) -> None:
         if view.level != UNREPORTED:

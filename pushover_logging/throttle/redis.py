@@ -32,7 +32,6 @@ from pushover_logging.throttle.limits import GROUPING, Group
 from pushover_logging.throttle.rules import (
     CRITICAL_WINDOW,
     NOTHING,
-    UNREPORTED,
     Occurrences,
     Problem,
     PushInfo,
@@ -486,7 +485,7 @@ class RedisThrottle(Throttle):
             self._total(found.problem, found)
         for found in counted:
             key, number = found.problem, found.occurrences.count
-            is_news = found.level == UNREPORTED and not views[key].remaining
+            is_news = found.unannounced or not views[key].remaining
             if is_news or not self._is_added(key, more[key] + number, found):
                 key = self._transaction(partial(self._placed, found))
                 if not self._is_added(key, more[key] + number, found):

@@ -347,9 +347,9 @@ class Rules:
             return True
         if is_summary:
             problem.step, problem.level = self._next_step(problem), shown.level
-            is_held = problem.unannounced and problem.muted_until > 0
-            problem.owed = problem.owed or is_held
-            problem.announced = problem.announced or (problem.unannounced and not is_held)
+            is_muted = problem.muted_until > 0
+            problem.owed = problem.owed or is_muted
+            problem.announced = problem.announced or (problem.unannounced and not is_muted)
         else:
             problem.owed = False
             problem.step = problem.step + 1 if verdict is Verdict.AGAIN else 0
@@ -381,8 +381,7 @@ class Rules:
             problem.step += 1
         elif verdict is Verdict.ESCALATED:
             problem.step, problem.escalations = 0, problem.escalations + 1
-        problem.unannounced, problem.owed = True, False
-        problem.level = max(problem.level, level)
+        problem.unannounced, problem.level = True, max(problem.level, level)
 
     def _next_step(self, problem: Problem) -> int:
         return problem.step + (not problem.unannounced and problem.level != UNREPORTED)

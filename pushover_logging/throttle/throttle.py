@@ -477,6 +477,7 @@ class Throttle:
         if known is None and verdict in PUSHED:
             verdict = self._limited(verdict, key, problem, candidate)
         if verdict is Verdict.SUPPRESSED:
+            problem.owed = False
             self._add(key, problem, candidate.occurrence(), candidate.key)
             rules.remember(problem, candidate.id, verdict)
             self._save(key, problem)
@@ -519,10 +520,13 @@ class Throttle:
                 return quiet
             repeats = problem.emergency_until > now
             # What a clock that was ahead has dated into the future has not overtaken the end.
-            is_ahead = self._is_shared and problem.last > now + CLOCKS_DIFFER
-            if (problem.last > candidate.created and not is_ahead) or (
-                problem.relapses >= MAX_RELAPSES and not repeats
-            ):
+            latest = max(problem.last, problem.pushed)
+            is_ahead = self._is_shared and latest > now + CLOCKS_DIFFER
+            if latest > candidate.created and not is_ahead:
+                problem.unannounced = problem.counted.count > 0  # it came back unseen
+                self._save(key, problem)
+                return quiet
+            if problem.relapses >= MAX_RELAPSES and not repeats:
                 return quiet
             problem.resolved, problem.until, problem.last = True, now, candidate.created
             receipts.end(problem)
@@ -643,14 +647,18 @@ class Throttle:
         key, problem = self._find(key, found.group, since)
         if problem is None:
             self._make_room()
-            problem = self._begin_reported(key, since, found.level, found.info)
-        if found.level == UNREPORTED and not found.unannounced:
-            problem.owed = problem.owed or self.rules.is_cooling(problem, self._now)
-        # The process does not know that it is over, or its own candidate would report it.
-        is_stale = is_over and found.level != UNREPORTED
-        if (found.unannounced or is_stale) and problem.level < found.occurrences.level:
-            problem.unannounced, problem.level = True, found.occurrences.level
-            level = found.occurrences.level
+            level = UNREPORTED if is_over else found.level
+            problem = self._begin_reported(key, since, level, found.info)
+        is_reported = problem.level != UNREPORTED and not problem.claimed_by
+        is_cooling = is_reported and self.rules.is_cooling(problem, self._now)
+        if found.level == UNREPORTED and not found.unannounced:  # its own candidate reports it
+            problem.owed = problem.owed or is_cooling
+            return key, problem
+        level = found.occurrences.level
+        # The process may not know that the problem is over, or that its window is.
+        is_late = self._is_shared and is_cooling and since > problem.until + CLOCKS_DIFFER
+        if is_late or ((found.unannounced or is_over) and (is_cooling or problem.level < level)):
+            problem.unannounced, problem.level = True, max(problem.level, level)
             if found.unannounced and self._limits.mute_of(key, level) is None:
                 self._limits.begin_storm(self._now)
         return key, problem
