@@ -380,7 +380,7 @@ class PushoverHandler(logging.Handler):
             nothing = Throttle(MemoryStore(self._clock), Rules(), is_shared=False)
             return contextlib.nullcontext(nothing)
         if self._settings.rules is None:
-            msg = "throttle: it is off, so that there are no problems to mute or to list"
+            msg = "throttle: it is off, so there are no problems to mute or to list"
             raise ConfigurationError(msg, option="throttle")
         return self._current().problems()
 

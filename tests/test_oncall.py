@@ -892,7 +892,8 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     assert handler.flush(10)
     assert ["No space"] == [push["title"] for push in inbox.messages]
     status, out, err = command.run("problems", **environ)
-    assert (0, b"", 3) == (status, err, len(out.splitlines()))
+    assert (0, b"", 4) == (status, err, len(out.splitlines()))
+    assert out.splitlines()[3].startswith(b"db-7: muted until ")
     (muted,) = (line for line in out.decode().splitlines() if "No database" in line)
     assert re.search(r"CRITICAL +1 .* muted until \d\d:\d\d +No database$", muted)
     assert (0, b"disk has no mute of its own\n", b"") == command.run("unmute", "disk", **environ)

@@ -94,6 +94,19 @@ def test_mute_that_ends_an_earlier_one_sooner_reports_that(tmp_path, monkeypatch
     assert re.search(line, capsys.readouterr().out)
 
 
+def test_mutes_are_listed_also_without_a_problem(tmp_path, monkeypatch, capsys):
+    """And `unmute` of one shows what all problems still have."""
+    monkeypatch.setenv("PUSHOVER_OUTBOX", str(tmp_path / "outbox.sqlite"))
+    assert main(["mute", "--for", "1h", "--include-critical"]) == 0
+    assert main(["mute", "db-7", "--for", "2h"]) == 0
+    muted = sorted(capsys.readouterr().out.splitlines()[:2])
+    assert main(["problems"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert ("no open problems", muted) == (first, sorted(lines))
+    assert main(["unmute", "db-7"]) == 0
+    assert ["unmuted", muted[0]] == capsys.readouterr().out.splitlines()
+
+
 def test_redis_by_option_or_environment(inbox, redis, tmp_path, monkeypatch):
     """`--store`, before `--outbox`; else PUSHOVER_THROTTLE, if it is a URL."""
     report_problem(inbox, throttle=redis.url)

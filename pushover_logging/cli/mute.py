@@ -9,8 +9,9 @@ import sys
 from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
 from pushover_logging.cli.jobs import moment
-from pushover_logging.cli.shared_state import add_options, shared_throttle
+from pushover_logging.cli.shared_state import add_options, shared_throttle, warn_of_unnamed_file
 from pushover_logging.cli.terminal import on_one_line
+from pushover_logging.throttle.mutes import Mute, ids_of
 
 _EXAMPLES = """\
 examples:
@@ -61,13 +62,20 @@ def run(arguments: argparse.Namespace) -> int:
     with shared_throttle(arguments, create=creates) as throttle:
         longer = throttle.mute(name, seconds, include_critical=arguments.include_critical)
         is_known = name is None or throttle.is_known(name)
+    warn_of_unnamed_file(arguments)
     now = arguments.clock.time()
-    what = "all problems" if name is None else on_one_line(name)
-    passes = "" if arguments.include_critical else ", except CRITICAL"
-    sys.stdout.write(f"{what}: muted until {moment(now + seconds, now)}{passes}\n")
+    mute = Mute(ids_of(name), now, now + seconds, arguments.include_critical)
+    sys.stdout.write(f"{describe_mute(mute, now)}\n")
     if longer > 0:
         end = moment(now + seconds + longer, now)
         sys.stdout.write(f"This replaces the mute until {end}.\n")
     if not is_known:
         sys.stdout.write("No problem has this name now; the mute holds for when one comes.\n")
     return 0
+
+
+def describe_mute(mute: Mute, now: float) -> str:
+    """Return a line about a mute; its times and ``now`` are Unix time."""
+    what = on_one_line(mute.ids[0]) if mute.ids else "all problems"
+    passes = "" if mute.include_critical else ", except CRITICAL"
+    return f"{what}: muted until {moment(mute.until, now)}{passes}"

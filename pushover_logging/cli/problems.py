@@ -13,8 +13,9 @@ import time
 from collections.abc import Sequence
 
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.shared_state import add_options, shared_throttle, unnamed_path
-from pushover_logging.cli.terminal import on_one_line, truncate_columns, warn
+from pushover_logging.cli.mute import describe_mute
+from pushover_logging.cli.shared_state import add_options, shared_throttle, warn_of_unnamed_file
+from pushover_logging.cli.terminal import on_one_line, truncate_columns
 from pushover_logging.throttle.listing import ListedProblem
 
 _HEAD = ("ID", "LEVEL", "COUNT", "SINCE", "LAST", "STATE", "TITLE")
@@ -45,16 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
     now = arguments.clock.time()
     with shared_throttle(arguments) as throttle:
         found = throttle.problems(now, include_over=arguments.all)
+        mutes = throttle.mutes(now)
     if arguments.json:
         rows = [{**dataclasses.asdict(one), "level": _level(one)} for one in found]
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
         return 0
-    path = unnamed_path(arguments)
-    if path is not None:
-        warn(f"the problems in {path}; --outbox or --store names others")
+    warn_of_unnamed_file(arguments)
     width = shutil.get_terminal_size((_COLUMNS, 24)).columns
     in_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    for line in table(found, now, width, in_color=in_color):
+    muted = [describe_mute(mute, now) for mute in mutes]
+    for line in [*table(found, now, width, in_color=in_color), *muted]:
         sys.stdout.write(f"{line}\n")
     return 0
 

@@ -86,11 +86,12 @@ def outbox_of(arguments: argparse.Namespace) -> str:
     return "auto"
 
 
-def unnamed_path(arguments: argparse.Namespace) -> Path | None:
-    """Return the path of the outbox file if neither an option nor the environment names it."""
+def warn_of_unnamed_file(arguments: argparse.Namespace) -> None:
+    """Print the path of the outbox file if neither an option nor the environment names it."""
     client = config.client(config.credentials())
-    is_auto = outbox_of(arguments) == "auto" and rules_of(arguments).store is None
-    return config.outbox("auto", client.application) if client is not None and is_auto else None
+    if client is not None and outbox_of(arguments) == "auto" and rules_of(arguments).store is None:
+        path = config.outbox("auto", client.application)
+        warn(f"the problems in {path}; --outbox or --store names others")
 
 
 def warn_if_alone(arguments: argparse.Namespace) -> None:

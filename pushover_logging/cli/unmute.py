@@ -7,12 +7,13 @@ import sys
 
 from pushover_logging import config
 from pushover_logging.cli.argparse_help import add_command
-from pushover_logging.cli.mute import add_name
+from pushover_logging.cli.mute import add_name, describe_mute
 from pushover_logging.cli.shared_state import (
     add_options,
     rules_of,
     shared_handler,
     shared_throttle,
+    warn_of_unnamed_file,
 )
 from pushover_logging.cli.terminal import on_one_line, progress, warn
 
@@ -44,10 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     name = config.mute_name("NAME", arguments.name)
     with shared_throttle(arguments) as throttle:
         found = throttle.unmute(name)
+        now = arguments.clock.time()
+        wider = [mute for mute in throttle.mutes(now) if not mute.ids]
+    warn_of_unnamed_file(arguments)
     if found:
         _report(arguments)
     missing = "nothing was muted" if name is None else f"{on_one_line(name)} has no mute of its own"
-    sys.stdout.write("unmuted\n" if found else f"{missing}\n")
+    lines = ["unmuted" if found else missing, *(describe_mute(mute, now) for mute in wider)]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
 

@@ -418,6 +418,16 @@ class Throttle:
         self._hide_again()
         return self._limits.mutes != before
 
+    @_in_transaction
+    def mutes(self, wall: float) -> list[Mute]:
+        """Return the mutes, with their times as Unix time; ``wall`` is the present one."""
+        self._load([LIMITS])
+        shift = wall - self._now
+        return [
+            replace(mute, since=mute.since + shift, until=mute.until + shift)
+            for mute in self._limits.mutes
+        ]
+
     def is_known(self, name: str) -> bool:
         """Return True if a problem has this name or id, also one that is over."""
         mute = Mute(ids_of(name), include_critical=True)
