@@ -254,12 +254,12 @@ class Dedup:
     ) -> None:
         """Apply the decision on a candidate; ``problem`` is that of its group, if it joined one."""
         with self._lock:
-            tally = self._tallies.get(key)
+            tally = self._tallies.get(key) or Tally(key)  # it can have been forgotten meanwhile
             critical = level >= logging.CRITICAL
             self._undecided[critical] = max(0, self._undecided[critical] - 1)
-            if tally is not None and tally.stale:
+            if tally.stale:
                 tally.stale -= 1
-            elif tally is not None:
+            else:
                 tally.problem, tally.undecided = problem or key, tally.undecided - 1
                 self._follow(tally, view)
 
