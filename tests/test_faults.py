@@ -315,6 +315,7 @@ def test_problem_that_ends_while_its_record_is_formatted(drive):
 
     class Ends:
         def __str__(self):
+            driven.clock.now += 60  # its end is later than the record, which has the real time
             thread = threading.Thread(target=driven.handler.resolve, args=("disk",))
             thread.start()
             thread.join()

@@ -222,11 +222,9 @@ class Dedup:
     def describe(self, key: str, info: PushInfo, group: GroupKey | None) -> GroupKey | None:
         """Remember how to report a problem, and its group; return the group if it is known."""
         with self._lock:
-            tally = self._tallies.get(key)
-            if tally is not None:
-                tally.info, tally.group = info, group or tally.group
-                group = tally.group
-            return group
+            tally = self._tallies.get(key) or Tally(key)  # it can have been forgotten meanwhile
+            tally.info, tally.group = info, group or tally.group
+            return tally.group
 
     def is_known(self, key: str) -> bool:
         """Return True if the group need not be computed: it is known, or the problem reported."""
