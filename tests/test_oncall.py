@@ -895,7 +895,7 @@ def test_commands_of_an_incident(command, inbox, request, tmp_path, handler_for,
     assert (0, b"", 4) == (status, err, len(out.splitlines()))
     assert out.splitlines()[3].startswith(b"db-7: muted until ")
     (muted,) = (line for line in out.decode().splitlines() if "No database" in line)
-    assert re.search(r"CRITICAL +1 .* muted until \d\d(:\d\d| \w{3}) +No database$", muted)
+    assert re.search(r"CRITICAL +1 .* muted until \d\d?(:\d\d| \w{3}) +No database$", muted)
     assert (0, b"disk has no mute of its own\n", b"") == command.run("unmute", "disk", **environ)
     key = muted.split()[0]
     for name in (key, "db-7"):
