@@ -445,6 +445,25 @@ def stores(stores_of, request):
     return stores_of(request.param)
 
 
+@pytest.fixture
+def start_driven(stores, inbox):
+    """Start handlers of a `Driven` class, processes that share a state; memory has one alone."""
+    made = []
+
+    def start(kind, **options):
+        if made and not stores.is_shared:
+            pytest.skip("memory has one process")
+        made.append(kind(inbox, clock=stores.clock, **{**stores.options(), **options}))
+        return made[-1]
+
+    yield start
+    for one in made:
+        throttle = one.handler._pipeline and one.handler._pipeline.sender.shared
+        if stores.kind == "redis" and throttle is not None:
+            throttle.store.close()
+        one.end()
+
+
 @pytest.fixture(params=["file", "redis"])
 def shared(stores_of, request):
     """Those that several processes share."""

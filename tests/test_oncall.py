@@ -4,6 +4,7 @@ Each scenario plays over memory, a file and Redis, on a clock that the test move
 """
 
 import contextlib
+import functools
 import importlib
 import itertools
 import json
@@ -44,22 +45,9 @@ class Process(Driven):
 
 
 @pytest.fixture
-def start(stores, inbox):
+def start(start_driven):
     """Start processes over one state; with memory there can be only one."""
-    made = []
-
-    def start(**options):
-        if made and not stores.is_shared:
-            pytest.skip("memory has one process")
-        made.append(Process(inbox, clock=stores.clock, **{**stores.options(), **options}))
-        return made[-1]
-
-    yield start
-    for one in made:
-        throttle = one.handler._pipeline and one.handler._pipeline.sender.shared
-        if stores.kind == "redis" and throttle is not None:
-            throttle.store.close()
-        one.end()
+    return functools.partial(start_driven, Process)
 
 
 def together(processes, seconds):

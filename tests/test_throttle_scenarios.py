@@ -3,6 +3,7 @@
 Each plays through the real handler, client and inbox, on a clock that the test moves.
 """
 
+import functools
 import logging
 import re
 
@@ -677,19 +678,9 @@ def test_refused_summary_is_never_repeated_unchanged(drive, problems):
 
 
 @pytest.fixture
-def start(stores, inbox):
+def start(start_driven):
     """Start phones over one state, which are processes that share it."""
-    made = []
-
-    def start(**options):
-        if made and not stores.is_shared:
-            pytest.skip("memory has one process")
-        made.append(Phone(inbox, clock=stores.clock, **{**stores.options(), **options}))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.end()
+    return functools.partial(start_driven, Phone)
 
 
 def fail(one, name="db-7", level=E, times=1):

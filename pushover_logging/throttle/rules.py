@@ -112,16 +112,15 @@ class Problem:
     reported, ``reporting`` what the claimed push shows. ``claimed_by`` is that push's id until
     ``claimed_until``; ``decided`` maps the last ids to what was decided, ``notices`` counts the
     answers. ``unannounced``: what is counted waits for a digest; ``announced``: a digest has named
-    it. ``refused`` and ``refusals`` are as in `Count`. ``owed``: its next
-    candidate is a push, whatever is counted: a mute has held one back, or what came after the
-    candidate was counted before it was decided.
-    ``resolved``: it is over, and kept to know its relapses. Its ``emergency``, the id of a
-    push, repeats until ``emergency_until``. A mute has held a push back since ``muted_since``, and
-    will until ``muted_until``; 0 if none has. The emergency's ``receipt`` is asked for at
-    ``ask_at``, and has been since ``asked_since``; 0 if there is none. By the service's clock its
-    emergency ends at ``expires_at``, 0 if that is unknown. ``escalation`` is, as JSON,
-    the Message that follows if nobody acknowledges it; ``acknowledged`` says on what device, and
-    when, someone has.
+    it. ``refused`` and ``refusals`` are as in `Count`. ``owed``: its next candidate
+    is a push, whatever is counted: a mute has held one back, or what came after the candidate was
+    counted before it was decided. ``resolved``: it is over, and kept to know its relapses. Its
+    ``emergency``, the id of a push, repeats until ``emergency_until``. A mute has held a push back
+    since ``muted_since``, and will until ``muted_until``; 0 if none has. The emergency's
+    ``receipt`` is asked for at ``ask_at``, and has been since ``asked_since``; 0 if there is none.
+    By the service's clock its emergency ends at ``expires_at``, 0 if that is unknown.
+    ``escalation`` is, as JSON, the Message that follows if nobody acknowledges it; ``acknowledged``
+    says on what device, and when, someone has.
     """
 
     level: int = UNREPORTED
